@@ -1,0 +1,18 @@
+"""List every anomaly of the corpus: one line each."""
+
+from wildaffect.stage import stage
+
+with stage(snakemake.log[0]):
+    from pathlib import Path
+
+    from wildaffect.layout import by_stem, by_video
+    from wildaffect.report.audit import write_audit
+
+    write_audit(
+        Path(snakemake.output.audit),
+        trials=Path(snakemake.input.trials),
+        frames=by_video(snakemake.input.frames),
+        audio=by_video(snakemake.input.audio),
+        persons=by_video(snakemake.input.persons),
+        labels=by_stem(snakemake.input.labels),
+    )

@@ -1,0 +1,16 @@
+"""Cut the aligned face of one trial out of every frame."""
+
+from wildaffect.stage import stage
+
+with stage(snakemake.log[0]):
+    from pathlib import Path
+
+    from wildaffect.faces.crops import cut_crops
+
+    cut_crops(
+        Path(snakemake.input.video),
+        Path(snakemake.input.persons),
+        snakemake.wildcards.trial,
+        {snakemake.wildcards.template: Path(snakemake.output.crops)},
+        threads=snakemake.threads,
+    )

@@ -1,0 +1,10 @@
+"""Decode a video once and write its frame table."""
+
+from wildaffect.stage import stage
+
+with stage(snakemake.log[0]):
+    from pathlib import Path
+
+    from wildaffect.media.frames import write_frame_table
+
+    write_frame_table(Path(snakemake.input.video), Path(snakemake.output.frames))

@@ -1,0 +1,21 @@
+"""Find every face of every frame."""
+
+from wildaffect.stage import stage
+
+with stage(snakemake.log[0]):
+    from pathlib import Path
+
+    from wildaffect.faces.detect import detect_faces
+    from wildaffect.stage import device
+
+    detect_faces(
+        Path(snakemake.input.video),
+        Path(snakemake.input.frames),
+        Path(snakemake.output.detections),
+        backend=snakemake.params.backend,
+        model=snakemake.params.model,
+        models_dir=Path(snakemake.params.models_dir),
+        options=snakemake.params.options,
+        device=device(snakemake.resources.gpu),
+        threads=snakemake.threads,
+    )

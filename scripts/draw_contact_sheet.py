@@ -1,0 +1,15 @@
+"""Draw a page of small pictures by which a person can check one trial at a glance."""
+
+from wildaffect.stage import stage
+
+with stage(snakemake.log[0]):
+    from pathlib import Path
+
+    from wildaffect.faces.sheet import write_contact_sheet
+
+    write_contact_sheet(
+        Path(snakemake.input.crops),
+        Path(snakemake.input.persons),
+        snakemake.wildcards.trial,
+        Path(snakemake.output.sheet),
+    )

@@ -1,0 +1,10 @@
+"""Put the sound of a video on the clock of its pictures."""
+
+from wildaffect.stage import stage
+
+with stage(snakemake.log[0]):
+    from pathlib import Path
+
+    from wildaffect.media.audio import write_audio
+
+    write_audio(Path(snakemake.input.video), Path(snakemake.input.frames), Path(snakemake.output.audio))

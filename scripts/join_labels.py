@@ -1,0 +1,18 @@
+"""Join the annotation rows of one task to the decoded frames."""
+
+from wildaffect.stage import stage
+
+with stage(snakemake.log[0]):
+    from pathlib import Path
+
+    from wildaffect.corpus.labels import write_labels
+    from wildaffect.layout import by_video
+
+    write_labels(
+        Path(snakemake.output.labels),
+        task=snakemake.wildcards.task,
+        trials=Path(snakemake.input.trials),
+        annotations=Path(snakemake.params.root),
+        frames=by_video(snakemake.input.frames),
+        rules=snakemake.params.rules,
+    )

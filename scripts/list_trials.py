@@ -1,0 +1,15 @@
+"""Write the table of trials and the folds."""
+
+from wildaffect.stage import stage
+
+with stage(snakemake.log[0]):
+    from pathlib import Path
+
+    from wildaffect.workflow import write_corpus_tables
+
+    write_corpus_tables(
+        Path(snakemake.output.trials),
+        Path(snakemake.output.folds),
+        corpus=snakemake.params.corpus,
+        folds_config=snakemake.params.folds,
+    )

@@ -1,0 +1,15 @@
+"""Render one video of the demo corpus."""
+
+from wildaffect.stage import stage
+
+with stage(snakemake.log[0]):
+    from pathlib import Path
+
+    from wildaffect.demo.corpus import render_demo_video
+
+    render_demo_video(
+        Path(snakemake.output.video),
+        subjects=snakemake.params.subjects,
+        seconds=snakemake.params.seconds,
+        seed=snakemake.params.seed,
+    )

@@ -1,0 +1,17 @@
+"""Score all held-out predictions by the rules of every edition asked for."""
+
+from wildaffect.stage import stage
+
+with stage(snakemake.log[0]):
+    from pathlib import Path
+
+    from wildaffect.layout import by_stem, prediction_entries
+    from wildaffect.scoring.collect import score_predictions
+
+    score_predictions(
+        prediction_entries(snakemake.input.predictions),
+        by_stem(snakemake.input.labels),
+        editions=snakemake.params.editions,
+        scores=Path(snakemake.output.scores),
+        trials=Path(snakemake.output.trials),
+    )

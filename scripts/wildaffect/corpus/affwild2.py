@@ -1,0 +1,107 @@
+"""The Aff-Wild2 layout: annotation folders of every edition, media anywhere below the root.
+
+Annotation folders and partitions have changed their names between editions; letter case varies between releases. Sources: the
+challenge pages of ABAW 1-8 and the data sets' own folder names.
+"""
+
+import re
+from pathlib import Path
+
+from wildaffect.corpus.media_files import find_videos, walk_files
+from wildaffect.corpus.trials import Corpus, Finding, Trial, split_person
+from wildaffect.errors import InputError
+
+TASK_FOLDERS = {
+    "va": re.compile(r"va_set|va_estimation_challenge", re.IGNORECASE),
+    "expr": re.compile(r"expr_set|expr_\w+_challenge", re.IGNORECASE),
+    "au": re.compile(r"au_set|au_detection_challenge", re.IGNORECASE),
+}
+PARTITION_FOLDERS = {
+    "train": re.compile(r"train(ing)?_set", re.IGNORECASE),
+    "validation": re.compile(r"validation_set", re.IGNORECASE),
+    "test": re.compile(r"test_set", re.IGNORECASE),
+}
+TEST_LISTS = {
+    "va": re.compile(r"(valence_arousal|(^|_)va_).*test_set|test_set.*(^|_)va(_|\.)", re.IGNORECASE),
+    "expr": re.compile(r"expr\w*test_set|test_set\w*expr", re.IGNORECASE),
+    "au": re.compile(r"(action_unit|(^|_)au_).*test_set|test_set.*(^|_)au(_|\.)", re.IGNORECASE),
+}
+SAMPLE = re.compile(r"sample|example", re.IGNORECASE)
+
+
+def scan(root: Path, annotations: Path, edition: str) -> Corpus:
+    """Trials of an Aff-Wild2 copy: media below ``root``, annotation folders and test lists below ``annotations``.
+
+    Trials are sorted by annotation file name in plain byte order, the order that LFAN's folds rely on (LFAN spec 2.1).
+    An annotated trial without a media file is left out and becomes a finding.
+    """
+    videos = find_videos(root)
+    claims = _claims(annotations)
+    if not claims:
+        raise InputError(
+            f"{annotations}: no annotation folders found. Expected for example "
+            "VA_Estimation_Challenge/Train_Set/<trial>.txt (see README, 'Your own Aff-Wild2 in three steps'); "
+            "for videos without labels set corpus.layout: folder."
+        )
+    trials, findings = [], []
+    for name in sorted(claims, key=lambda trial: f"{trial}.txt"):
+        video, person = split_person(name)
+        if video not in videos:
+            detail = f"no video file with the stem {video!r} below {root.name}"
+            findings.append(Finding(name, video, "error", "missing_media", detail, "trial left out"))
+            continue
+        tasks = {f"{kind}_{task}": value for task, claim in claims[name].items() for kind, value in claim.items()}
+        trials.append(Trial(name, video, videos[video], person, edition=edition, **tasks))
+    used = {trial.video for trial in trials}
+    findings += [
+        Finding("", video, "info", "unused_media", "no annotation or test list names it", "video left out")
+        for video in sorted(set(videos) - used)
+    ]
+    if not trials:
+        raise InputError(f"{root}: none of the {len(claims)} annotated trials has a video file. Is corpus.root right?")
+    return Corpus(tuple(trials), tuple(findings))
+
+
+def _claims(annotations: Path) -> dict[str, dict[str, dict[str, str]]]:
+    """``{trial: {task: {"partition": …, "annotation": …}}}`` from folders and test lists."""
+    claims: dict[str, dict[str, dict[str, str]]] = {}
+    for path in walk_files(annotations):
+        if path.suffix.lower() != ".txt":
+            continue
+        task, partition = _folder_meaning(path)
+        if task and partition:
+            annotation = None if partition == "test" else path.as_posix()
+            _claim(claims, annotations, path.stem, task, partition, annotation, path)
+            continue
+        listed = [
+            task for task, pattern in TEST_LISTS.items() if pattern.search(path.name) and not SAMPLE.search(path.name)
+        ]
+        if len(listed) == 1:
+            for name in (annotations / path).read_text(encoding="utf-8-sig").split("\n"):
+                if name.strip():
+                    _claim(claims, annotations, name.strip(), listed[0], "test", None, path)
+    return claims
+
+
+def _folder_meaning(path: Path) -> tuple[str | None, str | None]:
+    """Task and partition that the folders of ``path`` name."""
+
+    def match(patterns: dict[str, re.Pattern]) -> str | None:
+        hits = [key for part in path.parts[:-1] for key, pattern in patterns.items() if pattern.fullmatch(part)]
+        return hits[-1] if hits else None
+
+    return match(TASK_FOLDERS), match(PARTITION_FOLDERS)
+
+
+def _claim(
+    claims, annotations: Path, name: str, task: str, partition: str, annotation: str | None, source: Path
+) -> None:
+    """Record that ``source`` puts trial ``name`` into ``partition`` of ``task``; refuse a second, different claim."""
+    tasks = claims.setdefault(name, {})
+    claim = {"partition": partition, "annotation": annotation}
+    if tasks.setdefault(task, claim) != claim:
+        raise InputError(
+            f"{annotations}: trial {name!r} is in two {task} annotation folders or partitions "
+            f"({tasks[task]['annotation'] or tasks[task]['partition']} and {source}). "
+            "Keep the annotations of one edition, or set corpus.annotations to the folder of that edition."
+        )

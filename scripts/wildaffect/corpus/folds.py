@@ -1,0 +1,91 @@
+"""Folds: divisions of the labelled trials into training and validation, always by source video.
+
+Fold 0 is the official division in every scheme. Left and right of one video never separate.
+"""
+
+import random
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from wildaffect.corpus.trials import TASKS, Trial
+from wildaffect.errors import InputError
+
+FOLDS = pa.schema(
+    [
+        ("task", pa.string()),
+        ("fold", pa.int32()),
+        ("trial", pa.string()),
+        ("partition", pa.string()),
+        ("scheme", pa.string()),
+    ]
+)
+SCHEMES = ("official", "lfan", "grouped")
+LFAN_FOLDS = 6
+
+
+def make_folds(trials: Sequence[Trial], scheme: str, count: int, seed: int) -> pa.Table:
+    """Table of ``FOLDS`` for every task; within a fold, rows are in the order a system trains in.
+
+    ``official``: fold 0 only. ``lfan``: the training list cut into five runs of neighbours, the official validation list is the sixth
+    part, and fold k validates on part (5 - k) mod 6 (LFAN spec 4.1). ``grouped``: the same rotation with ``count`` parts, the training
+    videos first shuffled by ``seed``; a corpus without official validation trials is cut into ``count`` parts altogether.
+    """
+    rows = []
+    for task in TASKS:
+        train = [trial for trial in trials if trial.partition(task) == "train"]
+        validation = [trial for trial in trials if trial.partition(task) == "validation"]
+        test = [trial.trial for trial in trials if trial.partition(task) == "test"]
+        divisions = _divisions(train, validation, scheme, count, seed, task)
+        for fold, (training, held_out) in enumerate(divisions):
+            for partition, names in (("train", training), ("validation", held_out), ("test", test)):
+                rows += [
+                    {"task": task, "fold": fold, "trial": name, "partition": partition, "scheme": scheme}
+                    for name in names
+                ]
+    return pa.Table.from_pylist(rows, schema=FOLDS)
+
+
+def _divisions(train, validation, scheme: str, count: int, seed: int, task: str) -> list[tuple[list[str], list[str]]]:
+    """``(training names, validation names)`` of each fold of one task."""
+    if scheme == "official" or not train:
+        return [([trial.trial for trial in train], [trial.trial for trial in validation])]
+    groups = _by_video(train)
+    if scheme == "grouped":
+        random.Random(seed).shuffle(groups)
+    parts_of_train = (LFAN_FOLDS if scheme == "lfan" else count) - bool(validation)
+    if len(groups) < parts_of_train:
+        raise InputError(
+            f"folds: {len(groups)} training videos of task {task} cannot make {parts_of_train} parts; lower folds.count "
+            "or use folds.scheme: official."
+        )
+    parts = _cut(groups, parts_of_train) + ([[trial.trial for trial in validation]] if validation else [])
+    folds = []
+    for k in range(len(parts)):
+        rotated = parts[len(parts) - k :] + parts[: len(parts) - k]
+        folds.append(([name for part in rotated[:-1] for name in part], rotated[-1]))
+    return folds
+
+
+def _by_video(trials: Sequence[Trial]) -> list[list[str]]:
+    """Trial names grouped by source video, groups in order of first appearance."""
+    groups: dict[str, list[str]] = {}
+    for trial in trials:
+        groups.setdefault(trial.video, []).append(trial.trial)
+    return list(groups.values())
+
+
+def _cut(groups: list[list[str]], parts: int) -> list[list[str]]:
+    """Cut into ``parts`` runs of neighbours of n // parts trials, the last takes the rest; a group is never cut.
+
+    351 trials in five parts give 70, 70, 70, 70, 71 (LFAN spec 4.1).
+    """
+    size = sum(map(len, groups)) // parts
+    cut: list[list[str]] = [[] for _ in range(parts)]
+    at = 0
+    for index, group in enumerate(groups):
+        waiting = parts - 1 - at
+        if cut[at] and waiting and (len(cut[at]) + len(group) > size or len(groups) - index <= waiting):
+            at += 1
+        cut[at] += group
+    return cut

@@ -1,0 +1,215 @@
+"""Annotation files joined to decoded frames.
+
+An annotation file has one header line and one row per decoded frame, the first row for the first frame. Counts of rows and frames
+often disagree; every disagreement is classified, handled by a named rule and recorded. Rows are never resampled or shifted.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from wildaffect.corpus.trials import TRIALS, Trial, trials_from_table
+from wildaffect.errors import InputError
+from wildaffect.tables import read_table, write_table
+
+VALENCE_AROUSAL = ("valence", "arousal")
+HIGHEST_EXPRESSION = 7
+TIMES = pa.schema([("time_s", pa.float64())])
+"""The one column of a frame table that labels need."""
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One annotation file: ``values`` float64 (rows, columns) with NaN where a value is not a valid label."""
+
+    columns: tuple[str, ...]
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class JoinRules:
+    """What happens to a trial whose annotation rows and decoded frames disagree.
+
+    ``one_more`` (exactly one row too many): ``truncate`` drops the last row. ``near`` (up to ``tolerance`` rows more or fewer): ``mask``
+    drops surplus rows and leaves surplus frames unlabelled. ``far`` (beyond that): ``exclude`` leaves the whole trial unlabelled. Every
+    rule may also be ``exclude``, and ``near`` and ``far`` may be ``mask``.
+    """
+
+    one_more: str = "truncate"
+    near: str = "mask"
+    far: str = "exclude"
+    tolerance: int = 30
+
+
+def parse_annotation(path: Path, task: str) -> Annotation:
+    """Read one annotation file of ``task`` (``va``, ``expr`` or ``au``).
+
+    VA: columns by header name; a value outside [-1, 1] (the organisers write -5) is invalid. EXPR: one class per row, -1 is invalid.
+    AU: 0 or 1 per unit named in the header, -1 is invalid for that unit alone. Byte-order marks, carriage returns and blank lines
+    at the end are accepted. Raises :class:`InputError` with file and line for anything else.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as an annotation file ({error}).") from error
+    if not lines:
+        raise InputError(f"{path}: the annotation file is empty; expected a header line and one row per frame.")
+    header = tuple(field.strip() for field in lines[0].split(","))
+    columns = _columns(path, task, header)
+    width = 1 if task == "expr" else len(header)
+    values = np.empty((len(lines) - 1, width))
+    for number, line in enumerate(lines[1:], 2):
+        try:
+            row = [float(field) for field in line.split(",")]
+        except ValueError:
+            raise InputError(f"{path}, line {number}: {line!r} is not a row of numbers.") from None
+        if len(row) != width:
+            raise InputError(f"{path}, line {number}: {len(row)} values where {width} are expected.")
+        values[number - 2] = row
+    values = _mask_invalid(path, task, values)
+    if task == "va":
+        return Annotation(VALENCE_AROUSAL, values[:, [columns.index(name) for name in VALENCE_AROUSAL]])
+    return Annotation(columns, values)
+
+
+def classify(rows: int, frames: int, rules: JoinRules) -> tuple[str, str]:
+    """``(kind, rule)`` for counts of annotation rows and decoded frames.
+
+    Kinds: ``equal``, ``one_more`` (row), ``more``, ``fewer`` (within the tolerance), ``far_off``.
+    """
+    if rows == frames:
+        return "equal", "none"
+    if rows == frames + 1:
+        return "one_more", rules.one_more
+    if abs(rows - frames) > rules.tolerance:
+        return "far_off", rules.far
+    return ("more" if rows > frames else "fewer"), rules.near
+
+
+def join(annotation: Annotation, frames: int, rule: str) -> np.ndarray:
+    """Labels of the decoded frames, float64 (frames, columns), NaN where unlabelled, after ``rule`` of :func:`classify`."""
+    labels = np.full((frames, len(annotation.columns)), np.nan)
+    if rule != "exclude":
+        kept = min(frames, len(annotation.values))
+        labels[:kept] = annotation.values[:kept]
+    return labels
+
+
+def label_table(
+    task: str,
+    trials: Sequence[Trial],
+    annotations: Path,
+    times: Mapping[str, np.ndarray],
+    rules: JoinRules,
+) -> tuple[pa.Table, dict]:
+    """Labels of all annotated trials of ``task`` on their videos' frames, and what the join found per trial.
+
+    ``times`` gives float64 seconds of every decoded frame per video. Columns: trial, frame, time_s, one column per label (null where
+    not valid) and ``valid``: the row is usable as a whole (both dimensions, the class, at least one unit).
+    """
+    batches, report, columns = [], {}, None
+    for trial in trials:
+        if trial.annotation(task) is None:
+            continue
+        path = annotations / trial.annotation(task)
+        annotation = parse_annotation(path, task)
+        if columns not in (None, annotation.columns):
+            raise InputError(
+                f"{path}: labels {annotation.columns}, but other files have {columns}. Do not mix editions."
+            )
+        columns = annotation.columns
+        frame_times = times[trial.video]
+        kind, rule = classify(len(annotation.values), len(frame_times), rules)
+        labels = join(annotation, len(frame_times), rule)
+        batches.append(_batch(task, trial.trial, frame_times, columns, labels))
+        report[trial.trial] = {
+            "rows": len(annotation.values),
+            "frames": len(frame_times),
+            "kind": kind,
+            "rule": rule,
+            "invalid_rows": int(np.isnan(annotation.values).all(axis=1).sum()),
+            "half_invalid_rows": int(
+                (np.isnan(annotation.values).any(axis=1) & ~np.isnan(annotation.values).all(axis=1)).sum()
+            ),
+        }
+    schema = labels_schema(task, columns or _empty_columns(task))
+    table = pa.Table.from_batches(batches, schema)
+    return table, {"task": task, "columns": list(columns or ()), "rules": asdict(rules), "trials": report}
+
+
+def write_labels(
+    output: Path,
+    *,
+    task: str,
+    trials: Path,
+    annotations: Path,
+    frames: Mapping[str, Path],
+    rules: Mapping[str, str | int],
+) -> None:
+    """Write ``labels/{task}.parquet`` from the trials table and the frame table of every video."""
+    rows = trials_from_table(read_table(trials, TRIALS))
+    used = {trial.video for trial in rows if trial.annotation(task)}
+    times = {video: read_table(path, TIMES)["time_s"].to_numpy() for video, path in frames.items() if video in used}
+    table, report = label_table(task, rows, annotations, times, JoinRules(**rules))
+    write_table(output, table, table.schema, report)
+
+
+def labels_schema(task: str, columns: Sequence[str]) -> pa.Schema:
+    """Schema of ``labels/{task}.parquet`` for the given label columns."""
+    kind = pa.float32() if task == "va" else pa.int8()
+    fields = [("trial", pa.string()), ("frame", pa.int32()), ("time_s", pa.float64())]
+    return pa.schema([*fields, *((name, kind) for name in columns), ("valid", pa.bool_())])
+
+
+def _empty_columns(task: str) -> tuple[str, ...]:
+    return {"va": VALENCE_AROUSAL, "expr": ("expression",), "au": ()}[task]
+
+
+def _columns(path: Path, task: str, header: tuple[str, ...]) -> tuple[str, ...]:
+    """Label names by the header line; valence and arousal may come in either order."""
+    if task == "expr":
+        return ("expression",)
+    if task == "va":
+        names = tuple(name.lower() for name in header)
+        if sorted(names) != sorted(VALENCE_AROUSAL):
+            raise InputError(f"{path}, line 1: the header is {','.join(header)!r}, expected 'valence,arousal'.")
+        return names
+    wrong = [name for name in header if not (name.startswith("AU") and name[2:].isdigit())]
+    if wrong or len(set(header)) != len(header):
+        raise InputError(
+            f"{path}, line 1: the header is {','.join(header)!r}, expected action units such as 'AU1,AU2,AU4'."
+        )
+    return header
+
+
+def _mask_invalid(path: Path, task: str, values: np.ndarray) -> np.ndarray:
+    """NaN for invalid labels; :class:`InputError` for numbers that are no label at all."""
+    if task == "va":
+        return np.where(np.abs(values) <= 1, values, np.nan)
+    highest = HIGHEST_EXPRESSION if task == "expr" else 1
+    strange = ~np.isin(values, np.arange(-1, highest + 1))
+    if strange.any():
+        row, column = np.argwhere(strange)[0]
+        raise InputError(
+            f"{path}, line {row + 2}: {values[row, column]:g} is not a label; expected -1 (none) or 0 to {highest}."
+        )
+    return np.where(values < 0, math.nan, values)
+
+
+def _batch(task: str, trial: str, times: np.ndarray, columns: Sequence[str], labels: np.ndarray) -> pa.RecordBatch:
+    """Rows of one trial."""
+    known = ~np.isnan(labels)
+    arrays = {
+        "trial": pa.array([trial] * len(times), pa.string()),
+        "frame": pa.array(np.arange(len(times)), pa.int32()),
+        "time_s": pa.array(times, pa.float64()),
+    }
+    kind = pa.float32() if task == "va" else pa.int8()
+    for index, name in enumerate(columns):
+        arrays[name] = pa.array(labels[:, index], pa.float64(), mask=~known[:, index]).cast(kind)
+    arrays["valid"] = pa.array(known.any(axis=1) if task == "au" else known.all(axis=1), pa.bool_())
+    return pa.record_batch(arrays)

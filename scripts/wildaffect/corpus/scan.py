@@ -1,0 +1,23 @@
+"""One entry to every corpus layout."""
+
+from pathlib import Path
+
+from wildaffect.corpus import affwild2, folder, table
+from wildaffect.corpus.trials import Corpus
+from wildaffect.errors import InputError
+
+
+def scan_corpus(layout: str, root: Path, annotations: Path | None, edition: str) -> Corpus:
+    """Trials below ``root`` by ``layout`` (``affwild2``, ``folder`` or ``table``). Reads names only, no media.
+
+    Raises :class:`InputError` for a missing or empty root and for anything ambiguous in it.
+    """
+    annotations = annotations or root
+    for key, path in (("corpus.root", root), ("corpus.annotations", annotations)):
+        if not path.is_dir():
+            raise InputError(f"{key}: {path} is not a folder. Set {key} in config.yaml to the folder of your data.")
+    if layout == "affwild2":
+        return affwild2.scan(root, annotations, edition)
+    if layout == "folder":
+        return folder.scan(root)
+    return table.scan(root, annotations)

@@ -1,0 +1,100 @@
+"""Trials: one annotated person in one video, and the table that lists them."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+import pyarrow as pa
+
+TASKS = ("va", "expr", "au")
+PARTITIONS = ("train", "validation", "test")
+PERSONS = ("main", "left", "right")
+
+TRIALS = pa.schema(
+    [
+        ("trial", pa.string()),
+        ("video", pa.string()),
+        ("media", pa.string()),
+        ("person", pa.string()),
+        *((f"partition_{task}", pa.string()) for task in TASKS),
+        *((f"annotation_{task}", pa.string()) for task in TASKS),
+        ("edition", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One row of the trials table. Paths are relative to the corpus root; ``None`` where a task does not use the trial."""
+
+    trial: str
+    video: str
+    media: str
+    person: str = "main"
+    partition_va: str | None = None
+    partition_expr: str | None = None
+    partition_au: str | None = None
+    annotation_va: str | None = None
+    annotation_expr: str | None = None
+    annotation_au: str | None = None
+    edition: str | None = None
+
+    def partition(self, task: str) -> str | None:
+        """Official partition of the trial for ``task``."""
+        return getattr(self, f"partition_{task}")
+
+    def annotation(self, task: str) -> str | None:
+        """Annotation file of the trial for ``task``."""
+        return getattr(self, f"annotation_{task}")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One row of the audit: something about a trial or video that a person should know."""
+
+    trial: str
+    video: str
+    severity: str
+    finding: str
+    detail: str
+    rule: str
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What a scan of a corpus found: trials in a fixed order, and what was noticed on the way."""
+
+    trials: tuple[Trial, ...]
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def videos(self) -> dict[str, str]:
+        """Media path of every video, in order of first appearance."""
+        return {trial.video: trial.media for trial in self.trials}
+
+    def of_video(self, video: str) -> dict[str, str]:
+        """``{trial: person}`` of one video."""
+        return {trial.trial: trial.person for trial in self.trials if trial.video == video}
+
+
+def split_person(trial: str) -> tuple[str, str]:
+    """``(video, person)`` of a trial name: only a final ``_left`` or ``_right`` names a person.
+
+    >>> split_person("video10_1_left")
+    ('video10_1', 'left')
+    >>> split_person("left_1")
+    ('left_1', 'main')
+    """
+    for person in ("left", "right"):
+        if trial.lower().endswith(f"_{person}"):
+            return trial[: -len(person) - 1], person
+    return trial, "main"
+
+
+def trials_table(trials: Iterable[Trial]) -> pa.Table:
+    """Arrow table with the columns of ``TRIALS``."""
+    return pa.Table.from_pylist([asdict(trial) for trial in trials], schema=TRIALS)
+
+
+def trials_from_table(table: pa.Table) -> tuple[Trial, ...]:
+    """Inverse of :func:`trials_table`."""
+    return tuple(Trial(**row) for row in table.to_pylist())

@@ -1,0 +1,8 @@
+"""The one exception that carries a message for the user."""
+
+
+class InputError(Exception):
+    """Input that cannot be used: names the file, says what is wrong and what to do.
+
+    Stages and the command line print the message alone, without a traceback, and exit with status 1.
+    """

@@ -1,0 +1,1 @@
+"""Faces: detection, tracks over a whole video, the person of each trial, aligned crops."""

@@ -1,0 +1,65 @@
+"""Faces as NumPy arrays, and the landmark columns of their tables."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Every face of a video, frames ascending: arrays of one row per face (M rows).
+
+    frame int (M,); boxes float32 (M, 4); scores float32 (M,); points5 (M, 5, 2); points68 (M, 68, 2), NaN where the
+    backend has none; identity float32 (M, D), NaN where not computed (D is 0 if it never was).
+    """
+
+    frame: np.ndarray
+    boxes: np.ndarray
+    scores: np.ndarray
+    points5: np.ndarray
+    points68: np.ndarray
+    identity: np.ndarray
+
+    @property
+    def identified(self) -> np.ndarray:
+        """Bool (M,): rows with an identity vector."""
+        if not self.identity.shape[1]:
+            return np.zeros(len(self.frame), bool)
+        return ~np.isnan(self.identity[:, 0])
+
+
+def detections_from_table(table: pa.Table) -> Detections:
+    """The arrays of a table of detections."""
+    boxes = np.stack([table[name].to_numpy() for name in ("x0", "y0", "x1", "y1")], axis=1)
+    vectors = table["identity"].combine_chunks()
+    known = vectors.is_valid().to_numpy(zero_copy_only=False)
+    values = vectors.drop_null().flatten().to_numpy()
+    length = len(values) // max(1, known.sum())
+    identity = np.full((len(table), length), np.nan, np.float32)
+    identity[known] = values.reshape(known.sum(), length)
+    return Detections(
+        table["frame"].to_numpy().astype(np.int64),
+        boxes.astype(np.float32),
+        table["score"].to_numpy(),
+        read_points(table["points5"]),
+        read_points(table["points68"]),
+        identity,
+    )
+
+
+def points_column(points: np.ndarray) -> pa.FixedSizeListArray:
+    """Points (n, k, 2) as n lists of 2k float32; a row with NaN becomes null."""
+    flat = np.ascontiguousarray(points, np.float32).reshape(len(points), points.shape[1] * 2)
+    missing = pa.array(np.isnan(flat).any(axis=1))
+    return pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), flat.shape[1], mask=missing)
+
+
+def read_points(column: pa.ChunkedArray) -> np.ndarray:
+    """The inverse: float32 (n, k, 2), NaN where null."""
+    array = column.combine_chunks()
+    width = array.type.list_size
+    points = np.full((len(array), width), np.nan, np.float32)
+    valid = array.is_valid().to_numpy(zero_copy_only=False)
+    points[valid] = array.drop_null().flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+    return points.reshape(len(array), width // 2, 2)

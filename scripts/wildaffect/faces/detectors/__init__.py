@@ -1,0 +1,69 @@
+"""Face detectors behind one interface.
+
+A detector is an object with
+
+* ``find(pictures) -> list[Faces]``: the faces of each picture (uint8 RGB (H, W, 3)); a picture without a face gives
+  zero rows, never the whole picture;
+* ``identify(picture, faces, row) -> float32 vector``: the identity vector of one of those faces, comparable by
+  Euclidean distance; only if ``identity`` is not None;
+* ``about``: plain values for the metadata (model files with SHA-256, licence, provider really bound, options);
+* ``identity``: None, or the distance below which two vectors are taken for one person.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from wildaffect.errors import InputError
+from wildaffect.faces.options import parse_options
+
+
+@dataclass(frozen=True)
+class Faces:
+    """The faces of one picture, in pixels of that picture.
+
+    boxes float32 (n, 4) as x0, y0, x1, y1; scores float32 (n,), higher is surer, comparable within one detector only;
+    points5 float32 (n, 5, 2): image-left eye, image-right eye, nose tip, image-left and image-right mouth corner;
+    points68 float32 (n, 68, 2) in the usual order of the 68-point scheme, or None where the detector has none.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    points5: np.ndarray
+    points68: np.ndarray | None
+
+
+class Detector(Protocol):
+    about: dict[str, Any]
+    identity: float | None
+
+    def find(self, pictures: list[np.ndarray]) -> list[Faces]: ...
+
+    def identify(self, picture: np.ndarray, faces: Faces, row: int) -> np.ndarray: ...
+
+
+def open_detector(
+    backend: str, model: str, options: dict[str, Any], device: str, threads: int, models_dir: Path | None = None
+) -> Detector:
+    """The detector ``backend`` ("retinaface" or "dlib") with its weights loaded.
+
+    ``model``: for retinaface a pack name looked up in ``models_dir`` or the path of an ONNX file; for dlib "hog" or
+    "cnn". ``device``: "cpu" or "cuda"; "cuda" raises :class:`InputError` where CUDA cannot be bound.
+    """
+    if backend == "retinaface":
+        from wildaffect.faces.detectors.retinaface import RetinaFaceDetector, RetinaFaceOptions
+
+        return RetinaFaceDetector(model, parse_options(RetinaFaceOptions, options), device, threads, models_dir)
+    if backend == "dlib":
+        from wildaffect.faces.detectors.dlib import DlibDetector, DlibOptions
+
+        return DlibDetector(model, parse_options(DlibOptions, options), device, threads)
+    raise InputError(f"faces.backend: unknown detector {backend!r}, use 'retinaface' or 'dlib'.")
+
+
+def points5_from_68(points68: np.ndarray) -> np.ndarray:
+    """Five points (n, 5, 2) from 68 (n, 68, 2): eye means, nose tip, mouth corners (TSAV spec 2.3)."""
+    eyes = points68[:, 36:42].mean(axis=1), points68[:, 42:48].mean(axis=1)
+    return np.stack([*eyes, points68[:, 30], points68[:, 48], points68[:, 54]], axis=1).astype(np.float32)

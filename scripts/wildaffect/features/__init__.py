@@ -1,0 +1,1 @@
+"""Audio features on the grid of decoded video frames."""

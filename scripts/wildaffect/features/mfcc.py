@@ -1,0 +1,34 @@
+"""MFCC12_0_D_A: 39 values every 10 ms, computed by openSMILE (LFAN spec 2.5)."""
+
+from pathlib import Path
+
+import numpy as np
+import opensmile
+
+from wildaffect.features.waveform import RATE
+
+PARAMETERS = {
+    "rate_hz": RATE,
+    "window_s": 0.025,
+    "hop_s": 0.01,
+    "window": "Hamming",
+    "preemphasis": 0.97,
+    "mel_bands": 26,
+    "band_hz": [0, 8000],
+    "lifter": 22,
+    "delta_window": 2,
+    "configuration": "mfcc39.conf",
+    "opensmile": opensmile.__version__,
+}
+_CONFIG = Path(__file__).parent / "config" / "mfcc39.conf"
+_WINDOW = 400  # samples; shorter signals are padded with silence to give one row
+
+
+def descriptors(speech: np.ndarray) -> np.ndarray:
+    """float32 (R, 39) of int16 (S,) at 16 kHz, R = 1 + (max(S, 400) - 400) // 160; row r starts at r * 10 ms.
+
+    Columns are c1 ... c12, c0, then their deltas, then their accelerations.
+    """
+    smile = opensmile.Smile(str(_CONFIG), "mfcc39")
+    signal = np.pad(speech, (0, max(0, _WINDOW - len(speech)))).astype(np.float32) / 32768
+    return smile.process_signal(signal, RATE).to_numpy(np.float32)

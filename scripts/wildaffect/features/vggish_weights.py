@@ -1,0 +1,107 @@
+"""Weights of VGGish: the files in which they circulate, and the seeded random projection."""
+
+import math
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from wildaffect.errors import InputError
+from wildaffect.features.vggish import VGGish
+
+SEED = 2021
+
+# Layer of the network -> scope of the TensorFlow checkpoint (LFAN spec 2.7).
+TENSORFLOW = {
+    "features.0": "vggish/conv1",
+    "features.3": "vggish/conv2",
+    "features.6": "vggish/conv3/conv3_1",
+    "features.8": "vggish/conv3/conv3_2",
+    "features.11": "vggish/conv4/conv4_1",
+    "features.13": "vggish/conv4/conv4_2",
+    "embeddings.0": "vggish/fc1/fc1_1",
+    "embeddings.2": "vggish/fc1/fc1_2",
+    "embeddings.4": "vggish/fc2",
+}
+
+
+def seeded_network(seed: int = SEED) -> VGGish:
+    """An untrained network that is the same everywhere: a random projection of the spectrogram, not an embedding
+    learnt from sound.
+
+    Normal deviates of PCG64, scaled by sqrt(2 / fan-in) so that the layers keep the signal's size (K. He et al., ICCV
+    2015), biases zero, drawn in the order of the keys.
+    """
+    generator = np.random.Generator(np.random.PCG64(seed))
+    network = _empty()
+    state = {key: torch.zeros(tensor.shape) for key, tensor in network.state_dict().items()}
+    for key in sorted(key for key in state if key.endswith("weight")):
+        values = generator.standard_normal(tuple(state[key].shape), np.float32)
+        state[key] = torch.from_numpy(values * np.float32(math.sqrt(2 / values[0].size)))
+    network.load_state_dict(state, assign=True)
+    return network
+
+
+def load_network(path: str | os.PathLike) -> VGGish:
+    """The network with the weights of ``path``, every tensor required and no other accepted.
+
+    ``.npz``: variables of the TensorFlow checkpoint under their own names, as ``numpy.savez`` writes a dict of them.
+    ``.safetensors``, ``.pth``, ``.pt``: a state dict with the keys of :class:`VGGish`, read without running pickled code.
+    """
+    network = _empty()
+    expected = {key: tensor.shape for key, tensor in network.state_dict().items()}
+    found = _read(Path(path))
+    if found.keys() != expected.keys():
+        missing, extra = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
+        raise InputError(f"{path}: not weights of VGGish (missing: {missing[:4]}, not expected: {extra[:4]}).")
+    for key, shape in expected.items():
+        if found[key].shape != shape:
+            raise InputError(f"{path}: {key} has shape {tuple(found[key].shape)}, VGGish needs {tuple(shape)}.")
+    network.load_state_dict({key: tensor.float() for key, tensor in found.items()}, assign=True)
+    return network
+
+
+def from_tensorflow(variables: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    """State dict from the checkpoint's variables; a name that is no variable of VGGish is kept as it is.
+
+    Kernels go from (height, width, in, out) to (out, in, height, width), matrices from (in, out) to (out, in). The first
+    matrix needs no further care, because the network flattens in TensorFlow's order.
+    """
+    names = {
+        f"{scope}/{tf}": f"{layer}.{own}"
+        for layer, scope in TENSORFLOW.items()
+        for tf, own in (("weights", "weight"), ("biases", "bias"))
+    }
+    axes = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
+    return {
+        names.get(name, name): torch.from_numpy(np.ascontiguousarray(value.transpose(axes.get(value.ndim))))
+        for name, value in variables.items()
+    }
+
+
+def _empty() -> VGGish:
+    with torch.device("meta"):  # 288 MB of initial values that nobody would see
+        return VGGish()
+
+
+def _read(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        match path.suffix:
+            case ".npz":
+                with np.load(path, allow_pickle=False) as archive:
+                    return from_tensorflow(dict(archive))
+            case ".safetensors":
+                return load_file(path)
+            case ".pth" | ".pt":
+                state = torch.load(path, map_location="cpu", weights_only=True)
+                if isinstance(state, dict) and all(isinstance(value, torch.Tensor) for value in state.values()):
+                    return state
+                raise InputError(f"{path}: holds something else than a state dict.")
+            case _:
+                raise InputError(f"{path}: weights must be a .npz, .safetensors, .pth or .pt file.")
+    except (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
+        raise InputError(f"{path}: not a readable weights file ({error}).") from error

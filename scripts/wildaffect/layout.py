@@ -1,0 +1,37 @@
+"""What the names of result files mean, read back from paths."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def by_folder(paths: Iterable[str]) -> dict[str, dict[str, Path]]:
+    """``{folder: {stem: path}}``: crops by template and trial, features by id and video."""
+    found: dict[str, dict[str, Path]] = {}
+    for path in map(Path, paths):
+        found.setdefault(path.parent.name, {})[path.stem] = path
+    return found
+
+
+def by_video(paths: Iterable[str]) -> dict[str, Path]:
+    """``{video: path}`` of files that lie in a folder named after the video."""
+    return {path.parent.name: path for path in map(Path, paths)}
+
+
+def by_stem(paths: Iterable[str]) -> dict[str, Path]:
+    """``{stem: path}``: label tables by task, contact sheets by trial."""
+    return {path.stem: path for path in map(Path, paths)}
+
+
+def instance_entries(paths: Iterable[str]) -> list[dict]:
+    """System, variant, target, fold (``"0"``, … or ``"ensemble"``) and path of files ``…/{system}/{variant}/{target}/fold{k}/{name}``."""
+    entries = []
+    for path in map(Path, paths):
+        system, variant, target, fold = path.parts[-5:-1]
+        entry = {"system": system, "variant": variant, "target": target, "fold": fold.removeprefix("fold")}
+        entries.append({**entry, "path": path})
+    return entries
+
+
+def prediction_entries(paths: Iterable[str]) -> list[dict]:
+    """Like :func:`instance_entries`, with the partition that the file name says."""
+    return [{**entry, "partition": entry["path"].stem} for entry in instance_entries(paths)]

@@ -1,0 +1,114 @@
+"""Opening media files and decoding one stream through damage.
+
+Everything that reads a video or its sound goes through :func:`open_media` and :func:`decoded`, so the frame table,
+the pictures and the audio can never disagree on what a damaged file contains.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+from av.stream import Discard, Disposition
+
+from wildaffect.errors import InputError
+
+# A reader that fails this often without delivering a packet in between has reached the end of what is there.
+MAX_FAILURES = 1000
+# FFmpeg "reads" any text file as a terminal recording; a text file is no video.
+NOT_MEDIA = frozenset({"tty", "bin", "xbin", "idf", "adf"})
+
+
+class UnreadableError(Exception):
+    """A file without usable content; the message is the reason, in words, without the file's name."""
+
+
+@dataclass
+class Faults:
+    """What went wrong while a stream was decoded: packets that could not be read or decoded."""
+
+    packets: int = 0
+
+
+@contextmanager
+def open_media(path: str | os.PathLike) -> Iterator[av.container.InputContainer]:
+    """Open a media file for reading.
+
+    Raises :class:`InputError` where there is no such file and :class:`UnreadableError` where the file is no media.
+    """
+    if not os.path.lexists(path):
+        raise InputError(f"{path}: no such media file. Check the corpus folder and the trial table.")
+    try:
+        # `file:` keeps colons in names from being read as protocols; playlists may not lead elsewhere.
+        container = av.open(
+            f"file:{os.fspath(path)}", options={"protocol_whitelist": "file"}, metadata_errors="replace"
+        )
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise UnreadableError(_reason(path, error)) from error
+    with container:
+        if container.format.name in NOT_MEDIA:
+            raise UnreadableError("the file is not a video")
+        yield container
+
+
+def _reason(path: str | os.PathLike, error: Exception) -> str:
+    try:
+        if Path(path).is_file() and Path(path).stat().st_size == 0:
+            return "the file is empty"
+    except OSError:
+        pass  # the error at hand says more
+    said = getattr(error, "strerror", None) or str(error)
+    return f"the file cannot be opened as a video ({said[:1].lower()}{said[1:]})"
+
+
+def video_stream(container: av.container.InputContainer) -> av.VideoStream:
+    """The first moving-picture stream (cover pictures do not count); :class:`UnreadableError` without one."""
+    still = Disposition.attached_pic | Disposition.timed_thumbnails
+    moving = [stream for stream in container.streams.video if not stream.disposition & still]
+    if not moving:
+        raise UnreadableError("the file has no video stream")
+    for stream in moving:
+        if stream.codec_context is not None:
+            return stream
+    raise UnreadableError("the video codec is unknown to the decoder")
+
+
+def sound_stream(container: av.container.InputContainer) -> av.AudioStream | None:
+    """The first sound stream that has a decoder; None without one."""
+    return next((stream for stream in container.streams.audio if stream.codec_context is not None), None)
+
+
+def decoded(
+    container: av.container.InputContainer, stream: av.stream.Stream, faults: Faults, threads: int = 1
+) -> Iterator[av.frame.Frame]:
+    """Decode one stream to its end in presentation order, counting into ``faults`` what could not be decoded.
+
+    A packet that fails is left out and decoding goes on behind it. Damaged packets from which the decoder can still
+    make a frame give that frame (its ``is_corrupt`` is set). The frames do not depend on ``threads``.
+    """
+    for other in container.streams:
+        if other is not stream:
+            other.discard = Discard.all
+    stream.codec_context.thread_count = max(1, threads)
+    stream.codec_context.thread_type = "AUTO" if threads > 1 else "NONE"
+    packets = container.demux(stream)
+    failures = 0
+    while failures < MAX_FAILURES:
+        try:
+            packet = next(packets, None)
+        except (av.FFmpegError, OSError):
+            faults.packets += 1
+            failures += 1
+            packets = container.demux(stream)  # an iterator that raised is spent; a new one reads on from here
+            continue
+        if packet is None:
+            return
+        failures = 0
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            faults.packets += 1
+            continue
+        yield from frames

@@ -1,0 +1,88 @@
+"""A mono track of fixed length that blocks of sound are laid on."""
+
+from collections.abc import Iterable, Iterator
+from itertools import chain, pairwise
+
+import numpy as np
+import soundfile
+
+FULL_SCALE = 32767 / 32768
+_CHUNK = 1 << 16
+
+
+class Track:
+    """Writes ``length`` samples to ``file``, whatever is added: silence where nothing is, nothing outside.
+
+    Counts, in samples: ``offset`` of the first block, ``head`` and ``tail`` silence, ``gaps`` (silence between blocks),
+    ``overlaps`` (cut from later blocks), ``trimmed`` (outside the track), ``heard`` (written from blocks), ``clipped``
+    (of the heard ones, a channel at full scale); ``peak`` is the largest magnitude of the written mix.
+    """
+
+    def __init__(self, file: soundfile.SoundFile, length: int) -> None:
+        self.file, self.length = file, length
+        self.written = self.heard = self.clipped = 0
+        self.head = self.tail = self.gaps = self.overlaps = self.trimmed = 0
+        self.offset: int | None = None
+        self.peak = 0.0
+        self._bits = 24 if file.subtype == "PCM_24" else 16
+
+    def add(self, start: int, samples: np.ndarray) -> None:
+        """Lay a block (channels, S), float in [-1, 1], with its first sample at ``start`` (may be negative)."""
+        if self.offset is None:
+            self.offset = start
+        begin, end = max(start, 0), min(start + samples.shape[1], self.length)
+        self.trimmed += samples.shape[1] - max(0, end - begin)
+        if end <= begin:
+            return
+        fresh = min(max(begin, self.written), end)
+        self.overlaps += fresh - begin
+        if fresh > self.written:
+            if self.heard:
+                self.gaps += fresh - self.written
+            else:
+                self.head += fresh - self.written
+            self._silence(fresh - self.written)
+        kept = samples[:, fresh - start : end - start]
+        if kept.shape[1]:
+            self._sound(kept)
+
+    def close(self) -> None:
+        """Fill the rest of the track with silence."""
+        self.tail = self.length - self.written
+        self._silence(self.tail)
+
+    def _sound(self, samples: np.ndarray) -> None:
+        self.clipped += int((np.abs(samples) >= FULL_SCALE).any(axis=0).sum())
+        mix = samples.mean(axis=0)
+        self.peak = max(self.peak, float(np.abs(mix).max()))
+        self.heard += len(mix)
+        self._write(mix)
+
+    def _silence(self, count: int) -> None:
+        for begin in range(0, count, _CHUNK):
+            self._write(np.zeros(min(_CHUNK, count - begin)))
+
+    def _write(self, mix: np.ndarray) -> None:
+        """Write as integers of the source's scale: libsndfile would scale floats by 32767 and miss by one step."""
+        top = 2 ** (self._bits - 1)
+        steps = np.clip(np.rint(mix * top), -top, top - 1)
+        self.file.write(steps.astype(np.int16) if self._bits == 16 else steps.astype(np.int32) << 8)
+        self.written += len(mix)
+
+
+def settle(blocks: Iterable[tuple[int | None, np.ndarray]], tolerance: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Positions of successive blocks without the jitter of their timestamps.
+
+    ``blocks`` are (position in samples by timestamp, or None; samples (channels, S)). A block follows the one before it
+    without a step unless its own and the next block's timestamps both depart from that by ``tolerance`` samples or
+    more. The first block without a timestamp starts at 0.
+    """
+    clock = None
+    for (start, samples), (following, _) in pairwise(chain(blocks, [(None, None)])):
+        if clock is None:
+            clock = start or 0
+        elif start is not None and abs(start - clock) >= tolerance:
+            back = following is not None and abs(following - clock - samples.shape[1]) < tolerance
+            clock = clock if back else start
+        yield clock, samples
+        clock += samples.shape[1]

@@ -1,0 +1,104 @@
+"""Model files: the manifest ``models.yaml`` and local paths, checked before use.
+
+Nothing here opens a network connection. A file that is not where it should be, or not the file it should be, is an
+:class:`~wildaffect.errors.InputError` that says the path and the hash expected and where the file comes from.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from wildaffect.errors import InputError
+from wildaffect.files import sha256
+
+MANIFEST = Path(__file__).resolve().parents[2] / "models.yaml"
+
+
+@dataclass(frozen=True)
+class Model:
+    """One entry of the manifest; ``sha256`` and ``size`` are None where nobody vouches for a value."""
+
+    name: str
+    file: str
+    urls: tuple[str, ...]
+    member: str | None
+    size: int | None
+    sha256: str | None
+    sha256_prefix: str | None
+    sha256_note: str
+    licence: str
+    citation: str
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model file that is present. ``verified`` says whether the manifest vouches for its content."""
+
+    name: str
+    path: Path
+    sha256: str
+    verified: bool
+    licence: str
+    citation: str
+
+
+def read_manifest(path: str | os.PathLike = MANIFEST) -> dict[str, Model]:
+    """Entries of the manifest by name."""
+    try:
+        entries = yaml.safe_load(Path(path).read_text(encoding="utf-8"))["models"]
+        return {entry["name"]: Model(**{**entry, "urls": tuple(entry["urls"])}) for entry in entries}
+    except OSError as error:
+        raise InputError(f"{path}: the model manifest cannot be read ({error.strerror}).") from error
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a model manifest ({error}).") from error
+
+
+def locate(model: str, models_dir: str | os.PathLike, manifest: str | os.PathLike = MANIFEST) -> Path:
+    """Path of ``model``, a manifest name (then inside ``models_dir``) or itself a path; the file need not exist."""
+    entry = read_manifest(manifest).get(model)
+    return Path(models_dir) / entry.file if entry else Path(model)
+
+
+def resolve(model: str, models_dir: str | os.PathLike, manifest: str | os.PathLike = MANIFEST) -> ModelFile:
+    """The file of ``model``, present and with the content that the manifest promises.
+
+    A path outside the manifest is accepted as it is, its hash is computed and ``verified`` is False, unless the hash
+    is one of the manifest's: then it is that model under another file name.
+    """
+    entries = read_manifest(manifest)
+    path = locate(model, models_dir, manifest)
+    entry = entries.get(model)
+    if not path.is_file():
+        raise InputError(_missing(path, entry, entries))
+    digest = sha256(path)
+    if entry is None:
+        entry = next((e for e in entries.values() if e.sha256 == digest), None)
+        if entry is None:
+            return ModelFile(path.name, path, digest, False, "unknown (local file)", "")
+    expected = entry.sha256 or entry.sha256_prefix
+    if expected and not digest.startswith(expected):
+        raise InputError(
+            f"{path}: not the file of model '{entry.name}': SHA-256 is {digest}, expected {expected}"
+            f"{'' if entry.sha256 else '…'}. Delete it and fetch it again from {_source(entry)}."
+        )
+    return ModelFile(entry.name, path, digest, entry.sha256 is not None, entry.licence, entry.citation)
+
+
+def _missing(path: Path, entry: Model | None, entries: dict[str, Model]) -> str:
+    if entry is None:
+        return (
+            f"{path}: no such model file, and no model of that name in the manifest "
+            f"(known: {', '.join(sorted(entries))}). Correct the path or the name."
+        )
+    hash_text = entry.sha256 or (f"{entry.sha256_prefix}…" if entry.sha256_prefix else "not known")
+    return (
+        f"{path}: the file of model '{entry.name}' is missing. Fetch it from {_source(entry)} and put it there "
+        f"(SHA-256 expected: {hash_text}; licence: {entry.licence}), or give the path of your copy instead of the name."
+    )
+
+
+def _source(entry: Model) -> str:
+    inside = f" (file {entry.member} in the archive)" if entry.member else ""
+    return " or ".join(entry.urls) + inside

@@ -1,0 +1,135 @@
+"""The audit: every anomaly of the corpus in one table, gathered from what the stages found.
+
+Nothing is decided here. Each stage records what it met in the metadata of its files; this turns the records into lines for a person.
+"""
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from wildaffect.corpus.trials import TASKS, TRIALS, Finding, Trial, trials_from_table
+from wildaffect.files import atomic
+from wildaffect.media.audio import read_audio_about
+from wildaffect.tables import read_metadata, read_table
+
+COLUMNS = tuple(field.name for field in fields(Finding))
+SEVERITIES = ("error", "warning", "info")
+LOW_COVERAGE = 0.5
+
+JOIN_SEVERITY = {"one_more": "info", "more": "warning", "fewer": "warning", "far_off": "error"}
+AUDIO_FLAGS = {
+    "absent": ("warning", "no audio stream", "silence of the video's length, marked invalid"),
+    "silent": ("warning", "the audio stream holds only silence", "kept"),
+    "short": ("warning", "the sound is shorter than the picture", "padded with silence"),
+    "clipped": ("info", "the sound is clipped", "kept"),
+    "gaps": ("info", "the sound has gaps", "kept as silence"),
+}
+
+
+def write_audit(
+    output: Path,
+    *,
+    trials: Path,
+    frames: Mapping[str, Path],
+    audio: Mapping[str, Path],
+    persons: Mapping[str, Path],
+    labels: Mapping[str, Path],
+) -> None:
+    """Write ``corpus/audit.csv``: one row per finding, errors first, then by video and trial.
+
+    ``frames``, ``audio`` and ``persons`` map videos, ``labels`` maps tasks to the files of the stages.
+    """
+    rows = trials_from_table(read_table(trials, TRIALS))
+    video_of = {trial.trial: trial.video for trial in rows}
+    findings = [Finding(**entry) for entry in read_metadata(trials)["findings"]]
+    findings += cross_task_leakage(rows)
+    for video, path in frames.items():
+        findings += media_findings(video, read_metadata(path))
+    for video, path in audio.items():
+        findings += audio_findings(video, read_audio_about(path))
+    for video, path in persons.items():
+        findings += face_findings(video, read_metadata(path))
+    for task, path in labels.items():
+        findings += label_findings(task, read_metadata(path), video_of)
+    findings.sort(key=lambda finding: (SEVERITIES.index(finding.severity), finding.video, finding.trial, finding.finding))
+    with atomic(output) as partial, partial.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.DictWriter(handle, COLUMNS)
+        writer.writeheader()
+        writer.writerows(asdict(finding) for finding in findings)
+
+
+def cross_task_leakage(trials: Iterable[Trial]) -> Iterator[Finding]:
+    """Videos that train one task and are held out in another: models of several tasks must not see them."""
+    partitions: dict[str, dict[str, set[str]]] = {}
+    for trial in trials:
+        for task in TASKS:
+            if trial.partition(task):
+                partitions.setdefault(trial.video, {}).setdefault(trial.partition(task), set()).add(task)
+    for video, found in partitions.items():
+        held_out = {task: part for part in ("validation", "test") for task in found.get(part, ())}
+        for train in sorted(found.get("train", ())):
+            for task, part in sorted(held_out.items()):
+                name = "partition_conflict" if task == train else "cross_task_leakage"
+                severity = "error" if task == train else "warning"
+                yield Finding("", video, severity, name, f"training video of {train}, {part} video of {task}", "reported only")
+
+
+def media_findings(video: str, about: Mapping[str, Any]) -> Iterator[Finding]:
+    """What the frame table says of a video."""
+
+    def found(severity: str, name: str, detail: str, rule: str) -> Finding:
+        return Finding("", video, severity, name, detail, rule)
+
+    if about["status"] == "unreadable":
+        yield found("error", "unreadable_video", about["reason"], "no frames; nothing can be predicted")
+        return
+    if about["status"] != "ok":
+        detail = f"{about['reason']}; {about['frames']} frames decoded"
+        yield found("error", "truncated_video", detail, "decodable frames kept")
+    for rule, count in about["repairs"].items():
+        yield found("warning", "timestamps_repaired", f"{count} frames", rule)
+    if about["vfr"]:
+        detail = f"mean rate {about['average_rate']}, jitter {1000 * about['jitter_s']:.1f} ms"
+        yield found("info", "variable_frame_rate", detail, "every frame keeps its own time")
+    if about["rotation"]:
+        yield found("info", "rotated", f"{about['rotation']} degrees", "pictures are turned upright")
+    if about["sample_aspect"] not in (None, "1:1", "1/1", "0:1", "0/1", "1", "0"):
+        yield found("info", "anamorphic", f"sample aspect {about['sample_aspect']}", "recorded, pixels kept as stored")
+
+
+def audio_findings(video: str, about: Mapping[str, Any]) -> Iterator[Finding]:
+    """What the audio stage says of a video."""
+    for flag in about["flags"]:
+        severity, detail, rule = AUDIO_FLAGS.get(flag, ("info", flag.replace("_", " "), "recorded"))
+        yield Finding("", video, severity, f"audio_{flag}", detail, rule)
+    if about["audio_valid"] and about["offset_s"]:
+        rule = "padded at the start" if about["offset_s"] > 0 else "trimmed at the start"
+        yield Finding("", video, "info", "audio_offset", f"sound starts {about['offset_s']:+.3f} s after the picture", rule)
+
+
+def face_findings(video: str, about: Mapping[str, Any]) -> Iterator[Finding]:
+    """What person assignment says of the trials of a video."""
+    for trial, facts in about["trials"].items():
+        coverage = facts["coverage"]
+        if coverage == 0:
+            yield Finding(trial, video, "error", "no_face", "no face in any frame", "predicted without a picture, marked no_face")
+        elif coverage < LOW_COVERAGE:
+            yield Finding(trial, video, "warning", "low_face_coverage", f"a face in {coverage:.0%} of the frames", "recorded")
+
+
+def label_findings(task: str, about: Mapping[str, Any], video_of: Mapping[str, str]) -> Iterator[Finding]:
+    """What the label join says of the trials of a task."""
+    for trial, facts in about["trials"].items():
+        if facts["kind"] != "equal":
+            detail = f"{task}: {facts['rows']} annotation rows, {facts['frames']} decoded frames"
+            severity = JOIN_SEVERITY[facts["kind"]]
+            yield Finding(trial, video_of[trial], severity, f"label_rows_{facts['kind']}", detail, facts["rule"])
+        if facts["half_invalid_rows"]:
+            detail = f"{task}: {facts['half_invalid_rows']} rows with some values valid and some not"
+            rule = "each unit counts for itself" if task == "au" else "row not used"
+            yield Finding(trial, video_of[trial], "info", "half_invalid_rows", detail, rule)
+        if facts["invalid_rows"]:
+            detail = f"{task}: {facts['invalid_rows']} of {facts['rows']} rows"
+            yield Finding(trial, video_of[trial], "info", "invalid_rows", detail, "masked")

@@ -1,0 +1,203 @@
+"""The report: one HTML page that holds everything, works offline and loads nothing."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import yaml
+
+from wildaffect.errors import InputError
+from wildaffect.files import atomic
+from wildaffect.report import page
+from wildaffect.report.media import SOURCES, contact_sheets, media_rows
+from wildaffect.report.runs import read_run, recorded, selection
+from wildaffect.report.scores import CROSS_VALIDATION, ENSEMBLE, ScoreTable, read_scores, read_trial_scores, score_tables
+from wildaffect.report.traces import DIMENSIONS, series_name, trial_traces
+from wildaffect.tables import read_table
+
+AUDIT_COLUMNS = ("trial", "video", "severity", "finding", "detail", "rule")
+SEVERITIES = ("error", "warning", "info")
+TRIAL_COLUMNS = ("trial", "video", "person", "partition_va", "partition_expr", "partition_au", "edition")
+
+
+def build_report(
+    output: Path,
+    *,
+    title: str,
+    config: Mapping,
+    results: Path,
+    trials: Path,
+    audit: Path,
+    frames: Mapping[str, Path],
+    audio: Mapping[str, Path],
+    persons: Mapping[str, Path],
+    sheets: Mapping[str, Path],
+    labels: Mapping[str, Path],
+    runs: Sequence[Mapping],
+    predictions: Sequence[Mapping],
+    scores: Path | None,
+    trial_scores: Path | None,
+    models: Sequence[Mapping],
+    versions: Mapping[str, str],
+    demo: bool,
+    notes: Sequence[str],
+) -> None:
+    """Write the page ``output``; the same inputs give the same bytes.
+
+    ``frames``, ``audio`` and ``persons`` map video to file, ``sheets`` maps trial to a JPEG contact sheet, ``labels`` maps
+    task to label table. ``runs`` and ``predictions`` hold dicts with system, variant, target, fold and path (of a run folder or a
+    prediction table, there also partition), ``models`` dicts with name, licence, sha256, trained (bool or None) and source.
+    Any collection may be empty and any of ``scores`` and ``trial_scores`` None: the page then says what is missing.
+    Paths below ``results`` are shown relative to it.
+
+    The size is bounded: traces have `traces.POINTS_PER_PAGE` points and contact sheets `media.SHEET_BYTES_PER_PAGE` bytes
+    together; plotly.js is about 5 MB; the rest is some hundred bytes for each trial, finding and epoch.
+
+    Raises :class:`InputError` for tables that do not fit their schema or one another.
+    """
+    trial_table = read_table(trials, pa.schema([(name, pa.string()) for name in TRIAL_COLUMNS])).to_pylist()
+    instances = [read_run(entry) for entry in runs]
+    traces, points = trial_traces({row["trial"]: row["video"] for row in trial_table}, frames, persons, labels.get("va"), predictions)
+    tables = score_tables(read_scores(scores)) if scores else []
+    media = media_rows(trial_table, frames, audio, persons)
+    pictures, reduced = contact_sheets({trial: path for trial, path in sheets.items() if Path(path).exists()})
+    context = {
+        "title": title,
+        "demo": demo,
+        "notes": notes,
+        "facts": _facts(config, trial_table, media, instances, predictions),
+        "versions": versions,
+        "tables": tables,
+        "score_figures": [_score_figure(table) for table in tables if table.ranked],
+        "names": {"cross_validation": CROSS_VALIDATION, "ensemble": ENSEMBLE},
+        "audit": _audit(audit),
+        "severities": SEVERITIES,
+        "media": media,
+        "sources": SOURCES,
+        "sheets": [(row["trial"], pictures[row["trial"]]) for row in _least_covered(media) if row["trial"] in pictures],
+        "sheets_reduced": reduced,
+        "instances": [instance | {"selection": selection(instance)} for instance in instances],
+        "has_labels": bool(labels),
+        "has_va_labels": "va" in labels,
+        "has_predictions": bool(predictions),
+        "trials": _compared(traces, trial_scores),
+        "points": points,
+        "models": models,
+        "config_text": yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True),
+        "records": [(_instance_name(i), page.pretty_json(_relative(i["record"], results))) for i in instances if i["record"]],
+    }
+    text = page.render(context)
+    with atomic(output) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def _facts(config: Mapping, trials: list[Mapping], media: list[Mapping], runs: list[Mapping], predictions: Sequence[Mapping]) -> list:
+    """The head of the page: pairs of word and value."""
+    videos = {row["video"]: row["media"] for row in media if row["media"]}
+    frames = sum(about["frames"] for about in videos.values())
+    seconds = sum(about["duration_s"] or 0 for about in videos.values())
+    variants = dict.fromkeys(f"{row['system']}/{row['variant']}" for row in [*runs, *predictions])
+    editions = dict.fromkeys(row["edition"] for row in trials if row["edition"])
+    corpus = config.get("corpus", {})
+    return [
+        ("Corpus", ", ".join(filter(None, [str(corpus.get("layout", "")), str(corpus.get("root") or "")])) or "not recorded"),
+        ("Edition", ", ".join(editions) or "none"),
+        ("Videos", f"{len({row['video'] for row in trials}):,}"),
+        ("Trials", f"{len(trials):,}"),
+        ("Frames decoded", f"{frames:,}"),
+        ("Playing time", page.duration(seconds)),
+        ("Systems", ", ".join(variants) or "none"),
+        ("Instances trained", f"{len(runs):,}"),
+        ("Device", ", ".join(recorded(runs, "device")) or "not recorded"),
+        ("Trained until", _latest(recorded(runs, "finished")) or "not recorded"),
+    ]
+
+
+def _latest(moments: list[str]) -> str:
+    """The latest of some ISO 8601 moments, to the minute."""
+    if not moments:
+        return ""
+    try:
+        return max(map(datetime.fromisoformat, moments)).strftime("%Y-%m-%d %H:%M %Z").strip()
+    except (ValueError, TypeError) as error:
+        raise InputError(f"run.json: 'finished' must be ISO 8601 moments of one kind ({error}). Train again.") from error
+
+
+def _score_figure(table: ScoreTable) -> dict:
+    """A ranked table as data of the bar figure, best first."""
+    return {
+        "title": f"{table.metric}, {table.edition}, {table.partition}",
+        "names": [f"{row.system}/{row.variant}/{row.target}" for row in table.rows],
+        "means": [page.json_number(row.mean) for row in table.rows],
+        "deviations": [page.json_number(row.deviation) for row in table.rows],
+        "folds": [row.folds for row in table.rows],
+        "extra": {
+            name: [page.json_number(row.values.get(name)) for row in table.rows]
+            for name in (CROSS_VALIDATION, ENSEMBLE)
+            if any(name in row.values for row in table.rows)
+        },
+    }
+
+
+def _audit(path: Path) -> dict:
+    """All findings, the gravest first, and their number per severity."""
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    missing = [name for name in AUDIT_COLUMNS if name not in table]
+    if missing:
+        raise InputError(f"{path}: column {', '.join(missing)} missing. Delete the file and run again.")
+    unknown = set(table["severity"]) - set(SEVERITIES)
+    if unknown:
+        raise InputError(f"{path}: unknown severity {', '.join(sorted(unknown))}; expected {', '.join(SEVERITIES)}.")
+    rows = sorted(table[list(AUDIT_COLUMNS)].to_dict("records"), key=lambda row: SEVERITIES.index(row["severity"]))
+    return {"rows": rows, "counts": Counter(row["severity"] for row in rows)}
+
+
+def _least_covered(media: list[Mapping]) -> list[Mapping]:
+    def share(row: Mapping) -> float:
+        total = sum(row["faces"].values()) if row["faces"] else 0
+        return row["faces"]["detected"] / total if total else 0.0
+
+    return sorted(media, key=share)
+
+
+def _compared(traces: Mapping[str, dict], path: Path | None) -> list[dict]:
+    """Trials with traces and their scores, the worst mean CCC first, unscored ones last."""
+    scored = read_trial_scores(path, tuple(f"ccc_{name}" for name in DIMENSIONS)) if path else {}
+    result = []
+    for trial, trace in traces.items():
+        rows = [
+            {"series": series, "held_out": held_out, **{n: scored.get((series, trial), {}).get(f"ccc_{n}") for n in DIMENSIONS}}
+            for series, held_out in sorted(trace["folds"].items())
+        ]
+        means = {name: _mean([row[name] for row in rows]) for name in DIMENSIONS}
+        data = {key: trace[key] for key in ("times", "labels", "series", "invalid", "faceless")}
+        result.append({"trial": trial, "length": trace["length"], "rows": rows, "data": data, **means, "ccc": _mean(list(means.values()))})
+    return sorted(result, key=lambda row: (row["ccc"] is None, row["ccc"] or 0.0, row["trial"]))
+
+
+def _mean(values: list[float | None]) -> float | None:
+    found = [value for value in values if value is not None and value == value]
+    return sum(found) / len(found) if found else None
+
+
+def _instance_name(instance: Mapping) -> str:
+    return f"{series_name(instance)}, fold {instance['fold']}"
+
+
+def _plain(value):
+    """Configuration as plain YAML types."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def _relative(value, results: Path):
+    """A JSON value with paths below ``results`` made relative."""
+    prefix = f"{results}/"
+    if isinstance(value, Mapping):
+        return {key: _relative(item, results) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_relative(item, results) for item in value]
+    return value.removeprefix(prefix) if isinstance(value, str) else value

@@ -1,0 +1,69 @@
+"""From values to HTML: number formats, JSON blocks and the template."""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from wildaffect.report.summary import mean_and_deviation, number
+
+TEMPLATES = Path(__file__).parent / "templates"
+UNSAFE = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"})
+
+
+def render(context: dict[str, Any]) -> str:
+    """The page for ``context``; a name that the template uses and ``context`` lacks is an error."""
+    return _template().render(context, plotly=Markup(get_plotlyjs()))
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {
+        "number": number,
+        "integer": lambda value: f"{value:,}",
+        "duration": duration,
+        "percent": percent,
+        "json_block": json_block,
+        "mean_and_deviation": mean_and_deviation,
+    }
+    return environment.get_template("report.html")
+
+
+def json_block(value: Any) -> Markup:
+    """JSON that is safe inside a ``script`` element; NaN is an error."""
+    return Markup(json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False).translate(UNSAFE))
+
+
+def pretty_json(value: Any) -> str:
+    """JSON for the reader."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def json_number(value: float | None) -> float | None:
+    """``value`` with NaN as None."""
+    return None if value is None or value != value else value
+
+
+def duration(seconds: float) -> str:
+    """``1:02:03`` or ``2:03`` or, below a minute, ``12.3 s``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def percent(part: float, whole: float) -> str:
+    """A share as ``12.3 %``; an en dash of nothing."""
+    return f"{100 * part / whole:.1f} %" if whole else "–"

@@ -1,0 +1,138 @@
+"""The tidy score table turned into one table per metric: a row per variant, a column per fold."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from wildaffect.errors import InputError
+from wildaffect.scoring.editions import editions
+
+SCORE_COLUMNS = ("system", "variant", "target", "fold", "partition", "edition", "metric", "value", "frames", "trials")
+TRIAL_COLUMNS = ("system", "variant", "target", "fold", "partition", "trial", "metric", "value")
+CROSS_VALIDATION, ENSEMBLE = "cross-validation", "ensemble"
+
+
+@dataclass
+class ScoreRow:
+    """One variant: ``values`` by fold name as in the file (NaN where undefined), spread over the numbered folds."""
+
+    system: str
+    variant: str
+    target: str
+    values: dict[str, float]
+    frames: int
+    trials: int
+
+    @property
+    def folds(self) -> list[float]:
+        """Defined values of the numbered folds."""
+        return [value for fold, value in self.values.items() if fold.isdigit() and not math.isnan(value)]
+
+    @property
+    def mean(self) -> float | None:
+        """Mean over the numbered folds; None without any."""
+        return float(np.mean(self.folds)) if self.folds else None
+
+    @property
+    def deviation(self) -> float | None:
+        """Sample standard deviation over the numbered folds; None with fewer than two."""
+        return float(np.std(self.folds, ddof=1)) if len(self.folds) > 1 else None
+
+    @property
+    def best(self) -> float:
+        """The figure to sort by: cross-validation, else the mean over folds, else the ensemble."""
+        found = (self.values.get(CROSS_VALIDATION), self.mean, self.values.get(ENSEMBLE))
+        return next((value for value in found if value is not None and not math.isnan(value)), -math.inf)
+
+
+@dataclass
+class ScoreTable:
+    """All variants under one metric, best first."""
+
+    edition: str
+    partition: str
+    metric: str
+    folds: list[str]
+    rows: list[ScoreRow] = field(default_factory=list)
+
+    @property
+    def ranked(self) -> bool:
+        """Whether the edition orders entries by this metric."""
+        return self.metric.endswith("_score")
+
+    @property
+    def per_video(self) -> bool:
+        """Whether the metric is a mean over trials, not a figure over all frames joined."""
+        return "_per_video_" in self.metric
+
+    @property
+    def bound(self) -> bool:
+        """Whether the metric is the end of a confidence interval."""
+        return self.metric.endswith(("_low", "_high"))
+
+    @property
+    def note(self) -> str:
+        """What a reader must know about the metric before comparing numbers."""
+        if self.ranked:
+            task = editions().get(self.edition, {}).get(self.metric.removesuffix("_score"))
+            formula = f": {' + '.join(f'{weight:g} × {name}' for name, weight in task.score.items())}" if task else ""
+            return f"the score by which {self.edition} orders entries{formula}, over all valid frames of all trials joined"
+        if self.bound:
+            return "a bound of the 95 % interval from resampling whole trials; the mean over folds is not an interval itself"
+        if self.per_video:
+            kind = "weighted by frames" if self.metric.endswith("_weighted") else "every trial counting the same"
+            return f"one value for each trial, then the mean, {kind}; not comparable with values over all frames joined"
+        return "over all valid frames of all trials joined; not ranked by itself"
+
+
+def read_scores(path: Path, columns: tuple[str, ...] = SCORE_COLUMNS) -> pd.DataFrame:
+    """A score file with the fold as text and the value as float64; :class:`InputError` where columns are missing."""
+    try:
+        table = pd.read_csv(path, dtype={name: str for name in columns if name not in ("value", "frames", "trials")})
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a readable score table ({error}). Delete it and run again.") from error
+    missing = [name for name in columns if name not in table]
+    if missing:
+        raise InputError(f"{path}: column {', '.join(missing)} missing. Delete the file and run again.")
+    return table
+
+
+def score_tables(scores: pd.DataFrame) -> list[ScoreTable]:
+    """One table per edition, partition and metric; ranked metrics first, per-video ones last."""
+    tables = []
+    for (edition, partition, metric), part in scores.groupby(["edition", "partition", "metric"], sort=True):
+        folds = sorted((fold for fold in part["fold"].unique() if fold.isdigit()), key=int)
+        table = ScoreTable(edition, partition, metric, folds)
+        for (system, variant, target), rows in part.groupby(["system", "variant", "target"], sort=True):
+            if rows["fold"].duplicated().any():
+                raise InputError(
+                    f"Scores name {system}/{variant}/{target}, {partition}, {metric} more than once for the same fold. "
+                    "Delete the score table and run again."
+                )
+            values = {fold: float(value) for fold, value in zip(rows["fold"], rows["value"], strict=True)}
+            table.rows.append(ScoreRow(system, variant, target, values, int(rows["frames"].max()), int(rows["trials"].max())))
+        table.rows.sort(key=lambda row: -row.best)
+        tables.append(table)
+    order = {"validation": 0, "test": 1}
+    return sorted(
+        tables, key=lambda t: (not t.ranked, t.bound, t.per_video, t.edition, order.get(t.partition, 2), t.metric)
+    )
+
+
+def read_trial_scores(path: Path, metrics: tuple[str, str]) -> dict[tuple[str, str], dict[str, float]]:
+    """Values of the two per-trial metrics: ``(series name, trial) -> {metric: value}``, training partitions left out.
+
+    The same order of preference as for the traces: validation before test, ensemble before single folds.
+    """
+    table = read_scores(path, TRIAL_COLUMNS)
+    table = table[table["metric"].isin(metrics) & (table["partition"] != "train")]
+    rank = table["fold"].map(lambda fold: int(fold) if fold.isdigit() else -1)
+    table = table.assign(later=table["partition"] != "validation", rank=rank).sort_values(["later", "rank"], kind="stable")
+    result: dict[tuple[str, str], dict[str, float]] = {}
+    for row in table.itertuples(index=False):
+        values = result.setdefault((f"{row.system}/{row.variant}/{row.target}", row.trial), {})
+        values.setdefault(row.metric, float(row.value))
+    return result

@@ -1,0 +1,152 @@
+"""Several predictions of the same frames made into one."""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+import pyarrow as pa
+
+from wildaffect.errors import InputError
+from wildaffect.scoring.ccc import ccc
+from wildaffect.scoring.rows import Rows, as_table, find_rows, numbers, sort_rows
+
+METHODS = ("mean", "weighted", "ccc_centring")
+CLIPS = ("none", "early", "late")
+CONTINUOUS = ("valence", "arousal")
+KEYS = ("trial", "frame", "time_s", "source")
+
+
+def mean(predictions: np.ndarray) -> np.ndarray:
+    """Plain mean over the first axis of (members, frames)."""
+    return predictions.mean(axis=0)
+
+
+def weighted(predictions: np.ndarray, weights: Sequence[float]) -> np.ndarray:
+    """Mean over the first axis of (members, frames) by ``weights``, one per member, not all zero; they need not sum to one."""
+    return np.average(predictions, axis=0, weights=weights)
+
+
+def agreement(predictions: np.ndarray) -> np.ndarray:
+    """Mean CCC of each member of (members, frames) with all others, the mixed variant (LFAN spec 6.2, 6.4). An undefined pair counts 0."""
+    members = len(predictions)
+    total = np.zeros(members)
+    for i, j in combinations(range(members), 2):
+        total[[i, j]] += np.nan_to_num(ccc(predictions[i], predictions[j], variant="mixed"))
+    return total / (members - 1)
+
+
+def ccc_centring(predictions: np.ndarray) -> np.ndarray:
+    """CCC centring of one trial's (members, frames), float64 (frames,) (LFAN spec 6.4).
+
+    The members' means are replaced by one common mean, weighted by how well each member agrees with the others, and then averaged. This
+    is the plain mean plus a constant. Where negative agreements would put the common mean outside the members' own means (or it is
+    undefined), the plain mean is kept; the published rule has no such guard. One member is returned as it is.
+    """
+    if len(predictions) == 1:
+        return predictions[0]
+    weights = agreement(predictions)
+    means = predictions.mean(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        centre = (means * weights).sum() / weights.sum()
+    if not means.min() <= centre <= means.max():
+        centre = means.mean()
+    return (predictions - means[:, None]).mean(axis=0) + centre
+
+
+def fuse(
+    tables: Sequence[pa.Table], method: str = "mean", clip: str = "none", weights: Sequence[float] | None = None
+) -> pa.Table:
+    """Fuse prediction tables of the same trials and frames, trial by trial, column by column.
+
+    ``clip`` limits valence and arousal to [-1, 1]: ``early`` each member before, ``late`` the result. ``weights``: one per table, for
+    ``weighted``. ``ccc_centring`` is for valence and arousal only. Rows and columns come in the order of the first table, values as
+    float32; ``source`` is kept where all tables agree and ``mixed`` elsewhere. Raises :class:`InputError` for other rows or columns.
+    """
+    tables = [as_table(table, f"prediction {i}") for i, table in enumerate(tables)]
+    if not tables:
+        raise InputError("nothing to fuse: no predictions were given.")
+    columns = tuple(name for name in tables[0].column_names if name not in KEYS)
+    _check(tables, columns, method, clip, weights)
+    first = sort_rows(tables[0], "prediction 0")
+    aligned = [_aligned(table, first, i) for i, table in enumerate(tables)]
+    stack = np.stack([numbers(table, columns) for table in aligned])
+    limited = [i for i, name in enumerate(columns) if name in CONTINUOUS]
+    if clip == "early":
+        stack[..., limited] = stack[..., limited].clip(-1, 1)
+    fused = np.empty(stack.shape[1:])
+    for rows in first.slices().values():
+        for column in range(len(columns)):
+            members = stack[:, rows, column]
+            if method == "ccc_centring":
+                fused[rows, column] = ccc_centring(members)
+            else:
+                fused[rows, column] = mean(members) if method == "mean" else weighted(members, weights)
+    if clip == "late":
+        fused[:, limited] = fused[:, limited].clip(-1, 1)
+    return _like_first(aligned, first, columns, fused)
+
+
+def join_targets(tables: Mapping[str, pa.Table]) -> pa.Table:
+    """One table from one per target (such as valence and arousal), each with a column of the target's name, for the same rows.
+
+    Rows come in the order of the first table. Raises :class:`InputError` where rows differ or the column is missing.
+    """
+    tables = {target: as_table(table, f"predictions of {target}") for target, table in tables.items()}
+    for target, table in tables.items():
+        if target not in table.column_names:
+            raise InputError(f"predictions of {target}: column {target} missing.")
+    names = list(tables)
+    first = sort_rows(tables[names[0]], f"predictions of {names[0]}")
+    aligned = [_aligned(tables[name], first, name) for name in names]
+    values = np.column_stack([numbers(table, (name,)) for name, table in zip(names, aligned, strict=True)])
+    return _like_first(aligned, first, tuple(names), values)
+
+
+def _check(tables: Sequence[pa.Table], columns: tuple[str, ...], method: str, clip: str, weights) -> None:
+    if method not in METHODS or clip not in CLIPS:
+        raise InputError(
+            f"fusion {method!r} with clip {clip!r}: choose from {', '.join(METHODS)} and {', '.join(CLIPS)}."
+        )
+    if (method == "weighted") != (weights is not None) or (weights is not None and len(weights) != len(tables)):
+        raise InputError(
+            f"fusion {method!r}: weights are for 'weighted', one for each of the {len(tables)} predictions."
+        )
+    if weights is not None and not (min(weights) >= 0 and sum(weights) > 0):
+        raise InputError(f"fusion 'weighted': weights {list(weights)} must not be negative, nor all zero.")
+    if method == "ccc_centring" and not set(columns) <= set(CONTINUOUS):
+        raise InputError(f"fusion 'ccc_centring' is for valence and arousal; the table has {', '.join(columns)}.")
+    for i, table in enumerate(tables):
+        other = set(columns) ^ {name for name in table.column_names if name not in KEYS}
+        if other:
+            raise InputError(f"prediction {i}: columns {', '.join(sorted(other))} are not in all predictions.")
+
+
+def _aligned(table: pa.Table, first: Rows, name: int | str) -> pa.Table:
+    """``table`` with its rows in the sorted order of ``first``."""
+    rows = find_rows(first, sort_rows(table, f"prediction {name}"))
+    if table.num_rows != len(rows) or (rows < 0).any():
+        at = int(np.argmax(rows < 0)) if (rows < 0).any() else 0
+        raise InputError(
+            f"prediction {name}: {table.num_rows} rows where the first table has {len(rows)}; the frames differ"
+            + (
+                f", first missing: trial {first.trials[first.trial[at]]!r}, frame {first.frame[at]}."
+                if (rows < 0).any()
+                else "."
+            )
+        )
+    return table.take(rows)
+
+
+def _like_first(aligned: Sequence[pa.Table], first: Rows, columns: tuple[str, ...], values: np.ndarray) -> pa.Table:
+    """Keys of the first table, new values, back in the first table's own order."""
+    result = aligned[0].select([name for name in KEYS if name in aligned[0].column_names])
+    for i, name in enumerate(columns):
+        result = result.append_column(name, pa.array(values[:, i].astype(np.float32)))
+    if "source" in result.column_names:
+        sources = [
+            np.asarray(table["source"].to_pylist(), object) for table in aligned if "source" in table.column_names
+        ]
+        same = np.logical_and.reduce([source == sources[0] for source in sources])
+        joined = pa.array(np.where(same, sources[0], "mixed"), pa.string())
+        result = result.drop_columns("source").append_column("source", joined)
+    return result.take(np.argsort(first.order))

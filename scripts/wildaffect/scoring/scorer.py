@@ -1,0 +1,224 @@
+"""Scores of a prediction table against a label table by an edition's rules."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from wildaffect.errors import InputError
+from wildaffect.scoring.bootstrap import draws, interval, resampled
+from wildaffect.scoring.decisions import decide, missing_columns
+from wildaffect.scoring.editions import Part, Task, find_task, get_task
+from wildaffect.scoring.rows import Rows, as_table, find_rows, numbers, sort_rows
+from wildaffect.scoring.tallies import Tally, tally
+
+SCORES = pa.schema(
+    [
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+        ("frames", pa.int64()),
+        ("trials", pa.int64()),
+        ("note", pa.string()),
+    ]
+)
+TRIAL_SCORES = pa.schema(
+    [("trial", pa.string()), ("metric", pa.string()), ("value", pa.float64()), ("frames", pa.int64())]
+)
+
+
+@dataclass(frozen=True)
+class Tallied:
+    """Tallies of a task: per part, one per trial that has a valid frame of that part; ``trials`` in sorted order."""
+
+    task: Task
+    trials: dict[str, dict[str, Tally]]
+    missing: int
+
+
+def score(
+    predictions: Any,
+    labels: Any,
+    edition: str,
+    task: str | None = None,
+    *,
+    allow_missing: bool = False,
+    resamples: int = 0,
+    seed: int = 0,
+) -> pa.Table:
+    """Score ``predictions`` against ``labels`` (Arrow or pandas, columns trial and frame) by the rules of ``edition``.
+
+    Rows are matched by trial and frame, columns by name. Without ``task`` the labels' columns decide. Labels that are null or the
+    edition's invalid value do not count, nor rows whose ``valid`` is false; action units are masked one by one. Returns a table
+    ``SCORES``: the ranked ``<task>_score`` first (only if all its metrics were computed), then its metrics over all frames joined, the
+    mean over trials (``..._per_video_mean``, ``..._per_video_weighted`` by frames), then details. With ``resamples`` also the bounds of
+    a 95 % bootstrap interval over trials (``..._low``, ``..._high``).
+
+    Raises :class:`InputError` for a labelled frame without prediction (unless ``allow_missing``: then it is left out and counted in the
+    notes), for repeated rows, missing columns, and predictions that are not numbers.
+    """
+    labels = as_table(labels, "labels")
+    rules = get_task(edition, task) if task else find_task(edition, labels.column_names)
+    tallied = tally_task(predictions, labels, rules, rules.parts, allow_missing=allow_missing)
+    return summarise(tallied, resamples, seed)
+
+
+def tally_task(
+    predictions: Any, labels: Any, task: Task, parts: Sequence[Part], *, allow_missing: bool = False
+) -> Tallied:
+    """Match rows and count, per part and trial. ``parts``: the task's parts to score, perhaps with fewer values (one of two targets)."""
+    predictions, labels = as_table(predictions, "predictions"), as_table(labels, "labels")
+    for part in parts:
+        _check_columns(predictions, labels, task, part)
+    wanted, found = sort_rows(labels, "labels"), sort_rows(predictions, "predictions")
+    row = find_rows(wanted, found)
+    lost = np.zeros(row.shape, bool)
+    trials = {}
+    for part in parts:
+        truth, mask = _truth(labels, task, part)
+        truth, mask = truth[wanted.order], mask[wanted.order]
+        absent = mask.any(axis=1) & (row < 0)
+        if absent.any() and not allow_missing:
+            raise InputError(_absent(wanted, absent))
+        lost |= absent
+        mask &= (row >= 0)[:, None]
+        decided = np.full(truth.shape, np.nan)
+        decided[row >= 0] = decide(predictions, part)[row[row >= 0]]
+        _check_decisions(decided, mask, wanted, part)
+        trials[part.name] = {
+            name: tally(part, truth[rows], decided[rows], mask[rows])
+            for name, rows in wanted.slices().items()
+            if mask[rows].any()
+        }
+    return Tallied(task, trials, int(lost.sum()))
+
+
+def summarise(tallied: Tallied, resamples: int = 0, seed: int = 0) -> pa.Table:
+    """Table ``SCORES`` from tallies."""
+    names = sorted({name for trials in tallied.trials.values() for name in trials})
+    left_out = f"{tallied.missing} labelled frames without prediction left out" if tallied.missing else ""
+    times = draws(len(names), resamples, seed) if resamples and names else None
+    metrics, spread, counts, rows = {}, {}, {}, []
+    for trials in tallied.trials.values():
+        if trials:
+            rows += _part_rows(trials, left_out)
+            total = reduce(add, trials.values())
+            for metric, value in total.metrics().items():
+                metrics[metric], counts[metric] = float(value), (int(total.frames), len(trials))
+            if times is not None:
+                chosen = times[:, [names.index(name) for name in trials]]
+                spread |= resampled(list(trials.values()), chosen)
+    ranked = _ranked(tallied.task, metrics, counts, left_out)
+    if ranked:
+        rows.insert(0, ranked)
+        if times is not None:
+            spread[ranked["metric"]] = sum(w * spread[m] for m, w in tallied.task.score.items())
+            counts[ranked["metric"]] = (ranked["frames"], ranked["trials"])
+    for metric, values in spread.items():
+        low, high = interval(values)
+        note = f"bound of the 95 % interval, {resamples} resamples of {counts[metric][1]} trials, seed {seed}"
+        rows += [_row(f"{metric}_low", low, *counts[metric], note), _row(f"{metric}_high", high, *counts[metric], note)]
+    return pa.Table.from_pylist(rows, schema=SCORES)
+
+
+def trial_scores(tallied: Tallied) -> pa.Table:
+    """Table ``TRIAL_SCORES``: the metrics of every trial by itself, NaN where undefined."""
+    rows = [
+        {"trial": name, "metric": metric, "value": float(value), "frames": int(part.frames)}
+        for trials in tallied.trials.values()
+        for name, part in trials.items()
+        for metric, value in part.metrics().items()
+    ]
+    return pa.Table.from_pylist(rows, schema=TRIAL_SCORES)
+
+
+def _part_rows(trials: dict[str, Tally], left_out: str) -> Iterable[dict]:
+    """Metrics of one part: joined, per video, details."""
+    total = reduce(add, trials.values())
+    frames, single = int(total.frames), [part.metrics() for part in trials.values()]
+    length = np.array([float(part.frames) for part in trials.values()])
+    rows, per_video = [], []
+    for metric, value in total.metrics().items():
+        undefined = "undefined: all frames hold the same constant, or none is valid" if np.isnan(value) else ""
+        rows.append(_row(metric, value, frames, len(trials), undefined or left_out))
+        values = np.array([float(each[metric]) for each in single])
+        known = ~np.isnan(values)
+        note = f"{(~known).sum()} trials undefined, left out" if not known.all() else ""
+        mean = values[known].mean() if known.any() else np.nan
+        weighted = np.average(values[known], weights=length[known]) if known.any() else np.nan
+        covered = int(length[known].sum()), int(known.sum())
+        per_video.append(_row(f"{metric}_per_video_mean", mean, *covered, note))
+        per_video.append(_row(f"{metric}_per_video_weighted", weighted, *covered, note))
+    details = [_row(metric, value, frames, len(trials), "not ranked") for metric, value in total.details().items()]
+    return rows + per_video + details
+
+
+def _ranked(task: Task, metrics: dict, counts: dict, left_out: str) -> dict | None:
+    if not set(task.score) <= set(metrics):
+        return None
+    value = sum(weight * metrics[metric] for metric, weight in task.score.items())
+    formula = " + ".join(f"{weight:g} {metric}" for metric, weight in task.score.items())
+    frames, trials = (max(counts[metric][i] for metric in task.score) for i in (0, 1))
+    return _row(f"{task.name}_score", value, frames, trials, "; ".join(filter(None, [formula, left_out])))
+
+
+def _row(metric: str, value: float, frames: int, trials: int, note: str) -> dict:
+    return {"metric": metric, "value": float(value), "frames": frames, "trials": trials, "note": note}
+
+
+def _truth(labels: pa.Table, task: Task, part: Part) -> tuple[np.ndarray, np.ndarray]:
+    """Labels float64 (rows, columns) and which of them count. A frame without valence counts for neither value, nor one without arousal."""
+    truth = numbers(labels, part.columns)
+    usable = np.ones(len(truth), bool)
+    if "valid" in labels.column_names:
+        usable = labels["valid"].fill_null(False).to_numpy(zero_copy_only=False).astype(bool)
+    if part.kind == "values":
+        whole = next(each for each in task.parts if each.name == part.name)
+        usable &= (np.abs(numbers(labels, whole.columns)) <= 1).all(axis=1)
+        return truth, np.repeat(usable[:, None], truth.shape[1], axis=1)
+    highest = len(part.names) - 1 if part.kind == "classes" else 1
+    known = ~np.isnan(truth) & (truth != -1) & usable[:, None]
+    strange = known & ~np.isin(truth, np.arange(highest + 1))
+    if strange.any():
+        row, column = np.argwhere(strange)[0]
+        raise InputError(
+            f"labels: {part.columns[column]} of trial {labels['trial'][row]} frame {labels['frame'][row]} is {truth[row, column]:g}; "
+            f"this edition knows 0 to {highest}. Check the edition."
+        )
+    return truth, known
+
+
+def _check_columns(predictions: pa.Table, labels: pa.Table, task: Task, part: Part) -> None:
+    lacking = {
+        "predictions": missing_columns(predictions.column_names, part),
+        "labels": tuple(column for column in part.columns if column not in labels.column_names),
+    }
+    for name, columns in lacking.items():
+        if columns:
+            raise InputError(
+                f"{name}: column {', '.join(columns)} missing, needed for task {task.name} of edition {task.edition}."
+            )
+
+
+def _check_decisions(decided: np.ndarray, mask: np.ndarray, rows: Rows, part: Part) -> None:
+    wrong = mask & np.isnan(decided)
+    if part.kind == "classes":
+        wrong |= mask & ~np.isin(decided, np.arange(len(part.names)))
+    if wrong.any():
+        at, column = np.argwhere(wrong)[0]
+        raise InputError(
+            f"predictions: {part.columns[column]} of {wrong.any(axis=1).sum()} labelled frames is not a usable number, first trial "
+            f"{rows.trials[rows.trial[at]]!r}, frame {rows.frame[at]}: {decided[at, column]:g}."
+        )
+
+
+def _absent(rows: Rows, absent: np.ndarray) -> str:
+    at = np.flatnonzero(absent)
+    trials = sorted({rows.trials[i] for i in np.unique(rows.trial[at])})
+    return (
+        f"predictions: {at.size} labelled frames of {len(trials)} trials have no row, first trial {rows.trials[rows.trial[at[0]]]!r}, "
+        f"frame {rows.frame[at[0]]}. Predict every frame, or allow missing frames."
+    )

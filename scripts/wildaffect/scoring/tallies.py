@@ -1,0 +1,109 @@
+"""What one trial adds to the metrics of a label space. Tallies add up, so a score over trials is a sum and then one formula."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wildaffect.scoring import f1
+from wildaffect.scoring.ccc import Moments
+from wildaffect.scoring.editions import Part
+
+
+@dataclass(frozen=True)
+class ValueTally:
+    """Moments per named value."""
+
+    part: Part
+    frames: np.ndarray
+    moments: tuple[Moments, ...]
+
+    def __add__(self, other: "ValueTally") -> "ValueTally":
+        moments = tuple(a + b for a, b in zip(self.moments, other.moments, strict=True))
+        return ValueTally(self.part, self.frames + other.frames, moments)
+
+    def repeated(self, times: np.ndarray) -> "ValueTally":
+        """Tally of the trial taken ``times`` times over, one entry per entry of ``times``."""
+        return ValueTally(self.part, self.frames * times, tuple(m.repeated(times) for m in self.moments))
+
+    def metrics(self) -> dict[str, np.ndarray]:
+        """``ccc_<name>`` for each value (population variant)."""
+        return {f"ccc_{name}": m.ccc() for name, m in zip(self.part.names, self.moments, strict=True)}
+
+    def details(self) -> dict[str, np.ndarray]:
+        """No further metrics."""
+        return {}
+
+
+@dataclass(frozen=True)
+class ClassTally:
+    """A confusion matrix."""
+
+    part: Part
+    frames: np.ndarray
+    matrix: np.ndarray
+
+    def __add__(self, other: "ClassTally") -> "ClassTally":
+        return ClassTally(self.part, self.frames + other.frames, self.matrix + other.matrix)
+
+    def repeated(self, times: np.ndarray) -> "ClassTally":
+        """As for :class:`ValueTally`."""
+        return ClassTally(self.part, self.frames * times, self.matrix * np.asarray(times)[..., None, None])
+
+    def metrics(self) -> dict[str, np.ndarray]:
+        """``<part>_f1`` (macro over all classes) and ``<part>_accuracy``."""
+        return {
+            f"{self.part.name}_f1": f1.macro_f1(self.matrix),
+            f"{self.part.name}_accuracy": f1.accuracy(self.matrix),
+        }
+
+    def details(self) -> dict[str, np.ndarray]:
+        """``<part>_weighted_f1`` and ``<part>_f1_<class>``; not ranked."""
+        single = f1.f1_per_class(self.matrix)
+        classes = {f"{self.part.name}_f1_{name}": single[..., i] for i, name in enumerate(self.part.names)}
+        return {f"{self.part.name}_weighted_f1": f1.weighted_f1(self.matrix), **classes}
+
+
+@dataclass(frozen=True)
+class UnitTally:
+    """Two-by-two counts per unit, each on its own valid frames."""
+
+    part: Part
+    frames: np.ndarray
+    counts: np.ndarray
+
+    def __add__(self, other: "UnitTally") -> "UnitTally":
+        return UnitTally(self.part, self.frames + other.frames, self.counts + other.counts)
+
+    def repeated(self, times: np.ndarray) -> "UnitTally":
+        """As for :class:`ValueTally`."""
+        return UnitTally(self.part, self.frames * times, self.counts * np.asarray(times)[..., None, None, None])
+
+    def metrics(self) -> dict[str, np.ndarray]:
+        """``<part>_f1`` (mean over units) and ``<part>_accuracy`` (over all unit decisions joined)."""
+        any_frame = self.counts.sum((-3, -2, -1)) > 0
+        mean = np.where(any_frame, f1.unit_f1(self.counts).mean(-1), np.nan)[()]
+        return {f"{self.part.name}_f1": mean, f"{self.part.name}_accuracy": f1.accuracy(self.counts.sum(-3))}
+
+    def details(self) -> dict[str, np.ndarray]:
+        """``<part>_accuracy_unit_mean`` (mean over units with a valid frame) and ``<part>_f1_<unit>``."""
+        single = f1.unit_f1(self.counts)
+        units = {f"{self.part.name}_f1_{name}": single[..., i] for i, name in enumerate(self.part.names)}
+        each = f1.accuracy(self.counts)
+        known = ~np.isnan(each)
+        mean = np.where(known, each, 0).sum(-1) / np.maximum(known.sum(-1), 1)
+        return {f"{self.part.name}_accuracy_unit_mean": np.where(known.any(-1), mean, np.nan)[()], **units}
+
+
+Tally = ValueTally | ClassTally | UnitTally
+
+
+def tally(part: Part, truth: np.ndarray, prediction: np.ndarray, mask: np.ndarray) -> Tally:
+    """Tally of aligned arrays (frames, columns of the part); ``mask`` bool of the same shape says which labels are valid."""
+    frames = np.int64(mask.any(axis=1).sum())
+    if part.kind == "values":
+        columns = zip(truth.T, prediction.T, mask.T, strict=True)
+        return ValueTally(part, frames, tuple(Moments.of(t, p, keep) for t, p, keep in columns))
+    if part.kind == "classes":
+        labels = range(len(part.names))
+        return ClassTally(part, frames, f1.confusion_matrix(truth[:, 0], prediction[:, 0], labels, mask[:, 0]))
+    return UnitTally(part, frames, f1.unit_counts(truth, prediction, mask))

@@ -1,0 +1,222 @@
+"""LFAN networks with the parameter names and order of the original checkpoints (LFAN spec 3)."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+PICTURE = 40
+CHANNELS = (64, 64, 128, 256, 512)
+UNITS = (3, 4, 14, 3)
+VISUAL_CHANNELS = 128
+AUDIO_CHANNELS = 32
+TOKEN = 32
+
+
+def build(
+    variant: str,
+    *,
+    units: Sequence[int] = UNITS,
+    channels: Sequence[int] = CHANNELS,
+    embedding: int = 512,
+    pooling: int = 1,
+    dropout: float = 0.4,
+) -> nn.Module:
+    """``unimodal`` or ``multimodal`` model; the options shape the face network (defaults: the published IR-50)."""
+    backbone = FaceNetwork(units, channels, embedding, pooling, dropout)
+    return {"unimodal": Unimodal, "multimodal": LeaderFollower}[variant](backbone, embedding)
+
+
+class ResidualUnit(nn.Module):
+    """Improved-residual unit: norm, conv, PReLU, strided conv, norm; nothing after the sum (LFAN spec 3.1)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        if inputs == outputs:
+            self.shortcut_layer: nn.Module = nn.MaxPool2d(1, stride)
+        else:
+            self.shortcut_layer = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            )
+        self.res_layer = nn.Sequential(
+            nn.BatchNorm2d(inputs),
+            nn.Conv2d(inputs, outputs, 3, 1, 1, bias=False),
+            nn.PReLU(outputs),
+            nn.Conv2d(outputs, outputs, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.res_layer(x) + self.shortcut_layer(x)
+
+
+class FaceNetwork(nn.Module):
+    """IR network for (n, 3, 40, 40) pictures in [-1, 1] -> unit vectors (n, embedding)."""
+
+    def __init__(
+        self, units: Sequence[int], channels: Sequence[int], embedding: int, pooling: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.pooling = pooling
+        self.units = tuple(units)
+        stem, *stages = channels
+        self.input_layer = nn.Sequential(nn.Conv2d(3, stem, 3, 1, 1, bias=False), nn.BatchNorm2d(stem), nn.PReLU(stem))
+        side = PICTURE // pooling
+        for _ in stages[1:]:
+            side = math.ceil(side / 2)
+        # Registered before the body, as in the original: the order of parameters is part of its checkpoints.
+        self.output_layer = nn.Sequential(
+            nn.BatchNorm2d(stages[-1]),
+            nn.Dropout(dropout),
+            nn.Flatten(),
+            nn.Linear(stages[-1] * side * side, embedding),
+            nn.BatchNorm1d(embedding),
+        )
+        widths = [(stem, stages[0]), *zip(stages, stages[1:], strict=False)]
+        self.body = nn.Sequential(
+            *(
+                ResidualUnit(inputs if unit == 0 else outputs, outputs, 2 if unit == 0 and stage > 0 else 1)
+                for stage, (inputs, outputs) in enumerate(widths)
+                for unit in range(units[stage])
+            )
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.pooling > 1:
+            x = F.avg_pool2d(x, self.pooling)
+        x = self.output_layer(self.body(self.input_layer(x)))
+        return x / x.norm(dim=1, keepdim=True)
+
+    def parts(self) -> list[nn.Module]:
+        """Input layer, residual units and output layer, in the order of computation."""
+        return [self.input_layer, *self.body, self.output_layer]
+
+    def release_groups(self) -> list[list[nn.Module]]:
+        """Layers in the order of their gradual release (LFAN spec 5.3): output layer, last stage, last three units of the stage before."""
+        last = sum(self.units[:3])
+        return [[self.output_layer], [*self.body[last:]], [*self.body[max(last - 3, sum(self.units[:2])) : last]]]
+
+
+class WeightNormConv1d(nn.Module):
+    """1-D convolution whose kernel is ``weight_g * weight_v / |weight_v|`` per output channel; old parameter names and order.
+
+    The norm starts at that of PyTorch's default kernel: the original's Xavier initialisation never reached these layers (LFAN spec B17).
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, dilation: int) -> None:
+        super().__init__()
+        plain = nn.Conv1d(inputs, outputs, kernel)
+        self.dilation = dilation
+        self.padding = (kernel - 1) * dilation
+        self.bias = nn.Parameter(plain.bias.detach().clone())
+        self.weight_g = nn.Parameter(plain.weight.detach().norm(dim=(1, 2), keepdim=True))
+        self.weight_v = nn.Parameter(plain.weight.detach().clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernel = self.weight_v * (self.weight_g / self.weight_v.norm(dim=(1, 2), keepdim=True))
+        return F.conv1d(F.pad(x, (self.padding, 0)), kernel, self.bias, dilation=self.dilation)
+
+
+class TemporalBlock(nn.Module):
+    """Two causal convolutions with a residual path; the convolutions carry two names each, as in the original files."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, dilation: int, dropout: float) -> None:
+        super().__init__()
+        self.conv1 = WeightNormConv1d(inputs, outputs, kernel, dilation)
+        self.conv2 = WeightNormConv1d(outputs, outputs, kernel, dilation)
+        # Padding is one-sided in the convolution, so the places of the original's cutting layers (1 and 5) are empty.
+        self.net = nn.Sequential(
+            self.conv1, nn.Identity(), nn.LeakyReLU(0.01), nn.Dropout1d(dropout),
+            self.conv2, nn.Identity(), nn.LeakyReLU(0.01), nn.Dropout1d(dropout),
+        )  # fmt: skip
+        self.downsample = nn.Conv1d(inputs, outputs, 1) if inputs != outputs else None
+        if self.downsample is not None:
+            nn.init.xavier_uniform_(self.downsample.weight, gain=math.sqrt(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        residual = x if self.downsample is None else self.downsample(x)
+        return F.leaky_relu(self.net(x) + residual, 0.01)
+
+
+class TemporalNetwork(nn.Module):
+    """Causal temporal convolution network (batch, channels, time): 4 blocks, kernel 5, dilations 1 to 8, 121 frames of memory."""
+
+    def __init__(self, inputs: int, channels: int, blocks: int = 4, kernel: int = 5, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.network = nn.Sequential(
+            *(TemporalBlock(inputs if i == 0 else channels, channels, kernel, 2**i, dropout) for i in range(blocks))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x)
+
+
+class VisualBranch(nn.Module):
+    """Face network per frame, then the visual temporal network."""
+
+    def __init__(self, backbone: FaceNetwork, embedding: int) -> None:
+        super().__init__()
+        self.spatial = backbone
+        self.temporal = TemporalNetwork(embedding, VISUAL_CHANNELS)
+
+    def visual(self, frame: Tensor) -> Tensor:
+        """(B, T, 3, 40, 40) -> (B, T, 128)."""
+        batch, time = frame.shape[:2]
+        vectors = self.spatial(frame.flatten(0, 1)).unflatten(0, (batch, time))
+        return self.temporal(vectors.transpose(1, 2)).transpose(1, 2)
+
+
+class Unimodal(VisualBranch):
+    """Face pictures -> one value per frame (LFAN spec 3.3)."""
+
+    def __init__(self, backbone: FaceNetwork, embedding: int) -> None:
+        super().__init__(backbone, embedding)
+        self.regressor = nn.Linear(VISUAL_CHANNELS, 1)
+
+    def forward(self, frame: Tensor) -> Tensor:
+        """``frame`` float32 (B, T, 3, 40, 40) in [-1, 1] -> (B, T, 1)."""
+        return self.regressor(self.visual(frame))
+
+
+class LeaderFollower(VisualBranch):
+    """Face pictures, VGGish and MFCC -> one value per frame; the visual branch leads (LFAN spec 3.4)."""
+
+    def __init__(self, backbone: FaceNetwork, embedding: int) -> None:
+        super().__init__(backbone, embedding)
+        self.temporal1 = TemporalNetwork(128, AUDIO_CHANNELS)
+        self.temporal2 = TemporalNetwork(39, AUDIO_CHANNELS)
+        self.encoder1 = nn.Linear(VISUAL_CHANNELS, TOKEN)
+        self.encoder2 = nn.Linear(AUDIO_CHANNELS, TOKEN)
+        self.encoder3 = nn.Linear(AUDIO_CHANNELS, TOKEN)
+        self.encoderQ1 = nn.Linear(VISUAL_CHANNELS, TOKEN)
+        self.encoderQ2 = nn.Linear(TOKEN, TOKEN)
+        self.encoderQ3 = nn.Linear(TOKEN, TOKEN)
+        self.encoderV1 = nn.Linear(VISUAL_CHANNELS, TOKEN)
+        self.encoderV2 = nn.Linear(TOKEN, TOKEN)
+        self.encoderV3 = nn.Linear(TOKEN, TOKEN)
+        self.gn1 = nn.GroupNorm(8, TOKEN)  # gn1, gn2: in every checkpoint, never used (B16)
+        self.gn2 = nn.GroupNorm(8, TOKEN)
+        self.ln = nn.LayerNorm([3, TOKEN])
+        self.regressor = nn.Linear(VISUAL_CHANNELS + 3 * TOKEN, 1)
+
+    def attend(self, visual: Tensor, vggish: Tensor, mfcc: Tensor) -> Tensor:
+        """Attention among the three modalities of one frame: (B, T, 128), (B, T, 32), (B, T, 32) -> (B, T, 3, 32).
+
+        Queries and values of the audio tokens come from their keys (B14) and the softmax runs over queries (B15): checkpoints depend on both.
+        """
+        key_g, key_c = self.encoder2(vggish), self.encoder3(mfcc)
+        keys = torch.stack([self.encoder1(visual), key_g, key_c], dim=-2)
+        queries = torch.stack([self.encoderQ1(visual), self.encoderQ2(key_g), self.encoderQ3(key_c)], dim=-2)
+        values = torch.stack([self.encoderV1(visual), self.encoderV2(key_g), self.encoderV3(key_c)], dim=-2)
+        attention = torch.softmax(keys @ queries.transpose(-1, -2) / math.sqrt(TOKEN), dim=-1)
+        return self.ln(attention @ values + values)
+
+    def forward(self, frame: Tensor, vggish: Tensor, mfcc: Tensor) -> Tensor:
+        """``frame`` as in the unimodal model, ``vggish`` (B, 1, T, 128), ``mfcc`` (B, 1, T, 39) -> (B, T, 1)."""
+        visual = self.visual(frame)
+        audio_g = self.temporal1(vggish.squeeze(1).transpose(1, 2)).transpose(1, 2)
+        audio_c = self.temporal2(mfcc.squeeze(1).transpose(1, 2)).transpose(1, 2)
+        followers = self.attend(visual, audio_g, audio_c)
+        return self.regressor(torch.cat([visual, followers.flatten(-2)], dim=-1))

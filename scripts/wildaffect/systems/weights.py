@@ -1,0 +1,95 @@
+"""Weight files: SafeTensors, or PyTorch archives read without executing anything in them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from wildaffect import files
+from wildaffect.errors import InputError
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What a weight file brought: its ``sha256``, the keys that matched, model keys it lacks, keys the model has not."""
+
+    path: str
+    sha256: str
+    matched: tuple[str, ...]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+
+
+def read_weights(path: str | Path, sha256: str | None = None) -> tuple[dict[str, Tensor], str]:
+    """Tensors of a ``.safetensors`` or PyTorch file on the CPU, and the file's SHA-256.
+
+    A PyTorch file may hold a state dict or a mapping with one under ``state_dict``. It is unpickled with ``weights_only``: tensors and plain
+    containers, never code. Raises :class:`InputError` naming the file if it is absent, unreadable or not the expected one.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: weight file not found.")
+    found = files.sha256(path)
+    if sha256 is not None and found != sha256.lower():
+        raise InputError(
+            f"{path}: SHA-256 is {found}, expected {sha256.lower()}. This is not the intended file or it is damaged."
+        )
+    try:
+        content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise InputError(
+            f"{path}: not a weight file that can be read safely ({error}). Save a plain state dict as .safetensors or .pth."
+        ) from error
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    if (
+        not isinstance(content, Mapping)
+        or not content
+        or not all(isinstance(part, Tensor) for part in content.values())
+    ):
+        raise InputError(f"{path}: does not hold a state dict (a mapping of names to tensors).")
+    return dict(content), found
+
+
+def load_weights(model: nn.Module, path: str | Path, sha256: str | None = None) -> LoadReport:
+    """Load ``path`` into ``model``, strictly: same keys, same shapes, else :class:`InputError` and the model stays as it was."""
+    state, digest = read_weights(path, sha256)
+    return load_state(model, state, path, digest)
+
+
+def load_state(model: nn.Module, state: Mapping[str, Tensor], path: str | Path, digest: str) -> LoadReport:
+    """Load ``state``, read from ``path``, into ``model`` as :func:`load_weights` does."""
+    own = model.state_dict()
+    matched = tuple(key for key in own if key in state)
+    missing = tuple(key for key in own if key not in state)
+    unexpected = tuple(key for key in state if key not in own)
+    shapes = [
+        f"{key} is {tuple(state[key].shape)}, model has {tuple(own[key].shape)}"
+        for key in matched
+        if state[key].shape != own[key].shape
+    ]
+    problems = [
+        f"{len(names)} {label} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
+        for label, names in (("keys missing", missing), ("keys unknown", unexpected), ("shapes differ", shapes))
+        if names
+    ]
+    if problems:
+        raise InputError(
+            f"{path}: does not fit {type(model).__name__}: {'; '.join(problems)}. Check system, variant and model options."
+        )
+    model.load_state_dict(dict(state))
+    return LoadReport(str(path), digest, matched, missing, unexpected)
+
+
+def save_weights(
+    model_state: Mapping[str, Tensor], path: str | Path, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a state dict as SafeTensors, atomically; keys that share storage are written once each, as the originals did."""
+    tensors = {key: value.detach().cpu().clone().contiguous() for key, value in model_state.items()}
+    with files.atomic(path) as partial:
+        save_file(tensors, partial, dict(metadata or {}))

@@ -1,0 +1,1 @@
+"""One trainer and one predictor for all systems, on Lightning Fabric."""

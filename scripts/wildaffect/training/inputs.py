@@ -1,0 +1,157 @@
+"""Opening what a partition is made of: trials, crops, features, labels."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from wildaffect.corpus.folds import FOLDS
+from wildaffect.corpus.labels import labels_schema
+from wildaffect.errors import InputError
+from wildaffect.faces.crops import CropFile
+from wildaffect.files import sha256
+from wildaffect.media.frames import read_frames
+from wildaffect.systems.interface import Labels, Needs, Target, TrialData
+from wildaffect.tables import read_table
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Files per trial: ``frames[trial]``, ``crops[template][trial]``, ``features[feature][trial]``."""
+
+    frames: Mapping[str, Path]
+    crops: Mapping[str, Mapping[str, Path]]
+    features: Mapping[str, Mapping[str, Path]]
+
+    def of(self, trial: str, needs: Needs) -> dict[str, Path]:
+        """All files of one trial that ``needs`` asks for; :class:`InputError` if one was not given."""
+        wanted = {
+            "frames": self.frames,
+            **{f"crop {name}": self.crops.get(name, {}) for name in needs.crops},
+            **{f"feature {name}": self.features.get(name, {}) for name in needs.features},
+        }
+        for kind, paths in wanted.items():
+            if trial not in paths:
+                raise InputError(f"trial {trial}: no file given for {kind}.")
+        return {kind: Path(paths[trial]) for kind, paths in wanted.items()}
+
+
+class CachedPictures:
+    """All pictures of one trial, decoded once and kept in memory."""
+
+    def __init__(self, pictures: CropFile) -> None:
+        self.valid = np.asarray(pictures.valid)
+        self.size = pictures.size
+        self._pictures = pictures.read(np.arange(len(self.valid)))
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """uint8 (n, size, size, 3)."""
+        return self._pictures[rows]
+
+
+def open_trial(name: str, files: Mapping[str, Path], needs: Needs, labels: Mapping[str, Labels]) -> TrialData:
+    """Open the files of one trial; :class:`InputError` where one does not have a row per decoded frame."""
+    times = read_frames(files["frames"]).times
+    crops = {template: CropFile(files[f"crop {template}"]) for template in needs.crops}
+    features = {feature: _open_feature(files[f"feature {feature}"]) for feature in needs.features}
+    rows = {
+        **{f"crop {template}": len(crop.valid) for template, crop in crops.items()},
+        **{f"feature {feature}": len(values) for feature, values in features.items()},
+    }
+    for kind, count in rows.items():
+        if count != len(times):
+            raise InputError(
+                f"{files[kind]}: {count} rows, but {files['frames']} has {len(times)} frames. Delete the file and run again."
+            )
+    for task, part in labels.items():
+        if len(part.valid) != len(times):
+            raise InputError(
+                f"trial {name}: {len(part.valid)} rows in the {task} labels, but {files['frames']} has {len(times)} frames. "
+                "Delete the label table and run again."
+            )
+    return TrialData(name, times, crops, features, labels)
+
+
+def _open_feature(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a readable .npy file ({error}). Delete it and run again.") from error
+
+
+def partition_members(folds: Path, target: Target, fold: int, partition: str) -> dict[str, list[str]]:
+    """Trials of a partition for every task of ``target``, in the order of the fold table."""
+    table = read_table(folds, FOLDS)
+    members = {}
+    for task in target.labels:
+        chosen = pc.and_(
+            pc.and_(pc.equal(table["task"], task), pc.equal(table["fold"], pa.scalar(fold, pa.int32()))),
+            pc.equal(table["partition"], partition),
+        )
+        members[task] = table.filter(chosen)["trial"].to_pylist()
+    if not any(members.values()):
+        raise InputError(f"{folds}: fold {fold} has no {partition} trials for {', '.join(target.labels)}.")
+    return members
+
+
+def read_labels(
+    paths: Mapping[str, Path], target: Target, members: Mapping[str, Iterable[str]]
+) -> dict[str, dict[str, Labels]]:
+    """``{trial: {task: labels}}`` of the columns ``target`` learns, of the ``members`` of each task that are annotated."""
+    found: dict[str, dict[str, Labels]] = {}
+    for task, columns in target.labels.items():
+        if task not in paths:
+            raise InputError(f"target {target.name}: no label table given for task {task}.")
+        table = read_table(paths[task], labels_schema(task, columns))
+        names = table["trial"].combine_chunks()
+        values = np.stack(
+            [table[column].cast(pa.float32()).to_numpy(zero_copy_only=False) for column in columns], axis=1
+        )
+        valid = table["valid"].to_numpy(zero_copy_only=False)
+        for name, rows in _runs(paths[task], names, table["frame"].to_numpy()).items():
+            if name in set(members[task]):
+                found.setdefault(name, {})[task] = Labels(values[rows], valid[rows])
+    return found
+
+
+def _runs(path: Path, names: pa.Array, frames: np.ndarray) -> dict[str, slice]:
+    """Rows of each trial; they stand together with frames counted from 0."""
+    encoded = names.dictionary_encode()
+    codes = encoded.indices.to_numpy()
+    starts = np.flatnonzero(np.r_[True, codes[1:] != codes[:-1]]) if len(codes) else np.array([], int)
+    stops = np.r_[starts[1:], len(codes)].astype(int)
+    runs = {}
+    for start, stop in zip(starts, stops, strict=True):
+        name = encoded.dictionary[codes[start]].as_py()
+        if name in runs or not np.array_equal(frames[start:stop], np.arange(stop - start)):
+            raise InputError(
+                f"{path}: the rows of trial {name} are not frames 0, 1, 2, … in one piece. Delete it and run again."
+            )
+        runs[name] = slice(int(start), int(stop))
+    return runs
+
+
+def cache_pictures(trials: Sequence[TrialData], limit_mib: int) -> list[TrialData]:
+    """Trials whose pictures are decoded once and kept, if all together fit into ``limit_mib``; else the same trials, read as needed."""
+    size = sum(len(crop.valid) * crop.size**2 * 3 for trial in trials for crop in trial.crops.values())
+    if size > limit_mib * 2**20:
+        return list(trials)
+    return [
+        replace(trial, crops={name: CachedPictures(crop) for name, crop in trial.crops.items()}) for trial in trials
+    ]
+
+
+def data_hash(tables: Iterable[Path], files: Mapping[str, Mapping[str, Path]]) -> str:
+    """SHA-256 over the content of ``tables`` and over name, kind and size of every trial's files; paths and dates do not enter."""
+    facts = {
+        "tables": [sha256(path) for path in tables],
+        "trials": {
+            trial: {kind: path.stat().st_size for kind, path in kinds.items()} for trial, kinds in files.items()
+        },
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,158 @@
+"""The epoch loop all systems share."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+
+from wildaffect.systems.interface import Recipe, Samples, TrialData
+from wildaffect.training.batches import batches, infer
+from wildaffect.training.state import Checkpoint, Progress
+
+log = logging.getLogger(__name__)
+
+State = dict[str, Tensor]
+
+
+class Loop:
+    """Training of one instance, resumable after every epoch.
+
+    All randomness of epoch ``e`` comes from ``(seed, e)``, so the checkpoint needs no generator states and a run that was killed
+    and continued ends with the same weights as one that was not.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        model: nn.Module,
+        train: Samples,
+        validation: Samples,
+        validation_trials: Sequence[TrialData],
+        *,
+        fabric: Fabric,
+        checkpoint: Checkpoint,
+        seed: int,
+        workers: int = 0,
+        report: Callable[[dict[str, Any]], None] = lambda row: None,
+    ) -> None:
+        """``model`` has its initial weights. ``report`` is called with each row of the history once its checkpoint is written."""
+        self._recipe, self._schedule = recipe, recipe.schedule
+        self._plain, self._model = model, fabric.setup_module(model)
+        self._train, self._validation, self._trials = train, validation, validation_trials
+        self._fabric, self._checkpoint = fabric, checkpoint
+        self._seed, self._workers, self._report = seed, workers, report
+        self._best = _copy(model)
+        self._optimizer = self._scheduler = None
+
+    def run(self) -> tuple[Progress, State]:
+        """Train to the end; the progress and the best weights (the initial ones if no score ever was a number)."""
+        progress = self._restore()
+        while not (reason := self._finished(progress)):
+            if self._phase_is_over(progress):
+                self._start_phase(progress.phase + 1)
+                self._plain.load_state_dict(self._best)
+                progress.phase += 1
+                progress.waited = 0 if self._schedule.patience_per_phase else progress.waited
+            self._epoch(progress)
+        progress.reason = reason
+        return progress, self._best
+
+    def _restore(self) -> Progress:
+        saved = self._checkpoint.load()
+        if saved is None:
+            return Progress()
+        progress, states = saved
+        progress.resumed_at.append(progress.epoch)
+        self._start_phase(progress.phase)
+        self._plain.load_state_dict(states["model"])
+        self._best = {key: value.to(self._fabric.device) for key, value in states["best"].items()}
+        self._optimizer.load_state_dict(states["optimizer"])
+        self._scheduler.load_state_dict(states["scheduler"])
+        log.info("continuing at epoch %d", progress.epoch)
+        return progress
+
+    def _finished(self, progress: Progress) -> str:
+        """Why training is over, empty if it is not."""
+        schedule = self._schedule
+        if progress.epoch >= schedule.epochs:
+            return f"all {schedule.epochs} epochs run"
+        if schedule.patience is not None and progress.waited >= schedule.patience:
+            return f"no new best in {schedule.patience} epochs"
+        if self._phase_is_over(progress) and progress.phase + 1 == schedule.phases:
+            return f"learning rate below {schedule.minimum_rate:g} in the last phase"
+        return ""
+
+    def _phase_is_over(self, progress: Progress) -> bool:
+        return progress.phase < 0 or self._rate() < self._schedule.minimum_rate
+
+    def _rate(self) -> float:
+        return self._optimizer.param_groups[0]["lr"]
+
+    def _start_phase(self, phase: int) -> None:
+        self._recipe.start_phase(self._plain, phase)
+        trainable = [parameter for parameter in self._plain.parameters() if parameter.requires_grad]
+        optimizer = self._recipe.optimizer(trainable)
+        self._scheduler = self._recipe.scheduler(optimizer)
+        self._optimizer = self._fabric.setup_optimizers(optimizer)
+
+    def _epoch(self, progress: Progress) -> None:
+        started, rate = time.perf_counter(), self._rate()
+        train_loss = self._train_epoch(progress.epoch)
+        predictions, validation_loss = infer(
+            self._recipe, self._model, self._validation, self._fabric,
+            batch=self._schedule.batch, workers=self._workers, with_loss=True,
+        )  # fmt: skip
+        scores = self._recipe.score(predictions, self._trials)
+        row = {"epoch": progress.epoch, "lr": rate, "phase": progress.phase}
+        row |= {"train_loss": train_loss, "val_loss": validation_loss}
+        row |= {f"val_{name}": float(value) for name, value in scores.items()}
+        row["seconds"] = round(time.perf_counter() - started, 3)
+        metric = float(scores[self._recipe.metric])
+        if progress.add(row, metric):
+            self._best = _copy(self._plain)
+        elif self._schedule.reload_best:
+            self._plain.load_state_dict(self._best)
+        self._step_scheduler(metric)
+        self._checkpoint.save(
+            progress,
+            model=self._plain.state_dict(),
+            best=self._best,
+            optimizer=self._optimizer.state_dict(),
+            scheduler=self._scheduler.state_dict(),
+        )
+        log.info("%s", ", ".join(f"{k} {v:.6g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
+        self._report(row)
+
+    def _train_epoch(self, epoch: int) -> float:
+        """One pass over the training samples; mean loss over samples."""
+        torch.manual_seed(int(np.random.SeedSequence([self._seed, epoch]).generate_state(1)[0]))
+        order = self._recipe.order(len(self._train), epoch, self._seed)
+        size, step = self._schedule.batch, self._schedule.accumulate
+        count = -(-len(order) // size)
+        self._recipe.train_mode(self._plain)
+        total = 0.0
+        stream = batches(self._train, order, size, self._fabric, (self._seed, epoch), self._workers)
+        for number, batch in enumerate(stream):
+            outputs = self._recipe.forward(self._model, batch)
+            loss = self._recipe.loss(outputs, batch)
+            self._fabric.backward(loss / min(step, count - number // step * step))
+            if (number + 1) % step == 0 or number + 1 == count:
+                self._optimizer.step()
+                self._optimizer.zero_grad()
+            total += float(loss.detach()) * len(outputs)
+        return total / len(order)
+
+    def _step_scheduler(self, metric: float) -> None:
+        if isinstance(self._scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            self._scheduler.step(metric)
+        else:
+            self._scheduler.step()
+
+
+def _copy(model: nn.Module) -> State:
+    return {key: value.detach().clone() for key, value in model.state_dict().items()}

@@ -1,0 +1,52 @@
+"""Device, numeric precision and determinism of a job."""
+
+import logging
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from lightning.fabric import Fabric
+
+from wildaffect.errors import InputError
+
+PRECISIONS = ("32-true", "bf16-mixed", "64-true")
+
+
+def open_fabric(device: str, precision: str = "32-true") -> Fabric:
+    """Lightning Fabric on one ``cpu`` or ``cuda`` device; :class:`InputError` if there is no such device, never another one instead."""
+    if device not in ("cpu", "cuda"):
+        raise InputError(f"device {device!r} is unknown; use cpu or cuda.")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("a GPU was asked for, but PyTorch finds no CUDA device. Check the driver, or run without GPU.")
+    if precision not in PRECISIONS:
+        raise InputError(f"precision {precision!r} is unknown; use one of {', '.join(PRECISIONS)}.")
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    return Fabric(accelerator=device, devices=1, precision=precision)
+
+
+def device_name(device: str) -> str:
+    """Name of the processor that really computes."""
+    return torch.cuda.get_device_name() if device == "cuda" else (platform.processor() or platform.machine())
+
+
+@contextmanager
+def reproducible(threads: int) -> Iterator[None]:
+    """Run the block with ``threads`` CPU threads, deterministic kernels and full float32; the caller's random state comes back after it.
+
+    CUDA operations without a deterministic form warn and are then the one source of differences between runs.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    cudnn = torch.backends.cudnn
+    before = torch.get_num_threads(), cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32
+    torch.set_num_threads(threads)
+    cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32 = True, False, False
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        torch.use_deterministic_algorithms(False)
+        cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32 = before[1:]
+        torch.set_num_threads(before[0])

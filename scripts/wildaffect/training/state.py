@@ -1,0 +1,69 @@
+"""What an interrupted training needs to go on as if nothing had happened."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from wildaffect.errors import InputError
+from wildaffect.files import atomic
+
+
+@dataclass
+class Progress:
+    """Where a training stands between two epochs.
+
+    ``epoch`` is the next one to run, ``waited`` the epochs since the last new best, ``best`` None before the first score that is a number.
+    """
+
+    epoch: int = 0
+    phase: int = -1
+    waited: int = 0
+    best: float | None = None
+    best_epoch: int | None = None
+    reason: str = ""
+    resumed_at: list[int] = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, row: dict[str, Any], metric: float) -> bool:
+        """Record the epoch just run; True if it is the new best. A score that is not a number never is (LFAN spec B24)."""
+        improved = metric == metric and (self.best is None or metric > self.best)
+        if improved:
+            self.best, self.best_epoch, self.waited = metric, self.epoch, 0
+        elif self.epoch > 0:
+            self.waited += 1
+        self.history.append(row)
+        self.epoch += 1
+        return improved
+
+
+class Checkpoint:
+    """The rolling checkpoint ``last.ckpt`` in ``folder``, replaced as a whole after every epoch.
+
+    ``identity`` names the job (configuration and data); a checkpoint of another job is an error, not a start from scratch.
+    """
+
+    def __init__(self, folder: str | Path, identity: str) -> None:
+        self.path = Path(folder) / "last.ckpt"
+        self._identity = identity
+
+    def load(self) -> tuple[Progress, dict[str, Any]] | None:
+        """Progress and the state dicts saved with it, or None if there is nothing to resume."""
+        if not self.path.exists():
+            return None
+        content = torch.load(self.path, "cpu", weights_only=True)
+        if content["identity"] != self._identity:
+            raise InputError(
+                f"{self.path}: belongs to a training with other settings or data. Delete it to start anew."
+            )
+        return Progress(**content["progress"]), content["states"]
+
+    def save(self, progress: Progress, **states: Any) -> None:
+        """Write atomically: a kill leaves either the last checkpoint or this one."""
+        with atomic(self.path) as partial:
+            torch.save({"identity": self._identity, "progress": asdict(progress), "states": states}, partial)
+
+    def remove(self) -> None:
+        """Forget the training; its results are elsewhere by now."""
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,337 @@
+"""From a configuration to the list of what has to be made: pure functions behind the workflow's input functions.
+
+Imports nothing heavy: it runs each time the workflow is parsed.
+"""
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from wildaffect import systems
+from wildaffect.config import complete, load_schema, nearest
+from wildaffect.corpus.folds import FOLDS, make_folds
+from wildaffect.corpus.labels import VALENCE_AROUSAL
+from wildaffect.corpus.scan import scan_corpus
+from wildaffect.corpus.trials import TASKS, TRIALS, Corpus, Trial, trials_table
+from wildaffect.errors import InputError
+from wildaffect.provenance import code_fingerprint, stable_hash
+from wildaffect.tables import write_table
+
+RESULTS = "<results>"
+"""Stands for the results folder in file names, as in the rules."""
+
+EDGE_BYTES = 65536
+
+
+@dataclass(frozen=True, order=True)
+class Instance:
+    """One training job: a system's variant, trained for one target on one fold."""
+
+    system: str
+    variant: str
+    target: str
+    fold: int
+
+    @property
+    def key(self) -> str:
+        """Path of the instance below ``runs/`` and ``predictions/``."""
+        return f"{self.system}/{self.variant}/{self.target}/fold{self.fold}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that the configuration and the corpus decide."""
+
+    config: Mapping[str, Any]
+    corpus: Corpus
+    divisions: Mapping[tuple[str, int], Mapping[str, tuple[str, ...]]]
+    instances: tuple[Instance, ...]
+
+    def trial(self, name: str) -> Trial:
+        """The trial called ``name``."""
+        return next(trial for trial in self.corpus.trials if trial.trial == name)
+
+    def trials(self, task: str, fold: int, partition: str) -> tuple[str, ...]:
+        """Trials of a partition in a fold; the test trials are those of every fold."""
+        fold = 0 if partition == "test" else fold
+        return self.divisions.get((task, fold), {}).get(partition, ())
+
+    def labelled_tasks(self) -> list[str]:
+        """Tasks with at least one annotation."""
+        return [task for task in TASKS if any(trial.annotation(task) for trial in self.corpus.trials)]
+
+    def trials_of(self, instance: Instance, partition: str) -> tuple[str, ...]:
+        """Trials of a partition as one instance sees them."""
+        return self.trials(task_of(instance), instance.fold, partition)
+
+    def trainings(self) -> list[Instance]:
+        """Instances that have to be trained here."""
+        return [instance for instance in self.instances if not self.system_config(instance.system)["trained"]]
+
+    def run_file(self, instance: Instance, name: str) -> str:
+        """A file of the instance's run folder."""
+        return f"{RESULTS}/runs/{instance.key}/{name}"
+
+    def weights(self, instance: Instance) -> str:
+        """Weights to predict with: trained here, or given."""
+        trained = self.system_config(instance.system)["trained"]
+        return trained_file(Path(trained), instance) if trained else self.run_file(instance, "model.safetensors")
+
+    def training_files(self, instance: Instance) -> dict[str, list[str]]:
+        """Per-trial files that training reads: those of its training and validation trials."""
+        names = [*self.trials_of(instance, "train"), *self.trials_of(instance, "validation")]
+        return self.sample_files(instance, names)
+
+    def prediction_files(self, instance: Instance, partition: str) -> dict[str, list[str]]:
+        """Per-trial files that prediction reads."""
+        return self.sample_files(instance, self.trials_of(instance, partition))
+
+    def sample_files(self, instance: Instance, trials: Sequence[str]) -> dict[str, list[str]]:
+        """Frame tables, crops and features of ``trials``."""
+        needs = self._needs(instance.system, instance.variant)
+        videos = list(dict.fromkeys(self.trial(name).video for name in trials))
+        return {
+            "frames": [f"{RESULTS}/media/{video}/frames.parquet" for video in videos],
+            "crops": [f"{RESULTS}/crops/{template}/{trial}.arrow" for template in needs.crops for trial in trials],
+            "features": [f"{RESULTS}/features/{feature}/{video}.npy" for feature in needs.features for video in videos],
+        }
+
+    def prediction_paths(self, *partitions: str) -> list[str]:
+        """All prediction tables: of held-out validation trials and of test trials."""
+        return [
+            f"{RESULTS}/predictions/{instance.key}/{partition}.parquet"
+            for instance in self.instances
+            for partition in partitions or ("validation", "test")
+            if self.trials_of(instance, partition)
+        ]
+
+    def fold_predictions(self, system: str, variant: str, target: str) -> list[str]:
+        """Test predictions of all folds of one variant and target."""
+        wanted = (system, variant, target)
+        instances = [i for i in self.instances if (i.system, i.variant, i.target) == wanted]
+        return [f"{RESULTS}/predictions/{instance.key}/test.parquet" for instance in instances]
+
+    def ensemble_paths(self, *prefix: str) -> list[str]:
+        """Fused test predictions of every variant and target; ``prefix`` narrows to a system or a variant."""
+        groups = dict.fromkeys((i.system, i.variant, i.target) for i in self.instances if self.trials_of(i, "test"))
+        chosen = [group for group in groups if group[: len(prefix)] == prefix]
+        return [f"{RESULTS}/predictions/{'/'.join(group)}/ensemble/test.parquet" for group in chosen]
+
+    def score_paths(self) -> list[str]:
+        """Score tables, if anything held out is labelled."""
+        if not self.prediction_paths("validation"):
+            return []
+        return [f"{RESULTS}/scores/scores.csv", f"{RESULTS}/scores/trials.csv"]
+
+    def submission_predictions(self, system: str, variant: str, task: str) -> list[str]:
+        """Fused predictions that make up one submission."""
+        known = systems.spec(system).targets
+        targets = [target for target in self.system_config(system)["targets"] if task in known[target].labels]
+        return [f"{RESULTS}/predictions/{system}/{variant}/{target}/ensemble/test.parquet" for target in targets]
+
+    def submission_paths(self) -> list[str]:
+        """Submission folders: one per edition, variant and task of a labelled corpus with test trials.
+
+        Valence and arousal make one submission, so a run of only one of them writes none.
+        """
+        if not self.labelled_tasks():
+            return []
+        found = dict.fromkeys((i.system, i.variant, task_of(i)) for i in self.instances if self.trials_of(i, "test"))
+        complete_ones = [(system, variant, task) for system, variant, task in found if self._covers(system, task)]
+        return [
+            f"{RESULTS}/submissions/{edition}/{'/'.join(group)}"
+            for edition in self.config["submission"]["editions"]
+            for group in complete_ones
+        ]
+
+    def export_paths(self) -> list[str]:
+        """Folders of CSV files, one per variant with test trials."""
+        variants = dict.fromkeys((i.system, i.variant) for i in self.instances if self.trials_of(i, "test"))
+        return [f"{RESULTS}/exports/{system}/{variant}" for system, variant in variants]
+
+    def frames_of(self, task: str, partition: str) -> list[str]:
+        """Frame tables of the videos of a partition."""
+        videos = dict.fromkeys(self.trial(name).video for name in self.trials(task, 0, partition))
+        return [f"{RESULTS}/media/{video}/frames.parquet" for video in videos]
+
+    def fusion(self, system: str) -> Mapping[str, Any]:
+        """How the folds of a system are fused."""
+        return self.system_config(system)["fusion"]
+
+    def media_path(self, video: str) -> str:
+        """Path of a raw video; the demo corpus is rendered below the results."""
+        root = (
+            f"{RESULTS}/corpus/demo/videos"
+            if self.config["corpus"]["layout"] == "demo"
+            else self.config["corpus"]["root"]
+        )
+        return f"{root}/{self.corpus.videos[video]}"
+
+    def media_identity(self, video: str) -> str:
+        """What the results of a raw video depend on, whatever its time stamp."""
+        if self.config["corpus"]["layout"] == "demo":
+            return stable_hash([self.config["corpus"]["demo"], video, code_fingerprint("render_demo_video.py")])
+        return media_identity(Path(self.media_path(video)))
+
+    def annotations(self) -> str:
+        """Folder that annotation paths are relative to."""
+        block = self.config["corpus"]
+        return f"{RESULTS}/corpus/demo" if block["layout"] == "demo" else block["annotations"] or block["root"]
+
+    def annotation_files(self, task: str) -> list[str]:
+        """Annotation files of all trials of ``task``."""
+        names = [trial.annotation(task) for trial in self.corpus.trials if trial.annotation(task)]
+        return [f"{self.annotations()}/{name}" for name in names]
+
+    def templates(self) -> list[str]:
+        """Crop templates that this run needs."""
+        return sorted({template for i in self.instances for template in self._needs(i.system, i.variant).crops})
+
+    def features(self) -> list[str]:
+        """Features that this run needs."""
+        return sorted({feature for i in self.instances for feature in self._needs(i.system, i.variant).features})
+
+    def demo_annotations(self) -> list[str]:
+        """Files that the demo corpus writes besides its videos; empty for other layouts."""
+        if self.config["corpus"]["layout"] != "demo":
+            return [f"{RESULTS}/corpus/demo/annotations"]
+        return [name for task in TASKS for name in self.annotation_files(task)]
+
+    def corpus_hash(self) -> str:
+        """Changes when the scan of the corpus finds something else."""
+        return stable_hash([asdict(row) for row in (*self.corpus.trials, *self.corpus.findings)])
+
+    def _covers(self, system: str, task: str) -> bool:
+        """The chosen targets of a system predict everything that a submission of ``task`` holds."""
+        known = systems.spec(system).targets
+        columns = {column for target in self.system_config(system)["targets"] for column in known[target].columns}
+        return task != "va" or columns >= set(VALENCE_AROUSAL)
+
+    def _needs(self, system: str, variant: str):
+        return systems.spec(system).needs(variant, self.system_config(system)["mode"])
+
+    def system_config(self, system: str) -> Mapping[str, Any]:
+        """The completed configuration block of a system."""
+        return self.config["systems"][system]
+
+
+def make_plan(raw: Mapping[str, Any], schemas: Path) -> Plan:
+    """Check ``raw`` against the schemas in the folder ``schemas``, scan the corpus and list the instances.
+
+    Raises :class:`InputError` with everything that is wrong, before any job starts.
+    """
+    config = complete(raw, load_schema(schemas / "config.schema.yaml"))
+    common = load_schema(schemas / "system.schema.yaml")
+    config["systems"] = {name: _system_config(name, block or {}, common) for name, block in config["systems"].items()}
+    corpus = _scan(config)
+    scheme = config["folds"]
+    table = make_folds(corpus.trials, scheme["scheme"], scheme["count"], scheme["seed"])
+    divisions: dict[tuple[str, int], dict[str, list[str]]] = {}
+    for row in table.to_pylist():
+        division = divisions.setdefault((row["task"], row["fold"]), {})
+        division.setdefault(row["partition"], []).append(row["trial"])
+    frozen = {key: {name: tuple(trials) for name, trials in division.items()} for key, division in divisions.items()}
+    instances = [instance for name, block in config["systems"].items() for instance in _instances(name, block, frozen)]
+    return Plan(config, corpus, frozen, tuple(instances))
+
+
+def task_of(instance: Instance) -> str:
+    """The task whose labels an instance is trained and scored on."""
+    return next(iter(systems.spec(instance.system).targets[instance.target].labels))
+
+
+def media_identity(path: Path) -> str:
+    """Identity of a raw video: its size and a hash of its first and last 64 KiB.
+
+    Copying a file again changes its time but not this, so nothing is rerun; replacing its content changes it.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as handle:
+        head = handle.read(EDGE_BYTES)
+        handle.seek(max(0, size - EDGE_BYTES))
+        return stable_hash([size, head.hex(), handle.read().hex()])
+
+
+def write_corpus_tables(
+    trials: Path, folds: Path, *, corpus: Mapping[str, Any], folds_config: Mapping[str, Any]
+) -> None:
+    """Scan the corpus again and write ``corpus/trials.parquet`` (findings in its metadata) and ``corpus/folds.parquet``."""
+    found = _scan({"corpus": corpus})
+    findings = [asdict(finding) for finding in found.findings]
+    write_table(trials, trials_table(found.trials), TRIALS, {"findings": findings, "corpus": dict(corpus)})
+    table = make_folds(found.trials, folds_config["scheme"], folds_config["count"], folds_config["seed"])
+    write_table(folds, table, FOLDS, dict(folds_config))
+
+
+def trained_file(trained: Path, instance: Instance) -> str:
+    """Where given weights of ``instance`` are: below a runs folder, or the one weights file."""
+    return str(trained / instance.key / "model.safetensors" if trained.is_dir() else trained)
+
+
+def _scan(config: Mapping[str, Any]) -> Corpus:
+    block = config["corpus"]
+    if block["layout"] == "demo":
+        from wildaffect.demo.corpus import demo_corpus
+
+        return demo_corpus(**block["demo"])
+    annotations = Path(block["annotations"]) if block["annotations"] else None
+    return scan_corpus(block["layout"], Path(block["root"]), annotations, block["edition"])
+
+
+def _system_config(name: str, block: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Any]:
+    """The block of one system: the keys that all systems share, and the recipe by the schema in the system's folder."""
+    if name not in systems.available():
+        raise InputError(
+            f"configuration:\n  - config.systems: unknown system {name!r}{nearest(name, systems.available())}"
+        )
+    spec = systems.spec(name)
+    schema = deepcopy(dict(common))
+    schema["properties"]["variants"] |= {"items": {"enum": list(spec.variants)}, "default": list(spec.variants)}
+    schema["properties"]["targets"] |= {"items": {"enum": list(spec.targets)}, "default": list(spec.targets)}
+    schema["properties"]["mode"] |= {"enum": list(spec.modes)}
+    schema["properties"]["recipe"] = spec.schema
+    return complete(block, schema, f"config.systems.{name}")
+
+
+def _instances(name: str, block: Mapping[str, Any], divisions) -> list[Instance]:
+    """Instances of one system; training needs training trials, prediction alone needs weights."""
+    wanted = []
+    for variant in block["variants"]:
+        for target in block["targets"]:
+            task = task_of(Instance(name, variant, target, 0))
+            folds = _folds(name, block, variant, target, task, divisions)
+            wanted += [Instance(name, variant, target, fold) for fold in folds]
+    trained = block["trained"]
+    if trained and not Path(trained).exists():
+        raise InputError(f"config.systems.{name}.trained: {trained} does not exist.")
+    if trained and Path(trained).is_file() and len(wanted) > 1:
+        raise InputError(
+            f"config.systems.{name}.trained is one weights file, but {len(wanted)} instances are asked for: "
+            "name one variant, one target and one fold, or give a runs folder."
+        )
+    return wanted
+
+
+def _folds(name: str, block, variant: str, target: str, task: str, divisions) -> list[int]:
+    """The folds to run for one variant and target."""
+    if block["trained"]:
+        pattern = f"{name}/{variant}/{target}/fold*/model.safetensors"
+        found = sorted(int(path.parent.name.removeprefix("fold")) for path in Path(block["trained"]).glob(pattern))
+        known = found if Path(block["trained"]).is_dir() else [0]
+        missing = f"config.systems.{name}.trained: no {pattern} below {block['trained']}."
+    else:
+        known = [fold for (of_task, fold), parts in sorted(divisions.items()) if of_task == task and parts.get("train")]
+        missing = (
+            f"config.systems.{name}: the corpus has no training labels for {target}. Set config.systems.{name}.trained to the "
+            "runs folder of a trained run or to a weights file, or annotate the corpus."
+        )
+    if not known:
+        raise InputError(missing)
+    if block["folds"] == "all":
+        return known
+    unknown = sorted(set(block["folds"]) - set(known))
+    if unknown:
+        raise InputError(f"config.systems.{name}.folds: there is no fold {unknown}; known: {known}.")
+    return sorted(block["folds"])

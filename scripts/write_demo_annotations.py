@@ -1,0 +1,15 @@
+"""Write the labels that drive the rendering, in the layout of Aff-Wild2."""
+
+from wildaffect.stage import stage
+
+with stage(snakemake.log[0]):
+    from pathlib import Path
+
+    from wildaffect.demo.corpus import write_demo_annotations
+
+    write_demo_annotations(
+        Path(snakemake.params.root),
+        subjects=snakemake.params.subjects,
+        seconds=snakemake.params.seconds,
+        seed=snakemake.params.seed,
+    )

@@ -1,0 +1,123 @@
+"""MFCC and eGeMAPS: order of columns, row counts, and inputs at the edge."""
+
+import warnings
+
+import numpy as np
+import opensmile
+import pytest
+
+from wildaffect.features import egemaps, mfcc
+from wildaffect.features.registry import EGEMAPS23, FEATURES, MFCC39
+
+MODULES = [(mfcc, 39), (egemaps, 23)]
+
+
+def noise(samples, level=3000.0, seed=0):
+    return np.clip(np.random.default_rng(seed).normal(0, level, samples), -32768, 32767).astype(np.int16)
+
+
+def recipe(speech):
+    """The statics by the book (HTK), c1 ... c12, c0: an implementation apart from openSMILE."""
+    frames = np.lib.stride_tricks.sliding_window_view(speech.astype(float), 400)[::160].copy()
+    frames[:, 1:] -= 0.97 * frames[:, :-1].copy()
+    frames[:, 0] *= 0.03
+    power = np.abs(np.fft.rfft(frames * np.hamming(400), 512)) ** 2
+    mel = 1127 * np.log(1 + np.arange(257) * 16000 / 512 / 700)
+    edges = np.linspace(0, 1127 * np.log(1 + 8000 / 700), 28)
+    rise = (mel[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    fall = (edges[2:] - mel[:, None]) / (edges[2:] - edges[1:-1])
+    bank = np.maximum(0, np.minimum(rise, fall))
+    bank[0] = 0
+    logs = np.log(np.maximum(power @ bank, 1))
+    k = np.r_[1:13, 0]
+    basis = np.sqrt(2 / 26) * np.cos(np.pi * k[:, None] * (np.arange(26) + 0.5) / 26)
+    return logs @ basis.T * (1 + 11 * np.sin(np.pi * k / 22))
+
+
+def regression(values):
+    padded = np.pad(values, ((2, 2), (0, 0)), mode="edge")
+    return (padded[3:-1] - padded[1:-3] + 2 * (padded[4:] - padded[:-4])) / 10
+
+
+def test_statics_and_deltas_follow_the_recipe():
+    speech = noise(16000)
+    values = mfcc.descriptors(speech)
+    statics = recipe(speech)
+    assert np.abs(values[:, :13] - statics).max() < 5e-4
+    assert np.abs(values[:, 13:26] - regression(statics)).max() < 5e-4
+    inner = slice(4, -4)  # away from the ends, where the accelerations see rows that do not exist
+    assert np.abs(values[inner, 26:] - regression(regression(statics))[inner]).max() < 5e-4
+
+
+def test_loudness_moves_the_columns_called_c0_and_no_other():
+    speech = noise(8000, 1000.0)
+    difference = np.abs(mfcc.descriptors(speech * 8) - mfcc.descriptors(speech)).max(axis=0)
+    moved = {name for name, change in zip(MFCC39, difference, strict=True) if change > 0.1}
+    assert moved == {"c0"}
+    fading = (speech * np.linspace(0.1, 1, 8000)).astype(np.int16)
+    means = dict(zip(MFCC39, mfcc.descriptors(fading).mean(axis=0), strict=True))
+    assert max((name for name in MFCC39 if name.endswith("_delta")), key=lambda name: means[name]) == "c0_delta"
+
+
+def test_names_of_egemaps_are_those_of_the_package():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        smile = opensmile.Smile(opensmile.FeatureSet.eGeMAPSv01a, opensmile.FeatureLevel.LowLevelDescriptors)
+    assert tuple(smile.feature_names) == EGEMAPS23
+
+
+def test_ten_seconds_give_998_rows_and_silence_gives_zeros():
+    values = mfcc.descriptors(np.zeros(160000, np.int16))
+    assert values.shape == (998, 39)
+    assert not values.any()
+
+
+@pytest.mark.parametrize(("module", "dim"), MODULES)
+@pytest.mark.parametrize("samples", [0, 1, 399, 400, 560, 800, 959, 960, 1600, 1601, 8000])
+@pytest.mark.parametrize("level", [0, 30, 3000, 1e9])
+def test_any_length_and_level_gives_finite_rows(module, dim, samples, level):
+    values = module.descriptors(noise(samples, level) if level else np.zeros(samples, np.int16))
+    assert values.dtype == np.float32
+    assert values.ndim == 2
+    assert values.shape[1] == dim
+    assert len(values) >= 1
+    assert np.isfinite(values).all()
+
+
+@pytest.mark.parametrize("module", [mfcc, egemaps])
+@pytest.mark.parametrize("make", ["constant", "impulse", "square", "sweep", "alternating"])
+def test_artificial_signals_give_finite_rows(module, make):
+    t = np.arange(16000) / 16000
+    signal = {
+        "constant": np.full(16000, 20000.0),
+        "impulse": np.where(np.arange(16000) == 8000, 32767.0, 0.0),
+        "square": 32767 * np.sign(np.sin(2 * np.pi * 120 * t) + 1e-9),
+        "sweep": 20000 * np.sin(2 * np.pi * (50 * t + 3500 * t**2)),
+        "alternating": 32767.0 * (-1) ** np.arange(16000),
+    }[make]
+    assert np.isfinite(module.descriptors(signal.astype(np.int16))).all()
+
+
+def test_rows_start_every_ten_milliseconds():
+    speech = np.zeros(32000, np.int16)
+    speech[16000:] = noise(16000)  # sound from 1.0 s on
+    energy = mfcc.descriptors(speech)[:, MFCC39.index("c0")]
+    loud = np.flatnonzero(energy > 1)
+    assert loud[0] in (98, 99)  # the windows of 25 ms that begin at 0.98 and 0.99 s reach into it
+    loudness = egemaps.descriptors(speech)[:, EGEMAPS23.index("Loudness_sma3")]
+    assert abs(int(np.flatnonzero(loudness > 0.1)[0]) - 98) <= 2
+
+
+def test_registry_lists_six_features_with_true_dimensions():
+    assert sorted(FEATURES) == [
+        "egemaps23",
+        "egemaps23.indexed",
+        "mfcc39",
+        "mfcc39.indexed",
+        "vggish128",
+        "vggish128.indexed",
+    ]
+    for name, spec in FEATURES.items():
+        assert spec.id == name
+        assert len(spec.columns) == len(set(spec.columns)) == spec.dim == int(name.split(".")[0][-3:].lstrip("hcs"))
+        assert (spec.rule == "time") != name.endswith(".indexed")

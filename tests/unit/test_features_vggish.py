@@ -1,0 +1,174 @@
+"""VGGish: the network's layout, batches, memory and weight files."""
+
+import pickle
+import tracemalloc
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from wildaffect.errors import InputError
+from wildaffect.features import vggish, vggish_frontend
+from wildaffect.features.vggish_weights import TENSORFLOW, from_tensorflow, load_network, seeded_network
+
+
+@pytest.fixture(scope="module")
+def network():
+    return seeded_network()
+
+
+@pytest.fixture(scope="module")
+def speech():
+    samples = np.random.default_rng(3).normal(0, 1, 3 * 16000) * (1 + np.sin(np.arange(3 * 16000) / 4000)) * 2000
+    return vggish_frontend.pad_tail(samples.astype(np.int16))
+
+
+class Tap(torch.nn.Module):
+    """Stands in for the network: shows what it is fed at no cost."""
+
+    def forward(self, examples):
+        return examples[:, 0, :2].flatten(1)  # two rows of 64 bands
+
+
+def test_tail_repeats_the_last_sample_and_always_fits_a_patch():
+    padded = vggish_frontend.pad_tail(np.array([3, 7], np.int16))
+    assert len(padded) == 16002
+    assert set(padded[1:].tolist()) == {7}
+    assert vggish_frontend.row_count(len(vggish_frontend.pad_tail(np.zeros(0, np.int16)))) == 98 >= vggish_frontend.PATCH
+
+
+def test_spectrogram_agrees_with_torch_and_a_tone_peaks_in_its_band():
+    t = np.arange(16000) / 16000
+    tone = (12000 * np.sin(2 * np.pi * 1000 * t)).astype(np.int16)
+    rows = np.arange(vggish_frontend.row_count(len(tone)))
+    values = vggish_frontend.log_mel(tone, rows)
+    wave = torch.from_numpy(tone / 32768.0).unfold(0, 400, 160) * torch.hann_window(400, dtype=torch.float64)
+    magnitude = torch.fft.rfft(wave, 512).abs().numpy()
+    assert np.abs(values - np.log(magnitude @ vggish_frontend.mel_matrix() + 0.01)).max() < 1e-6
+    centres = np.linspace(1127 * np.log(1 + 125 / 700), 1127 * np.log(1 + 7500 / 700), 66)[1:-1]
+    assert values.mean(axis=0).argmax() == np.abs(centres - 1127 * np.log(1 + 1000 / 700)).argmin()
+
+
+def test_silence_gives_the_logarithm_of_the_offset():
+    values = vggish_frontend.log_mel(np.zeros(16000, np.int16), np.arange(98))
+    assert np.allclose(values, np.log(0.01))
+
+
+def test_patches_are_the_96_rows_from_the_start(speech):
+    starts = np.array([0, 3, 7, 200, 7, 150])
+    rows = vggish_frontend.log_mel(speech, np.arange(vggish_frontend.row_count(len(speech))))
+    seen = vggish.embed(Tap(), speech, starts)
+    assert np.array_equal(seen, np.stack([rows[s : s + 2].ravel() for s in starts]))
+
+
+def test_embedding_of_a_patch_depends_on_that_patch_alone(network, speech):
+    starts = np.arange(0, 200, 5)  # more than one batch
+    together = vggish.embed(network, speech, starts)
+    for i in (0, 31, 32, 39):
+        alone = vggish.embed(network, speech, starts[i : i + 1])
+        assert np.abs(alone - together[i]).max() < 1e-5 * np.abs(together).max()
+    shuffled = np.random.default_rng(0).permutation(len(starts))
+    assert np.abs(vggish.embed(network, speech, starts[shuffled]) - together[shuffled]).max() < 1e-4
+    assert vggish.embed(network, speech, np.zeros(0, np.int64)).shape == (0, 128)
+
+
+def test_seeded_network_is_reproducible_and_tells_sounds_apart(network, speech):
+    again = seeded_network().state_dict()
+    assert all(torch.equal(tensor, again[key]) for key, tensor in network.state_dict().items())
+    assert again["embeddings.4.weight"][0, :3].tolist() == pytest.approx(SEEDED_HEAD, rel=1e-6)
+    values = vggish.embed(network, speech, np.array([0, 60, 150]))
+    assert values.std(axis=0).mean() > 0.01 * np.abs(values).mean()
+
+
+SEEDED_HEAD = [0.0, 0.0, 0.0]
+
+
+def test_memory_does_not_grow_with_the_length():
+    def peak(seconds):
+        speech = np.zeros((seconds + 1) * 16000, np.int16)
+        starts = np.arange(0, seconds * 100, 4)
+        tracemalloc.start()
+        vggish.embed(Tap(), speech, starts)
+        held = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return held - 3 * len(starts) * 128 * 4  # the result and its copy in the order asked for, and the indices
+
+    assert peak(240) < peak(30) + 1e6
+
+
+def test_long_gaps_between_patches_cost_nothing():
+    speech = np.zeros(16000 * 600, np.int16)
+    tracemalloc.start()
+    vggish.embed(Tap(), speech, np.array([0, 59_000]))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10e6
+
+
+def tensorflow_variables(network):
+    """What a TensorFlow session would hand out for the same network."""
+    state = {key: tensor.numpy() for key, tensor in network.state_dict().items()}
+    variables = {}
+    for layer, scope in TENSORFLOW.items():
+        weight = state[f"{layer}.weight"]
+        variables[f"{scope}/weights"] = weight.transpose((2, 3, 1, 0) if weight.ndim == 4 else (1, 0))
+        variables[f"{scope}/biases"] = state[f"{layer}.bias"]
+    return variables
+
+
+def test_tensorflow_variables_become_the_same_network(network, tmp_path):
+    variables = tensorflow_variables(network)
+    assert variables["vggish/conv1/weights"].shape == (3, 3, 1, 64)
+    assert variables["vggish/fc1/fc1_1/weights"].shape == (12288, 4096)
+    state = from_tensorflow(variables)
+    assert all(torch.equal(tensor, state[key]) for key, tensor in network.state_dict().items())
+    np.savez(tmp_path / "v.npz", **{**variables, "global_step": np.zeros(())})
+    with pytest.raises(InputError, match=r"v\.npz: not weights of VGGish .*global_step"):
+        load_network(tmp_path / "v.npz")
+
+
+def test_files_of_every_kind_load(network, tmp_path):
+    state = network.state_dict()
+    torch.save(state, tmp_path / "v.pth")
+    save_file(state, tmp_path / "v.safetensors")
+    np.savez(tmp_path / "v.npz", **tensorflow_variables(network))
+    for name in ("v.pth", "v.safetensors", "v.npz"):
+        loaded = load_network(tmp_path / name).state_dict()
+        assert all(torch.equal(tensor, loaded[key]) for key, tensor in state.items()), name
+        (tmp_path / name).unlink()
+
+
+def test_unusable_weight_files_are_refused_by_name(network, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (pickle.loads, (b"",))
+
+    def refused(name, pattern):
+        with pytest.raises(InputError, match=pattern):
+            load_network(tmp_path / name)
+
+    small = {key: torch.zeros(1) for key in network.state_dict()}
+    torch.save(small, tmp_path / "shape.pth")
+    refused("shape.pth", r"shape\.pth: .* has shape \(1,\), VGGish needs")
+    del small["features.0.bias"]
+    torch.save(small, tmp_path / "key.pth")
+    refused("key.pth", r"key\.pth: not weights of VGGish \(missing: \['features\.0\.bias'\]")
+    torch.save({"features.0.bias": Evil()}, tmp_path / "evil.pth")
+    refused("evil.pth", r"evil\.pth: not a readable weights file")
+    (tmp_path / "cut.safetensors").write_bytes(b"\x08\x00\x00")
+    refused("cut.safetensors", r"cut\.safetensors: not a readable weights file")
+    (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04")
+    refused("cut.npz", r"cut\.npz: not a readable weights file")
+    torch.save([1], tmp_path / "list.pt")
+    refused("list.pt", r"list\.pt: holds something else")
+    refused("absent.pth", r"absent\.pth: not a readable weights file")
+    refused("v.ckpt", r"v\.ckpt: weights must be")
+
+
+def test_a_missing_device_is_an_error():
+    with pytest.raises(InputError, match="device 'tpu' is not known"):
+        vggish.require_device("tpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(InputError, match="sees no CUDA device"):
+            vggish.require_device("cuda")

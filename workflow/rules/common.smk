@@ -1,0 +1,47 @@
+"""Configuration, plan and input functions; the logic is in wildaffect.workflow."""
+
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, str(Path(workflow.basedir).parent / "scripts"))
+
+from wildaffect import systems
+from wildaffect.errors import InputError
+from wildaffect.features.registry import FEATURES
+from wildaffect.provenance import code_fingerprint
+from wildaffect.workflow import Instance, make_plan, task_of
+
+try:
+    PLAN = make_plan(config, Path(workflow.basedir) / "schemas")
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+VIDEOS = list(PLAN.corpus.videos)
+TRIALS = [trial.trial for trial in PLAN.corpus.trials]
+
+
+def instance_of(wildcards):
+    """The training job that the wildcards name."""
+    return Instance(wildcards.system, wildcards.variant, wildcards.target, int(wildcards.fold))
+
+
+def growing(amount):
+    """A resource that doubles with every retry."""
+    return lambda wildcards, attempt: amount * 2 ** (attempt - 1)
+
+
+def system_code(script):
+    """Fingerprint of ``script`` with the one system that the wildcards name."""
+    return lambda wildcards: code_fingerprint(script, [f"wildaffect.systems.{wildcards.system}"])
+
+
+def feature_code(script):
+    """Fingerprint of ``script`` with the module of the one feature that the wildcards name."""
+    return lambda wildcards: code_fingerprint(script, [FEATURES[wildcards.feature].module])
+
+
+def feature_weights(wildcards):
+    """Configured weights of a learnt feature; None for the others."""
+    return PLAN.config["features"]["vggish_weights"] if FEATURES[wildcards.feature].weights else None

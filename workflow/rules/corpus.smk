@@ -1,0 +1,126 @@
+rule render_demo_video:
+    """Render one video of the demo corpus."""
+    output:
+        video="<results>/corpus/demo/videos/{file}",
+    log:
+        "<results>/logs/render_demo_video/{file}.log",
+    benchmark:
+        "<results>/benchmarks/render_demo_video/{file}.jsonl"
+    conda:
+        "../../envs/faces.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(10),
+        serial=1,
+    params:
+        code=code_fingerprint("render_demo_video.py"),
+        **PLAN.config["corpus"]["demo"],
+    script:
+        "../../scripts/render_demo_video.py"
+
+
+rule write_demo_annotations:
+    """Write the labels that drive the rendering, in the layout of Aff-Wild2."""
+    output:
+        annotations=PLAN.demo_annotations(),
+    log:
+        "<results>/logs/write_demo_annotations.log",
+    benchmark:
+        "<results>/benchmarks/write_demo_annotations.jsonl"
+    conda:
+        "../../envs/media.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(5),
+    params:
+        code=code_fingerprint("write_demo_annotations.py"),
+        root=PLAN.config["results_dir"] + "/corpus/demo",
+        **PLAN.config["corpus"]["demo"],
+    script:
+        "../../scripts/write_demo_annotations.py"
+
+
+rule list_trials:
+    """Write the table of trials and the folds."""
+    output:
+        trials="<results>/corpus/trials.parquet",
+        folds="<results>/corpus/folds.parquet",
+    log:
+        "<results>/logs/list_trials.log",
+    benchmark:
+        "<results>/benchmarks/list_trials.jsonl"
+    conda:
+        "../../envs/media.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(5),
+    params:
+        code=code_fingerprint("list_trials.py"),
+        corpus=PLAN.config["corpus"],
+        folds=PLAN.config["folds"],
+        found=PLAN.corpus_hash(),
+    script:
+        "../../scripts/list_trials.py"
+
+
+rule join_labels:
+    """Join the annotation rows of one task to the decoded frames."""
+    input:
+        trials="<results>/corpus/trials.parquet",
+        annotations=lambda wildcards: PLAN.annotation_files(wildcards.task),
+        frames=expand("<results>/media/{video}/frames.parquet", video=VIDEOS),
+    output:
+        labels="<results>/labels/{task}.parquet",
+    log:
+        "<results>/logs/join_labels/{task}.log",
+    benchmark:
+        "<results>/benchmarks/join_labels/{task}.jsonl"
+    conda:
+        "../../envs/media.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(20),
+    params:
+        code=code_fingerprint("join_labels.py"),
+        root=PLAN.annotations(),
+        rules=PLAN.config["labels"],
+    script:
+        "../../scripts/join_labels.py"
+
+
+rule audit_corpus:
+    """List every anomaly of the corpus: one line each."""
+    input:
+        trials="<results>/corpus/trials.parquet",
+        frames=expand("<results>/media/{video}/frames.parquet", video=VIDEOS),
+        audio=expand("<results>/media/{video}/audio.flac", video=VIDEOS),
+        persons=expand("<results>/faces/{video}/persons.parquet", video=VIDEOS),
+        labels=expand("<results>/labels/{task}.parquet", task=PLAN.labelled_tasks()),
+    output:
+        audit="<results>/corpus/audit.csv",
+    log:
+        "<results>/logs/audit_corpus.log",
+    benchmark:
+        "<results>/benchmarks/audit_corpus.jsonl"
+    conda:
+        "../../envs/media.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(10),
+    params:
+        code=code_fingerprint("audit_corpus.py"),
+    script:
+        "../../scripts/audit_corpus.py"
+
+
+rule corpus:
+    localrule: True
+    input:
+        "<results>/corpus/trials.parquet",
+        "<results>/corpus/folds.parquet",
+        expand("<results>/labels/{task}.parquet", task=PLAN.labelled_tasks()),

@@ -1,0 +1,53 @@
+rule decode_frames:
+    """Decode a video once and write its frame table."""
+    input:
+        video=lambda wildcards: ancient(PLAN.media_path(wildcards.video)),
+    output:
+        frames="<results>/media/{video}/frames.parquet",
+    log:
+        "<results>/logs/decode_frames/{video}.log",
+    benchmark:
+        "<results>/benchmarks/decode_frames/{video}.jsonl"
+    conda:
+        "../../envs/media.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
+        serial=1,
+    params:
+        code=code_fingerprint("decode_frames.py"),
+        media=lambda wildcards: PLAN.media_identity(wildcards.video),
+    script:
+        "../../scripts/decode_frames.py"
+
+
+rule extract_audio:
+    """Put the sound of a video on the clock of its pictures."""
+    input:
+        video=lambda wildcards: ancient(PLAN.media_path(wildcards.video)),
+        frames="<results>/media/{video}/frames.parquet",
+    output:
+        audio="<results>/media/{video}/audio.flac",
+    log:
+        "<results>/logs/extract_audio/{video}.log",
+    benchmark:
+        "<results>/benchmarks/extract_audio/{video}.jsonl"
+    conda:
+        "../../envs/media.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
+        serial=1,
+    params:
+        code=code_fingerprint("extract_audio.py"),
+    script:
+        "../../scripts/extract_audio.py"
+
+
+rule media:
+    localrule: True
+    input:
+        expand("<results>/media/{video}/frames.parquet", video=VIDEOS),
+        expand("<results>/media/{video}/audio.flac", video=VIDEOS),

@@ -1,0 +1,39 @@
+rule build_report:
+    """Write the report: one self-contained page."""
+    input:
+        trials="<results>/corpus/trials.parquet",
+        audit="<results>/corpus/audit.csv",
+        frames=expand("<results>/media/{video}/frames.parquet", video=VIDEOS),
+        audio=expand("<results>/media/{video}/audio.flac", video=VIDEOS),
+        persons=expand("<results>/faces/{video}/persons.parquet", video=VIDEOS),
+        sheets=expand("<results>/faces/sheets/{trial}.jpg", trial=TRIALS),
+        abouts=expand("<results>/features/{feature}/about.json", feature=PLAN.features()),
+        labels=expand("<results>/labels/{task}.parquet", task=PLAN.labelled_tasks()),
+        runs=[PLAN.run_file(instance, "run.json") for instance in PLAN.trainings()],
+        histories=[PLAN.run_file(instance, "history.csv") for instance in PLAN.trainings()],
+        predictions=PLAN.prediction_paths(),
+        ensembles=PLAN.ensemble_paths(),
+        scores=PLAN.score_paths(),
+    output:
+        page="<results>/report/index.html",
+    log:
+        "<results>/logs/build_report.log",
+    benchmark:
+        "<results>/benchmarks/build_report.jsonl"
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(20),
+    params:
+        code=code_fingerprint("build_report.py"),
+        config=PLAN.config,
+    script:
+        "../../scripts/build_report.py"
+
+
+rule report:
+    localrule: True
+    input:
+        "<results>/report/index.html",

@@ -1,0 +1,96 @@
+rule train_system:
+    """Train one variant of a system for one target on one fold."""
+    input:
+        unpack(lambda wildcards: PLAN.training_files(instance_of(wildcards))),
+        trials="<results>/corpus/trials.parquet",
+        folds="<results>/corpus/folds.parquet",
+        labels=lambda wildcards: f"<results>/labels/{task_of(instance_of(wildcards))}.parquet",
+    output:
+        model="<results>/runs/{system}/{variant}/{target}/fold{fold}/model.safetensors",
+        history="<results>/runs/{system}/{variant}/{target}/fold{fold}/history.csv",
+        stats="<results>/runs/{system}/{variant}/{target}/fold{fold}/stats.json",
+        run="<results>/runs/{system}/{variant}/{target}/fold{fold}/run.json",
+    log:
+        "<results>/logs/train_system/{system}/{variant}/{target}/fold{fold}.log",
+    benchmark:
+        "<results>/benchmarks/train_system/{system}/{variant}/{target}/fold{fold}.jsonl"
+    conda:
+        "../../envs/train.yaml"
+    threads: 2
+    resources:
+        mem_mb=growing(16000),
+        runtime=growing(1440),
+        gpu=0,
+    params:
+        code=system_code("train_system.py"),
+        mode=lambda wildcards: PLAN.system_config(wildcards.system)["mode"],
+        recipe=lambda wildcards: PLAN.system_config(wildcards.system)["recipe"],
+        training=PLAN.config["training"],
+        state=PLAN.config["results_dir"] + "/state",
+    script:
+        "../../scripts/train_system.py"
+
+
+rule predict_system:
+    """Predict the held-out or the test trials of one instance, a row per decoded frame."""
+    input:
+        unpack(lambda wildcards: PLAN.prediction_files(instance_of(wildcards), wildcards.partition)),
+        trials="<results>/corpus/trials.parquet",
+        model=lambda wildcards: PLAN.weights(instance_of(wildcards)),
+    output:
+        predictions="<results>/predictions/{system}/{variant}/{target}/fold{fold}/{partition}.parquet",
+    log:
+        "<results>/logs/predict_system/{system}/{variant}/{target}/fold{fold}/{partition}.log",
+    benchmark:
+        "<results>/benchmarks/predict_system/{system}/{variant}/{target}/fold{fold}/{partition}.jsonl"
+    conda:
+        "../../envs/train.yaml"
+    threads: 2
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(120),
+        gpu=0,
+        serial=1,
+    params:
+        code=system_code("predict_system.py"),
+        names=lambda wildcards: PLAN.trials_of(instance_of(wildcards), wildcards.partition),
+        mode=lambda wildcards: PLAN.system_config(wildcards.system)["mode"],
+        recipe=lambda wildcards: PLAN.system_config(wildcards.system)["recipe"],
+    script:
+        "../../scripts/predict_system.py"
+
+
+rule fuse_folds:
+    """Fuse what the folds of an instance say of the test trials."""
+    input:
+        predictions=lambda wildcards: PLAN.fold_predictions(wildcards.system, wildcards.variant, wildcards.target),
+    output:
+        predictions="<results>/predictions/{system}/{variant}/{target}/ensemble/test.parquet",
+    log:
+        "<results>/logs/fuse_folds/{system}/{variant}/{target}.log",
+    benchmark:
+        "<results>/benchmarks/fuse_folds/{system}/{variant}/{target}.jsonl"
+    conda:
+        "../../envs/media.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(20),
+    params:
+        code=code_fingerprint("fuse_folds.py"),
+        fusion=lambda wildcards: PLAN.fusion(wildcards.system),
+    script:
+        "../../scripts/fuse_folds.py"
+
+
+rule train:
+    localrule: True
+    input:
+        [PLAN.run_file(instance, "model.safetensors") for instance in PLAN.trainings()],
+
+
+rule predictions:
+    localrule: True
+    input:
+        PLAN.prediction_paths(),
+        PLAN.ensemble_paths(),
