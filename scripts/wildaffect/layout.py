@@ -1,7 +1,11 @@
 """What the names of result files mean, read back from paths."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
+
+from wildaffect.corpus.trials import TRIALS
+from wildaffect.tables import read_table
 
 
 def by_folder(paths: Iterable[str]) -> dict[str, dict[str, Path]]:
@@ -35,3 +39,27 @@ def instance_entries(paths: Iterable[str]) -> list[dict]:
 def prediction_entries(paths: Iterable[str]) -> list[dict]:
     """Like :func:`instance_entries`, with the partition that the file name says."""
     return [{**entry, "partition": entry["path"].stem} for entry in instance_entries(paths)]
+
+
+def run_folders(paths: Iterable[str]) -> list[dict]:
+    """Like :func:`instance_entries`, with the folder of the file as path."""
+    return [{**entry, "path": entry["path"].parent} for entry in instance_entries(paths)]
+
+
+def samples_by_trial(
+    trials: Path, frames: Iterable[str], crops: Iterable[str], features: Iterable[str]
+) -> dict[str, Any]:
+    """Files of a training or prediction job keyed by trial: ``frames``, ``crops`` by template and ``features`` by id.
+
+    Frame tables and features belong to a video, which two trials may share; ``trials`` is the trials table.
+    """
+    rows = read_table(trials, TRIALS).to_pylist()
+
+    def of_trials(by_name: Mapping[str, Path]) -> dict[str, Path]:
+        return {row["trial"]: by_name[row["video"]] for row in rows if row["video"] in by_name}
+
+    return {
+        "frames": of_trials(by_video(frames)),
+        "crops": by_folder(crops),
+        "features": {feature: of_trials(files) for feature, files in by_folder(features).items()},
+    }

@@ -19,6 +19,17 @@ from typing import Any
 
 PACKAGE = Path(__file__).resolve().parent
 SCRIPTS = PACKAGE.parent
+MAIN_PACKAGES = (
+    "av",
+    "numpy",
+    "opencv-python-headless",
+    "opensmile",
+    "soxr",
+    "torch",
+    "lightning",
+    "onnxruntime",
+    "snakemake",
+)
 DATA = {".yaml", ".conf", ".inc", ".html", ".css", ".js"}
 
 
@@ -52,6 +63,11 @@ def stable_hash(value: Any) -> str:
 def versions(*packages: str) -> dict[str, str]:
     """Installed versions of ``packages``, of Python and of this package."""
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
+
+
+def main_versions() -> dict[str, str]:
+    """Versions of the packages that results depend on most."""
+    return versions("wildaffect", *MAIN_PACKAGES)
 
 
 def significant_text(source: str) -> str:

@@ -19,9 +19,6 @@ from wildaffect.errors import InputError
 from wildaffect.provenance import code_fingerprint, stable_hash
 from wildaffect.tables import write_table
 
-RESULTS = "<results>"
-"""Stands for the results folder in file names, as in the rules."""
-
 EDGE_BYTES = 65536
 
 
@@ -49,6 +46,11 @@ class Plan:
     divisions: Mapping[tuple[str, int], Mapping[str, tuple[str, ...]]]
     instances: tuple[Instance, ...]
 
+    @property
+    def results(self) -> str:
+        """Folder of everything that is made."""
+        return self.config["results_dir"]
+
     def trial(self, name: str) -> Trial:
         """The trial called ``name``."""
         return next(trial for trial in self.corpus.trials if trial.trial == name)
@@ -72,7 +74,7 @@ class Plan:
 
     def run_file(self, instance: Instance, name: str) -> str:
         """A file of the instance's run folder."""
-        return f"{RESULTS}/runs/{instance.key}/{name}"
+        return f"{self.results}/runs/{instance.key}/{name}"
 
     def weights(self, instance: Instance) -> str:
         """Weights to predict with: trained here, or given."""
@@ -93,15 +95,15 @@ class Plan:
         needs = self._needs(instance.system, instance.variant)
         videos = list(dict.fromkeys(self.trial(name).video for name in trials))
         return {
-            "frames": [f"{RESULTS}/media/{video}/frames.parquet" for video in videos],
-            "crops": [f"{RESULTS}/crops/{template}/{trial}.arrow" for template in needs.crops for trial in trials],
-            "features": [f"{RESULTS}/features/{feature}/{video}.npy" for feature in needs.features for video in videos],
+            "frames": [f"{self.results}/media/{video}/frames.parquet" for video in videos],
+            "crops": [f"{self.results}/crops/{template}/{trial}.arrow" for template in needs.crops for trial in trials],
+            "features": [f"{self.results}/features/{feature}/{video}.npy" for feature in needs.features for video in videos],
         }
 
     def prediction_paths(self, *partitions: str) -> list[str]:
         """All prediction tables: of held-out validation trials and of test trials."""
         return [
-            f"{RESULTS}/predictions/{instance.key}/{partition}.parquet"
+            f"{self.results}/predictions/{instance.key}/{partition}.parquet"
             for instance in self.instances
             for partition in partitions or ("validation", "test")
             if self.trials_of(instance, partition)
@@ -111,25 +113,25 @@ class Plan:
         """Test predictions of all folds of one variant and target."""
         wanted = (system, variant, target)
         instances = [i for i in self.instances if (i.system, i.variant, i.target) == wanted]
-        return [f"{RESULTS}/predictions/{instance.key}/test.parquet" for instance in instances]
+        return [f"{self.results}/predictions/{instance.key}/test.parquet" for instance in instances]
 
     def ensemble_paths(self, *prefix: str) -> list[str]:
         """Fused test predictions of every variant and target; ``prefix`` narrows to a system or a variant."""
         groups = dict.fromkeys((i.system, i.variant, i.target) for i in self.instances if self.trials_of(i, "test"))
         chosen = [group for group in groups if group[: len(prefix)] == prefix]
-        return [f"{RESULTS}/predictions/{'/'.join(group)}/ensemble/test.parquet" for group in chosen]
+        return [f"{self.results}/predictions/{'/'.join(group)}/ensemble/test.parquet" for group in chosen]
 
     def score_paths(self) -> list[str]:
         """Score tables, if anything held out is labelled."""
         if not self.prediction_paths("validation"):
             return []
-        return [f"{RESULTS}/scores/scores.csv", f"{RESULTS}/scores/trials.csv"]
+        return [f"{self.results}/scores/scores.csv", f"{self.results}/scores/trials.csv"]
 
     def submission_predictions(self, system: str, variant: str, task: str) -> list[str]:
         """Fused predictions that make up one submission."""
         known = systems.spec(system).targets
         targets = [target for target in self.system_config(system)["targets"] if task in known[target].labels]
-        return [f"{RESULTS}/predictions/{system}/{variant}/{target}/ensemble/test.parquet" for target in targets]
+        return [f"{self.results}/predictions/{system}/{variant}/{target}/ensemble/test.parquet" for target in targets]
 
     def submission_paths(self) -> list[str]:
         """Submission folders: one per edition, variant and task of a labelled corpus with test trials.
@@ -141,7 +143,7 @@ class Plan:
         found = dict.fromkeys((i.system, i.variant, task_of(i)) for i in self.instances if self.trials_of(i, "test"))
         complete_ones = [(system, variant, task) for system, variant, task in found if self._covers(system, task)]
         return [
-            f"{RESULTS}/submissions/{edition}/{'/'.join(group)}"
+            f"{self.results}/submissions/{edition}/{'/'.join(group)}"
             for edition in self.config["submission"]["editions"]
             for group in complete_ones
         ]
@@ -149,12 +151,12 @@ class Plan:
     def export_paths(self) -> list[str]:
         """Folders of CSV files, one per variant with test trials."""
         variants = dict.fromkeys((i.system, i.variant) for i in self.instances if self.trials_of(i, "test"))
-        return [f"{RESULTS}/exports/{system}/{variant}" for system, variant in variants]
+        return [f"{self.results}/exports/{system}/{variant}" for system, variant in variants]
 
     def frames_of(self, task: str, partition: str) -> list[str]:
         """Frame tables of the videos of a partition."""
         videos = dict.fromkeys(self.trial(name).video for name in self.trials(task, 0, partition))
-        return [f"{RESULTS}/media/{video}/frames.parquet" for video in videos]
+        return [f"{self.results}/media/{video}/frames.parquet" for video in videos]
 
     def fusion(self, system: str) -> Mapping[str, Any]:
         """How the folds of a system are fused."""
@@ -163,7 +165,7 @@ class Plan:
     def media_path(self, video: str) -> str:
         """Path of a raw video; the demo corpus is rendered below the results."""
         root = (
-            f"{RESULTS}/corpus/demo/videos"
+            f"{self.results}/corpus/demo/videos"
             if self.config["corpus"]["layout"] == "demo"
             else self.config["corpus"]["root"]
         )
@@ -178,7 +180,7 @@ class Plan:
     def annotations(self) -> str:
         """Folder that annotation paths are relative to."""
         block = self.config["corpus"]
-        return f"{RESULTS}/corpus/demo" if block["layout"] == "demo" else block["annotations"] or block["root"]
+        return f"{self.results}/corpus/demo" if block["layout"] == "demo" else block["annotations"] or block["root"]
 
     def annotation_files(self, task: str) -> list[str]:
         """Annotation files of all trials of ``task``."""
@@ -196,7 +198,7 @@ class Plan:
     def demo_annotations(self) -> list[str]:
         """Files that the demo corpus writes besides its videos; empty for other layouts."""
         if self.config["corpus"]["layout"] != "demo":
-            return [f"{RESULTS}/corpus/demo/annotations"]
+            return [f"{self.results}/corpus/demo/annotations"]
         return [name for task in TASKS for name in self.annotation_files(task)]
 
     def corpus_hash(self) -> str:
@@ -291,8 +293,10 @@ def _system_config(name: str, block: Mapping[str, Any], common: Mapping[str, Any
     schema["properties"]["variants"] |= {"items": {"enum": list(spec.variants)}, "default": list(spec.variants)}
     schema["properties"]["targets"] |= {"items": {"enum": list(spec.targets)}, "default": list(spec.targets)}
     schema["properties"]["mode"] |= {"enum": list(spec.modes)}
-    schema["properties"]["recipe"] = spec.schema
-    return complete(block, schema, f"config.systems.{name}")
+    filled = complete(block, schema, f"config.systems.{name}")
+    # Only checked here: the configuration keeps what was asked for, the run record says what it came to.
+    complete(filled["recipe"], spec.schema["properties"]["recipe"], f"config.systems.{name}.recipe")
+    return filled
 
 
 def _instances(name: str, block: Mapping[str, Any], divisions) -> list[Instance]:

@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 import pyarrow as pa
 import soundfile
-
 from wildaffect.tables import write_table
 
 RATE = 25.0
@@ -21,7 +20,15 @@ TRIALS = pa.schema(
         (name, pa.string())
         for name in (
             *("trial", "video", "media", "person"),
-            *("partition_va", "partition_expr", "partition_au", "annotation_va", "annotation_expr", "annotation_au", "edition"),
+            *(
+                "partition_va",
+                "partition_expr",
+                "partition_au",
+                "annotation_va",
+                "annotation_expr",
+                "annotation_au",
+                "edition",
+            ),
         )
     ]
 )
@@ -59,11 +66,28 @@ PREDICTIONS = pa.schema(
         ("source", pa.string()),
     ]
 )
+CLASSES = ("Neutral", "Anger", "Disgust", "Fear", "Happiness", "Sadness", "Surprise")
+EXPRESSION_LABELS = pa.schema(
+    [
+        ("trial", pa.string()),
+        ("frame", pa.int32()),
+        ("time_s", pa.float64()),
+        ("expression", pa.int8()),
+        ("valid", pa.bool_()),
+    ]
+)
+EXPRESSIONS = pa.schema(
+    [("trial", pa.string()), ("frame", pa.int32()), ("time_s", pa.float64())]
+    + [(name, pa.float32()) for name in CLASSES]
+    + [("source", pa.string())]
+)
 VARIANTS = (("lfan", "multimodal"), ("tsav", "two_stream"))
 FOLDS = (0, 1, 2)
 
 
-def build_results(folder: Path, videos: list[str], *, frames: int = 200, labelled: bool = True, unreadable: tuple[str, ...] = ()) -> dict:
+def build_results(
+    folder: Path, videos: list[str], *, frames: int = 200, labelled: bool = True, unreadable: tuple[str, ...] = ()
+) -> dict:
     """Write a results tree into ``folder`` and return the keyword arguments of ``build_report`` (without ``title`` and ``demo``).
 
     The first video has variable frame rate, rotation and no sound; every second one has no contact sheet; the last readable one holds two
@@ -87,7 +111,10 @@ def build_results(folder: Path, videos: list[str], *, frames: int = 200, labelle
     for video in videos:
         _write_persons(folder, video, [trial for trial, of in trials.items() if of == video], lengths[video])
     shown = {trial: clocks[video] for trial, video in trials.items() if lengths[video]}
-    truth = {trial: np.stack([np.sin(clock / 3 + i), np.cos(clock / 4 + i)]) * 0.7 for i, (trial, clock) in enumerate(shown.items())}
+    truth = {
+        trial: np.stack([np.sin(clock / 3 + i), np.cos(clock / 4 + i)]) * 0.7
+        for i, (trial, clock) in enumerate(shown.items())
+    }
     if labelled:
         _write_labels(folder, shown, truth)
     predictions = _write_predictions(folder, shown, truth, random, labelled)
@@ -111,7 +138,13 @@ def build_results(folder: Path, videos: list[str], *, frames: int = 200, labelle
         "trial_scores": folder / "scores" / "trials.csv" if labelled else None,
         "models": [
             {"name": "resnet50", "licence": "MIT", "sha256": "ab" * 32, "trained": True, "source": "local file"},
-            {"name": "vggish", "licence": "Apache-2.0", "sha256": None, "trained": False, "source": "seeded random weights"},
+            {
+                "name": "vggish",
+                "licence": "Apache-2.0",
+                "sha256": None,
+                "trained": False,
+                "source": "seeded random weights",
+            },
         ],
         "versions": {"python": "3.11.9", "torch": "2.11.0"},
         "notes": ["vggish128: untrained weights; its numbers carry no meaning."],
@@ -134,16 +167,45 @@ def _write_media(folder: Path, video: str, frames: int, vfr: bool) -> np.ndarray
     seconds = float(durations.sum())
     about = {
         **{"status": "ok" if frames else "unreadable", "reason": "" if frames else "no decodable video stream"},
-        **{"frames": frames, "time_base": "1/90000", "average_rate": frames / seconds if frames else None, "nominal_rate": RATE},
+        **{
+            "frames": frames,
+            "time_base": "1/90000",
+            "average_rate": frames / seconds if frames else None,
+            "nominal_rate": RATE,
+        },
         **{"vfr": vfr, "jitter_s": 0.019 if vfr else 0.0, "rotation": 90 if vfr else 0, "width": 640, "height": 360},
-        **{"stored_width": 640, "stored_height": 360, "sample_aspect": "1:1", "codec": "h264", "pixel_format": "yuv420p"},
-        **{"container": "mp4", "video_start_s": 0.0, "audio_start_s": None if vfr else 0.0, "audio_streams": 0 if vfr else 1},
+        **{
+            "stored_width": 640,
+            "stored_height": 360,
+            "sample_aspect": "1:1",
+            "codec": "h264",
+            "pixel_format": "yuv420p",
+        },
+        **{
+            "container": "mp4",
+            "video_start_s": 0.0,
+            "audio_start_s": None if vfr else 0.0,
+            "audio_streams": 0 if vfr else 1,
+        },
         **{"duration_s": seconds, "repairs": {}},
     }
     write_table(folder / "media" / video / "frames.parquet", table, FRAMES, about)
     sound = {
-        **{"audio_valid": not vfr, "rate": 8000, "samples": 800, "channels": 0 if vfr else 2, "offset_s": 0.0, "padded_s": 0.0},
-        **{"trimmed_s": 0.0, "gaps_s": 0.0, "clipped_fraction": 0.0, "silent": vfr, "flags": ["no_audio_stream"] if vfr else []},
+        **{
+            "audio_valid": not vfr,
+            "rate": 8000,
+            "samples": 800,
+            "channels": 0 if vfr else 2,
+            "offset_s": 0.0,
+            "padded_s": 0.0,
+        },
+        **{
+            "trimmed_s": 0.0,
+            "gaps_s": 0.0,
+            "clipped_fraction": 0.0,
+            "silent": vfr,
+            "flags": ["no_audio_stream"] if vfr else [],
+        },
     }
     with soundfile.SoundFile(folder / "media" / video / "audio.flac", "w", 8000, 1, format="FLAC") as handle:
         handle.comment = json.dumps(sound)
@@ -164,7 +226,10 @@ def _write_persons(folder: Path, video: str, trials: list[str], frames: int) -> 
     parts = []
     for index, trial in enumerate(trials):
         source = face_sources(frames, index)
-        box = {name: np.full(frames, value, np.float32) for name, value in zip(("x0", "y0", "x1", "y1"), (10, 20, 110, 140), strict=True)}
+        box = {
+            name: np.full(frames, value, np.float32)
+            for name, value in zip(("x0", "y0", "x1", "y1"), (10, 20, 110, 140), strict=True)
+        }
         parts.append(
             pa.table(
                 {
@@ -189,9 +254,25 @@ def _write_labels(folder: Path, shown: dict, truth: dict) -> None:
     parts = []
     for trial, clock in shown.items():
         invalid = invalid_labels(len(clock))
-        values = {name: pa.array(np.where(invalid, np.nan, truth[trial][i]), pa.float32(), from_pandas=True) for i, name in _dimensions()}
+        values = {
+            name: pa.array(np.where(invalid, np.nan, truth[trial][i]), pa.float32(), from_pandas=True)
+            for i, name in _dimensions()
+        }
         parts.append(_rows(trial, clock) | values | {"valid": ~invalid})
     write_table(folder / "labels" / "va.parquet", pa.concat_tables([pa.table(part) for part in parts]), LABELS)
+
+
+def write_expressions(folder: Path, trial: str, truth: list[int | None], predicted: list[int]) -> tuple[Path, dict]:
+    """Expression labels of one trial and a prediction entry that puts probability 0.9 on ``predicted``."""
+    frames = len(truth)
+    rows = _rows(trial, np.arange(frames) / RATE)
+    labels = rows | {"expression": pa.array(truth, pa.int8()), "valid": [value is not None for value in truth]}
+    write_table(folder / "labels" / "expr.parquet", pa.table(labels), EXPRESSION_LABELS)
+    values = {name: np.where(np.array(predicted) == i, 0.9, 0.1).astype(np.float32) for i, name in enumerate(CLASSES)}
+    path = folder / "predictions" / "ntua" / "visual" / "expr" / "fold0" / "validation.parquet"
+    write_table(path, pa.table(rows | values | {"source": ["model"] * frames}), EXPRESSIONS)
+    names = {"system": "ntua", "variant": "visual", "target": "expr", "fold": 0, "partition": "validation"}
+    return folder / "labels" / "expr.parquet", names | {"path": path}
 
 
 def _dimensions():
@@ -199,7 +280,11 @@ def _dimensions():
 
 
 def _rows(trial: str, clock: np.ndarray) -> dict:
-    return {"trial": pa.array([trial] * len(clock), pa.string()), "frame": np.arange(len(clock), dtype=np.int32), "time_s": clock}
+    return {
+        "trial": pa.array([trial] * len(clock), pa.string()),
+        "frame": np.arange(len(clock), dtype=np.int32),
+        "time_s": clock,
+    }
 
 
 def _write_predictions(folder: Path, shown: dict, truth: dict, random, labelled: bool) -> list[dict]:
@@ -215,9 +300,15 @@ def _write_predictions(folder: Path, shown: dict, truth: dict, random, labelled:
                 parts = []
                 for trial in chosen:
                     noise = random.normal(0, 0.05, (2, len(shown[trial])))
-                    values = 0.8 * truth[trial] + 0.1 * np.sin(np.arange(len(shown[trial])) / 9) + noise if partition != "train" else truth[trial] * 0 + 9
+                    values = (
+                        0.8 * truth[trial] + 0.1 * np.sin(np.arange(len(shown[trial])) / 9) + noise
+                        if partition != "train"
+                        else truth[trial] * 0 + 9
+                    )
                     columns = {name: values[i].astype(np.float32) for i, name in _dimensions()}
-                    parts.append(pa.table(_rows(trial, shown[trial]) | columns | {"source": ["model"] * len(shown[trial])}))
+                    parts.append(
+                        pa.table(_rows(trial, shown[trial]) | columns | {"source": ["model"] * len(shown[trial])})
+                    )
                 path = folder / "predictions" / system / variant / "va" / f"fold{fold}" / f"{partition}.parquet"
                 write_table(path, pa.concat_tables(parts), PREDICTIONS)
                 names = {"system": system, "variant": variant, "target": "va", "fold": fold, "partition": partition}
@@ -228,17 +319,18 @@ def _write_predictions(folder: Path, shown: dict, truth: dict, random, labelled:
 def _write_run(folder: Path, system: str, variant: str, fold: int, random) -> dict:
     path = folder / "runs" / system / variant / "va" / f"fold{fold}"
     path.mkdir(parents=True)
-    epochs = np.arange(1, 13)
-    score = 0.5 * (1 - np.exp(-epochs / 3)) - 0.003 * epochs + random.normal(0, 0.015, len(epochs))
-    with (path / "history.csv").open("w", newline="") as handle:
-        writer = csv.writer(handle)
-        writer.writerow(["epoch", "lr", "phase", "train_loss", "val_loss", "val_ccc", "seconds"])
-        for epoch, value in zip(epochs, score, strict=True):
-            writer.writerow([epoch, 1e-4, "train", f"{np.exp(-epoch / 4):.6f}", f"{1 - value:.6f}", f"{value:.6f}", 12.5])
+    epochs = np.arange(12)
+    score = 0.5 * (1 - np.exp(-(epochs + 1) / 3)) - 0.003 * epochs + random.normal(0, 0.015, len(epochs))
+    rows = [
+        {"epoch": epoch, "lr": 1e-4, "phase": 0, "train_loss": np.exp(-(epoch + 1) / 4), "val_loss": 1 - value}
+        | {"val_ccc": value, "val_ccc_valence": value + 0.02, "seconds": 12.5}
+        for epoch, value in zip(epochs, score, strict=True)
+    ]
+    _write_csv(path / "history.csv", rows)
     record = {
         **{"system": system, "variant": variant, "target": "va", "fold": fold, "seed": 11, "device": "cpu"},
-        **{"started": "2026-01-05T10:00:00+00:00", "finished": f"2026-01-05T10:{30 + fold}:00+00:00", "code": "0f" * 8},
-        **{"best_epoch": int(epochs[score.argmax()]), "best_metric": "val_ccc", "data": {"labels": "cd" * 8}},
+        **{"device_name": "x86_64", "code": "0f" * 8, "selection": "ccc", "best_epoch": int(epochs[score.argmax()])},
+        **{"best_score": float(score.max()), "data": {"sha256": "cd" * 32}},
         **{"files": [str(folder / "labels" / "va.parquet")], "versions": {"torch": "2.11.0"}},
     }
     (path / "run.json").write_text(json.dumps(record))
@@ -246,35 +338,49 @@ def _write_run(folder: Path, system: str, variant: str, fold: int, random) -> di
 
 
 def _write_scores(folder: Path, trials: list[str], random) -> None:
-    (folder / "scores").mkdir()
-    with (folder / "scores" / "scores.csv").open("w", newline="") as handle:
-        writer = csv.writer(handle)
-        writer.writerow(["system", "variant", "target", "fold", "partition", "edition", "metric", "value", "frames", "trials"])
-        for (system, variant), base in zip(VARIANTS, (0.42, 0.51), strict=True):
-            for metric in METRICS:
-                for fold in [*FOLDS, "cross-validation", "ensemble"]:
-                    value = base + random.normal(0, 0.03)
-                    writer.writerow([system, variant, "va", fold, "validation", "abaw2", metric, value, 180 * len(trials), len(trials)])
-    with (folder / "scores" / "trials.csv").open("w", newline="") as handle:
-        writer = csv.writer(handle)
-        writer.writerow(["system", "variant", "target", "fold", "partition", "edition", "trial", "metric", "value", "frames"])
-        for system, variant in VARIANTS:
-            for i, trial in enumerate(trials):
-                for metric in ("ccc_valence", "ccc_arousal"):
-                    writer.writerow([system, variant, "va", i % len(FOLDS), "validation", "abaw2", trial, metric, 0.9 - 0.1 * i, 180])
+    shared = {"target": "va", "partition": "validation"}
+    size = {"frames": 180 * len(trials), "trials": len(trials)}
+    rows, single = [], []
+    for (system, variant), base in zip(VARIANTS, (0.42, 0.51), strict=True):
+        run = {"system": system, "variant": variant, **shared}
+        for metric in METRICS:
+            size["note"] = "0.5 ccc_valence + 0.5 ccc_arousal" if metric == "va_score" else ""
+            for fold in [*FOLDS, "cross-validation", "ensemble"]:
+                value = base + random.normal(0, 0.03)
+                rows.append(run | {"fold": fold, "edition": "abaw2", "metric": metric, "value": value} | size)
+        for i, trial in enumerate(trials):
+            for metric in ("ccc_valence", "ccc_arousal"):
+                value = {"trial": trial, "metric": metric, "value": 0.9 - 0.1 * i, "frames": 180}
+                single.append(run | {"fold": i % len(FOLDS)} | value)
+    _write_csv(folder / "scores" / "scores.csv", rows)
+    _write_csv(folder / "scores" / "trials.csv", single)
 
 
-METRICS = ("va_score", "ccc_valence", "ccc_arousal", "ccc_valence_per_video_mean", "ccc_arousal_per_video_mean", "va_score_low")
+def _write_csv(path: Path, rows: list[dict]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+METRICS = (
+    "va_score",
+    "ccc_valence",
+    "ccc_arousal",
+    "ccc_valence_per_video_mean",
+    "ccc_arousal_per_video_mean",
+    "va_score_low",
+)
 
 
 def _write_audit(folder: Path, videos: list[str]) -> None:
-    with (folder / "corpus" / "audit.csv").open("w", newline="") as handle:
-        writer = csv.writer(handle)
-        writer.writerow(["trial", "video", "severity", "finding", "detail", "rule"])
-        for video in videos:
-            writer.writerow([video, video, "info", "label_rows_one_more", "201 label rows, 200 decoded frames", "last label row dropped"])
-        writer.writerow([videos[0], videos[0], "warning", "no_audio", "the file has no audio stream", "silence"])
-        writer.writerow(["", "lost", "error", "media_missing", "no media file for annotation lost.txt", "trial left out"])
+    names = ("trial", "video", "severity", "finding", "detail", "rule")
+    counts = ("info", "label_rows_one_more", "201 label rows, 200 decoded frames", "last label row dropped")
+    findings = [(video, video, *counts) for video in videos]
+    findings.append((videos[0], videos[0], "warning", "no_audio", "the file has no audio stream", "silence"))
+    findings.append(("", "lost", "error", "media_missing", "no media file for annotation lost.txt", "trial left out"))
+    _write_csv(folder / "corpus" / "audit.csv", [dict(zip(names, finding, strict=True)) for finding in findings])
 
 
 def _write_sheet(folder: Path, trial: str) -> Path:

@@ -6,7 +6,9 @@ from dataclasses import replace
 import av
 import numpy as np
 import pytest
+from wildaffect.corpus.scan import scan_corpus
 from wildaffect.demo.affect import frame_times, within
+from wildaffect.demo.corpus import demo_corpus
 from wildaffect.demo.plan import SIZE, plan
 from wildaffect.demo.render import SETS, TEST_LIST, render_video, write_annotations
 from wildaffect.demo.subject import draw_subject
@@ -111,3 +113,11 @@ def test_another_subject_gives_other_pictures(corpus, tmp_path):
     render_video(other, SEED, tmp_path / "videos" / other.media)
     pairs = zip(decode(corpus, video), decode(tmp_path, other), strict=False)
     assert np.mean([np.abs(a.astype(float) - b).mean() for (_, a), (_, b) in pairs]) > 10
+
+
+def test_layout_is_read_back_as_planned(corpus, tmp_path):
+    for video in PLAN:
+        (tmp_path / video.media).touch()
+    found = scan_corpus("affwild2", tmp_path, corpus, "abaw2")
+    assert found.trials == demo_corpus(subjects=10, seconds=2.5, seed=SEED).trials
+    assert not found.findings

@@ -5,6 +5,7 @@ rule build_report:
         audit="<results>/corpus/audit.csv",
         frames=expand("<results>/media/{video}/frames.parquet", video=VIDEOS),
         audio=expand("<results>/media/{video}/audio.flac", video=VIDEOS),
+        detections=expand("<results>/faces/{video}/detections.parquet", video=VIDEOS),
         persons=expand("<results>/faces/{video}/persons.parquet", video=VIDEOS),
         sheets=expand("<results>/faces/sheets/{trial}.jpg", trial=TRIALS),
         abouts=expand("<results>/features/{feature}/about.json", feature=PLAN.features()),

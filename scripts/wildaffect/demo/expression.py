@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-PORTRAIT_SMILE = 0.7
+PORTRAIT_SMILE = 0.5
 """The portrait smiles: it is drawn as this valence."""
 
 CORNER_LIFT = 10.0  # height that a lip corner gains per unit of valence
-MOUTH_WIDTH = 6.0  # distance that a lip corner moves outwards per unit of valence
-CLOSED, OPEN = 1.5, 23.0  # distance of the inner lips at arousal -1 and +1
+MOUTH_WIDTH = 5.0  # distance that a lip corner moves outwards per unit of valence
+CLOSED, OPEN = 1.5, 25.0  # distance of the inner lips at arousal -1 and +1
 BROW_RAISE = 5.0  # per unit of arousal
 EYE_OPENING = 2.0  # per unit of arousal
 

@@ -1,5 +1,6 @@
 """A subject: the portrait with another physique, colours and background, drawn with any expression and pose."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -60,7 +61,7 @@ def poses(subject: Subject, times: np.ndarray) -> np.ndarray:
     return np.concatenate([turning, (target - turning @ pivot)[:, :, None]], axis=2)
 
 
-def pictures(subject: Subject, seconds: float, times: np.ndarray, present: np.ndarray):
+def pictures(subject: Subject, seconds: float, times: np.ndarray, present: np.ndarray) -> Iterator[np.ndarray]:
     """Yield one RGB picture (SIZE, SIZE, 3) per time: the subject, or only its background where not ``present``."""
     rest = portrait().landmarks
     border, triangles = mesh(rest)

@@ -2,7 +2,7 @@
 
 Rules (Aff-Wild2 names one person of a video by a suffix, or by none):
 
-* ``main`` alone: the longest, largest, most central chain of tracks;
+* ``main`` alone: the longest, largest, most central track, that is one person's over the whole video;
 * ``left`` and ``right``: of the two most prominent people seen together, by mean horizontal order over the frames that
   show both;
 * ``main`` beside one suffixed trial: the other person of that pair; beside both: the most prominent third person.
@@ -14,22 +14,23 @@ import numpy as np
 
 from wildaffect.errors import InputError
 from wildaffect.faces.columns import Detections
-from wildaffect.faces.geometry import areas, centres
+from wildaffect.faces.geometry import areas, centres, pairwise_iou
 
 PERSONS = ("main", "left", "right")
 # Only this many people, the most prominent ones, are considered as a pair.
 PAIR_CANDIDATES = 12
 # A track of unknown identity shorter than this joins nobody: short ones are mostly false detections.
 SHORTEST_CHAINED = 5
+# ... and it must be, on average, where the person is: overlap of the two mean boxes.
+SAME_PLACE = 0.25
 
 
 @dataclass(frozen=True)
 class Assignment:
     """Tracks of each person wanted, and what the pair's order was like.
 
-    chains: person -> set of track numbers. chained: person -> how many of these joined without identity, only because
-    they are never seen together with the chain. together: frames that show both of the pair; reversed: those of them in
-    which the two stand the other way round than on average.
+    chains: person -> track numbers. chained: person -> how many of these joined by place, without identity.
+    together: frames that show both of the pair; reversed: those of them in which the two stand the other way round.
     """
 
     chains: dict[str, set[int]]
@@ -45,9 +46,7 @@ def prominence(detections: Detections, width: int, height: int) -> np.ndarray:
     return np.sqrt(areas(detections.boxes) / (width * height)) * np.clip(1 - away, 0, 1)
 
 
-def assign_tracks(
-    detections: Detections, tracks: np.ndarray, wanted: set[str], width: int, height: int
-) -> Assignment:
+def assign_tracks(detections: Detections, tracks: np.ndarray, wanted: set[str], width: int, height: int) -> Assignment:
     """The chain of tracks of each person in ``wanted`` (a subset of :data:`PERSONS`) by the rules above.
 
     ``tracks`` (M,) numbers the detections' tracks, 0 to T - 1.
@@ -119,17 +118,17 @@ def _mean_prominence(weights: np.ndarray, tracks: np.ndarray) -> np.ndarray:
 def _chain_unidentified(
     detections: Detections, tracks: np.ndarray, weights: np.ndarray, owners: dict[str, int | None]
 ) -> tuple[dict[str, set[int]], dict[str, int]]:
-    """Give tracks of unknown identity to a person never seen together with them, most prominent tracks first.
+    """Give tracks of unknown identity to a person whose place they take, most prominent tracks first.
 
-    Where identity is known a second track is a second person and stays out. Of several possible persons the one whose
-    mean place is nearer (horizontally) gets the track.
+    Where identity is known a second track is a second person and stays out. A track joins only if its mean box overlaps
+    the person's and the two are never seen together: the same camera position after a cut or a long absence. That two
+    people took turns on one chair cannot be told without identity.
     """
     count = len(weights)
     frames = [set(detections.frame[tracks == track].tolist()) for track in range(count)]
     identified = np.bincount(tracks[detections.identified], minlength=count) > 0
-    place = np.bincount(tracks, centres(detections.boxes)[:, 0], minlength=count) / np.maximum(
-        np.bincount(tracks, minlength=count), 1
-    )
+    places = np.array([detections.boxes[tracks == track].mean(axis=0) for track in range(count)]).reshape(-1, 4)
+    overlap = pairwise_iou(places, places)
     chains = {person: set() if track is None else {track} for person, track in owners.items()}
     seen = {person: set() if track is None else set(frames[track]) for person, track in owners.items()}
     chained = dict.fromkeys(owners, 0)
@@ -138,8 +137,8 @@ def _chain_unidentified(
         if track in taken or identified[track] or len(frames[track]) < SHORTEST_CHAINED:
             continue
         possible = [p for p, seed in owners.items() if seed is not None and not seen[p] & frames[track]]
-        if possible:
-            person = min(possible, key=lambda p: abs(place[owners[p]] - place[track]))
+        person = max(possible, key=lambda p: overlap[owners[p], track], default=None)
+        if person is not None and overlap[owners[person], track] >= SAME_PLACE:
             chains[person].add(track)
             seen[person] |= frames[track]
             chained[person] += 1

@@ -1,5 +1,6 @@
 """Faces as NumPy arrays, and the landmark columns of their tables."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,13 @@ class Detections:
         if not self.identity.shape[1]:
             return np.zeros(len(self.frame), bool)
         return ~np.isnan(self.identity[:, 0])
+
+
+def rows_by_frame(frame: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Each frame that occurs in the ascending ``frame`` (M,) with the numbers of its rows."""
+    frames, starts = np.unique(frame, return_index=True)
+    for number, start, stop in zip(frames.tolist(), starts, np.append(starts, len(frame))[1:], strict=True):
+        yield number, np.arange(start, stop)
 
 
 def detections_from_table(table: pa.Table) -> Detections:

@@ -52,7 +52,9 @@ def cut_crops(
                     sinks[name](frame, None if transform is None else encode(cut(picture, kind, transform)))
             decoded += 1
         if decoded != len(valid):
-            raise InputError(f"{video}: {decoded} frames decoded, {persons} has {len(valid)}. Run the face stage again.")
+            raise InputError(
+                f"{video}: {decoded} frames decoded, {persons} has {len(valid)}. Run the face stage again."
+            )
 
 
 def encode(picture: np.ndarray) -> bytes:

@@ -1,6 +1,7 @@
 """From a video to its table of detections, in one streaming pass."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,8 @@ DETECTIONS = pa.schema(
         ("identity", pa.list_(pa.float32())),  # length depends on the backend; null where it was not computed
     ]
 )
-# Pictures held at once: enough to keep the detector's threads busy, few enough for 4K video.
-BATCH = 16
+# Pictures held at once for each thread: enough to keep the detector busy, few enough for 4K video.
+BATCH = 4
 # A face that overlaps one of the frame before by this much is the same one, as far as scheduling goes.
 SAME_PLACE = 0.4
 
@@ -64,19 +65,21 @@ def detect_faces(
     is_cut, schedule = CutFinder(), IdentitySchedule(identity_every)
     parts, cuts, decoded = [DETECTIONS.empty_table()], [], 0
     pictures = (picture for _, picture in decode(Path(video), threads)) if about["frames"] else iter(())
-    for batch in _batches(pictures):
-        parts_of_batch = []
+    for batch in _batches(pictures, BATCH * threads):
+        rows = []
         for picture, faces in zip(batch, detector.find(batch), strict=True):
             if is_cut(picture):
                 cuts.append(decoded)
                 schedule.forget()
             due = schedule.due(faces.boxes) if detector.identity is not None else np.zeros(len(faces.boxes), bool)
             vectors = [detector.identify(picture, faces, row) if due[row] else None for row in range(len(due))]
-            parts_of_batch.append(_rows(decoded, faces, vectors))
+            rows.append(_rows(decoded, faces, vectors))
             decoded += 1
-        parts.append(pa.concat_tables(parts_of_batch).combine_chunks())
+        parts.append(pa.concat_tables(rows).combine_chunks())
     if decoded != about["frames"]:
-        raise InputError(f"{video}: {decoded} frames decoded, {frames} lists {about['frames']}. Make the frame table again.")
+        raise InputError(
+            f"{video}: {decoded} frames decoded, {frames} lists {about['frames']}. Make the frame table again."
+        )
     table = pa.concat_tables(parts)
     metadata = detector.about | {
         "identity_distance": detector.identity,
@@ -114,11 +117,11 @@ class IdentitySchedule:
         return due
 
 
-def _batches(pictures):
+def _batches(pictures: Iterator[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
     batch = []
     for picture in pictures:
         batch.append(picture)
-        if len(batch) == BATCH:
+        if len(batch) == size:
             yield batch
             batch = []
     if batch:
@@ -137,4 +140,3 @@ def _rows(frame: int, faces: Faces, vectors: list[np.ndarray | None]) -> pa.Tabl
         pa.array(vectors, pa.list_(pa.float32())),
     ]
     return pa.Table.from_arrays(columns, schema=DETECTIONS)
-

@@ -1,6 +1,7 @@
 """Fill the frames between a person's detections, within honest limits."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def fill_rows(
     source = np.where(chosen >= 0, "detected", "none").astype("<U12")
     # Each frame's value is a blend of two detection rows: (1 - share) * before + share * after.
     before, after, share = chosen.copy(), chosen.copy(), np.zeros(count)
-    for start, stop in zip(frames[:-1], frames[1:], strict=True):
+    for start, stop in pairwise(frames):
         inside = np.arange(start + 1, stop)
         if not len(inside) or len(inside) > interpolate or blocked[inside].any() or shots[start] != shots[stop]:
             continue

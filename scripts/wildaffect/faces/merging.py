@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from wildaffect.faces.columns import Detections
+from wildaffect.faces.columns import Detections, rows_by_frame
 from wildaffect.faces.geometry import pairwise_iou
 
 # Averages of several vectors lie closer together than single ones, so they must be nearer to count as one person.
@@ -47,10 +47,9 @@ def number_by_appearance(labels: np.ndarray) -> np.ndarray:
 
 def _seen_together(frame: np.ndarray, tracklets: np.ndarray, count: int) -> np.ndarray:
     apart = np.zeros((count, count), bool)
-    _, starts = np.unique(frame, return_index=True)
-    for group in np.split(tracklets, starts[1:]):
-        if len(group) > 1:
-            apart[np.ix_(group, group)] = True
+    for _, rows in rows_by_frame(frame):
+        if len(rows) > 1:
+            apart[np.ix_(tracklets[rows], tracklets[rows])] = True
     np.fill_diagonal(apart, False)
     return apart
 

@@ -3,6 +3,7 @@
 import csv
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -26,7 +27,7 @@ class Override:
 
 def read_overrides(path: str | os.PathLike) -> list[Override]:
     """The rows of a CSV with the columns :data:`COLUMNS`; ``track`` or ``x`` and ``y`` (pixels) may be empty."""
-    with open(path, newline="", encoding="utf-8-sig") as handle:
+    with Path(path).open(newline="", encoding="utf-8-sig") as handle:
         reader = csv.DictReader(handle)
         if tuple(reader.fieldnames or ()) != COLUMNS:
             raise InputError(f"{path}: columns must be {','.join(COLUMNS)}, found {','.join(reader.fieldnames or [])}.")
@@ -41,7 +42,9 @@ def _parse(path, line: int, row: dict[str, str]) -> Override:
     except (TypeError, ValueError) as error:
         raise InputError(f"{path} line {line}: {error}. Frames and track are whole numbers, x and y pixels.") from error
     if first > last or (track is not None and point is not None):
-        raise InputError(f"{path} line {line}: first_frame must not exceed last_frame; give track or x and y, not both.")
+        raise InputError(
+            f"{path} line {line}: first_frame must not exceed last_frame; give track or x and y, not both."
+        )
     return Override(row["trial"], first, last, track, point)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from wildaffect.faces.columns import Detections
+from wildaffect.faces.columns import Detections, rows_by_frame
 from wildaffect.faces.geometry import areas, centres, pairwise_iou
 from wildaffect.faces.merging import merge_tracklets
 
@@ -56,16 +56,14 @@ def link_tracklets(
 ) -> np.ndarray:
     """Tracklet number (M,) of each detection: frame by frame the cheapest assignment of faces to open tracklets."""
     numbers = np.full(len(detections.frame), -1)
-    frames, starts = np.unique(detections.frame, return_index=True)
-    rows_of_frame = np.split(np.arange(len(numbers)), starts[1:])
-    shots = np.searchsorted(np.asarray(cuts, int), frames, side="right")
     open_tracklets: list[_Open] = []
     next_number, shot = 0, 0
-    for frame, frame_shot, rows in zip(frames.tolist(), shots.tolist(), rows_of_frame, strict=True):
+    for frame, rows in rows_by_frame(detections.frame):
+        frame_shot = int(np.searchsorted(cuts, frame, side="right"))
         if frame_shot != shot:
             open_tracklets, shot = [], frame_shot
         open_tracklets = [tracklet for tracklet in open_tracklets if frame - tracklet.frame <= max_gap + 1]
-        if open_tracklets and len(rows):
+        if open_tracklets:
             cost = _link_cost(open_tracklets, frame, detections, rows, identity_distance)
             for which, position in zip(*linear_sum_assignment(cost), strict=True):
                 if cost[which, position] < IMPOSSIBLE:
@@ -149,10 +147,9 @@ def _swap_position(detections: Detections, rows: np.ndarray, touching: np.ndarra
 def _contact(detections: Detections) -> np.ndarray:
     """Largest overlap (M,) of each face with another of its frame."""
     touching = np.zeros(len(detections.frame))
-    frames, starts, counts = np.unique(detections.frame, return_index=True, return_counts=True)
-    for start, count in zip(starts[counts > 1], counts[counts > 1], strict=True):
-        rows = slice(start, start + count)
-        overlap = pairwise_iou(detections.boxes[rows], detections.boxes[rows])
-        np.fill_diagonal(overlap, 0)
-        touching[rows] = overlap.max(axis=1)
+    for _, rows in rows_by_frame(detections.frame):
+        if len(rows) > 1:
+            overlap = pairwise_iou(detections.boxes[rows], detections.boxes[rows])
+            np.fill_diagonal(overlap, 0)
+            touching[rows] = overlap.max(axis=1)
     return touching

@@ -124,10 +124,12 @@ def _embed(speech, rows_of_frames, weights: str, models_dir, device: str, thread
     vggish.require_device(device)
     torch.set_num_threads(threads)  # of this process
     seeded = weights == SEEDED
-    network = vggish_weights.seeded_network() if seeded else vggish_weights.load_network(resolve(weights, models_dir).path)
+    network = (
+        vggish_weights.seeded_network() if seeded else vggish_weights.load_network(resolve(weights, models_dir).path)
+    )
     padded = vggish_frontend.pad_tail(speech)
     starts = rows_of_frames(vggish_frontend.row_count(len(padded)) - vggish_frontend.PATCH + 1)
-    return vggish.embed(network, padded, starts, device)
+    return vggish.embed(vggish.on_device(network, device), padded, starts, device)
 
 
 def _describe_weights(weights: str, models_dir: str | os.PathLike) -> dict:

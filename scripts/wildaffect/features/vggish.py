@@ -59,14 +59,13 @@ def _convolution(inputs: int, outputs: int) -> tuple[nn.Module, nn.Module]:
 def embed(network: VGGish, speech: np.ndarray, starts: np.ndarray, device: str = "cpu") -> np.ndarray:
     """Embeddings of the patches that begin at spectrogram rows ``starts`` -> float32 (len(starts), 128).
 
-    ``speech`` is int16 (S,) with its tail padded (:func:`~wildaffect.features.vggish_frontend.pad_tail`). Patches go
+    ``network`` is on ``device`` already (:func:`on_device`); ``speech`` is int16 (S,) with its tail padded
+    (:func:`~wildaffect.features.vggish_frontend.pad_tail`). Patches go
     through the network in batches, the spectrogram of a batch is made with it and dropped after it, and a patch asked
     for several times is computed once: memory beyond the result does not depend on the length.
     """
     distinct, place = np.unique(starts, return_inverse=True)
     result = np.empty((len(distinct), 128), np.float32)
-    # Channels last is the layout in which oneDNN and cuDNN are fastest; the sums are the same.
-    network = network.to(device, memory_format=torch.channels_last).eval()
     # TensorFloat-32 would cost three digits.
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         for first in range(0, len(distinct), _BATCH[device]):
@@ -80,6 +79,11 @@ def _examples(speech: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """float32 (N, 1, 96, 64): neighbouring patches share most rows, so every row is analysed once."""
     rows, place = np.unique(starts[:, None] + np.arange(frontend.PATCH), return_inverse=True)
     return frontend.log_mel(speech, rows)[place.reshape(len(starts), 1, frontend.PATCH)]
+
+
+def on_device(network: nn.Module, device: str) -> nn.Module:
+    """``network`` moved to ``device``, in evaluation mode and in the layout in which oneDNN and cuDNN are fastest."""
+    return network.to(device, memory_format=torch.channels_last).eval()
 
 
 def require_device(device: str) -> None:

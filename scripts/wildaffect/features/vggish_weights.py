@@ -3,6 +3,7 @@
 import math
 import os
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from wildaffect.errors import InputError
 from wildaffect.features.vggish import VGGish
 
 SEED = 2021
+
+UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, SafetensorError)
 
 # Layer of the network -> scope of the TensorFlow checkpoint (LFAN spec 2.7).
 TENSORFLOW = {
@@ -103,5 +106,5 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
                 raise InputError(f"{path}: holds something else than a state dict.")
             case _:
                 raise InputError(f"{path}: weights must be a .npz, .safetensors, .pth or .pt file.")
-    except (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
+    except UNREADABLE as error:
         raise InputError(f"{path}: not a readable weights file ({error}).") from error

@@ -14,7 +14,7 @@ import soxr
 
 from wildaffect.errors import InputError
 from wildaffect.files import atomic
-from wildaffect.media.container import Faults, UnreadableError, decoded, open_media, sound_stream
+from wildaffect.media.container import Tally, UnreadableError, decoded, open_media, sound_stream
 from wildaffect.media.track import Track, settle
 from wildaffect.tables import read_metadata
 
@@ -25,6 +25,8 @@ CLIPPED_FRACTION = 0.001
 SILENT_PEAK = 0.001  # -60 dBFS
 # The description is complete only at the end but stands in the head of the file, so room is kept for it there.
 COMMENT_ROOM = "~" * 2048
+# PyAV 18 reads past the end of a planar block's list of channels from this number on, so such blocks are packed first.
+PLANES = 8
 
 _FULL_SCALE = {"u8": 2**7, "s16": 2**15, "s32": 2**31, "flt": 1, "dbl": 1}
 
@@ -52,18 +54,18 @@ def write_audio(video: str | os.PathLike, frames: str | os.PathLike, output: str
     such video.
     """
     clock = read_metadata(frames)
-    faults, flag = Faults(), "absent"
+    tally, flag = Tally(), "absent"
     with atomic(output) as partial:
         try:
             with open_media(video) as container:
                 stream = sound_stream(container)
                 if stream is not None:
-                    if clock["frames"] and _write_sound(partial, container, stream, clock, faults):
+                    if clock["frames"] and _write_sound(partial, container, stream, clock, tally):
                         return
                     flag = "undecodable" if clock["frames"] else "outside"
         except UnreadableError:
             pass  # the frame table says why
-        _write_silence(partial, clock["duration_s"], flag, faults)
+        _write_silence(partial, clock["duration_s"], flag, tally)
 
 
 def read_audio(path: str | os.PathLike) -> tuple[np.ndarray, int, dict[str, Any]]:
@@ -79,10 +81,10 @@ def read_audio(path: str | os.PathLike) -> tuple[np.ndarray, int, dict[str, Any]
 
 
 def _write_sound(
-    path: Path, container: av.container.InputContainer, stream: av.AudioStream, clock: dict[str, Any], faults: Faults
+    path: Path, container: av.container.InputContainer, stream: av.AudioStream, clock: dict[str, Any], tally: Tally
 ) -> bool:
     """Copy the stream onto the clock; False, with nothing written, if no block of it can be decoded."""
-    blocks = decoded(container, stream, faults)
+    blocks = decoded(container, stream, tally)
     first = next(blocks, None)
     if first is None:
         return False
@@ -96,7 +98,7 @@ def _write_sound(
         for start, samples in settle(stamped, tolerance):
             track.add(start, samples)
         track.close()
-    about = _description(rate, track.length, channels, faults)
+    about = _description(rate, track.length, channels, tally)
     about |= {
         "audio_valid": track.heard > 0,
         "offset_s": track.offset / rate,
@@ -116,26 +118,26 @@ def _write_sound(
         "overlaps": track.overlaps,
         "silent": about["silent"],
         "clipped": about["clipped_fraction"] > CLIPPED_FRACTION,
-        "damaged": faults.packets,
+        "damaged": tally.failed,
         "rate_changed": len(rates) > 1,
     }
     _describe(path, about | {"flags": [flag for flag, holds in found.items() if holds]})
     return True
 
 
-def _write_silence(path: Path, duration_s: float, flag: str, faults: Faults) -> None:
+def _write_silence(path: Path, duration_s: float, flag: str, tally: Tally) -> None:
     with _new_file(path, SILENT_RATE, "PCM_16") as sound:
         track = Track(sound, _length(duration_s, SILENT_RATE))
         track.close()
     padded = {"padded_s": track.length / SILENT_RATE, "flags": [flag]}
-    _describe(path, _description(SILENT_RATE, track.length, 0, faults) | padded)
+    _describe(path, _description(SILENT_RATE, track.length, 0, tally) | padded)
 
 
-def _description(rate: int, samples: int, channels: int, faults: Faults) -> dict[str, Any]:
+def _description(rate: int, samples: int, channels: int, tally: Tally) -> dict[str, Any]:
     return {
         "audio_valid": False, "rate": rate, "samples": samples, "channels": channels, "offset_s": None,
         "padded_s": 0.0, "trimmed_s": 0.0, "gaps_s": 0.0, "overlaps_s": 0.0, "clipped_fraction": 0.0, "silent": True,
-        "failed_packets": faults.packets, "flags": [],
+        "failed_packets": tally.failed, "flags": [],
     }  # fmt: skip
 
 
@@ -149,10 +151,15 @@ def _base_format(block: av.AudioFrame) -> str:
 
 def _samples(block: av.AudioFrame) -> np.ndarray:
     """Samples float64 (channels, S) in [-1, 1] of a decoded block in any format."""
-    name = _base_format(block)
-    values = block.to_ndarray()
-    if not block.format.is_planar:
-        values = values.reshape(-1, block.layout.nb_channels).T
+    channels, found = block.layout.nb_channels, _base_format(block)
+    name = found if found in _FULL_SCALE else "dbl"
+    if name != found or (block.format.is_planar and channels >= PLANES):
+        packer = av.AudioResampler(format=name, layout=block.layout, rate=block.sample_rate)
+        values = np.concatenate([part.to_ndarray() for part in packer.resample(block) + packer.resample(None)], axis=1)
+    else:
+        values = block.to_ndarray()
+    if len(values) != channels:  # packed: one row, channels alternating
+        values = values.reshape(-1, channels).T
     values = values.astype(np.float64) / _FULL_SCALE[name]
     return values - 1 if name == "u8" else values
 

@@ -17,8 +17,8 @@ from wildaffect.errors import InputError
 
 # A reader that fails this often without delivering a packet in between has reached the end of what is there.
 MAX_FAILURES = 1000
-# FFmpeg "reads" any text file as a terminal recording; a text file is no video.
-NOT_MEDIA = frozenset({"tty", "bin", "xbin", "idf", "adf"})
+# What FFmpeg takes texts for: terminal recordings, and playlists that lead to other files. Neither is a video.
+NOT_MEDIA = frozenset({"tty", "bin", "xbin", "idf", "adf", "concat", "hls", "dash", "imf"})
 
 
 class UnreadableError(Exception):
@@ -26,10 +26,11 @@ class UnreadableError(Exception):
 
 
 @dataclass
-class Faults:
-    """What went wrong while a stream was decoded: packets that could not be read or decoded."""
+class Tally:
+    """Packets of a stream: handed to the decoder, and those that could not be read or decoded."""
 
-    packets: int = 0
+    sent: int = 0
+    failed: int = 0
 
 
 @contextmanager
@@ -38,8 +39,12 @@ def open_media(path: str | os.PathLike) -> Iterator[av.container.InputContainer]
 
     Raises :class:`InputError` where there is no such file and :class:`UnreadableError` where the file is no media.
     """
-    if not os.path.lexists(path):
-        raise InputError(f"{path}: no such media file. Check the corpus folder and the trial table.")
+    try:
+        Path(path).stat()
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such media file. Check the corpus folder and the trial table.") from error
+    except OSError:
+        pass  # the reader will say what is wrong
     try:
         # `file:` keeps colons in names from being read as protocols; playlists may not lead elsewhere.
         container = av.open(
@@ -81,12 +86,13 @@ def sound_stream(container: av.container.InputContainer) -> av.AudioStream | Non
 
 
 def decoded(
-    container: av.container.InputContainer, stream: av.stream.Stream, faults: Faults, threads: int = 1
+    container: av.container.InputContainer, stream: av.stream.Stream, tally: Tally, threads: int = 1
 ) -> Iterator[av.frame.Frame]:
-    """Decode one stream to its end in presentation order, counting into ``faults`` what could not be decoded.
+    """Decode one stream to its end in presentation order, counting packets into ``tally`` on the way.
 
     A packet that fails is left out and decoding goes on behind it. Damaged packets from which the decoder can still
-    make a frame give that frame (its ``is_corrupt`` is set). The frames do not depend on ``threads``.
+    make a frame give that frame (its ``is_corrupt`` is set). With several threads the frames are the same as with one
+    up to the first fault; behind it a decoder with frames in flight may lose others, and at the end without a word.
     """
     for other in container.streams:
         if other is not stream:
@@ -99,16 +105,17 @@ def decoded(
         try:
             packet = next(packets, None)
         except (av.FFmpegError, OSError):
-            faults.packets += 1
+            tally.failed += 1
             failures += 1
             packets = container.demux(stream)  # an iterator that raised is spent; a new one reads on from here
             continue
         if packet is None:
             return
         failures = 0
+        tally.sent += packet.size > 0 and not packet.is_discard
         try:
             frames = packet.decode()
         except av.FFmpegError:
-            faults.packets += 1
+            tally.failed += 1
             continue
         yield from frames

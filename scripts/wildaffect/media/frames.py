@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pyarrow as pa
 
-from wildaffect.media.container import Faults, UnreadableError, decoded, open_media, video_stream
+from wildaffect.media.container import Tally, UnreadableError, decoded, open_media, video_stream
 from wildaffect.media.decode import upright_size
 from wildaffect.media.orientation import orientation
 from wildaffect.media.timestamps import DECODE_TIME, durations, regularity, repair_ticks
@@ -76,7 +76,7 @@ class _Stamps:
         self.resized += upright_size(frame) != (self.first["width"], self.first["height"])
 
 
-def write_frame_table(video: str | os.PathLike, output: str | os.PathLike, threads: int = 1) -> None:
+def write_frame_table(video: str | os.PathLike, output: str | os.PathLike) -> None:
     """Decode ``video`` once and write its frame table (schema :data:`FRAMES`) to ``output``.
 
     The metadata says: ``status`` "ok", "truncated" (part of the video could not be decoded; ``reason`` says how much)
@@ -93,7 +93,7 @@ def write_frame_table(video: str | os.PathLike, output: str | os.PathLike, threa
     A video with faults is a result, not an exception. Raises :class:`wildaffect.errors.InputError` where there is no
     such file.
     """
-    about, stamps, faults = dict(_ABOUT), _Stamps(), Faults()
+    about, stamps, tally = dict(_ABOUT), _Stamps(), Tally()
     step, start = Fraction(1), None
     try:
         with open_media(video) as container:
@@ -103,7 +103,7 @@ def write_frame_table(video: str | os.PathLike, output: str | os.PathLike, threa
             rate = stream.guessed_rate or stream.average_rate or DEFAULT_RATE
             base = stream.time_base
             step, start = 1 / rate / base, stream.start_time
-            for frame in decoded(container, stream, faults, threads):
+            for frame in decoded(container, stream, tally):
                 stamps.add(frame)
             claimed_s = _claimed_seconds(container, stream)
     except UnreadableError as error:
@@ -115,10 +115,10 @@ def write_frame_table(video: str | os.PathLike, output: str | os.PathLike, threa
     times = (ticks - ticks[:1]) * float(base)
     shown = durations(times, float(stamps.last_duration * base) or None, float(step * base))
     found_s = float(ticks[-1] - ticks[0] + max(stamps.last_duration, step)) * base if len(pts) else 0.0
-    about |= stamps.first | _status(len(pts), faults.packets, stamps.damaged, claimed_s - found_s)
+    about |= stamps.first | _status(len(pts), tally.failed, stamps.damaged, claimed_s - found_s)
     about["frames"] = len(pts)
     about["repairs"] = {str(rule): int((rules == rule).sum()) for rule in sorted(set(rules) - {""})}
-    about["failed_packets"], about["damaged_frames"] = faults.packets, stamps.damaged
+    about["failed_packets"], about["damaged_frames"] = tally.failed, stamps.damaged
     about["resized_frames"] = stamps.resized
     if len(pts):
         about["duration_s"] = float(times[-1] + shown[-1])
@@ -168,10 +168,11 @@ def _container_facts(container: av.container.InputContainer) -> dict[str, Any]:
 
 
 def _stream_facts(stream: av.VideoStream) -> dict[str, Any]:
-    rate = stream.guessed_rate
+    rate, aspect = stream.guessed_rate, stream.sample_aspect_ratio
     return {
         "time_base": str(stream.time_base),
         "nominal_rate": str(rate) if rate else None,
+        "sample_aspect": f"{aspect.numerator}:{aspect.denominator}" if aspect else None,
         "codec": stream.codec.canonical_name,
     }
 

@@ -53,7 +53,9 @@ def write_audit(
         findings += face_findings(video, read_metadata(path))
     for task, path in labels.items():
         findings += label_findings(task, read_metadata(path), video_of)
-    findings.sort(key=lambda finding: (SEVERITIES.index(finding.severity), finding.video, finding.trial, finding.finding))
+    findings.sort(
+        key=lambda finding: (SEVERITIES.index(finding.severity), finding.video, finding.trial, finding.finding)
+    )
     with atomic(output) as partial, partial.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.DictWriter(handle, COLUMNS)
         writer.writeheader()
@@ -73,7 +75,9 @@ def cross_task_leakage(trials: Iterable[Trial]) -> Iterator[Finding]:
             for task, part in sorted(held_out.items()):
                 name = "partition_conflict" if task == train else "cross_task_leakage"
                 severity = "error" if task == train else "warning"
-                yield Finding("", video, severity, name, f"training video of {train}, {part} video of {task}", "reported only")
+                yield Finding(
+                    "", video, severity, name, f"training video of {train}, {part} video of {task}", "reported only"
+                )
 
 
 def media_findings(video: str, about: Mapping[str, Any]) -> Iterator[Finding]:
@@ -106,7 +110,9 @@ def audio_findings(video: str, about: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("", video, severity, f"audio_{flag}", detail, rule)
     if about["audio_valid"] and about["offset_s"]:
         rule = "padded at the start" if about["offset_s"] > 0 else "trimmed at the start"
-        yield Finding("", video, "info", "audio_offset", f"sound starts {about['offset_s']:+.3f} s after the picture", rule)
+        yield Finding(
+            "", video, "info", "audio_offset", f"sound starts {about['offset_s']:+.3f} s after the picture", rule
+        )
 
 
 def face_findings(video: str, about: Mapping[str, Any]) -> Iterator[Finding]:
@@ -114,9 +120,13 @@ def face_findings(video: str, about: Mapping[str, Any]) -> Iterator[Finding]:
     for trial, facts in about["trials"].items():
         coverage = facts["coverage"]
         if coverage == 0:
-            yield Finding(trial, video, "error", "no_face", "no face in any frame", "predicted without a picture, marked no_face")
+            yield Finding(
+                trial, video, "error", "no_face", "no face in any frame", "predicted without a picture, marked no_face"
+            )
         elif coverage < LOW_COVERAGE:
-            yield Finding(trial, video, "warning", "low_face_coverage", f"a face in {coverage:.0%} of the frames", "recorded")
+            yield Finding(
+                trial, video, "warning", "low_face_coverage", f"a face in {coverage:.0%} of the frames", "recorded"
+            )
 
 
 def label_findings(task: str, about: Mapping[str, Any], video_of: Mapping[str, str]) -> Iterator[Finding]:

@@ -1,9 +1,10 @@
 """The report: one HTML page that holds everything, works offline and loads nothing."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -13,10 +14,19 @@ import yaml
 from wildaffect.errors import InputError
 from wildaffect.files import atomic
 from wildaffect.report import page
+from wildaffect.report.confusion import confusion_matrices
 from wildaffect.report.media import SOURCES, contact_sheets, media_rows
-from wildaffect.report.runs import read_run, recorded, selection
-from wildaffect.report.scores import CROSS_VALIDATION, ENSEMBLE, ScoreTable, read_scores, read_trial_scores, score_tables
-from wildaffect.report.traces import DIMENSIONS, series_name, trial_traces
+from wildaffect.report.runs import devices, read_run, selection
+from wildaffect.report.scores import (
+    CROSS_VALIDATION,
+    ENSEMBLE,
+    ScoreTable,
+    read_scores,
+    read_trial_scores,
+    score_tables,
+)
+from wildaffect.report.sources import series_name
+from wildaffect.report.traces import DIMENSIONS, trial_traces
 from wildaffect.tables import read_table
 
 AUDIT_COLUMNS = ("trial", "video", "severity", "finding", "detail", "rule")
@@ -46,7 +56,7 @@ def build_report(
     demo: bool,
     notes: Sequence[str],
 ) -> None:
-    """Write the page ``output``; the same inputs give the same bytes.
+    """Write the page ``output``; the same files give the same bytes, there is no clock in it.
 
     ``frames``, ``audio`` and ``persons`` map video to file, ``sheets`` maps trial to a JPEG contact sheet, ``labels`` maps
     task to label table. ``runs`` and ``predictions`` hold dicts with system, variant, target, fold and path (of a run folder or a
@@ -61,7 +71,9 @@ def build_report(
     """
     trial_table = read_table(trials, pa.schema([(name, pa.string()) for name in TRIAL_COLUMNS])).to_pylist()
     instances = [read_run(entry) for entry in runs]
-    traces, points = trial_traces({row["trial"]: row["video"] for row in trial_table}, frames, persons, labels.get("va"), predictions)
+    traces, points = trial_traces(
+        {row["trial"]: row["video"] for row in trial_table}, frames, persons, labels.get("va"), predictions
+    )
     tables = score_tables(read_scores(scores)) if scores else []
     media = media_rows(trial_table, frames, audio, persons)
     pictures, reduced = contact_sheets({trial: path for trial, path in sheets.items() if Path(path).exists()})
@@ -72,7 +84,7 @@ def build_report(
         "facts": _facts(config, trial_table, media, instances, predictions),
         "versions": versions,
         "tables": tables,
-        "score_figures": [_score_figure(table) for table in tables if table.ranked],
+        "score_figures": [_score_figure(t) for t in tables if t.ranked and math.isfinite(t.rows[0].best)],
         "names": {"cross_validation": CROSS_VALIDATION, "ensemble": ENSEMBLE},
         "audit": _audit(audit),
         "severities": SEVERITIES,
@@ -85,17 +97,22 @@ def build_report(
         "has_va_labels": "va" in labels,
         "has_predictions": bool(predictions),
         "trials": _compared(traces, trial_scores),
+        "matrices": confusion_matrices(labels["expr"], predictions) if "expr" in labels else [],
         "points": points,
         "models": models,
         "config_text": yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True),
-        "records": [(_instance_name(i), page.pretty_json(_relative(i["record"], results))) for i in instances if i["record"]],
+        "records": [
+            (_instance_name(i), page.pretty_json(_relative(i["record"], results))) for i in instances if i["record"]
+        ],
     }
     text = page.render(context)
     with atomic(output) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
-def _facts(config: Mapping, trials: list[Mapping], media: list[Mapping], runs: list[Mapping], predictions: Sequence[Mapping]) -> list:
+def _facts(
+    config: Mapping, trials: list[Mapping], media: list[Mapping], runs: list[Mapping], predictions: Sequence[Mapping]
+) -> list:
     """The head of the page: pairs of word and value."""
     videos = {row["video"]: row["media"] for row in media if row["media"]}
     frames = sum(about["frames"] for about in videos.values())
@@ -104,7 +121,10 @@ def _facts(config: Mapping, trials: list[Mapping], media: list[Mapping], runs: l
     editions = dict.fromkeys(row["edition"] for row in trials if row["edition"])
     corpus = config.get("corpus", {})
     return [
-        ("Corpus", ", ".join(filter(None, [str(corpus.get("layout", "")), str(corpus.get("root") or "")])) or "not recorded"),
+        (
+            "Corpus",
+            ", ".join(filter(None, [str(corpus.get("layout", "")), str(corpus.get("root") or "")])) or "not recorded",
+        ),
         ("Edition", ", ".join(editions) or "none"),
         ("Videos", f"{len({row['video'] for row in trials}):,}"),
         ("Trials", f"{len(trials):,}"),
@@ -112,33 +132,34 @@ def _facts(config: Mapping, trials: list[Mapping], media: list[Mapping], runs: l
         ("Playing time", page.duration(seconds)),
         ("Systems", ", ".join(variants) or "none"),
         ("Instances trained", f"{len(runs):,}"),
-        ("Device", ", ".join(recorded(runs, "device")) or "not recorded"),
-        ("Trained until", _latest(recorded(runs, "finished")) or "not recorded"),
+        ("Device", ", ".join(devices(runs)) or "not recorded"),
+        ("Newest result", _newest(runs, predictions)),
     ]
 
 
-def _latest(moments: list[str]) -> str:
-    """The latest of some ISO 8601 moments, to the minute."""
-    if not moments:
-        return ""
-    try:
-        return max(map(datetime.fromisoformat, moments)).strftime("%Y-%m-%d %H:%M %Z").strip()
-    except (ValueError, TypeError) as error:
-        raise InputError(f"run.json: 'finished' must be ISO 8601 moments of one kind ({error}). Train again.") from error
+def _newest(runs: list[Mapping], predictions: Sequence[Mapping]) -> str:
+    """When the newest run record or prediction table was written, to the minute (UTC)."""
+    files = [Path(row["path"]) / "run.json" for row in runs if row["record"]] + [
+        Path(row["path"]) for row in predictions
+    ]
+    if not files:
+        return "none"
+    return f"{datetime.fromtimestamp(max(path.stat().st_mtime for path in files), UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _score_figure(table: ScoreTable) -> dict:
-    """A ranked table as data of the bar figure, best first."""
+    """A ranked table as data of the bar figure, best first; rows without any defined value are left to the table."""
+    rows = [row for row in table.rows if math.isfinite(row.best)]
     return {
         "title": f"{table.metric}, {table.edition}, {table.partition}",
-        "names": [f"{row.system}/{row.variant}/{row.target}" for row in table.rows],
-        "means": [page.json_number(row.mean) for row in table.rows],
-        "deviations": [page.json_number(row.deviation) for row in table.rows],
-        "folds": [row.folds for row in table.rows],
+        "names": [f"{row.system}/{row.variant}/{row.target}" for row in rows],
+        "means": [row.mean for row in rows],
+        "deviations": [row.deviation for row in rows],
+        "folds": [row.folds for row in rows],
         "extra": {
-            name: [page.json_number(row.values.get(name)) for row in table.rows]
+            name: [page.json_number(row.values.get(name)) for row in rows]
             for name in (CROSS_VALIDATION, ENSEMBLE)
-            if any(name in row.values for row in table.rows)
+            if any(name in row.values for row in rows)
         },
     }
 
@@ -170,12 +191,25 @@ def _compared(traces: Mapping[str, dict], path: Path | None) -> list[dict]:
     result = []
     for trial, trace in traces.items():
         rows = [
-            {"series": series, "held_out": held_out, **{n: scored.get((series, trial), {}).get(f"ccc_{n}") for n in DIMENSIONS}}
+            {
+                "series": series,
+                "held_out": held_out,
+                **{n: scored.get((series, trial), {}).get(f"ccc_{n}") for n in DIMENSIONS},
+            }
             for series, held_out in sorted(trace["folds"].items())
         ]
         means = {name: _mean([row[name] for row in rows]) for name in DIMENSIONS}
         data = {key: trace[key] for key in ("times", "labels", "series", "invalid", "faceless")}
-        result.append({"trial": trial, "length": trace["length"], "rows": rows, "data": data, **means, "ccc": _mean(list(means.values()))})
+        result.append(
+            {
+                "trial": trial,
+                "length": trace["length"],
+                "rows": rows,
+                "data": data,
+                **means,
+                "ccc": _mean(list(means.values())),
+            }
+        )
     return sorted(result, key=lambda row: (row["ccc"] is None, row["ccc"] or 0.0, row["trial"]))
 
 

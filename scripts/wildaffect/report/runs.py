@@ -10,10 +10,10 @@ from wildaffect.errors import InputError
 
 
 def read_run(entry: Mapping) -> dict:
-    """One instance: its names, ``record`` (content of run.json) and ``curves``, each None where the file is absent."""
+    """One instance: its names, ``path``, ``record`` (content of run.json) and ``curves``, each None where the file is absent."""
     folder = Path(entry["path"])
     names = {key: str(entry[key]) for key in ("system", "variant", "target", "fold")}
-    return names | {"record": _json(folder / "run.json"), "curves": _curves(folder / "history.csv")}
+    return names | {"path": folder, "record": _json(folder / "run.json"), "curves": _curves(folder / "history.csv")}
 
 
 def _json(path: Path) -> dict | None:
@@ -47,29 +47,23 @@ def _numbers(column: pd.Series) -> list[float | None]:
     return [None if value != value else float(f"{value:.5g}") for value in column.astype(float)]
 
 
-def recorded(runs: Sequence[Mapping], key: str) -> list[str]:
-    """The distinct values under ``key`` in all run records, in order of first appearance."""
-    found = [str(run["record"][key]) for run in runs if run["record"] and run["record"].get(key) is not None]
-    return list(dict.fromkeys(found))
+def devices(runs: Sequence[Mapping]) -> list[str]:
+    """The distinct devices that the run records name, in order of first appearance."""
+    records = [run["record"] for run in runs if run["record"] and run["record"].get("device")]
+    names = [
+        f"{record['device']} ({record['device_name']})" if record.get("device_name") else record["device"]
+        for record in records
+    ]
+    return list(dict.fromkeys(names))
 
 
 def selection(run: Mapping) -> dict | None:
-    """The best epoch: ``metric``, ``epoch``, ``value`` and ``recorded`` (whether run.json says so).
+    """The epoch whose weights were kept, as run.json says: ``metric`` (its history column), ``epoch`` and ``value``.
 
-    Without ``best_epoch`` and ``best_metric`` in the record it is the highest value of the first validation metric of the history,
-    and ``recorded`` is false so that the page can say so. None without curves or metrics.
+    None if the run records none: nothing was recorded, or no epoch had a score that is a number.
     """
     curves, record = run["curves"], run["record"] or {}
-    if not curves or not curves["metrics"]:
+    metric, epoch = f"val_{record.get('selection')}", record.get("best_epoch")
+    if not curves or epoch is None or metric not in curves["metrics"] or epoch not in curves["epoch"]:
         return None
-    known = "best_epoch" in record and record.get("best_metric") in curves["metrics"]
-    metric = record["best_metric"] if known else next(iter(curves["metrics"]))
-    values = curves["metrics"][metric]
-    if known:
-        index = curves["epoch"].index(record["best_epoch"])
-    else:
-        found = [i for i, value in enumerate(values) if value is not None]
-        if not found:
-            return None
-        index = max(found, key=lambda i: values[i])
-    return {"metric": metric, "epoch": curves["epoch"][index], "value": values[index], "recorded": known}
+    return {"metric": metric, "epoch": epoch, "value": curves["metrics"][metric][curves["epoch"].index(epoch)]}

@@ -11,13 +11,14 @@ from wildaffect.errors import InputError
 from wildaffect.scoring.editions import editions
 
 SCORE_COLUMNS = ("system", "variant", "target", "fold", "partition", "edition", "metric", "value", "frames", "trials")
+NOTE, NUMBERS = "note", ("value", "frames", "trials")
 TRIAL_COLUMNS = ("system", "variant", "target", "fold", "partition", "trial", "metric", "value")
 CROSS_VALIDATION, ENSEMBLE = "cross-validation", "ensemble"
 
 
 @dataclass
 class ScoreRow:
-    """One variant: ``values`` by fold name as in the file (NaN where undefined), spread over the numbered folds."""
+    """One variant: ``values`` by fold name as in the file (NaN where undefined), ``notes`` the scorer's remarks on them."""
 
     system: str
     variant: str
@@ -25,6 +26,7 @@ class ScoreRow:
     values: dict[str, float]
     frames: int
     trials: int
+    notes: list[str] = field(default_factory=list)
 
     @property
     def folds(self) -> list[float]:
@@ -74,12 +76,17 @@ class ScoreTable:
         return self.metric.endswith(("_low", "_high"))
 
     @property
+    def formula(self) -> str:
+        """The ranked score in terms of its metrics; empty for other metrics and unlisted editions."""
+        task = editions().get(self.edition, {}).get(self.metric.removesuffix("_score")) if self.ranked else None
+        return " + ".join(f"{weight:g} {name}" for name, weight in task.score.items()) if task else ""
+
+    @property
     def note(self) -> str:
         """What a reader must know about the metric before comparing numbers."""
         if self.ranked:
-            task = editions().get(self.edition, {}).get(self.metric.removesuffix("_score"))
-            formula = f": {' + '.join(f'{weight:g} × {name}' for name, weight in task.score.items())}" if task else ""
-            return f"the score by which {self.edition} orders entries{formula}, over all valid frames of all trials joined"
+            formula = f": {self.formula}" if self.formula else ""
+            return f"the score by which {self.edition} orders entries{formula}; all valid frames of all trials joined"
         if self.bound:
             return "a bound of the 95 % interval from resampling whole trials; the mean over folds is not an interval itself"
         if self.per_video:
@@ -89,15 +96,18 @@ class ScoreTable:
 
 
 def read_scores(path: Path, columns: tuple[str, ...] = SCORE_COLUMNS) -> pd.DataFrame:
-    """A score file with the fold as text and the value as float64; :class:`InputError` where columns are missing."""
+    """A score file with the fold as text, the value as float64 and ``note`` (remarks, optional) as text.
+
+    Raises :class:`InputError` where columns are missing.
+    """
     try:
-        table = pd.read_csv(path, dtype={name: str for name in columns if name not in ("value", "frames", "trials")})
+        table = pd.read_csv(path, dtype={name: str for name in (*columns, NOTE) if name not in NUMBERS})
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable score table ({error}). Delete it and run again.") from error
     missing = [name for name in columns if name not in table]
     if missing:
         raise InputError(f"{path}: column {', '.join(missing)} missing. Delete the file and run again.")
-    return table
+    return table.assign(note=table[NOTE].fillna("") if NOTE in table else "")
 
 
 def score_tables(scores: pd.DataFrame) -> list[ScoreTable]:
@@ -113,13 +123,31 @@ def score_tables(scores: pd.DataFrame) -> list[ScoreTable]:
                     "Delete the score table and run again."
                 )
             values = {fold: float(value) for fold, value in zip(rows["fold"], rows["value"], strict=True)}
-            table.rows.append(ScoreRow(system, variant, target, values, int(rows["frames"].max()), int(rows["trials"].max())))
+            size = int(rows["frames"].max()), int(rows["trials"].max())
+            table.rows.append(ScoreRow(system, variant, target, values, *size, _notes(rows, table.formula)))
         table.rows.sort(key=lambda row: -row.best)
         tables.append(table)
     order = {"validation": 0, "test": 1}
     return sorted(
         tables, key=lambda t: (not t.ranked, t.bound, t.per_video, t.edition, order.get(t.partition, 2), t.metric)
     )
+
+
+def _notes(rows: pd.DataFrame, formula: str) -> list[str]:
+    """The scorer's remarks, each once with the folds it holds for; what the table's own title says is left out."""
+    folds: dict[str, list[str]] = {}
+    for fold, note in zip(rows["fold"], rows["note"], strict=True):
+        for clause in str(note).split("; "):
+            if clause not in ("", formula, "not ranked"):
+                folds.setdefault(clause, []).append(fold)
+    return [
+        clause if len(found) == len(rows) else f"{clause} ({', '.join(map(_fold_name, found))})"
+        for clause, found in folds.items()
+    ]
+
+
+def _fold_name(fold: str) -> str:
+    return f"fold {fold}" if fold.isdigit() else fold
 
 
 def read_trial_scores(path: Path, metrics: tuple[str, str]) -> dict[tuple[str, str], dict[str, float]]:
@@ -130,7 +158,9 @@ def read_trial_scores(path: Path, metrics: tuple[str, str]) -> dict[tuple[str, s
     table = read_scores(path, TRIAL_COLUMNS)
     table = table[table["metric"].isin(metrics) & (table["partition"] != "train")]
     rank = table["fold"].map(lambda fold: int(fold) if fold.isdigit() else -1)
-    table = table.assign(later=table["partition"] != "validation", rank=rank).sort_values(["later", "rank"], kind="stable")
+    table = table.assign(later=table["partition"] != "validation", rank=rank).sort_values(
+        ["later", "rank"], kind="stable"
+    )
     result: dict[tuple[str, str], dict[str, float]] = {}
     for row in table.itertuples(index=False):
         values = result.setdefault((f"{row.system}/{row.variant}/{row.target}", row.trial), {})

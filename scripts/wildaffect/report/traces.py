@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from wildaffect.errors import InputError
+from wildaffect.report.sources import columns_in, held_out_sources
 from wildaffect.tables import read_table
 
 DIMENSIONS = ("valence", "arousal")
@@ -57,51 +57,22 @@ def envelope_times(times: np.ndarray, starts: np.ndarray) -> np.ndarray:
     return np.stack([times[starts], times[(starts + ends) // 2]], axis=1).ravel()
 
 
-def spans(flags: np.ndarray, times: np.ndarray, starts: np.ndarray) -> list[list[float]]:
-    """Runs of buckets with at least one flagged frame as ``[[from_s, to_s], ...]``; ``flags`` bool (N,)."""
-    if not len(times):
+def spans(flags: np.ndarray, bounds: np.ndarray, starts: np.ndarray) -> list[list[float]]:
+    """Runs of buckets with at least one flagged frame as ``[[from_s, to_s], ...]``.
+
+    ``flags`` bool (N,); ``bounds`` float64 (N + 1,): the frames' times and the end of the last one.
+    """
+    if not len(flags):
         return []
     marked = np.logical_or.reduceat(flags, starts)
     edges = np.flatnonzero(np.diff(np.r_[False, marked, False]))
-    bounds = np.append(times[starts], times[-1] + (times[-1] - times[0]) / max(len(times) - 1, 1))
-    return [[round(float(bounds[a]), 3), round(float(bounds[b]), 3)] for a, b in edges.reshape(-1, 2)]
+    seconds = np.round(bounds[np.append(starts, len(flags))], 3)
+    return [[float(seconds[a]), float(seconds[b])] for a, b in edges.reshape(-1, 2)]
 
 
 def rounded(values: np.ndarray) -> list[float | None]:
     """JSON numbers with three decimals; None for NaN."""
     return [None if value != value else value for value in np.round(values.astype(np.float64), 3).tolist()]
-
-
-def held_out_sources(predictions: Sequence[Mapping]) -> dict[tuple[str, str], Mapping]:
-    """Which prediction file shows which trial: ``(series name, trial) -> entry``.
-
-    Training partitions are never shown. A trial's validation prediction comes before its test prediction, an
-    ensemble before single folds, a lower fold before a higher one.
-    """
-    chosen: dict[tuple[str, str], Mapping] = {}
-    for entry in sorted(predictions, key=_preference):
-        if entry["partition"] == "train" or not dimensions_in(entry["path"]):
-            continue
-        series = series_name(entry)
-        for trial in read_table(entry["path"], pa.schema([("trial", pa.string())]))["trial"].unique().to_pylist():
-            chosen.setdefault((series, trial), entry)
-    return chosen
-
-
-def series_name(entry: Mapping) -> str:
-    """The name of one variant trained for one target, as it stands in figures and tables."""
-    return f"{entry['system']}/{entry['variant']}/{entry['target']}"
-
-
-def _preference(entry: Mapping) -> tuple:
-    fold = str(entry["fold"])
-    return entry["partition"] != "validation", fold.isdigit(), int(fold) if fold.isdigit() else 0, fold
-
-
-def dimensions_in(path: Path) -> list[str]:
-    """Those of valence and arousal that a prediction table has."""
-    names = pq.read_schema(path).names
-    return [name for name in DIMENSIONS if name in names]
 
 
 def by_trial(path: Path, values: Sequence[str], flag: str | None = None) -> dict[str, pd.DataFrame]:
@@ -112,17 +83,30 @@ def by_trial(path: Path, values: Sequence[str], flag: str | None = None) -> dict
     return dict(iter(table.groupby("trial", sort=False)))
 
 
-def on_frames(rows: pd.DataFrame, column: str, frames: int, path: Path) -> np.ndarray:
-    """A column spread over all decoded frames, float64 (frames,), NaN where the table has no row."""
+def frame_index(rows: pd.DataFrame, frames: int, path: Path) -> np.ndarray:
+    """The rows' frame numbers, int (rows,); :class:`InputError` if one is not among the ``frames`` decoded ones."""
     index = rows["frame"].to_numpy()
-    if len(index) and (index.min() < 0 or index.max() >= frames):
+    outside = index[(index < 0) | (index >= frames)]
+    if len(outside):
         raise InputError(
-            f"{path}: frame {index.max()} of trial {rows['trial'].iloc[0]!r} lies outside the {frames:,} decoded frames. "
+            f"{path}: frame {outside[0]} of trial {rows['trial'].iloc[0]!r} lies outside the {frames:,} decoded frames. "
             "The table belongs to another version of the video: delete it and run again."
         )
+    return index
+
+
+def on_frames(rows: pd.DataFrame, column: str, frames: int, path: Path) -> np.ndarray:
+    """A column spread over all decoded frames, float64 (frames,), NaN where the table has no row."""
     spread = np.full(frames, np.nan)
-    spread[index] = rows[column].to_numpy(np.float64, na_value=np.nan)
+    spread[frame_index(rows, frames, path)] = rows[column].to_numpy(np.float64, na_value=np.nan)
     return spread
+
+
+def flagged(rows: pd.DataFrame, frames: int, path: Path) -> np.ndarray:
+    """Which of the decoded frames have a row, bool (frames,)."""
+    flags = np.zeros(frames, bool)
+    flags[frame_index(rows, frames, path)] = True
+    return flags
 
 
 def trial_traces(
@@ -137,26 +121,28 @@ def trial_traces(
     ``trials`` maps trial to video. A trial's value holds ``times``, ``labels`` and ``series`` (thinned values by
     dimension), ``invalid`` and ``faceless`` (spans in seconds) and ``length`` (frames).
     """
-    sources = held_out_sources(predictions)
+    sources = held_out_sources(predictions, DIMENSIONS)
     shown = {trial for _, trial in sources}
     unknown = sorted(shown - set(trials))
     if unknown:
-        raise InputError(f"Predictions name trials that the trial table lacks: {', '.join(unknown[:5])}. Run again from the corpus.")
-    count = 3 * len(shown) + sum(len(dimensions_in(entry["path"])) for entry in sources.values())
+        raise InputError(
+            f"Predictions name trials that the trial table lacks: {', '.join(unknown[:5])}. Run again from the corpus."
+        )
+    count = 3 * len(shown) + sum(len(columns_in(entry["path"], DIMENSIONS)) for entry in sources.values())
     points = points_per_trace(count)
     clocks = {trial: _clock(frames, trials[trial]) for trial in sorted(shown)}
-    starts = {trial: bucket_starts(len(times), points) for trial, times in clocks.items()}
+    starts = {trial: bucket_starts(len(bounds) - 1, points) for trial, bounds in clocks.items()}
     result = {
         trial: {
-            "length": len(times),
-            "times": rounded(envelope_times(times, starts[trial])),
+            "length": len(bounds) - 1,
+            "times": rounded(envelope_times(bounds[:-1], starts[trial])),
             "labels": {},
             "series": {dimension: {} for dimension in DIMENSIONS},
             "folds": {},
             "invalid": [],
             "faceless": [],
         }
-        for trial, times in clocks.items()
+        for trial, bounds in clocks.items()
     }
     wanted: dict[int, list[tuple[str, str]]] = defaultdict(list)
     for (series, trial), entry in sources.items():
@@ -164,12 +150,12 @@ def trial_traces(
     for entry in predictions:
         if id(entry) not in wanted:
             continue
-        names = dimensions_in(entry["path"])
+        names = columns_in(entry["path"], DIMENSIONS)
         rows = by_trial(entry["path"], names)
         for series, trial in wanted[id(entry)]:
             result[trial]["folds"][series] = f"{entry['partition']}, fold {entry['fold']}"
             for name in names:
-                values = on_frames(rows[trial], name, len(clocks[trial]), entry["path"])
+                values = on_frames(rows[trial], name, result[trial]["length"], entry["path"])
                 result[trial]["series"][name][series] = rounded(envelope(values, starts[trial]))
     if labels:
         _add_labels(result, labels, clocks, starts)
@@ -178,18 +164,22 @@ def trial_traces(
 
 
 def _clock(frames: Mapping[str, Path], video: str) -> np.ndarray:
+    """Times of the decoded frames and the end of the last one in seconds, float64 (frames + 1,)."""
     if video not in frames:
-        raise InputError(f"No frame table for video {video!r}, but there are predictions for it. Run the media stage again.")
-    return read_table(frames[video], pa.schema([("time_s", pa.float64())]))["time_s"].to_numpy()
+        raise InputError(
+            f"No frame table for video {video!r}, but there are predictions for it. Run the media stage again."
+        )
+    table = read_table(frames[video], pa.schema([("time_s", pa.float64()), ("duration_s", pa.float64())]))
+    times, durations = table["time_s"].to_numpy(), table["duration_s"].to_numpy()
+    return np.append(times, times[-1] + durations[-1] if len(times) else 0.0)
 
 
 def _add_labels(result: dict, labels: Path, clocks: Mapping, starts: Mapping) -> None:
     for trial, rows in by_trial(labels, DIMENSIONS, "valid").items():
         if trial not in result:
             continue
-        frames = len(clocks[trial])
-        valid = np.zeros(frames, bool)
-        valid[rows["frame"].to_numpy()[rows["valid"].to_numpy()]] = True
+        frames = result[trial]["length"]
+        valid = flagged(rows[rows["valid"]], frames, labels)
         result[trial]["invalid"] = spans(~valid, clocks[trial], starts[trial])
         for name in DIMENSIONS:
             values = np.where(valid, on_frames(rows, name, frames, labels), np.nan)
@@ -202,6 +192,5 @@ def _add_faceless(result: dict, videos: set[str], persons: Mapping, clocks: Mapp
         table = read_table(persons[video], schema).to_pandas()
         for trial, rows in table[table["source"] == "none"].groupby("trial", sort=False):
             if trial in result:
-                flags = np.zeros(len(clocks[trial]), bool)
-                flags[rows["frame"].to_numpy()] = True
+                flags = flagged(rows, result[trial]["length"], persons[video])
                 result[trial]["faceless"] = spans(flags, clocks[trial], starts[trial])

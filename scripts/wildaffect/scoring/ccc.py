@@ -32,7 +32,7 @@ class Moments:
 
     @classmethod
     def of(cls, truth: np.ndarray, prediction: np.ndarray, mask: np.ndarray | None = None) -> "Moments":
-        """Moments of the entries where ``mask`` holds (everywhere without one). Arrays of any one shape; raises ``ValueError`` otherwise."""
+        """Moments of the entries where ``mask`` holds (everywhere without one). ``ValueError`` unless all have one shape."""
         truth, prediction = np.asarray(truth, np.float64), np.asarray(prediction, np.float64)
         if truth.shape != prediction.shape or (mask is not None and np.shape(mask) != truth.shape):
             shapes = [truth.shape, prediction.shape] + ([] if mask is None else [np.shape(mask)])

@@ -29,10 +29,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Format:
-    """Form of a submission: ``layout`` ``folder`` (a file per trial) or ``list`` (one file, rows begin with a picture's path)."""
+    """Form of a submission: ``layout`` ``folder`` (a file per trial) or ``list`` (one ``file``, rows begin with a picture's path)."""
 
     layout: str
     header: str
+    file: str | None
     source: str
 
 
@@ -103,4 +104,4 @@ def _format(rules: dict | None, parts: tuple[Part, ...]) -> Format | None:
         return None
     names = [name for part in parts for name in part.names]
     header = rules.get("header") or ",".join(([rules["first"]] if rules["first"] else []) + names)
-    return Format(rules["layout"], header, rules["source"])
+    return Format(rules["layout"], header, rules.get("file"), rules["source"])

@@ -14,7 +14,7 @@ def confusion_matrix(
 ) -> np.ndarray:
     """Counts int64 (classes, classes), rows = truth, columns = prediction, in the order of ``labels``.
 
-    ``truth`` and ``prediction`` hold label numbers, one per frame. Raises ``ValueError`` for a value outside ``labels`` where ``mask`` holds.
+    ``truth`` and ``prediction`` hold label numbers, one per frame. Raises ``ValueError`` where ``mask`` holds and a value is no label.
     """
     truth, prediction = _masked(truth, prediction, mask)
     order = np.argsort(labels)

@@ -1,5 +1,6 @@
 """Predictions and labels from the files that people have: tables, annotation folders, submissions."""
 
+import re
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -89,7 +90,7 @@ def read_list(file: Path, task: Task) -> pa.Table:
 def split_location(location: str, where: str) -> tuple[str, int]:
     """Trial and frame (from 0) of ``<trial>/<number from 1>.jpg``; :class:`InputError` otherwise."""
     path = PurePosixPath(location)
-    if len(path.parts) != 2 or not (path.stem.isascii() and path.stem.isdigit()) or int(path.stem) < 1:
+    if len(path.parts) != 2 or not re.fullmatch(r"[0-9]{1,9}", path.stem) or int(path.stem) < 1:
         raise InputError(f"{where}: expected '<trial>/<number from 00001>.jpg', got {location!r}.")
     return path.parts[0], int(path.stem) - 1
 

@@ -47,8 +47,8 @@ def as_table(table: Any, name: str) -> pa.Table:
 
 
 def numbers(table: pa.Table, columns: tuple[str, ...]) -> np.ndarray:
-    """Columns as float64 (rows, columns), NaN for null."""
-    arrays = [table[column].cast(pa.float64()).to_numpy(zero_copy_only=False) for column in columns]
+    """Columns as float64 (rows, columns), NaN for null; :class:`InputError` for a column that does not hold numbers."""
+    arrays = [_cast(table, column, pa.float64()).to_numpy(zero_copy_only=False) for column in columns]
     return np.column_stack(arrays) if arrays else np.empty((table.num_rows, 0))
 
 
@@ -56,8 +56,8 @@ def sort_rows(table: pa.Table, name: str) -> Rows:
     """Keys of ``table`` in sorted order; :class:`InputError` for a null, a negative frame or a pair (trial, frame) that occurs twice."""
     if table["trial"].null_count or table["frame"].null_count:
         raise InputError(f"{name}: a row has no trial or no frame number; every row needs both.")
-    names = table["trial"].cast(pa.string()).combine_chunks().dictionary_encode()
-    frame = table["frame"].cast(pa.int64()).to_numpy()
+    names = _cast(table, "trial", pa.string()).combine_chunks().dictionary_encode()
+    frame = _cast(table, "frame", pa.int64()).to_numpy()
     if frame.size and not 0 <= frame.min() <= frame.max() < FRAMES_PER_TRIAL:
         raise InputError(f"{name}: frame numbers must count from 0, found {frame.min()} to {frame.max()}.")
     spelled = names.dictionary.to_pylist()
@@ -88,3 +88,15 @@ def find_rows(wanted: Rows, found: Rows) -> np.ndarray:
         return np.full(key.shape, -1)
     at = np.minimum(np.searchsorted(have, key), have.size - 1)
     return np.where((have[at] == key) & (trial >= 0), found.order[at], -1)
+
+
+def flags(table: pa.Table, column: str) -> np.ndarray:
+    """A column of truth values as bool (rows,), null as false."""
+    return _cast(table, column, pa.bool_()).fill_null(False).to_numpy(zero_copy_only=False)
+
+
+def _cast(table: pa.Table, column: str, kind: pa.DataType) -> pa.ChunkedArray:
+    try:
+        return table[column].cast(kind)
+    except pa.ArrowException as error:
+        raise InputError(f"column {column}: expected {kind} values, found {table[column].type} ({error}).") from error

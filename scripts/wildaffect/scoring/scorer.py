@@ -13,7 +13,7 @@ from wildaffect.errors import InputError
 from wildaffect.scoring.bootstrap import draws, interval, resampled
 from wildaffect.scoring.decisions import decide, missing_columns
 from wildaffect.scoring.editions import Part, Task, find_task, get_task
-from wildaffect.scoring.rows import Rows, as_table, find_rows, numbers, sort_rows
+from wildaffect.scoring.rows import Rows, as_table, find_rows, flags, numbers, sort_rows
 from wildaffect.scoring.tallies import Tally, tally
 
 SCORES = pa.schema(
@@ -63,6 +63,10 @@ def score(
     labels = as_table(labels, "labels")
     rules = get_task(edition, task) if task else find_task(edition, labels.column_names)
     tallied = tally_task(predictions, labels, rules, rules.parts, allow_missing=allow_missing)
+    if not any(tallied.trials.values()):
+        raise InputError(
+            f"labels: no frame with a valid label of task {rules.name} and a prediction; nothing can be scored."
+        )
     return summarise(tallied, resamples, seed)
 
 
@@ -152,7 +156,7 @@ def _part_rows(trials: dict[str, Tally], left_out: str) -> Iterable[dict]:
         covered = int(length[known].sum()), int(known.sum())
         per_video.append(_row(f"{metric}_per_video_mean", mean, *covered, note))
         per_video.append(_row(f"{metric}_per_video_weighted", weighted, *covered, note))
-    details = [_row(metric, value, frames, len(trials), "not ranked") for metric, value in total.details().items()]
+    details = [_row(metric, value, frames, len(trials), note) for metric, (value, note) in total.details().items()]
     return rows + per_video + details
 
 
@@ -174,7 +178,7 @@ def _truth(labels: pa.Table, task: Task, part: Part) -> tuple[np.ndarray, np.nda
     truth = numbers(labels, part.columns)
     usable = np.ones(len(truth), bool)
     if "valid" in labels.column_names:
-        usable = labels["valid"].fill_null(False).to_numpy(zero_copy_only=False).astype(bool)
+        usable = flags(labels, "valid")
     if part.kind == "values":
         whole = next(each for each in task.parts if each.name == part.name)
         usable &= (np.abs(numbers(labels, whole.columns)) <= 1).all(axis=1)

@@ -29,7 +29,7 @@ class ValueTally:
         """``ccc_<name>`` for each value (population variant)."""
         return {f"ccc_{name}": m.ccc() for name, m in zip(self.part.names, self.moments, strict=True)}
 
-    def details(self) -> dict[str, np.ndarray]:
+    def details(self) -> dict[str, tuple[float, str]]:
         """No further metrics."""
         return {}
 
@@ -56,11 +56,18 @@ class ClassTally:
             f"{self.part.name}_accuracy": f1.accuracy(self.matrix),
         }
 
-    def details(self) -> dict[str, np.ndarray]:
-        """``<part>_weighted_f1`` and ``<part>_f1_<class>``; not ranked."""
-        single = f1.f1_per_class(self.matrix)
-        classes = {f"{self.part.name}_f1_{name}": single[..., i] for i, name in enumerate(self.part.names)}
-        return {f"{self.part.name}_weighted_f1": f1.weighted_f1(self.matrix), **classes}
+    def details(self) -> dict[str, tuple[float, str]]:
+        """``<part>_weighted_f1`` and ``<part>_f1_<class>`` with a note on what they rest on; not ranked, for scalars only."""
+        rows = {
+            f"{self.part.name}_weighted_f1": (
+                f1.weighted_f1(self.matrix),
+                "classes weighted by their share; not a challenge metric",
+            )
+        }
+        support, single = self.matrix.sum(-1), f1.f1_per_class(self.matrix)
+        for i, name in enumerate(self.part.names):
+            rows[f"{self.part.name}_f1_{name}"] = single[i], f"{support[i]} frames of this class"
+        return rows
 
 
 @dataclass(frozen=True)
@@ -84,14 +91,20 @@ class UnitTally:
         mean = np.where(any_frame, f1.unit_f1(self.counts).mean(-1), np.nan)[()]
         return {f"{self.part.name}_f1": mean, f"{self.part.name}_accuracy": f1.accuracy(self.counts.sum(-3))}
 
-    def details(self) -> dict[str, np.ndarray]:
-        """``<part>_accuracy_unit_mean`` (mean over units with a valid frame) and ``<part>_f1_<unit>``."""
-        single = f1.unit_f1(self.counts)
-        units = {f"{self.part.name}_f1_{name}": single[..., i] for i, name in enumerate(self.part.names)}
-        each = f1.accuracy(self.counts)
-        known = ~np.isnan(each)
-        mean = np.where(known, each, 0).sum(-1) / np.maximum(known.sum(-1), 1)
-        return {f"{self.part.name}_accuracy_unit_mean": np.where(known.any(-1), mean, np.nan)[()], **units}
+    def details(self) -> dict[str, tuple[float, str]]:
+        """``<part>_accuracy_unit_mean`` (over units with a valid frame) and ``<part>_f1_<unit>``, with notes; for scalars only."""
+        single, each = f1.unit_f1(self.counts), f1.accuracy(self.counts)
+        known = each[~np.isnan(each)]
+        rows = {
+            f"{self.part.name}_accuracy_unit_mean": (
+                known.mean() if known.size else np.nan,
+                "mean over units; not ranked",
+            )
+        }
+        for i, name in enumerate(self.part.names):
+            active, valid = self.counts[i, 1].sum(), self.counts[i].sum()
+            rows[f"{self.part.name}_f1_{name}"] = single[i], f"active in {active} of {valid} valid frames"
+        return rows
 
 
 Tally = ValueTally | ClassTally | UnitTally

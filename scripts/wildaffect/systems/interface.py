@@ -1,7 +1,8 @@
 """What a system tells the rest of the house: the plug-in interface.
 
-A system's ``spec.py`` holds one :class:`Spec` called ``SPEC`` (read while the workflow is planned, so it imports no torch); its ``recipe.py``
-has a function ``build(variant, target, mode, settings)`` that returns a :class:`Recipe`; its ``model.py`` a function ``build(variant, **options)``.
+A system's ``spec.py`` holds one :class:`Spec` called ``SPEC`` (read while the workflow is planned, so it imports no torch); its
+``recipe.py`` has a function ``build(variant, target, mode, settings)`` that returns a :class:`Recipe`; its ``model.py`` a function
+``build(variant, **options)`` that returns an untrained module.
 
 The trainer knows nothing but this page. A *sample* is whatever the system trains on at once: a window of 300 frames for one system, one
 frame with the clip and the sound before it for another. Labels that are missing are NaN and each recipe masks them in its own loss, so
@@ -62,7 +63,10 @@ class Pictures(Protocol):
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels of one task on all N decoded frames: ``values`` float32 (N, C), NaN where missing; ``valid`` bool (N,), row usable as a whole."""
+    """Labels of one task on all N decoded frames.
+
+    ``values`` float32 (N, C), NaN where missing; ``valid`` bool (N,): the row is usable as a whole.
+    """
 
     values: np.ndarray
     valid: np.ndarray
@@ -103,10 +107,10 @@ class Samples(Protocol):
 class Schedule:
     """Numbers that steer the epoch loop.
 
-    A *phase* is a stage of training with its own set of trainable tensors and a fresh optimiser; most systems have one. A phase ends when the
-    learning rate falls below ``minimum_rate``; after the last one training is over. ``patience`` counts epochs without a new best
-    (None: never stop early); ``patience_per_phase`` starts the count anew with each phase. ``reload_best`` returns to the best weights after
-    every epoch that brought no new best. ``accumulate`` batches make one optimiser step.
+    A *phase* is a stage of training with its own set of trainable tensors and a fresh optimiser; most systems have one. A phase ends
+    when the learning rate falls below ``minimum_rate``; after the last one training is over. ``patience`` counts epochs without a new
+    best (None: never stop early); ``patience_per_phase`` starts the count anew with each phase. ``reload_best`` returns to the best
+    weights after every epoch that brought no new best. ``accumulate`` batches make one optimiser step.
     """
 
     epochs: int

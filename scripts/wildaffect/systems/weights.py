@@ -28,8 +28,8 @@ class LoadReport:
 def read_weights(path: str | Path, sha256: str | None = None) -> tuple[dict[str, Tensor], str]:
     """Tensors of a ``.safetensors`` or PyTorch file on the CPU, and the file's SHA-256.
 
-    A PyTorch file may hold a state dict or a mapping with one under ``state_dict``. It is unpickled with ``weights_only``: tensors and plain
-    containers, never code. Raises :class:`InputError` naming the file if it is absent, unreadable or not the expected one.
+    A PyTorch file may hold a state dict or a mapping with one under ``state_dict``. It is unpickled with ``weights_only``: tensors and
+    plain containers, never code. Raises :class:`InputError` naming the file if it is absent, unreadable or not the expected one.
     """
     path = Path(path)
     if not path.is_file():

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +50,11 @@ def train(
 ) -> dict[str, Any]:
     """Train and write ``model.safetensors`` (best epoch), ``history.csv``, ``stats.json`` and ``run.json`` into ``output``.
 
-    ``recipe`` overrides defaults of the system. ``folds`` and ``labels`` (per task) are tables of the corpus; ``frames`` gives the frame
-    table per trial, ``crops`` (by template) and ``features`` (by id) the files per trial. ``state`` keeps the rolling checkpoint: run
-    again after a kill, training continues after the last complete epoch and ends with the same weights. ``workers`` processes load
-    samples; decoded pictures up to ``cache_mib`` MiB are kept in memory; ``code`` is recorded as given. Returns the content of ``run.json``.
+    ``recipe`` overrides defaults of the system. ``folds`` and ``labels`` (per task) are tables of the corpus; ``frames`` gives the
+    frame table per trial, ``crops`` (by template) and ``features`` (by id) the files per trial. ``state`` is the folder of the rolling
+    checkpoint: run again after a kill, training continues after the last complete epoch and ends with the same weights. ``workers``
+    processes load samples; decoded pictures up to ``cache_mib`` MiB are kept in memory; ``code`` is recorded as given. Returns the
+    content of ``run.json``.
 
     Raises :class:`InputError` for settings, files and devices that cannot be used.
     """
@@ -70,7 +71,7 @@ def train(
     how = {"recipe": settings, "seed": seed, "device": device, "precision": precision}
     identity = stable_hash({**what, **how, "data": data})
 
-    pictured = iter(cache_pictures([trial for part in parts.values() for trial in part], cache_mib))
+    pictured = iter(cache_pictures([*chain.from_iterable(parts.values())], cache_mib))
     parts = {name: list(islice(pictured, len(part))) for name, part in parts.items()}
     with reproducible(threads):
         torch.manual_seed(seed)
@@ -122,7 +123,7 @@ def _open_partitions(
     for partition in PARTITIONS:
         members = partition_members(folds, target, fold, partition)
         known = read_labels(labels, target, members)
-        names = [name for name in dict.fromkeys(sum(members.values(), [])) if name in known]
+        names = [name for name in dict.fromkeys(chain.from_iterable(members.values())) if name in known]
         opened = {name: inputs.of(name, needs) for name in names}
         parts[partition] = [open_trial(name, opened[name], needs, known[name]) for name in names]
         files |= opened

@@ -83,7 +83,9 @@ class DlibDetector:
 
     def _find_one(self, search, picture: np.ndarray) -> Faces:
         factor = _shrink_factor(picture, self._options.max_side)
-        small = picture if factor == 1 else cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        small = (
+            picture if factor == 1 else cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        )
         scale = np.array([small.shape[1] / picture.shape[1], small.shape[0] / picture.shape[0]] * 2)
         boxes, scores = search(np.ascontiguousarray(small))
         boxes = (boxes / scale).astype(np.float32).reshape(-1, 4)

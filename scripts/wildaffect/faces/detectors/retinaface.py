@@ -99,13 +99,17 @@ def _model_files(model: str, models_dir: Path | None) -> dict[str, Path]:
     if model not in PACKS:
         path = Path(model)
         if path.suffix != ".onnx":
-            raise InputError(f"faces.model: {model!r} is neither a pack ({', '.join(PACKS)}) nor the path of a .onnx file.")
+            raise InputError(
+                f"faces.model: {model!r} is neither a pack ({', '.join(PACKS)}) nor the path of a .onnx file."
+            )
         files = {"detector": path}
     else:
         if models_dir is None:
             raise InputError(f"faces.model: the pack {model!r} needs models_dir, the folder that holds {model}/.")
         folder = Path(models_dir) / model
-        files = {role: folder / name for role, name in zip(("detector", "landmarks", "identity"), PACKS[model], strict=True)}
+        files = {
+            role: folder / name for role, name in zip(("detector", "landmarks", "identity"), PACKS[model], strict=True)
+        }
     for path in files.values():
         if not path.is_file():
             raise InputError(f"{path}: model file not found. Put it there or name another model in faces.model.")

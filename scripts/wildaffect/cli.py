@@ -1,0 +1,167 @@
+"""The command line: ``wildaffect <command>``.
+
+Each command is one function that adds its parser and names the function to run, listed in ``COMMANDS``. A run function returns the exit
+status: 0 good, 1 a check failed. Input that cannot be used ends with its message on standard error and status 2.
+"""
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from wildaffect import __version__
+from wildaffect.errors import InputError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="wildaffect", description="Audio-visual affect analysis in the wild.")
+    parser.add_argument("--version", action="version", version=f"wildaffect {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add in COMMANDS:
+        add(commands)
+    options = parser.parse_args(arguments)
+    try:
+        return options.run(options)
+    except InputError as error:
+        print(f"wildaffect {options.command}: {error}", file=sys.stderr)
+        return 2
+
+
+def add_score(commands) -> None:
+    """``wildaffect score``."""
+    parser = commands.add_parser("score", help="score predictions by the rules of an edition")
+    parser.add_argument(
+        "predictions", type=Path, help="Parquet or CSV table (trial, frame, named columns), or a submission"
+    )
+    parser.add_argument("labels", type=Path, help="annotation folder (<trial>.txt) or a table as for the predictions")
+    _add_track(parser)
+    parser.add_argument(
+        "--allow-missing",
+        action="store_true",
+        help="leave out labelled frames that were not predicted, and say how many",
+    )
+    parser.add_argument(
+        "--bootstrap", type=int, default=0, metavar="N", help="add 95 %% intervals from N resamples of the trials"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the resamples (default 0)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.set_defaults(run=run_score)
+
+
+def run_score(options: argparse.Namespace) -> int:
+    """Print the scores."""
+    from wildaffect.scoring.editions import get_task
+    from wildaffect.scoring.inputs import read_rows
+    from wildaffect.scoring.scorer import score
+
+    task = get_task(options.edition, options.task)
+    predictions, labels = read_rows(options.predictions, task), read_rows(options.labels, task)
+    rows = score(
+        predictions,
+        labels,
+        options.edition,
+        options.task,
+        allow_missing=options.allow_missing,
+        resamples=options.bootstrap,
+        seed=options.seed,
+    ).to_pylist()
+    if options.json:
+        print(
+            json.dumps([row | {"value": None if math.isnan(row["value"]) else row["value"]} for row in rows], indent=2)
+        )
+        return 0
+    width = max(len(row["metric"]) for row in rows) if rows else 0
+    for row in rows:
+        note = f"  {row['note']}" if row["note"] else ""
+        print(
+            f"{row['metric']:<{width}}  {row['value']:8.4f}  {row['frames']:>9} frames  {row['trials']:>5} trials{note}"
+        )
+    return 0
+
+
+def add_submit(commands) -> None:
+    """``wildaffect submit``."""
+    parser = commands.add_parser("submit", help="write submission files from a prediction table")
+    parser.add_argument("predictions", type=Path, help="Parquet or CSV table (trial, frame, named columns)")
+    parser.add_argument("output", type=Path, help="folder to write; what was filled or cut is counted in <output>.json")
+    _add_track(parser)
+    _add_rows(parser)
+    parser.add_argument(
+        "--allow-partial", action="store_true", help="fill trials without any prediction with constants"
+    )
+    parser.set_defaults(run=run_submit)
+
+
+def run_submit(options: argparse.Namespace) -> int:
+    """Write a submission and say what was filled."""
+    from wildaffect.scoring.editions import get_task
+    from wildaffect.scoring.inputs import read_rows
+    from wildaffect.submission.writer import write
+
+    predictions = read_rows(options.predictions, get_task(options.edition, options.task))
+    about = write(
+        predictions,
+        options.output,
+        options.edition,
+        options.task,
+        sample=options.sample,
+        frames=_frames(options.frames),
+        allow_partial=options.allow_partial,
+    )
+    counts = ", ".join(f"{count} {rule}" for rule, count in about["rules"].items() if count)
+    print(f"{options.output}: {about['rows']} rows of {about['trials']} trials ({counts})")
+    return 0
+
+
+def add_validate_submission(commands) -> None:
+    """``wildaffect validate-submission``."""
+    parser = commands.add_parser("validate-submission", help="check submission files row by row")
+    parser.add_argument("submission", type=Path, help="folder or file to check")
+    _add_track(parser)
+    _add_rows(parser)
+    parser.set_defaults(run=run_validate_submission)
+
+
+def run_validate_submission(options: argparse.Namespace) -> int:
+    """Print every problem; status 1 if there is one."""
+    from wildaffect.submission.validator import validate
+
+    frames = _frames(options.frames)
+    problems = validate(options.submission, options.sample, options.edition, options.task, frames=frames)
+    for problem in problems:
+        print(problem)
+    print(f"{options.submission}: {len(problems)} problems" if problems else f"{options.submission}: valid")
+    return 1 if problems else 0
+
+
+def _add_track(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--edition", required=True, help="the challenge's rules, abaw1 to abaw8")
+    parser.add_argument("--task", required=True, help="va, expr, au, mtl or compound, as far as the edition has it")
+
+
+def _add_rows(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--sample", type=Path, help="the organisers' sample: list file, folder, or list of trials")
+    parser.add_argument("--frames", type=Path, help="official frame counts: lines '<trial>,<frames>'")
+
+
+def _frames(path: Path | None) -> dict[str, int] | None:
+    """Frame counts from a file in which every trial has one."""
+    if path is None:
+        return None
+    from wildaffect.submission.expected import read_counts
+
+    counts = read_counts(path)
+    for trial, count in counts.items():
+        if count is None:
+            raise InputError(f"{path}: trial {trial!r} has no frame count; expected '<trial>,<frames>'.")
+    return counts
+
+
+COMMANDS = (add_score, add_submit, add_validate_submission)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

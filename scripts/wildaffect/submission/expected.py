@@ -1,0 +1,127 @@
+"""Which rows a submission must have, and in which order."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from wildaffect.errors import InputError
+from wildaffect.scoring.editions import Format, Task
+from wildaffect.scoring.inputs import split_location
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The rows in order: ``trials`` (names), per row ``trial`` (int64 index) and ``frame`` (int64 from 0), and for lists the paths."""
+
+    trials: tuple[str, ...]
+    trial: np.ndarray
+    frame: np.ndarray
+    locations: tuple[str, ...] | None = None
+
+    def count(self, name: str) -> int:
+        """Number of rows of one trial."""
+        return int((self.trial == self.trials.index(name)).sum())
+
+
+def known_format(task: Task) -> Format:
+    """The task's format; :class:`InputError` where it is not known."""
+    if task.format is None:
+        raise InputError(f"the submission format of task {task.name} in edition {task.edition} is not known.")
+    return task.format
+
+
+def expected_rows(task: Task, sample: Path | None, frames: Mapping[str, int] | None) -> Expected:
+    """Rows by the organisers' ``sample``, else by frame counts.
+
+    List layout: the sample file, row by row. Folder layout: a sample folder of ``<trial>.txt`` (rows are counted), or a text file with a
+    trial per line, ``<trial>`` or ``<trial>,<frames>``; counts that it does not give come from ``frames``. Without a sample: the trials
+    of ``frames`` in the order of names. Raises :class:`InputError` for a sample of another task and for a trial of unknown length.
+    """
+    form = known_format(task)
+    if sample is None:
+        if not frames:
+            raise InputError("neither a sample nor frame counts were given, so the rows of the submission are unknown.")
+        return _by_counts(form, {name: int(frames[name]) for name in sorted(frames)})
+    sample = Path(sample)
+    if form.layout == "list":
+        return _by_list(sample, form)
+    counts = _folder_counts(sample, form) if sample.is_dir() else read_counts(sample)
+    known = {name: count if count is not None else (frames or {}).get(name) for name, count in counts.items()}
+    unknown = [name for name, count in known.items() if count is None]
+    if unknown:
+        raise InputError(
+            f"{sample}: {len(unknown)} trials have no frame count, first {unknown[0]!r}; give frame counts."
+        )
+    return _by_counts(form, known)
+
+
+def read_counts(path: Path) -> dict[str, int | None]:
+    """``{trial: frames}`` from lines ``<trial>,<frames>`` or ``<trial>`` (count None), with or without a header ``trial,frames``.
+
+    A trailing ``.txt`` of a name is cut. Raises :class:`InputError` with the line for anything else and for repeated trials.
+    """
+    counts: dict[str, int | None] = {}
+    for number, line in enumerate(sample_lines(path), 1):
+        name, _, count = line.partition(",")
+        if (number == 1 and (name, count) == ("trial", "frames")) or not line:
+            continue
+        name = name.strip().removesuffix(".txt")
+        if not name or name in counts or not re.fullmatch(r"\s*[0-9]*\s*", count):
+            raise InputError(f"{path}, line {number}: expected a new '<trial>' or '<trial>,<frames>', got {line!r}.")
+        counts[name] = int(count) if count.strip() else None
+    if not counts:
+        raise InputError(f"{path}: no trial is listed.")
+    return counts
+
+
+def sample_lines(path: Path) -> list[str]:
+    """Lines of an organisers' file without byte-order mark, line ends and blanks at the end."""
+    try:
+        return [line.rstrip() for line in path.read_text(encoding="utf-8-sig").rstrip().splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a text file ({error}).") from error
+
+
+def _by_counts(form: Format, counts: Mapping[str, int]) -> Expected:
+    names, lengths = tuple(counts), np.array(list(counts.values()), np.int64)
+    trial = np.repeat(np.arange(len(names)), lengths)
+    frame = np.concatenate([np.arange(length) for length in lengths])
+    locations = None
+    if form.layout == "list":
+        locations = tuple(f"{names[t]}/{f + 1:05d}.jpg" for t, f in zip(trial, frame, strict=True))
+    return Expected(names, trial, frame, locations)
+
+
+def _by_list(sample: Path, form: Format) -> Expected:
+    lines = sample_lines(sample)
+    if not lines or lines[0].rstrip(",") != form.header:
+        raise InputError(
+            f"{sample}, line 1: the header is not {form.header!r}; this sample belongs to another task or edition."
+        )
+    locations = tuple(line.partition(",")[0] for line in lines[1:])
+    if not locations:
+        raise InputError(f"{sample}: the sample has a header but no rows.")
+    keys = [split_location(location, f"{sample}, line {number}") for number, location in enumerate(locations, 2)]
+    if len(set(keys)) < len(keys):
+        raise InputError(f"{sample}: a picture is listed more than once.")
+    places = {name: i for i, name in enumerate(dict.fromkeys(name for name, _ in keys))}
+    trial = np.array([places[name] for name, _ in keys], np.int64)
+    return Expected(tuple(places), trial, np.array([frame for _, frame in keys], np.int64), locations)
+
+
+def _folder_counts(sample: Path, form: Format) -> dict[str, int]:
+    files: Sequence[Path] = sorted(sample.glob("*.txt"))
+    if not files:
+        raise InputError(f"{sample}: no .txt files; expected one per trial.")
+    counts = {}
+    for file in files:
+        lines = sample_lines(file)
+        if not lines or lines[0] != form.header:
+            raise InputError(
+                f"{file}, line 1: the header is not {form.header!r}; this sample belongs to another task or edition."
+            )
+        counts[file.stem] = len(lines) - 1
+    return counts

@@ -1,0 +1,154 @@
+"""Write a submission from a prediction table."""
+
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wildaffect.errors import InputError
+from wildaffect.files import atomic
+from wildaffect.scoring.decisions import decide, missing_columns
+from wildaffect.scoring.editions import Part, Task, get_task
+from wildaffect.scoring.rows import Rows, as_table, sort_rows
+from wildaffect.submission.expected import Expected, expected_rows, known_format
+from wildaffect.submission.filling import RULES, fill
+
+DECIMALS = 6
+
+
+def write(
+    predictions: Any,
+    output: Path,
+    edition: str,
+    task: str,
+    *,
+    sample: Path | None = None,
+    frames: Mapping[str, int] | None = None,
+    allow_partial: bool = False,
+) -> dict:
+    """Write the folder ``output`` in the format of ``edition`` and the sidecar ``<output>.json`` beside it; return the sidecar's content.
+
+    ``predictions``: Arrow or pandas with trial, frame and named columns, one row per decoded frame. The rows follow ``sample`` (see
+    :func:`wildaffect.submission.expected.expected_rows`), else the counts ``frames`` per trial, else the predictions themselves. Wanted
+    frames without a prediction are filled by the rules of :mod:`wildaffect.submission.filling`, predicted frames that nobody wants are
+    cut; the sidecar counts every case, in total and for each trial that has any. Values are limited to [-1, 1] and written as plain
+    decimals with six digits. An existing ``output`` that holds nothing but ``.txt`` files is replaced.
+
+    Raises :class:`InputError` for wanted trials without any prediction, unless ``allow_partial``: they are then filled with constants.
+    """
+    rules = get_task(edition, task)
+    form, output = known_format(rules), Path(output)
+    table = as_table(predictions, "predictions")
+    lacking = [name for part in rules.parts for name in missing_columns(table.column_names, part)]
+    if lacking:
+        raise InputError(
+            f"predictions: column {', '.join(lacking)} missing, needed for task {task} of edition {edition}."
+        )
+    rows = sort_rows(table, "predictions")
+    expected = expected_rows(rules, sample, frames if sample or frames else _own_counts(rows))
+    decided = {part: decide(table, part)[rows.order] for part in rules.parts}
+    _check_partial(expected, rows, decided, allow_partial)
+    texts, about = _texts(rules, expected, rows, decided)
+    about = {"edition": edition, "task": task, "sample": Path(sample).name if sample else None, **about}
+    if "source" in table.column_names:
+        about["sources"] = dict(sorted(Counter(str(source) for source in table["source"].to_pylist()).items()))
+    _write_folder(output, _files(form, expected, texts))
+    with atomic(output.with_name(f"{output.name}.json")) as partial:
+        partial.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    return about
+
+
+def _own_counts(rows: Rows) -> dict[str, int]:
+    """Last predicted frame + 1 per trial."""
+    return {name: int(rows.frame[part][-1]) + 1 for name, part in rows.slices().items() if part.stop > part.start}
+
+
+def _check_partial(expected: Expected, rows: Rows, decided: Mapping[Part, np.ndarray], allow_partial: bool) -> None:
+    predicted = {
+        name
+        for name, part in rows.slices().items()
+        if all((~np.isnan(d[part])).all(axis=1).any() for d in decided.values())
+    }
+    absent = sorted(set(expected.trials) - predicted)
+    if absent and not allow_partial:
+        raise InputError(
+            f"predictions: {len(absent)} of {len(expected.trials)} trials have no prediction, first {absent[0]!r}. "
+            "Predict them, or allow a partial submission (they are then filled with constants)."
+        )
+
+
+def _texts(
+    task: Task, expected: Expected, rows: Rows, decided: Mapping[Part, np.ndarray]
+) -> tuple[dict[str, tuple[np.ndarray, list[str]]], dict]:
+    """Per trial the places of its rows in the submission with their text, and the counts for the sidecar."""
+    slices, texts = rows.slices(), {}
+    total, per_trial = Counter(dict.fromkeys((*RULES, "cut", "clipped"), 0)), {}
+    by_trial = np.argsort(expected.trial, kind="stable")
+    bounds = np.searchsorted(expected.trial[by_trial], np.arange(len(expected.trials) + 1))
+    for i, name in enumerate(expected.trials):
+        places = by_trial[bounds[i] : bounds[i + 1]]
+        wanted, part_rows = expected.frame[places], slices.get(name, slice(0, 0))
+        frames, counts, columns = rows.frame[part_rows], Counter(), []
+        used = np.zeros(len(wanted), np.int64)
+        for part in task.parts:
+            values, rule = fill(frames, decided[part][part_rows], wanted, part.kind)
+            used = np.maximum(used, rule)  # a row of several parts counts under the rule furthest from a prediction
+            counts["clipped"] += int((np.abs(values) > 1).any(axis=1).sum()) if part.kind == "values" else 0
+            columns += _fields(values, part)
+        counts["cut"] = int((~np.isin(frames, wanted)).sum())
+        counts.update(RULES[rule] for rule in used)
+        texts[name] = places, [",".join(fields) for fields in zip(*columns, strict=True)]
+        total.update(counts)
+        if counts["predicted"] < len(wanted) or counts["cut"] or counts["clipped"]:
+            per_trial[name] = {rule: count for rule, count in sorted(counts.items()) if count}
+    about = {
+        "trials": len(expected.trials),
+        "rows": len(expected.trial),
+        "rules": {rule: total[rule] for rule in (*RULES, "cut", "clipped")},
+        "trials_not_wanted": sorted(set(rows.trials) - set(expected.trials)),
+        "by_trial": per_trial,
+    }
+    return texts, about
+
+
+def _fields(values: np.ndarray, part: Part) -> list[list[str]]:
+    """Text of each column."""
+    if part.kind == "values":
+        # Adding zero turns -0.0 into 0.0.
+        rounded = np.round(values.clip(-1, 1), DECIMALS) + 0.0
+        return [[f"{value:.{DECIMALS}f}" for value in column] for column in rounded.T.tolist()]
+    return [[str(value) for value in column] for column in values.T.astype(np.int64).tolist()]
+
+
+def _files(form, expected: Expected, texts: Mapping[str, tuple[np.ndarray, list[str]]]) -> dict[str, list[str]]:
+    """Lines of each file by its name."""
+    if form.layout == "folder":
+        return {f"{name}.txt": [form.header, *lines] for name, (_, lines) in texts.items()}
+    ordered = [""] * len(expected.trial)
+    for places, lines in texts.values():
+        for place, line in zip(places.tolist(), lines, strict=True):
+            ordered[place] = f"{expected.locations[place]},{line}"
+    return {form.file: [form.header, *ordered]}
+
+
+def _write_folder(output: Path, files: Mapping[str, list[str]]) -> None:
+    """Replace ``output`` by a folder with these files, all or nothing."""
+    if output.exists() and not (
+        output.is_dir() and all(path.is_file() and path.suffix == ".txt" for path in output.iterdir())
+    ):
+        raise InputError(f"{output}: exists and is not a submission folder (only .txt files); choose another place.")
+    partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
+    partial.mkdir(parents=True)
+    try:
+        for name, lines in files.items():
+            (partial / name).write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+        if output.exists():
+            shutil.rmtree(output)
+        partial.replace(output)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

@@ -1,0 +1,20 @@
+"""Write the fused test predictions in the organisers' format."""
+
+from wildaffect.stage import stage
+
+with stage(snakemake.log[0]):
+    from pathlib import Path
+
+    from wildaffect.layout import by_video, instance_entries
+    from wildaffect.submission.job import write_submission
+
+    write_submission(
+        Path(snakemake.output.folder),
+        Path(snakemake.output.about),
+        predictions=instance_entries(snakemake.input.predictions),
+        trials=Path(snakemake.input.trials),
+        frames=by_video(snakemake.input.frames),
+        task=snakemake.wildcards.task,
+        edition=snakemake.wildcards.edition,
+        allow_partial=snakemake.params.allow_partial,
+    )

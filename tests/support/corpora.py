@@ -1,0 +1,26 @@
+"""Tiny corpora of empty media files: enough for everything that reads names only."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def touch(*paths: Path) -> None:
+    """Empty files, folders made as needed."""
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def write_annotation(path: Path, rows: int, header: str = "valence,arousal", row: str = "0.1,0.2") -> None:
+    """An annotation file of equal rows."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join([header, *[row] * rows]) + "\n")
+
+
+def affwild2(root: Path, partitions: Mapping[str, list[str]], videos: list[str]) -> Path:
+    """An Aff-Wild2-shaped folder with VA annotations: ``partitions`` maps folder names to trials, ``videos`` are file names."""
+    touch(*(root / "batch1" / name for name in videos))
+    for folder, trials in partitions.items():
+        for trial in trials:
+            write_annotation(root / "annotations" / "VA_Estimation_Challenge" / folder / f"{trial}.txt", 3)
+    return root

@@ -1,0 +1,90 @@
+"""Synthetic faces: detections that move as told, tables around them, and small videos."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pyarrow as pa
+
+from wildaffect.faces.columns import Detections, points_column
+from wildaffect.faces.detect import DETECTIONS
+from wildaffect.media.frames import FRAMES
+from wildaffect.tables import write_table
+
+WIDTH, HEIGHT = 640, 360
+IDENTITY_DISTANCE = 0.6
+
+
+def face(frames, x, y=180.0, side=80.0, identity=None, every=1):
+    """One person's detections: ``x``, ``y`` centre per frame (or constant), identity vector every so many frames."""
+    frames = np.asarray(frames)
+    centre = np.stack([np.broadcast_to(x, len(frames)), np.broadcast_to(y, len(frames))], axis=1)
+    half = np.broadcast_to(side, len(frames))[:, None] / 2
+    vectors = np.full((len(frames), 4), np.nan)
+    if identity is not None:
+        vectors[::every] = identity
+    return frames, np.hstack([centre - half, centre + half]), vectors
+
+
+def scene(*faces):
+    """Detections of several persons (frames ascending, persons shuffled within a frame) and whose each one is (M,)."""
+    frames = np.concatenate([f[0] for f in faces])
+    owner = np.concatenate([np.full(len(f[0]), number) for number, f in enumerate(faces)])
+    shuffled = np.random.default_rng(0).random(len(frames))
+    order = np.lexsort([shuffled, frames])
+    boxes = np.concatenate([f[1] for f in faces])[order].astype(np.float32)
+    vectors = np.concatenate([f[2] for f in faces])[order].astype(np.float32)
+    side = (boxes[:, 2] - boxes[:, 0])[:, None, None]
+    middle = ((boxes[:, :2] + boxes[:, 2:]) / 2)[:, None]
+    pattern = np.array([[-0.2, -0.2], [0.2, -0.2], [0, 0], [-0.15, 0.25], [0.15, 0.25]])
+    points5 = (middle + side * pattern).astype(np.float32)
+    grid = np.stack([np.linspace(-0.4, 0.4, 68), np.sin(np.arange(68)) * 0.4], axis=1)
+    points68 = (middle + side * grid).astype(np.float32)
+    scores = np.full(len(frames), 0.9, np.float32)
+    return Detections(frames[order], boxes, scores, points5, points68, vectors), owner[order]
+
+
+def write_detections(path: Path, detections: Detections, frames: int, cuts=(), identity_distance=IDENTITY_DISTANCE):
+    """A detections table as the detection stage writes it."""
+    vectors = [v if known else None for v, known in zip(detections.identity, detections.identified, strict=True)]
+    columns = [
+        pa.array(detections.frame, pa.int32()),
+        *(pa.array(detections.boxes[:, side]) for side in range(4)),
+        pa.array(detections.scores),
+        points_column(detections.points5),
+        points_column(detections.points68),
+        pa.array(vectors, pa.list_(pa.float32())),
+    ]
+    about = {"frames": frames, "cuts": list(cuts), "width": WIDTH, "height": HEIGHT}
+    table = pa.Table.from_arrays(columns, schema=DETECTIONS)
+    write_table(path, table, DETECTIONS, about | {"identity_distance": identity_distance})
+    return path
+
+
+def write_frames(path: Path, frames: int):
+    """A frame table of ``frames`` frames at 30 per second."""
+    columns = {
+        "frame": pa.array(range(frames), pa.int32()),
+        "pts": pa.array(range(frames), pa.int64()),
+        "time_s": pa.array(np.arange(frames) / 30),
+        "duration_s": pa.array(np.full(frames, 1 / 30)),
+        "keyframe": pa.array([True] * frames, pa.bool_()),
+        "repair": pa.array([""] * frames, pa.string()),
+    }
+    size = {"width": WIDTH, "height": HEIGHT} if frames else {"width": None, "height": None}
+    about = {"status": "ok" if frames else "unreadable", "reason": "", "frames": frames} | size
+    write_table(path, pa.table(columns), FRAMES, about)
+    return path
+
+
+def write_video(path: Path, pictures: list[np.ndarray], rate: int = 25) -> Path:
+    """A lossless video (FFV1 in Matroska, RGB) of uint8 pictures (H, W, 3)."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=Fraction(rate))
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt = "bgr0"
+        for picture in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    return path

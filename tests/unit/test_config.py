@@ -1,0 +1,113 @@
+"""Configuration: one message with everything that is wrong, nothing started."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from support.corpora import affwild2, touch
+
+from wildaffect.config import complete, load_schema
+from wildaffect.errors import InputError
+from wildaffect.workflow import make_plan
+
+
+@pytest.fixture(scope="module")
+def schemas(root) -> Path:
+    return root / "workflow" / "schemas"
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    names = [f"v{i}" for i in range(9)]
+    affwild2(tmp_path, {"Train_Set": names[:6], "Validation_Set": names[6:8]}, [f"{name}.mp4" for name in names])
+    (tmp_path / "VA_test_set.txt").write_text("v8\n")
+    return tmp_path
+
+
+def config(corpus, **changes):
+    base = {"corpus": {"root": str(corpus)}, "folds": {"scheme": "grouped", "count": 3}, "systems": {"lfan": {}}}
+    return base | changes
+
+
+def test_shipped_configuration_states_the_defaults(root, schemas):
+    shipped = yaml.safe_load((root / "config.yaml").read_text())
+    schema = load_schema(schemas / "config.schema.yaml")
+    defaults = complete({"systems": shipped["systems"]}, schema)
+    defaults["corpus"].pop("demo")
+    filled = complete(shipped, schema)
+    filled["corpus"].pop("demo")
+    assert filled == defaults
+
+
+@pytest.mark.parametrize(
+    ("changes", "messages"),
+    [
+        ({"corpus": {"layuot": "demo"}}, ["'layuot'", "'layout'"]),
+        ({"corpus": {"layout": "affwild"}}, ["'affwild2'"]),
+        ({"label": {}}, ["'label'", "'labels'"]),
+        ({"systems": {"lfann": {}}}, ["'lfann'", "'lfan'"]),
+        ({"systems": {"lfan": {"variants": ["multimodel"]}}}, ["'multimodel'", "'multimodal'"]),
+        ({"systems": {"lfan": {"targets": ["valance"]}}}, ["'valance'", "'valence'"]),
+        ({"systems": {"lfan": {"recipe": {"epoch": 3}}}}, ["'epoch'", "'epochs'"]),
+        ({"systems": {"lfan": {"folds": [7]}}}, ["no fold [7]"]),
+        ({"systems": {"lfan": {"trained": "nowhere"}}}, ["nowhere does not exist"]),
+        ({"folds": {"count": 1}, "training": {"sead": 1}}, ["folds.count", "'sead'"]),
+    ],
+)
+def test_mistakes_are_named_with_the_nearest_right_word(corpus, schemas, changes, messages):
+    raw = config(corpus)
+    for key, value in changes.items():
+        raw[key] = {**raw[key], **value} if isinstance(raw.get(key), dict) and key != "systems" else value
+    with pytest.raises(InputError) as caught:
+        make_plan(raw, schemas)
+    assert all(message in str(caught.value) for message in messages), str(caught.value)
+
+
+def test_plan_lists_every_instance_and_what_it_reads(corpus, schemas):
+    plan = make_plan(config(corpus), schemas)
+    assert len(plan.instances) == 2 * 2 * 3
+    instance = next(i for i in plan.instances if (i.variant, i.target, i.fold) == ("multimodal", "valence", 0))
+    files = plan.training_files(instance)
+    assert len(files["frames"]) == 8
+    assert {Path(path).parent.name for path in files["features"]} == {"vggish128", "mfcc39"}
+    assert {Path(path).stem for path in files["crops"]} == {f"v{i}" for i in range(8)}
+    assert plan.prediction_files(instance, "test")["crops"] == ["results/crops/lfan48/v8.arrow"]
+    unimodal = next(i for i in plan.instances if i.variant == "unimodal")
+    assert plan.training_files(unimodal)["features"] == []
+
+
+def test_unlabelled_folder_needs_weights(tmp_path, schemas):
+    touch(tmp_path / "a.mp4")
+    raw = {"corpus": {"layout": "folder", "root": str(tmp_path)}, "systems": {"lfan": {}}}
+    with pytest.raises(InputError, match="no training labels"):
+        make_plan(raw, schemas)
+
+
+def test_given_weights_replace_training(tmp_path, schemas):
+    touch(tmp_path / "films" / "a.mp4")
+    runs = tmp_path / "earlier" / "runs"
+    touch(*(runs / "lfan" / "unimodal" / "valence" / f"fold{k}" / "model.safetensors" for k in (0, 2)))
+    block = {"variants": ["unimodal"], "targets": ["valence"], "trained": str(runs)}
+    raw = {"corpus": {"layout": "folder", "root": str(tmp_path / "films")}, "systems": {"lfan": block}}
+    plan = make_plan(raw, schemas)
+    assert [instance.fold for instance in plan.instances] == [0, 2]
+    assert plan.trainings() == [] and plan.score_paths() == [] and plan.submission_paths() == []
+    assert plan.weights(plan.instances[1]) == str(runs / "lfan/unimodal/valence/fold2/model.safetensors")
+    assert plan.export_paths() == ["results/exports/lfan/unimodal"]
+
+
+def test_one_weights_file_serves_one_instance(tmp_path, schemas):
+    touch(tmp_path / "films" / "a.mp4", tmp_path / "model.pth")
+    block = {"variants": ["unimodal"], "targets": ["valence", "arousal"], "trained": str(tmp_path / "model.pth")}
+    raw = {"corpus": {"layout": "folder", "root": str(tmp_path / "films")}, "systems": {"lfan": block}}
+    with pytest.raises(InputError, match="one weights file, but 2 instances"):
+        make_plan(raw, schemas)
+    block["targets"] = ["valence"]
+    assert len(make_plan(raw, schemas).instances) == 1
+
+
+def test_submissions_need_both_dimensions(corpus, schemas):
+    both = make_plan(config(corpus), schemas)
+    assert both.submission_paths() == ["results/submissions/abaw2/lfan/unimodal/va", "results/submissions/abaw2/lfan/multimodal/va"]
+    one = make_plan(config(corpus, systems={"lfan": {"targets": ["arousal"]}}), schemas)
+    assert one.submission_paths() == []

@@ -1,0 +1,100 @@
+"""Folds: LFAN's published sizes, and the properties that every scheme must have."""
+
+import json
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wildaffect.corpus.folds import make_folds
+from wildaffect.corpus.trials import Trial, split_person
+from wildaffect.errors import InputError
+
+
+def trials_of(train, validation=(), test=()):
+    """VA trials by name and partition."""
+    parts = {"train": train, "validation": validation, "test": test}
+    return [
+        Trial(name, split_person(name)[0], f"{name}.mp4", split_person(name)[1], partition_va=part)
+        for part, names in parts.items()
+        for name in names
+    ]
+
+
+def folds_of(table):
+    """``{fold: {partition: [trials]}}`` of VA."""
+    found = {}
+    for row in table.to_pylist():
+        found.setdefault(row["fold"], {}).setdefault(row["partition"], []).append(row["trial"])
+    return found
+
+
+def test_lfan_six_folds_of_the_published_lists():
+    train = [f"t{i:03}" for i in range(351)]
+    validation = [f"v{i:03}" for i in range(71)]
+    folds = folds_of(make_folds(trials_of(train, validation, ["x"]), "lfan", 6, 0))
+    assert [len(folds[k]["validation"]) for k in range(6)] == [71, 71, 70, 70, 70, 70]
+    assert [len(folds[k]["train"]) for k in range(6)] == [351, 351, 352, 352, 352, 352]
+    assert folds[0]["validation"] == validation
+    assert folds[1]["validation"] == train[280:]
+    assert folds[5]["validation"] == train[:70]
+    # Fold 1 trains on parts 5, 0, 1, 2, 3 in this order.
+    assert folds[1]["train"] == validation + train[:280]
+    assert all(folds[k]["test"] == ["x"] for k in folds)
+
+
+def test_lfan_folds_equal_the_reference(shared):
+    reference = json.loads((shared / "golden" / "post" / "lfan.json").read_text())["folds"]["per_fold"]
+    lists = {"train": [f"t{i:03}" for i in range(351)], "validation": [f"v{i:03}" for i in range(71)]}
+    folds = folds_of(make_folds(trials_of(lists["train"], lists["validation"]), "lfan", 6, 0))
+    assert len(folds) == len(reference)
+    for fold, entry in reference.items():
+        for ours, theirs in (("train", "train_order"), ("validation", "validation")):
+            expected = [name for part in entry[theirs] for name in lists[part["list"]][part["start"] : part["stop"]]]
+            assert folds[int(fold)][ours] == expected
+
+
+@st.composite
+def corpora(draw):
+    """Trial names with some left/right pairs."""
+    videos = draw(st.integers(6, 40))
+    names = []
+    for index in range(videos):
+        pair = draw(st.booleans())
+        names += [f"v{index:02}_left", f"v{index:02}_right"] if pair else [f"v{index:02}"]
+    held_out = draw(st.integers(0, 5))
+    return names, [f"w{index}" for index in range(held_out)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(corpora(), st.sampled_from(["lfan", "grouped"]), st.integers(2, 5), st.integers(0, 3))
+def test_every_trial_is_held_out_once_and_videos_stay_together(corpus, scheme, count, seed):
+    train, validation = corpus
+    folds = folds_of(make_folds(trials_of(train, validation), scheme, count, seed))
+    held_out = Counter(name for parts in folds.values() for name in parts["validation"])
+    assert held_out == Counter(train + validation)
+    for parts in folds.values():
+        assert not set(parts["train"]) & set(parts["validation"])
+        assert sorted(parts["train"] + parts["validation"]) == sorted(train + validation)
+        videos = {part: {split_person(name)[0] for name in parts[part]} for part in ("train", "validation")}
+        assert not videos["train"] & videos["validation"]
+    if validation:
+        assert sorted(folds[0]["validation"]) == sorted(validation)
+    assert len(folds) == (6 if scheme == "lfan" else count)
+
+
+def test_grouped_depends_on_the_seed_alone():
+    trials = trials_of([f"t{i}" for i in range(20)], ["v"])
+    assert make_folds(trials, "grouped", 4, 1).equals(make_folds(trials, "grouped", 4, 1))
+    assert not make_folds(trials, "grouped", 4, 1).equals(make_folds(trials, "grouped", 4, 2))
+
+
+def test_official_is_one_fold_and_unlabelled_corpora_have_only_test_trials():
+    assert set(folds_of(make_folds(trials_of(["a", "b"], ["c"]), "official", 6, 0))) == {0}
+    assert folds_of(make_folds(trials_of([], [], ["x", "y"]), "lfan", 6, 0)) == {0: {"test": ["x", "y"]}}
+
+
+def test_too_few_videos_are_refused():
+    with pytest.raises(InputError, match=r"2 training videos.*folds\.count"):
+        make_folds(trials_of(["a_left", "a_right", "b"], ["c"]), "grouped", 5, 0)

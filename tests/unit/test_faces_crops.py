@@ -1,0 +1,116 @@
+"""Crop files and contact sheets."""
+
+import pickle
+
+import cv2
+import numpy as np
+import pytest
+from skimage.data import astronaut
+from support.faces import face, scene, write_detections, write_frames, write_video
+
+from wildaffect.errors import InputError
+from wildaffect.faces.crops import CHUNK, CropFile, cut_crops
+from wildaffect.faces.persons import assign_persons, read_trial
+from wildaffect.faces.sheet import contact_sheet
+from wildaffect.faces.templates import TEMPLATES, crop_transform, cut
+
+FRAMES = CHUNK + 40
+MISSING = [*range(30, 60), CHUNK + 5]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A video whose pictures say their number, one trial with a stretch without face, all its crops."""
+    folder = tmp_path_factory.mktemp("crops")
+    portrait = astronaut()[20:200, 120:360]
+    pictures = [np.clip(portrait.astype(int) + frame % 50 - 25, 0, 255).astype(np.uint8) for frame in range(FRAMES)]
+    write_video(folder / "v.mkv", pictures)
+    seen = np.setdiff1d(np.arange(FRAMES), MISSING)
+    detections, _ = scene(face(seen, 105 + 0.02 * seen, 105, 90))
+    write_detections(folder / "d.parquet", detections, FRAMES)
+    write_frames(folder / "f.parquet", FRAMES)
+    persons = folder / "p.parquet"
+    assign_persons(folder / "d.parquet", folder / "f.parquet", {"v": "main"}, persons, options={"interpolate": 0})
+    crops = {name: folder / f"{name}.arrow" for name in TEMPLATES}
+    cut_crops(folder / "v.mkv", persons, "v", crops)
+    return folder, pictures, persons, crops
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_crops_come_back_in_any_order(made, name):
+    _, pictures, persons, crops = made
+    file = CropFile(crops[name])
+    template, rows = TEMPLATES[name], read_trial(persons, "v")
+    assert len(file) == FRAMES
+    assert file.size == template.size
+    wanted = np.array([CHUNK + 20, 3, CHUNK - 1, CHUNK, 3, 29])
+    found = file.read(wanted)
+    assert found.shape == (6, template.size, template.size, 3)
+    for crop, frame in zip(found, wanted, strict=True):
+        expected = cut(pictures[frame], template, crop_transform(template, rows.points5[frame], rows.boxes[frame]))
+        difference = np.abs(crop.astype(int) - expected.astype(int))
+        assert difference.mean() < 1.5  # JPEG at quality 95
+        assert difference.max() < 40
+
+
+def test_frames_without_face_are_black_and_said_invalid(made):
+    _, _, _, crops = made
+    file = CropFile(crops["lfan48"])
+    np.testing.assert_array_equal(np.flatnonzero(~file.valid), MISSING)
+    assert file.read(np.array(MISSING)).max() == 0
+    assert file.read(np.array([29, 60])).min(axis=0).max() > 0
+    assert file.read(np.array([], int)).shape == (0, 48, 48, 3)
+
+
+def test_rows_outside_are_an_error(made):
+    file = CropFile(made[3]["lfan48"])
+    for row in (-1, FRAMES):
+        with pytest.raises(IndexError):
+            file.read(np.array([row]))
+
+
+def test_crop_file_travels_to_worker_processes(made):
+    file = CropFile(made[3]["tsav112"])
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(file)).read(np.arange(5)), file.read(np.arange(5)))
+
+
+def test_same_input_same_bytes(made, tmp_path):
+    folder, _, persons, crops = made
+    cut_crops(folder / "v.mkv", persons, "v", {"lfan48": tmp_path / "again.arrow"})
+    assert (tmp_path / "again.arrow").read_bytes() == crops["lfan48"].read_bytes()
+
+
+def test_another_video_than_the_tables_is_refused(made, tmp_path):
+    _, pictures, persons, _ = made
+    write_video(tmp_path / "short.mkv", pictures[:20])
+    with pytest.raises(InputError, match="20 frames decoded"):
+        cut_crops(tmp_path / "short.mkv", persons, "v", {"lfan48": tmp_path / "c.arrow"})
+    assert not list(tmp_path.glob("*.arrow"))
+    assert not list(tmp_path.glob(".*partial*"))
+
+
+def test_a_file_that_is_no_crop_file_is_named(tmp_path):
+    (tmp_path / "x.arrow").write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"x\.arrow"):
+        CropFile(tmp_path / "x.arrow")
+
+
+def test_zero_frames_make_an_empty_file_and_a_blank_sheet(tmp_path):
+    detections, _ = scene(face([], 0))
+    write_detections(tmp_path / "d.parquet", detections, 0)
+    write_frames(tmp_path / "f.parquet", 0)
+    assign_persons(tmp_path / "d.parquet", tmp_path / "f.parquet", {"v": "main"}, tmp_path / "p.parquet", options={})
+    cut_crops(tmp_path / "no.mp4", tmp_path / "p.parquet", "v", {"lfan48": tmp_path / "c.arrow"})
+    assert len(CropFile(tmp_path / "c.arrow")) == 0
+    assert contact_sheet(tmp_path / "c.arrow", tmp_path / "p.parquet")[:2] == b"\xff\xd8"
+
+
+def test_contact_sheet_marks_sources(made):
+    _, _, persons, crops = made
+    sheet = cv2.imdecode(np.frombuffer(contact_sheet(crops["lfan48"], persons), np.uint8), cv2.IMREAD_COLOR_RGB)
+    assert sheet.shape == (2 * 110, 12 * 96, 3)
+    borders = sheet[40, 3::96].astype(int)  # left border of each tile of the first row
+    frames = np.linspace(0, FRAMES - 1, 24).round().astype(int)[:12]
+    grey = np.abs(borders - 150).max(axis=1) < 20
+    np.testing.assert_array_equal(grey, np.isin(frames, MISSING))
+    assert (borders[~grey][:, 1] > borders[~grey][:, 0] + 50).all()

@@ -1,0 +1,218 @@
+"""The person of each trial: assignment rules, gaps, corrections, one row per frame."""
+
+import numpy as np
+import pytest
+from support.faces import face, scene, write_detections, write_frames
+
+from wildaffect.errors import InputError
+from wildaffect.faces.persons import PERSONS, assign_persons, read_trial
+from wildaffect.tables import read_metadata, read_table
+
+ANNA, BERT, CARL = np.eye(4)[:3] * 0.7
+FRAMES = 200
+
+
+@pytest.fixture
+def assign(tmp_path):
+    def run(faces, trials, cuts=(), frames=FRAMES, identity_distance=0.6, **options):
+        detections, owner = scene(*faces)
+        write_detections(tmp_path / "detections.parquet", detections, frames, cuts, identity_distance)
+        write_frames(tmp_path / "frames.parquet", frames)
+        output = tmp_path / "persons.parquet"
+        assign_persons(tmp_path / "detections.parquet", tmp_path / "frames.parquet", trials, output, options=options)
+        return output
+
+    return run
+
+
+def middle(rows) -> np.ndarray:
+    return (rows.boxes[:, 0] + rows.boxes[:, 2]) / 2
+
+
+def test_every_trial_has_one_row_per_decoded_frame(assign):
+    path = assign([face(range(10, 50), 200), face(range(30, 60), 400)], {"v_right": "right", "v_left": "left"})
+    table = read_table(path, PERSONS)
+    assert table["trial"].to_pylist() == ["v_right"] * FRAMES + ["v_left"] * FRAMES
+    assert table["frame"].to_pylist() == list(range(FRAMES)) * 2
+
+
+def test_main_is_long_large_and_central(assign):
+    long = face(range(FRAMES), 320, side=80)
+    for other in (face(range(30), 320, y=80, side=100), face(range(FRAMES), 100, side=80), face(range(FRAMES), 500, side=40)):
+        rows = read_trial(assign([other, long], {"v": "main"}), "v")
+        np.testing.assert_allclose(middle(rows), 320)
+        assert (rows.boxes[:, 2] - rows.boxes[:, 0] == 80).all()
+
+
+def test_left_and_right_by_mean_order_where_both_are_seen(assign):
+    """Anna is left of Bert whenever both are seen, although on her own she mostly sits far right."""
+    anna_x = np.where(np.arange(FRAMES) < 60, 200, 560)
+    bert = face(range(60), 400, identity=BERT)
+    anna = face(range(FRAMES), anna_x, identity=ANNA)
+    path = assign([anna, bert], {"v_left": "left", "v_right": "right"}, cuts=[60])
+    left, right = read_trial(path, "v_left"), read_trial(path, "v_right")
+    np.testing.assert_allclose(middle(left), anna_x)
+    np.testing.assert_allclose(middle(right)[:60], 400)
+    assert (right.source[60:] == "none").all()
+    about = read_metadata(path)
+    assert about["seen_together"] == 60
+    assert about["order_reversed"] == 0
+
+
+def test_left_stays_left_when_people_change_seats_for_a_while(assign):
+    swap = (np.arange(FRAMES) >= 120) & (np.arange(FRAMES) < 160)
+    anna_x, bert_x = np.where(swap, 450, 150), np.where(swap, 150, 450)
+    faces = [face(range(FRAMES), anna_x, identity=ANNA), face(range(FRAMES), bert_x, identity=BERT)]
+    path = assign(faces, {"v_left": "left", "v_right": "right"}, cuts=[120, 160])
+    np.testing.assert_allclose(middle(read_trial(path, "v_left")), anna_x)
+    np.testing.assert_allclose(middle(read_trial(path, "v_right")), bert_x)
+    assert read_metadata(path)["order_reversed"] == 40
+
+
+@pytest.mark.parametrize(("suffix", "main_x"), [("left", 450), ("right", 150)])
+def test_plain_name_beside_a_suffix_is_the_other_person(assign, suffix, main_x):
+    faces = [face(range(FRAMES), 150, side=60), face(range(FRAMES), 450, side=100)]
+    path = assign(faces, {"v": "main", f"v_{suffix}": suffix})
+    np.testing.assert_allclose(middle(read_trial(path, "v")), main_x)
+    np.testing.assert_allclose(middle(read_trial(path, f"v_{suffix}")), 600 - main_x)
+
+
+def test_plain_name_beside_both_suffixes_is_the_third_person(assign):
+    faces = [face(range(FRAMES), x, side=side) for x, side in ((120, 90), (320, 40), (520, 90))]
+    path = assign(faces, {"v": "main", "v_left": "left", "v_right": "right"})
+    assert [np.unique(middle(read_trial(path, t))).tolist() for t in ("v", "v_left", "v_right")] == [[320], [120], [520]]
+
+
+def test_a_bystander_is_nobody(assign):
+    faces = [face(range(FRAMES), 200), face(range(FRAMES), 420), face(range(FRAMES), 600, y=30, side=25)]
+    path = assign(faces, {"v_left": "left", "v_right": "right"})
+    np.testing.assert_allclose(middle(read_trial(path, "v_left")), 200)
+    np.testing.assert_allclose(middle(read_trial(path, "v_right")), 420)
+
+
+def test_one_person_alone_gets_the_side_of_the_picture(assign):
+    path = assign([face(range(FRAMES), 500)], {"v_left": "left", "v_right": "right"})
+    assert (read_trial(path, "v_left").source == "none").all()
+    assert (read_trial(path, "v_right").source == "detected").all()
+
+
+def test_identified_stranger_does_not_fill_the_persons_absence(assign):
+    faces = [face(range(120), 320, identity=ANNA), face(range(120, FRAMES), 320, identity=BERT)]
+    rows = read_trial(assign(faces, {"v": "main"}, cuts=[120]), "v")
+    assert (rows.source[:120] == "detected").all()
+    assert (rows.source[120:] == "none").all()
+
+
+def test_without_identity_only_the_same_place_continues_a_person(assign):
+    faces = [face(range(80), 320), face(range(80, 140), 330), face(range(140, FRAMES), 520)]
+    path = assign(faces, {"v": "main"}, cuts=[80, 140], identity_distance=None)
+    rows = read_trial(path, "v")
+    assert (rows.source[:140] == "detected").all()
+    assert (rows.source[140:] == "none").all()
+    assert read_metadata(path)["trials"]["v"]["tracks_without_identity"] == 1
+
+
+@pytest.mark.parametrize(("gap", "filled"), [(1, True), (15, True), (16, False)])
+def test_gaps_up_to_the_limit_are_interpolated(assign, gap, filled):
+    seen = np.r_[0:50, 50 + gap : FRAMES]
+    path = assign([face(seen, 100 + 2.0 * seen, identity=ANNA)], {"v": "main"})
+    rows = read_trial(path, "v")
+    assert (rows.source[50 : 50 + gap] == ("interpolated" if filled else "none")).all()
+    assert (rows.source[seen] == "detected").all()
+    if filled:
+        np.testing.assert_allclose(middle(rows), 100 + 2.0 * np.arange(FRAMES), rtol=1e-5)
+        np.testing.assert_allclose(rows.points5[:, 2, 0], 100 + 2.0 * np.arange(FRAMES), rtol=1e-5)
+        np.testing.assert_allclose(np.diff(rows.points68[:, 7, 0]), 2, atol=1e-3)
+        assert np.isnan(rows.scores[50 : 50 + gap]).all()
+    else:
+        assert np.isnan(rows.boxes[50 : 50 + gap]).all()
+        assert np.isnan(rows.points5[50 : 50 + gap]).all()
+        assert (rows.track[50 : 50 + gap] == -1).all()
+
+
+def test_gaps_are_not_filled_across_a_cut_or_a_jump(assign):
+    seen = np.r_[0:50, 55:FRAMES]
+    across = read_trial(assign([face(seen, 300, identity=ANNA)], {"v": "main"}, cuts=[53]), "v")
+    assert (across.source[50:55] == "none").all()
+    jump = read_trial(assign([face(seen, np.where(seen < 50, 200, 420), identity=ANNA)], {"v": "main"}), "v")
+    assert (jump.source[55:] == "detected").all()  # the same person
+    assert (jump.source[50:55] == "none").all()  # but nobody knows where in between
+
+
+def test_a_stretch_without_face_stays_none(assign):
+    path = assign([face(np.r_[20:60, 120:180], 300, identity=ANNA)], {"v": "main"})
+    rows = read_trial(path, "v")
+    assert (rows.source != "none").sum() == 100
+    facts = read_metadata(path)["trials"]["v"]
+    assert (facts["detected"], facts["none"], facts["coverage"]) == (100, 100, 0.5)
+
+
+def test_held_frames_repeat_the_nearest_detection_of_their_shot(assign):
+    path = assign([face(range(50, 100), np.arange(50, 100.0) + 200, identity=ANNA)], {"v": "main"}, cuts=[48], hold=4)
+    rows = read_trial(path, "v")
+    assert np.flatnonzero(rows.source == "held").tolist() == [48, 49, 100, 101, 102, 103]
+    np.testing.assert_allclose(middle(rows)[[48, 49]], 250)
+    np.testing.assert_allclose(middle(rows)[100:104], 299)
+
+
+def test_landmarks_missing_on_one_side_stay_missing(assign, tmp_path):
+    detections, _ = scene(face(np.r_[0:5, 8:12], 300))
+    detections.points68[:5] = np.nan
+    write_detections(tmp_path / "d.parquet", detections, 12)
+    write_frames(tmp_path / "f.parquet", 12)
+    assign_persons(tmp_path / "d.parquet", tmp_path / "f.parquet", {"v": "main"}, tmp_path / "p.parquet", options={})
+    rows = read_trial(tmp_path / "p.parquet", "v")
+    assert np.isnan(rows.points68[:, 0, 0]).tolist() == [True] * 8 + [False] * 4
+    assert not np.isnan(rows.points5).any()
+
+
+@pytest.mark.parametrize("frames", [0, 5])
+def test_a_video_without_frames_or_faces_is_a_result(assign, frames):
+    path = assign([face([], 0)], {"v": "main", "v_left": "left"}, frames=frames, identity_distance=None)
+    assert (read_trial(path, "v").source == "none").all()
+    assert len(read_trial(path, "v_left").source) == frames
+    assert read_metadata(path)["trials"]["v"]["coverage"] == 0
+
+
+def overrides(tmp_path, *rows):
+    path = tmp_path / "overrides.csv"
+    path.write_text("\n".join(["trial,first_frame,last_frame,track,x,y", *rows]) + "\n")
+    return str(path)
+
+
+def test_overrides_take_the_named_track_the_face_at_a_point_or_nobody(assign, tmp_path):
+    faces = [face(range(FRAMES), 320, side=90, identity=ANNA), face(range(FRAMES), 520, identity=BERT)]
+    table = overrides(tmp_path, "v,10,19,1,,", "v,50,59,,515,170", "v,100,104,,,", "other,0,199,1,,")
+    path = assign(faces, {"v": "main"}, overrides=table)
+    tracks = {entry["mean_box"][0]: entry["track"] for entry in read_metadata(path)["tracks"]}
+    x = middle(read_trial(path, "v"))
+    bert = [*range(10, 20)] * (tracks[480.0] == 1) + [*range(50, 60)]
+    expected = np.full(FRAMES, 320.0)
+    expected[bert] = 520
+    expected[100:105] = np.nan
+    np.testing.assert_allclose(x, expected)
+    assert read_metadata(path)["trials"]["v"]["overrides"] == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("trial,first,last\nv,1,2\n", "columns must be"),
+        ("trial,first_frame,last_frame,track,x,y\nv,one,2,,,\n", "line 2"),
+        ("trial,first_frame,last_frame,track,x,y\nv,5,2,,,\n", "line 2"),
+        ("trial,first_frame,last_frame,track,x,y\nv,1,2,3,4,5\n", "not both"),
+    ],
+)
+def test_broken_overrides_name_the_line(assign, tmp_path, content, complaint):
+    (tmp_path / "o.csv").write_text(content)
+    with pytest.raises(InputError, match=complaint):
+        assign([face(range(5), 300)], {"v": "main"}, overrides=str(tmp_path / "o.csv"))
+
+
+def test_unknown_names_are_refused(assign):
+    with pytest.raises(InputError, match="interpolate"):
+        assign([face(range(5), 300)], {"v": "main"}, gap=3)
+    with pytest.raises(InputError, match="middle"):
+        assign([face(range(5), 300)], {"v": "middle"})
+    with pytest.raises(InputError, match="no trial"):
+        read_trial(assign([face(range(5), 300)], {"v": "main"}), "w")

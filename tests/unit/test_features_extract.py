@@ -1,0 +1,193 @@
+"""From a sound file and a frame table to an array of one row per frame."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import soundfile
+import torch
+
+from wildaffect.errors import InputError
+from wildaffect.features import vggish, vggish_weights
+from wildaffect.features.extract import describe_feature, extract_feature
+from wildaffect.features.registry import FEATURES, MFCC39
+from wildaffect.media.frames import FRAMES
+from wildaffect.tables import write_table
+
+AUDIO_FEATURES = ["mfcc39", "mfcc39.indexed", "egemaps23", "egemaps23.indexed"]
+
+
+class Bands(torch.nn.Module):
+    """In place of the network, so that a test can read the spectrogram of each patch's first two rows."""
+
+    def forward(self, examples):
+        return examples[:, 0, :2].flatten(1)
+
+
+@pytest.fixture
+def cheap(monkeypatch):
+    monkeypatch.setattr(vggish_weights, "seeded_network", Bands)
+
+
+def frame_table(path, times, **about):
+    times = np.asarray(times, float)
+    n = len(times)
+    duration = float(times[-1] + (times[-1] - times[0]) / max(1, n - 1)) if n else 0.0
+    columns = {
+        "frame": np.arange(n, dtype=np.int32),
+        "pts": np.arange(n),
+        "time_s": times,
+        "duration_s": np.full(n, 0.04),
+        "keyframe": np.ones(n, bool),
+        "repair": pa.array([""] * n, pa.string()),
+    }
+    known = {"average_rate": n / duration if n else None, "nominal_rate": None, "status": "ok"}
+    write_table(path, pa.table(columns), FRAMES, known | about)
+    return path
+
+
+def clip(path, samples, rate=48000):
+    soundfile.write(path, samples, rate, subtype="PCM_16")
+    return path
+
+
+def extract(tmp_path, feature, audio, frames, **options):
+    weights = "seeded" if feature.startswith("vggish") else None
+    extract_feature(feature, audio, frames, tmp_path / "out.npy", weights=weights, **options)
+    return np.load(tmp_path / "out.npy")
+
+
+@pytest.mark.parametrize("feature", list(FEATURES))
+@pytest.mark.parametrize(
+    ("seconds", "level", "rate"),
+    [(1.0, 0.0, 16000), (0.1, 0.1, 48000), (0.0, 0.0, 44100), (1.0, 0.1, 8000), (1.0, 20.0, 44100)],
+    ids=["silent", "100ms", "empty", "8kHz", "clipped"],
+)
+def test_any_sound_gives_one_finite_row_per_frame(tmp_path, cheap, feature, seconds, level, rate):
+    noise = np.clip(np.random.default_rng(0).normal(0, level, int(seconds * rate)), -1, 1)
+    audio = clip(tmp_path / "a.wav", noise, rate)
+    frames = frame_table(tmp_path / "frames.parquet", np.arange(31) / 29.97)
+    values = extract(tmp_path, feature, audio, frames)
+    assert values.shape == (31, FEATURES[feature].dim)
+    assert values.dtype == np.float32
+    assert np.isfinite(values).all()
+
+
+@pytest.mark.parametrize("feature", list(FEATURES))
+def test_no_frames_give_an_array_without_rows(tmp_path, cheap, feature):
+    audio = clip(tmp_path / "a.flac", np.zeros(1), 16000)
+    frames = frame_table(tmp_path / "frames.parquet", [], status="unreadable")
+    assert extract(tmp_path, feature, audio, frames).shape == (0, FEATURES[feature].dim)
+
+
+@pytest.mark.parametrize("feature", [*AUDIO_FEATURES, "vggish128", "vggish128.indexed"])
+def test_frames_beyond_the_sound_repeat_the_last_row(tmp_path, cheap, feature):
+    audio = clip(tmp_path / "a.wav", np.random.default_rng(0).normal(0, 0.1, 48000))
+    frames = frame_table(tmp_path / "frames.parquet", np.arange(100) / 25)
+    values = extract(tmp_path, feature, audio, frames)
+    assert (values[60:] == values[-1]).all()
+    assert not (values[:20] == values[-1]).all(axis=1).any()
+
+
+def test_at_a_variable_rate_only_the_plain_features_stay_with_the_picture(tmp_path, cheap):
+    # 2 s at 50 frames/s, then 2 s at 10: the mean rate is 30. The sound begins at 3.0 s, at frame 110.
+    times = np.r_[np.arange(100) / 50, 2 + np.arange(20) / 10]
+    frames = frame_table(tmp_path / "frames.parquet", times)
+    sound = np.zeros(4 * 48000)
+    sound[3 * 48000 :] = np.random.default_rng(0).normal(0, 0.1, 48000)
+    audio = clip(tmp_path / "a.wav", sound)
+
+    def first_loud(feature, column):
+        values = extract(tmp_path, feature, audio, frames)[:, column]
+        return int(np.flatnonzero(values > values[0] + 1)[0])
+
+    assert times[110] == 3.0
+    c0 = MFCC39.index("c0")
+    assert first_loud("mfcc39", c0) == 110
+    assert first_loud("vggish128", 20) == 110
+    for feature, column in (("mfcc39.indexed", c0), ("vggish128.indexed", 20)):
+        assert abs(first_loud(feature, column) - 90) <= 1  # the frame that a constant 30 frames/s would put at 3.0 s
+
+
+def test_the_rate_is_the_nominal_one_where_the_frames_keep_it(tmp_path):
+    audio = clip(tmp_path / "a.wav", np.random.default_rng(0).normal(0, 0.1, 8 * 48000))
+    times = np.round(np.arange(180) / 24, 3)  # a container that counts milliseconds
+
+    def indexed(**about):
+        return extract(tmp_path, "mfcc39.indexed", audio, frame_table(tmp_path / "f.parquet", times, **about))
+
+    exact = indexed(average_rate=24.0)
+    assert np.array_equal(indexed(average_rate=24.0003, nominal_rate="24"), exact)
+    assert not np.array_equal(indexed(average_rate=24.0, nominal_rate="1000"), indexed(average_rate=23.0))
+    assert np.array_equal(indexed(average_rate=24.0, nominal_rate="1000"), exact)
+    with pytest.raises(InputError, match="states no average rate"):
+        indexed(average_rate=None)
+
+
+def test_the_array_appears_whole_or_not_at_all(tmp_path, monkeypatch):
+    audio = clip(tmp_path / "a.wav", np.zeros(1600), 16000)
+    frames = frame_table(tmp_path / "frames.parquet", [0.0, 0.04])
+
+    def broken(handle, values):
+        handle.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(np, "save", broken)
+    with pytest.raises(OSError, match="disk full"):
+        extract(tmp_path, "mfcc39", audio, frames)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "frames.parquet"]
+
+
+def test_wrong_requests_are_refused(tmp_path):
+    audio = clip(tmp_path / "a.wav", np.zeros(1600), 16000)
+    frames = frame_table(tmp_path / "frames.parquet", [0.0, 0.04])
+    out = tmp_path / "out.npy"
+    with pytest.raises(InputError, match="feature 'mfcc13' is not known: use one of mfcc39"):
+        extract_feature("mfcc13", audio, frames, out)
+    with pytest.raises(InputError, match="'mfcc39' takes no weights"):
+        extract_feature("mfcc39", audio, frames, out, weights="seeded")
+    with pytest.raises(InputError, match=r"vggish-10086976\.pth: the file of model 'vggish' is missing"):
+        extract_feature("vggish128", audio, frames, out, models_dir=tmp_path)
+    with pytest.raises(InputError, match="device 'gpu' is not known"):
+        extract_feature("vggish128", audio, frames, out, weights="seeded", device="gpu")
+    assert not out.exists()
+
+
+def test_values_that_are_not_finite_are_never_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(vggish, "embed", lambda *arguments: np.full((2, 128), np.nan, np.float32))
+    monkeypatch.setattr(vggish_weights, "seeded_network", Bands)
+    audio = clip(tmp_path / "a.wav", np.zeros(1600), 16000)
+    frames = frame_table(tmp_path / "frames.parquet", [0.0, 0.04])
+    with pytest.raises(InputError, match="not finite at frame 0"):
+        extract(tmp_path, "vggish128", audio, frames)
+    assert not (tmp_path / "out.npy").exists()
+
+
+def test_the_description_says_what_the_columns_are_and_where_they_come_from(tmp_path):
+    def describe(feature, **options):
+        describe_feature(feature, tmp_path / "about.json", **options)
+        return json.loads((tmp_path / "about.json").read_text())
+
+    about = describe("mfcc39")
+    assert about["columns"][12] == "c0"
+    assert about["columns"][0] == "c1"
+    assert about["weights"] is None
+    assert "research licence" in about["notice"]
+    assert about["synchronisation"]["rule"] == "time"
+    assert describe("egemaps23.indexed")["synchronisation"]["rule"] == "index"
+
+    about = describe("vggish128", weights="seeded")
+    assert about["dim"] == len(about["columns"]) == 128
+    assert about["weights"]["trained"] is False
+    assert about["weights"]["seed"] == vggish_weights.SEED
+    assert "random projection" in about["weights"]["note"]
+
+    weights = tmp_path / "mine.pth"
+    weights.write_bytes(b"anything")
+    about = describe("vggish128.indexed", weights=str(weights))
+    assert about["weights"]["trained"] is True
+    assert about["weights"]["verified"] is False
+    assert len(about["weights"]["sha256"]) == 64
+    with pytest.raises(InputError, match="is missing"):
+        describe("vggish128", models_dir=tmp_path)

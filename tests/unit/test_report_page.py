@@ -1,0 +1,357 @@
+"""The report page as a whole."""
+
+import csv
+import html.parser
+import json
+import math
+import re
+import shutil
+import subprocess
+
+import pytest
+from support.results import CLASSES, VARIANTS, build_results, face_sources, invalid_labels, write_expressions
+from wildaffect.errors import InputError
+from wildaffect.report import media, traces
+from wildaffect.report.build import build_report
+from wildaffect.report.summary import score_lines
+
+NASTY = 'a <b> & "ü" </script><img src=x onerror=alert(1)>'.replace("/", "\\")
+SECTIONS = ["what", "scores", "audit", "media", "learning", "predictions", "models", "provenance"]
+
+
+class Page(html.parser.HTMLParser):
+    """What a browser would see: tags with attributes, text, script contents, table cells."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.tags, self.blocks, self.text, self.rows, self._inside, self._cell, self._data = (
+            [],
+            [],
+            [],
+            [],
+            None,
+            None,
+            "",
+        )
+        self.source = path.read_text(encoding="utf-8")
+        self.feed(self.source)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag in ("script", "style"):
+            self._inside, self._data = dict(attributes), ""
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self._cell = dict(attributes) | {"text": ""}
+            self.rows[-1].append(self._cell)
+
+    def handle_endtag(self, tag):
+        if tag == "script" and self._inside.get("type") == "application/json":
+            self.blocks.append(json.loads(self._data, parse_constant=pytest.fail))
+        if tag in ("script", "style"):
+            self._inside = None
+        if tag in ("td", "th"):
+            self._cell = None
+
+    def handle_data(self, data):
+        if self._inside is not None:
+            self._data += data
+            return
+        self.text.append(data)
+        if self._cell is not None:
+            self._cell["text"] += data
+
+    @property
+    def words(self):
+        return " ".join(" ".join(self.text).split())
+
+    def tagged(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def make(folder, videos=(NASTY, "2-60", "3-60"), demo=False, **options):
+    arguments = build_results(folder, list(videos), **options)
+    build_report(folder / "report" / "index.html", title="Run <1> & more", demo=demo, **arguments)
+    return arguments
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("labelled")
+    arguments = make(folder, (NASTY, "2-60", "3-60", "broken"), demo=True, unreadable=("broken",))
+    return arguments, Page(folder / "report" / "index.html")
+
+
+@pytest.fixture(scope="module")
+def unlabelled(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("own")
+    return make(folder, labelled=False), Page(folder / "report" / "index.html")
+
+
+def test_all_sections_stand_in_order(labelled):
+    assert [attributes["id"] for attributes in labelled[1].tagged("section")] == SECTIONS
+    assert [attributes["href"] for attributes in labelled[1].tagged("a")][: len(SECTIONS)] == [
+        f"#{name}" for name in SECTIONS
+    ]
+
+
+@pytest.mark.parametrize("kind", ["labelled", "unlabelled"])
+def test_nothing_is_loaded_from_elsewhere(kind, request):
+    page = request.getfixturevalue(kind)[1]
+    for tag, attributes in page.tags:
+        for name in ("src", "href", "srcset", "data", "action", "poster", "xlink:href"):
+            if attributes.get(name):
+                assert attributes[name].startswith(("data:image/jpeg;base64,", "#")), (tag, attributes[name][:60])
+    style = re.search(r"<style>(.*?)</style>", page.source, re.DOTALL)[1]
+    assert "url(" not in style
+    assert "@import" not in style
+    policy = next(a["content"] for a in page.tagged("meta") if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none';")
+    assert "http" not in policy
+    assert page.source.count("* plotly.js v") == 1
+
+
+def test_names_from_the_data_stay_text(labelled):
+    arguments, page = labelled
+    assert "Run <1> & more" in page.text
+    assert NASTY in page.words
+    assert not [a for a in page.tagged("img") if "onerror" in a]
+    assert not [a for a in page.tagged("b") if a]
+    assert len(page.tagged("img")) == len(arguments["sheets"])
+    assert "onerror=alert(1)>" not in page.source
+
+
+def test_json_blocks_parse_and_hold_the_trials(labelled):
+    arguments, page = labelled
+    trials = [block for block in page.blocks if "times" in block]
+    assert len(trials) == 4  # the unreadable video has no predictions, one video has two people
+    for block in trials:
+        assert set(block["series"]["valence"]) == {f"{system}/{variant}/va" for system, variant in VARIANTS}
+        lengths = {
+            len(values) for values in [*block["series"]["valence"].values(), *block["labels"].values(), block["times"]]
+        }
+        assert len(lengths) == 1
+    curves = [block for block in page.blocks if "epoch" in block]
+    assert len(curves) == len(arguments["runs"])
+    for block, run in zip(curves, arguments["runs"], strict=True):
+        assert block["best"] == json.loads((run["path"] / "run.json").read_text())["best_epoch"]
+
+
+def test_training_predictions_are_never_drawn(labelled):
+    drawn = [
+        v
+        for b in labelled[1].blocks
+        if "times" in b
+        for s in b["series"].values()
+        for values in s.values()
+        for v in values
+    ]
+    assert max(drawn) < 2  # the training partitions of the builder predict 9
+
+
+def test_label_gaps_and_missing_faces_are_marked_in_time(labelled):
+    block = next(
+        block for block in labelled[1].blocks if "times" in block and len(block["times"]) == 210
+    )  # 2-60: 25 frames per second
+    invalid, sources = invalid_labels(210).nonzero()[0], face_sources(210, 0)
+    assert block["invalid"] == [[invalid[0] / 25, (invalid[-1] + 1) / 25]]
+    assert [value is None for value in block["labels"]["valence"]] == invalid_labels(210).tolist()
+    missing = (sources == "none").nonzero()[0]
+    assert block["faceless"] == [[missing[0] / 25, 210 / 25]]
+
+
+def test_every_score_of_the_file_is_on_the_page(labelled):
+    arguments, page = labelled
+    with arguments["scores"].open() as handle:
+        rows = list(csv.DictReader(handle))
+    shown = {}
+    for cells in page.rows:
+        if len(cells) > 6 and (cells[0]["text"], cells[1]["text"]) in VARIANTS:
+            shown.setdefault((cells[0]["text"], cells[1]["text"]), []).append(cells)
+    metrics = len({row["metric"] for row in rows})
+    for names, tables in shown.items():
+        assert len(tables) == metrics
+        found = sorted(float(cell["data-v"]) for cells in tables for cell in [*cells[3:6], *cells[7:9]])
+        assert found == sorted(float(row["value"]) for row in rows if (row["system"], row["variant"]) == names)
+        for cell in [cell for cells in tables for cell in [*cells[3:6], *cells[7:9]]]:
+            assert cell["text"] == f"{float(cell['data-v']):.3f}"
+        ranked = [
+            float(row["value"])
+            for row in rows
+            if (row["system"], row["variant"]) == names and row["metric"] == "va_score"
+        ][:3]
+        mean = sum(ranked) / 3
+        deviation = math.sqrt(sum((value - mean) ** 2 for value in ranked) / 2)
+        assert tables[0][6]["text"] == f"{mean:.3f} ± {deviation:.3f}"
+    assert set(shown) == set(VARIANTS)
+
+
+def test_the_page_says_what_the_scores_are(labelled):
+    words = labelled[1].words
+    assert "0.5 ccc_valence + 0.5 ccc_arousal" in words
+    assert "not comparable with values over all frames joined" in words
+    assert "not a benchmark" in words
+
+
+def test_every_finding_is_listed(labelled):
+    arguments, page = labelled
+    with arguments["audit"].open() as handle:
+        rows = list(csv.DictReader(handle))
+    shown = [
+        [cell["text"] for cell in cells]
+        for cells in page.rows
+        if cells and cells[0]["text"] in ("error", "warning", "info")
+    ]
+    expected = [
+        [row["severity"], row["finding"], row["trial"] or "–", row["video"] or "–", row["detail"], row["rule"]]
+        for row in rows
+    ]
+    assert sorted(shown) == sorted(expected)
+    assert [row[0] for row in shown] == sorted((row[0] for row in shown), key=("error", "warning", "info").index)
+
+
+def test_media_table(labelled):
+    rows = {cells[0]["text"]: [cell["text"] for cell in cells] for cells in labelled[1].rows if len(cells) == 11}
+    detected = (face_sources(210, 0) == "detected").mean()
+    assert rows["2-60"][:3] == ["2-60", "validation (va)", f"{100 * detected:.1f} %"]
+    assert rows["2-60"][4:] == ["210", "8.4 s", "25.000", "constant", "0°", "640 × 360", "8.0 kHz"]
+    nasty = next(cells for name, cells in rows.items() if name.startswith("a <b>"))
+    assert "variable" in nasty
+    assert "90°" in nasty
+    assert "no sound" in nasty[-1]
+    broken = next(cells for name, cells in rows.items() if name.startswith("broken"))
+    assert "unreadable" in broken
+    assert "no decodable video stream" in broken[0]
+
+
+def test_worst_trials_come_first(labelled):
+    names = labelled[1].source.partition('id="trial-list"')[2]
+    assert re.findall(r'<span class="name">(.*?)</span>', names)[:3] == ["3-60_right", "3-60", "2-60"]
+
+
+def test_page_without_labels_and_scores(unlabelled):
+    page = unlabelled[1]
+    assert "No labels: nothing to compare, so there are no scores." in page.words
+    assert "Nothing was trained in this run." in page.words
+    trials = [block for block in page.blocks if "times" in block]
+    assert len(trials) == 4
+    assert all(block["labels"] == {} and block["invalid"] == [] and block["series"]["arousal"] for block in trials)
+    assert "not a benchmark" not in page.words
+
+
+def test_page_with_nothing_but_trials(tmp_path):
+    arguments = build_results(tmp_path, ["one"], labelled=False)
+    empty = {
+        "frames": {},
+        "audio": {},
+        "persons": {},
+        "sheets": {},
+        "predictions": [],
+        "models": [],
+        "versions": {},
+        "notes": [],
+        "config": {},
+    }
+    build_report(tmp_path / "r.html", title="x", demo=False, **arguments | empty)
+    page = Page(tmp_path / "r.html")
+    assert [attributes["id"] for attributes in page.tagged("section")] == SECTIONS
+    assert "There are no predictions." in page.words
+    assert "No contact sheets" in page.words
+
+
+def test_page_is_the_same_twice(tmp_path):
+    arguments = build_results(tmp_path, ["one", "two"])
+    for name in ("a", "b"):
+        build_report(tmp_path / f"{name}.html", title="x", demo=False, **arguments)
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+
+
+def test_confusion_of_expressions(tmp_path):
+    arguments = build_results(tmp_path, ["one"])
+    truth, predicted = [4, 4, 4, 0, None, 6], [4, 4, 0, 0, 0, 6]
+    labels, entry = write_expressions(tmp_path, "one", truth, predicted)
+    more = {"labels": {"expr": labels}, "predictions": [entry]}
+    build_report(tmp_path / "r.html", title="x", demo=False, **arguments | more)
+    page = Page(tmp_path / "r.html")
+    rows = {cells[0]["text"]: [cell["text"] for cell in cells] for cells in page.rows if len(cells) == 9}
+    assert rows["Label"][1:-1] == list(CLASSES)
+    assert rows["Happiness"] == ["Happiness", "33", "0", "0", "0", "67", "0", "0", "3"]
+    assert rows["Neutral"] == ["Neutral", "100", "0", "0", "0", "0", "0", "0", "1"]
+    assert rows["Fear"][1:] == ["–"] * 7 + ["0"]
+    assert "No system predicted valence or arousal" in page.words
+
+
+def test_size_is_bounded_for_many_trials(tmp_path, monkeypatch):
+    monkeypatch.setattr(traces, "POINTS_PER_PAGE", 30_000)
+    monkeypatch.setattr(media, "SHEET_BYTES_PER_PAGE", 200_000)
+    monkeypatch.setattr(media, "SHEET_BYTES_LEAST", 500)
+    make(tmp_path, [f"video {i}" for i in range(199)], frames=100)
+    page = Page(tmp_path / "report" / "index.html")
+    trials = [block for block in page.blocks if "times" in block]
+    assert len(trials) == 200
+    lines = [
+        values for block in trials for part in (block["labels"], *block["series"].values()) for values in part.values()
+    ]
+    assert len(lines) == 200 * 6
+    assert sum(map(len, lines)) + sum(len(block["times"]) for block in trials) <= 30_000
+    sheets = [attributes["src"] for attributes in page.tagged("img")]
+    assert len(sheets) == 100
+    assert sum(len(sheet) for sheet in sheets) <= 200_000 * 4 / 3 + 100 * len(sheets)
+    assert "100 sheets are stored smaller" in page.words
+    plotly = page.source.index("* plotly.js v")
+    assert plotly < 1_500_000  # everything but the library
+
+
+def test_predictions_of_unknown_trials_are_an_error(tmp_path):
+    arguments, other = build_results(tmp_path / "a", ["one"]), build_results(tmp_path / "b", ["else"])
+    with pytest.raises(InputError, match="trials that the trial table lacks: else"):
+        build_report(tmp_path / "r.html", title="x", demo=False, **arguments | {"predictions": other["predictions"]})
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_score_lines_for_the_terminal(labelled):
+    text = score_lines(labelled[0]["scores"])
+    lines = text.splitlines()
+    assert lines[0].startswith("va_score (abaw2, validation")
+    assert "per_video" not in text
+    with labelled[0]["scores"].open() as handle:
+        rows = [row for row in csv.DictReader(handle) if row["metric"] == "va_score" and row["system"] == "tsav"]
+    tsav = next(line for line in lines if line.startswith("tsav"))
+    for row in rows:
+        assert f"{float(row['value']):.3f}" in tsav.split()
+    assert "±" in tsav
+
+
+def test_score_lines_without_scores(tmp_path):
+    path = tmp_path / "scores.csv"
+    path.write_text("system,variant,target,fold,partition,edition,metric,value,frames,trials\n")
+    assert "no labelled frames" in score_lines(path)
+    path.write_text("system,value\n")
+    with pytest.raises(InputError, match=r"scores\.csv: column variant"):
+        score_lines(path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["labelled", "unlabelled"])
+def test_a_browser_draws_the_figures(kind, request, tmp_path):
+    browser = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
+    if not browser:
+        pytest.skip("no Chromium browser is installed")
+    page = request.getfixturevalue(kind)[0]["results"] / "report" / "index.html"
+    command = [
+        browser,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={tmp_path}",
+        "--virtual-time-budget=5000",
+    ]
+    command += ["--enable-logging=stderr", "--window-size=1400,6000", "--dump-dom", page.as_uri()]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert not [line for line in result.stderr.splitlines() if "CONSOLE" in line]
+    drawn = re.findall(r'data-figure="(\w+)"[^>]*data-drawn="yes"', result.stdout)
+    assert drawn.count("trial") == 1  # the open one only
+    assert drawn.count("scores") == (kind == "labelled")
+    assert drawn.count("curves") == (6 if kind == "labelled" else 0)
+    assert result.stdout.count('class="main-svg"') >= len(drawn)

@@ -1,0 +1,307 @@
+"""The scorer: joining by name, masks, editions, aggregation, intervals, refusals."""
+
+import math
+import subprocess
+import sys
+
+import audmetric
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sklearn import metrics
+from wildaffect.errors import InputError
+from wildaffect.scoring import score
+from wildaffect.scoring.editions import editions, find_task, get_task
+from wildaffect.scoring.scorer import TRIAL_SCORES, tally_task, trial_scores
+
+LENGTHS = {"b_left": 50, "a": 30, "b": 40}
+
+
+def keys(lengths=LENGTHS):
+    return {
+        "trial": [name for name, length in lengths.items() for _ in range(length)],
+        "frame": [frame for length in lengths.values() for frame in range(length)],
+    }
+
+
+def va_tables(seed=0, lengths=LENGTHS):
+    rng = np.random.default_rng(seed)
+    n = sum(lengths.values())
+    truth = rng.uniform(-1, 1, (n, 2))
+    predicted = np.clip(0.6 * truth + rng.normal(0.1, 0.3, (n, 2)), -1, 1)
+    labels = pa.table({**keys(lengths), "valence": truth[:, 0], "arousal": truth[:, 1], "valid": np.ones(n, bool)})
+    return pa.table({**keys(lengths), "valence": predicted[:, 0], "arousal": predicted[:, 1]}), labels
+
+
+def values(table):
+    return dict(zip(table["metric"].to_pylist(), table["value"].to_pylist(), strict=True))
+
+
+def replace(table, column, array):
+    return table.set_column(table.column_names.index(column), column, pa.array(array))
+
+
+def test_valence_and_arousal():
+    predictions, labels = va_tables()
+    table = score(predictions, labels, "abaw2")
+    found = values(table)
+    single = {}
+    for name in ("valence", "arousal"):
+        truth, predicted = labels[name].to_numpy(), predictions[name].to_numpy()
+        assert found[f"ccc_{name}"] == pytest.approx(audmetric.concordance_cc(truth, predicted), abs=1e-12)
+        trial = np.array(labels["trial"].to_pylist())
+        single[name] = {t: audmetric.concordance_cc(truth[trial == t], predicted[trial == t]) for t in LENGTHS}
+        assert found[f"ccc_{name}_per_video_mean"] == pytest.approx(np.mean(list(single[name].values())), abs=1e-12)
+        weighted = np.average([single[name][t] for t in LENGTHS], weights=list(LENGTHS.values()))
+        assert found[f"ccc_{name}_per_video_weighted"] == pytest.approx(weighted, abs=1e-12)
+    assert table["metric"][0].as_py() == "va_score"
+    assert found["va_score"] == pytest.approx((found["ccc_valence"] + found["ccc_arousal"]) / 2)
+    assert set(table["frames"].to_pylist()) == {120}
+    rows = trial_scores(tally_task(predictions, labels, get_task("abaw2", "va"), get_task("abaw2", "va").parts))
+    assert rows.schema == TRIAL_SCORES
+    for row in rows.to_pylist():
+        assert row["value"] == pytest.approx(single[row["metric"].removeprefix("ccc_")][row["trial"]], abs=1e-12)
+        assert row["frames"] == LENGTHS[row["trial"]]
+
+
+def test_columns_are_found_by_name_not_place():
+    predictions, labels = va_tables()
+    swapped = predictions.select(["arousal", "frame", "valence", "trial"])
+    assert score(swapped, labels, "abaw2").equals(score(predictions, labels, "abaw2"))
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=15)
+@given(st.randoms(use_true_random=False))
+def test_row_order_changes_nothing(random):
+    predictions, labels = va_tables()
+    shuffled = [table.take(random.sample(range(len(table)), len(table))) for table in (predictions, labels)]
+    assert score(*shuffled, "abaw2").equals(score(predictions, labels, "abaw2"))
+
+
+def test_pandas_and_arrow_agree():
+    predictions, labels = va_tables()
+    assert score(predictions.to_pandas(), labels.to_pandas(), "abaw2").equals(score(predictions, labels, "abaw2"))
+
+
+@pytest.mark.parametrize("invalid", [-5.0, None, math.nan])
+def test_invalid_labels_never_change_a_score(invalid):
+    predictions, labels = va_tables()
+    rng = np.random.default_rng(1)
+    marked = rng.random(len(labels)) < 0.2
+    kept = score(predictions.filter(~marked), labels.filter(~marked), "abaw2")
+    arousal = [invalid if m else v for m, v in zip(marked, labels["arousal"].to_pylist(), strict=True)]
+    # Only one dimension is marked: the frame must count for neither. The predictions there are absurd.
+    damaged = replace(predictions, "valence", np.where(marked, 1e6, predictions["valence"].to_numpy()))
+    assert values(score(damaged, replace(labels, "arousal", arousal), "abaw2")) == pytest.approx(
+        values(kept), abs=1e-12
+    )
+    assert values(score(damaged, replace(labels, "valid", ~marked), "abaw2")) == pytest.approx(values(kept), abs=1e-12)
+
+
+def test_forgetting_the_mask_would_be_seen():
+    predictions, labels = va_tables()
+    lost = replace(labels, "arousal", np.where(np.arange(120) < 3, -5.0, labels["arousal"].to_numpy()))
+    unmasked = audmetric.concordance_cc(lost["arousal"].to_numpy(), predictions["arousal"].to_numpy())
+    assert values(score(predictions, lost, "abaw2"))["ccc_arousal"] - unmasked > 0.3
+
+
+def test_undefined_trials_are_left_out_and_counted():
+    predictions, labels = va_tables()
+    still = np.array(labels["trial"].to_pylist()) == "a"
+    same = [replace(t, "valence", np.where(still, 0.1, t["valence"].to_numpy())) for t in (predictions, labels)]
+    rows = {row["metric"]: row for row in score(*same, "abaw2").to_pylist()}
+    assert rows["ccc_valence_per_video_mean"]["trials"] == 2
+    assert "1 trials undefined" in rows["ccc_valence_per_video_mean"]["note"]
+    assert rows["ccc_valence"]["trials"] == 3
+
+
+def expression_tables(classes, seed=3):
+    rng = np.random.default_rng(seed)
+    names = get_task("abaw2" if classes == 7 else "abaw3", "expr").parts[0].names
+    truth = rng.integers(-1, classes, 120)
+    probabilities = rng.dirichlet(np.ones(classes), 120) + 0.3 * np.eye(classes)[truth]
+    columns = {name: probabilities[:, i].astype(np.float32) for i, name in enumerate(names)}
+    labels = pa.table({**keys(), "expression": pa.array(truth, pa.int8(), mask=truth < 0)})
+    return pa.table({**keys(), **dict(sorted(columns.items()))}), labels, truth, probabilities.argmax(axis=1)
+
+
+@pytest.mark.parametrize(("edition", "classes"), [("abaw1", 7), ("abaw2", 7), ("abaw3", 8), ("abaw6", 8)])
+def test_expressions(edition, classes):
+    predictions, labels, truth, decided = expression_tables(classes)
+    valid = truth >= 0
+    f1 = metrics.f1_score(truth[valid], decided[valid], labels=range(classes), average="macro", zero_division=0)
+    acc = metrics.accuracy_score(truth[valid], decided[valid])
+    found = values(score(predictions, labels, edition))
+    assert found["expr_f1"] == pytest.approx(f1)
+    assert found["expr_accuracy"] == pytest.approx(acc)
+    assert found["expr_score"] == pytest.approx(0.67 * f1 + 0.33 * acc if classes == 7 else f1)
+    number = pa.table({**keys(), "expression": decided})
+    assert values(score(number, labels, edition)) == found
+
+
+@pytest.mark.parametrize(
+    ("edition", "formula"), [("abaw1", "half"), ("abaw2", "half"), ("abaw3", "f1"), ("abaw8", "f1")]
+)
+def test_action_units(edition, formula):
+    names = get_task(edition, "au").parts[0].names
+    rng = np.random.default_rng(4)
+    truth = rng.integers(-1, 2, (120, len(names)))
+    raw = rng.random((120, len(names))).round(1)  # many values of exactly 0.5, which are off
+    labels = pa.table(
+        {**keys(), **{name: pa.array(truth[:, i], pa.int8(), mask=truth[:, i] < 0) for i, name in enumerate(names)}}
+    )
+    predictions = pa.table({**keys(), **{name: raw[:, i] for i, name in reversed(list(enumerate(names)))}})
+    f1 = np.mean(
+        [metrics.f1_score(t[t >= 0], p[t >= 0] > 0.5, zero_division=0) for t, p in zip(truth.T, raw.T, strict=True)]
+    )
+    valid = truth >= 0
+    acc = ((raw > 0.5) == truth)[valid].mean()
+    found = values(score(predictions, labels, edition))
+    assert found["au_f1"] == pytest.approx(f1)
+    assert found["au_accuracy"] == pytest.approx(acc)
+    assert found["au_score"] == pytest.approx(0.5 * f1 + 0.5 * acc if formula == "half" else f1)
+    assert found["au_accuracy_unit_mean"] != pytest.approx(acc, abs=1e-9)
+
+
+def test_published_multitask_rerun_arithmetic():
+    # A public re-run of the 2020 winner's family prints F1 .339 and accuracy .460 as score .379, AU F1 .183 and accuracy .945 as .564.
+    expr, au = get_task("abaw1", "expr").score, get_task("abaw1", "au").score
+    assert round(expr["expr_f1"] * 0.339 + expr["expr_accuracy"] * 0.460, 3) == 0.379
+    assert round(au["au_f1"] * 0.183 + au["au_accuracy"] * 0.945, 3) == 0.564
+
+
+def test_multi_task_sum_with_masks_per_task():
+    va, va_labels = va_tables()
+    expr, expr_labels, *_ = expression_tables(8)
+    names = get_task("abaw7", "mtl").parts[2].names
+    units = np.random.default_rng(5).integers(0, 2, (120, len(names)))
+    labels, predictions = va_labels, va
+    labels = labels.append_column("expression", expr_labels["expression"])
+    for name in get_task("abaw3", "expr").parts[0].names:
+        predictions = predictions.append_column(name, expr[name])
+    for i, name in enumerate(names):
+        labels = labels.append_column(name, pa.array(units[:, i]))
+        predictions = predictions.append_column(name, pa.array(units[::-1, i].astype(float)))
+    found = values(score(predictions, labels, "abaw7", "mtl"))
+    parts = (values(score(predictions, labels, "abaw3", task)) for task in ("va", "expr", "au"))
+    assert found["mtl_score"] == pytest.approx(
+        sum(p[f"{t}_score"] for p, t in zip(parts, ("va", "expr", "au"), strict=True))
+    )
+    assert find_task("abaw7", labels.column_names).name == "mtl"
+
+
+def test_interval_holds_the_value_and_narrows_with_trials():
+    def width(trials):
+        rows = values(score(*va_tables(6, {f"t{i}": 20 for i in range(trials)}), "abaw2", resamples=400, seed=1))
+        assert rows["va_score_low"] < rows["va_score"] < rows["va_score_high"]
+        return rows["va_score_high"] - rows["va_score_low"]
+
+    assert width(100) < 0.5 * width(8)
+    tables = va_tables()
+    assert score(*tables, "abaw2", resamples=50, seed=1).equals(score(*tables, "abaw2", resamples=50, seed=1))
+
+
+def test_interval_draws_trials_not_frames():
+    # Trials that differ only by a common offset: resampling frames would give a narrow interval, resampling trials must not.
+    rng = np.random.default_rng(7)
+    lengths = {f"t{i}": 200 for i in range(6)}
+    truth = np.repeat(rng.uniform(-0.8, 0.8, 6), 200) + rng.normal(0, 0.02, 1200)
+    predicted = np.repeat(rng.uniform(-0.8, 0.8, 6), 200) + rng.normal(0, 0.02, 1200)
+    labels = pa.table({**keys(lengths), "valence": truth, "arousal": truth})
+    rows = values(
+        score(pa.table({**keys(lengths), "valence": predicted, "arousal": predicted}), labels, "abaw2", resamples=300)
+    )
+    assert rows["ccc_valence_high"] - rows["ccc_valence_low"] > 0.4
+
+
+def test_missing_rows():
+    predictions, labels = va_tables()
+    gone = np.arange(120) % 40 == 7
+    with pytest.raises(InputError, match="3 labelled frames of 3 trials have no row, first trial 'a', frame 7"):
+        score(predictions.filter(~np.isin(labels["frame"].to_numpy(), [7])), labels, "abaw2")
+    allowed = score(predictions.filter(~gone), labels, "abaw2", allow_missing=True)
+    assert values(allowed) == pytest.approx(values(score(predictions.filter(~gone), labels.filter(~gone), "abaw2")))
+    assert f"{gone.sum()} labelled frames without prediction left out" in allowed["note"][0].as_py()
+    unlabelled = replace(labels, "valid", ~gone)
+    assert values(score(predictions.filter(~gone), unlabelled, "abaw2"))["va_score"] == values(allowed)["va_score"]
+
+
+def broken(change):
+    predictions, labels = va_tables()
+    return change(predictions, labels)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda p, y: (pa.concat_tables([p, p.slice(0, 1)]), y),
+            "predictions: 1 rows are given more than once.*'b_left', frame 0",
+        ),
+        (lambda p, y: (p, pa.concat_tables([y, y.slice(3, 2)])), "labels: 2 rows are given more than once"),
+        (lambda p, y: (p.drop_columns("arousal"), y), "predictions: column arousal missing"),
+        (lambda p, y: (p, y.drop_columns("trial")), "labels: column trial missing"),
+        (
+            lambda p, y: (replace(p, "valence", np.full(120, np.nan)), y),
+            "valence of 120 labelled frames is not a usable number",
+        ),
+        (lambda p, y: (replace(p, "frame", np.arange(120) - 1), y), "frame numbers must count from 0"),
+        (lambda p, y: (replace(p, "valence", ["x"] * 120), y), "column valence: expected double values"),
+        (lambda p, y: (p, replace(y, "valence", np.full(120, -5.0))), "nothing can be scored"),
+        (lambda p, y: (p.slice(0, 0), y), "120 labelled frames of 3 trials have no row"),
+    ],
+)
+def test_refusals(change, message):
+    predictions, labels = broken(change)
+    with pytest.raises(InputError, match=message):
+        score(predictions, labels, "abaw2", "va")
+
+
+def test_wrong_edition_is_refused():
+    predictions, labels, truth, _ = expression_tables(8)
+    assert (truth == 7).any()
+    with pytest.raises(InputError, match="is 7; this edition knows 0 to 6"):
+        score(predictions, labels, "abaw2")
+    with pytest.raises(InputError, match="unknown edition 'abaw99'; choose from abaw1"):
+        score(predictions, labels, "abaw99")
+    with pytest.raises(InputError, match="has no task 'lsd'"):
+        score(predictions, labels, "abaw2", "lsd")
+    with pytest.raises(InputError, match="no task of edition abaw4 fits"):
+        score(predictions, labels, "abaw4")
+
+
+def test_every_edition_is_complete():
+    known = editions()
+    assert list(known) == [f"abaw{i}" for i in range(1, 9)]
+    for tasks in known.values():
+        for task in tasks.values():
+            assert task.source and all(part.source for part in task.parts)
+            assert task.format is None or task.format.source
+            assert sum(task.score.values()) == pytest.approx(len(task.parts))
+    assert get_task("abaw1", "au").columns == ("AU1", "AU2", "AU4", "AU6", "AU12", "AU15", "AU20", "AU25")
+    assert "AU20" not in get_task("abaw2", "au").columns
+    assert get_task("abaw8", "expr").parts[0].names[4:] == ("Happiness", "Sadness", "Surprise", "Other")
+    assert get_task("abaw5", "va").format.header == "image_location,valence,arousal"
+
+
+def test_the_scorer_is_light():
+    code = (
+        "import sys, wildaffect.scoring as s, wildaffect.scoring.collect, wildaffect.scoring.fusion, wildaffect.scoring.smoothing;"
+        "import wildaffect.submission.assemble, wildaffect.submission.validator, wildaffect.cli; s.score; s.au_f1;"
+        "heavy = {'torch', 'sklearn', 'scipy', 'pandas', 'lightning', 'cv2', 'av'} & set(sys.modules);"
+        "sys.exit(' '.join(sorted(heavy)) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": ":".join(sys.path)}
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_trial_names_of_any_string_type():
+    predictions, labels = va_tables()
+    frame = predictions.to_pandas()
+    frame["trial"] = pd.Categorical(frame["trial"])
+    assert score(frame, labels, "abaw2").equals(score(predictions, labels, "abaw2"))

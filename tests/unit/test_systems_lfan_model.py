@@ -1,0 +1,157 @@
+"""LFAN networks: sizes, causality, attention, gradual release (LFAN spec 3 and 5.3)."""
+
+import pytest
+import torch
+from support.runs import TINY_BACKBONE
+
+from wildaffect.systems import build_model, build_recipe
+from wildaffect.systems.lfan.model import TemporalNetwork
+
+
+def count(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.fixture(scope="module")
+def full():
+    """Both variants at full size without memory behind them."""
+    with torch.device("meta"):
+        return {variant: build_model("lfan", variant) for variant in ("unimodal", "multimodal")}
+
+
+def inputs(frames, batch=1, seed=0):
+    torch.manual_seed(seed)
+    return {
+        "frame": torch.rand(batch, frames, 3, 40, 40) * 2 - 1,
+        "vggish": torch.randn(batch, 1, frames, 128),
+        "mfcc": torch.randn(batch, 1, frames, 39),
+    }
+
+
+def test_parameter_counts(full):
+    assert count(full["unimodal"].spatial) == 37_283_520
+    assert count(full["unimodal"]) == 38_252_481
+    assert count(full["multimodal"]) == 38_376_449
+    assert [count(getattr(full["multimodal"], name)) for name in ("temporal", "temporal1", "temporal2")] == [968_832, 60_960, 43_872]
+    assert len(list(full["unimodal"].spatial.parameters())) == 187
+    assert len(list(full["unimodal"].parameters())) == 215
+    assert len(list(full["multimodal"].parameters())) == 291
+    assert len(full["unimodal"].spatial.state_dict()) + 2 == 351  # the expression classifier's file has two more
+
+
+@pytest.mark.parametrize(("variant", "trainable"), [("unimodal", [34, 58, 79]), ("multimodal", [110, 134, 155])])
+def test_released_positions_and_tensor_counts(full, variant, trainable):
+    model = full[variant]
+    recipe = build_recipe("lfan", variant, "valence", "faithful")
+    positions = [set(range(4, 10)), set(range(163, 187)), set(range(142, 163))]
+    released = set()
+    for phase in range(3):
+        recipe.start_phase(model, phase)
+        released |= positions[phase]
+        backbone = list(model.spatial.parameters())
+        assert {index for index, parameter in enumerate(backbone) if parameter.requires_grad} == released
+        assert sum(parameter.requires_grad for parameter in model.parameters()) == trainable[phase]
+    assert recipe.schedule.phases == 3
+    sizes = [sum(backbone[index].numel() for index in group) for group in positions]
+    assert sizes == [6_556_160, 13_115_392, 3_542_784]
+
+
+@pytest.mark.parametrize(("training", "expected"), [("all", True), ("frozen", False)])
+def test_backbone_training_without_release(training, expected):
+    recipe = build_recipe("lfan", "unimodal", "valence", "corrected", {"backbone_training": training, "backbone": TINY_BACKBONE})
+    model = recipe.model()
+    recipe.start_phase(model, 0)
+    assert {parameter.requires_grad for parameter in model.spatial.parameters()} == {expected}
+    assert all(parameter.requires_grad for parameter in model.temporal.parameters())
+    assert recipe.schedule.phases == 1
+
+
+def test_temporal_network_sees_exactly_120_frames_back():
+    torch.manual_seed(0)
+    network = TemporalNetwork(3, 8).eval().double()
+    series = torch.randn(1, 3, 260, dtype=torch.double, requires_grad=True)
+    network(series)[0, :, 200].sum().backward()
+    used = torch.nonzero(series.grad.abs().sum(dim=(0, 1))).flatten()
+    assert (used.min(), used.max()) == (80, 200)
+
+
+def test_faces_of_other_frames_do_not_mix_in_evaluation():
+    model = build_model("lfan", "multimodal", **TINY_BACKBONE).eval()
+    series = inputs(12)
+    changed = {name: value.clone() for name, value in series.items()}
+    changed["frame"][:, 7] = -1
+    with torch.inference_mode():
+        difference = (model(**series) - model(**changed)).abs()[0, :, 0]
+    assert difference[:7].max() == 0
+    assert difference[7] > 0
+
+
+def test_audio_queries_and_values_come_from_the_keys():
+    """Acceptance 12: without its key, an audio token's query and value are their biases."""
+    torch.manual_seed(1)
+    model = build_model("lfan", "multimodal", **TINY_BACKBONE).eval()
+    torch.nn.init.zeros_(model.encoder2.weight)
+    torch.nn.init.zeros_(model.encoder2.bias)
+    visual, mfcc = torch.randn(2, 5, 128), torch.randn(2, 5, 32)
+    first = model.attend(visual, torch.randn(2, 5, 32), mfcc)
+    assert torch.equal(first, model.attend(visual, torch.randn(2, 5, 32), mfcc))
+
+    keys = torch.stack([model.encoder1(visual), torch.zeros(2, 5, 32), model.encoder3(mfcc)], dim=-2)
+    queries = torch.stack(
+        [model.encoderQ1(visual), model.encoderQ2.bias.expand(2, 5, -1), model.encoderQ3(model.encoder3(mfcc))], dim=-2
+    )
+    values = torch.stack(
+        [model.encoderV1(visual), model.encoderV2.bias.expand(2, 5, -1), model.encoderV3(model.encoder3(mfcc))], dim=-2
+    )
+    want = torch.empty_like(values)
+    for key in range(3):
+        weights = torch.softmax((keys[..., key, None, :] * queries).sum(-1) / 32**0.5, dim=-1)
+        want[..., key, :] = (weights[..., None] * values).sum(-2) + values[..., key, :]
+    torch.testing.assert_close(first, model.ln(want))
+
+
+def test_face_vectors_have_unit_length():
+    model = build_model("lfan", "unimodal", **TINY_BACKBONE).eval()
+    with torch.inference_mode():
+        lengths = model.spatial(inputs(4)["frame"][0]).norm(dim=1)
+    torch.testing.assert_close(lengths, torch.ones(4))
+
+
+@pytest.mark.parametrize("pooling", [1, 2, 4])
+def test_smaller_backbones_fit_together(pooling):
+    options = {"units": [2, 1, 1, 2], "channels": [4, 8, 8, 16, 24], "embedding": 20, "pooling": pooling}
+    model = build_model("lfan", "multimodal", **options)
+    assert model(**inputs(3, batch=2)).shape == (2, 3, 1)
+    assert [len(group) for group in model.spatial.release_groups()] == [1, 2, 1]
+
+
+def test_frozen_layers_drift_in_faithful_and_rest_in_corrected():
+    settings = {"backbone": TINY_BACKBONE, "backbone_training": "gradual"}
+    drifted = {}
+    for mode in ("faithful", "corrected"):
+        torch.manual_seed(0)
+        recipe = build_recipe("lfan", "multimodal", "valence", mode, settings)
+        model = recipe.model()
+        recipe.start_phase(model, 0)
+        recipe.train_mode(model)
+        before = {key: value.clone() for key, value in model.state_dict().items()}
+        recipe.forward(model, inputs(6, batch=2))
+        drifted[mode] = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
+        assert model.temporal.training
+    assert any(key.startswith("spatial.input_layer") for key in drifted["faithful"])
+    assert drifted["corrected"]
+    assert all(key.startswith("spatial.output_layer") for key in drifted["corrected"])
+
+
+def test_published_backbone_file_loads(tmp_path):
+    """The original starts from an expression classifier: the face network under ``backbone.``, eight logits beside it."""
+    torch.manual_seed(5)
+    source = build_model("lfan", "unimodal", **TINY_BACKBONE).spatial.state_dict()
+    content = {f"backbone.{key}": value for key, value in source.items()}
+    torch.save(content | {"logits.weight": torch.zeros(8, 32), "logits.bias": torch.zeros(8)}, tmp_path / "faces.pth")
+    backbone = TINY_BACKBONE | {"weights": str(tmp_path / "faces.pth")}
+    recipe = build_recipe("lfan", "unimodal", "valence", "faithful", {"backbone": backbone})
+    model = recipe.model()
+    (record,) = recipe.initialise(model)
+    assert record["part"] == "spatial"
+    assert all(torch.equal(value, source[key]) for key, value in model.spatial.state_dict().items())

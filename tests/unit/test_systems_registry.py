@@ -1,0 +1,91 @@
+"""Discovery of systems, their settings, and that planning needs no torch."""
+
+import subprocess
+import sys
+
+import pytest
+
+from wildaffect import systems
+from wildaffect.errors import InputError
+
+
+def test_lfan_is_available():
+    assert systems.available()["lfan"] == ["unimodal", "multimodal"]
+
+
+def test_planning_imports_nothing_heavy(root):
+    program = """
+import sys
+from wildaffect import systems
+for name, variants in systems.available().items():
+    spec = systems.spec(name)
+    for variant in variants:
+        for mode in spec.modes:
+            spec.needs(variant, mode)
+    systems.resolve_recipe(name)
+print(sorted({"torch", "lightning", "numpy.random", "cv2", "scipy", "pandas"} & set(sys.modules) - {"numpy.random"}))
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=root / "scripts", capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_needs_follow_variant_and_mode():
+    needs = systems.spec("lfan").needs
+    assert needs("unimodal", "faithful").features == ()
+    assert needs("multimodal", "faithful").features == ("vggish128.indexed", "mfcc39.indexed")
+    assert needs("multimodal", "corrected").features == ("vggish128", "mfcc39")
+    assert needs("multimodal", "corrected").crops == ("lfan48",)
+
+
+def test_defaults_are_the_published_recipe():
+    recipe = systems.resolve_recipe("lfan")
+    published = {"window": 300, "hop": 200, "batch": 8, "epochs": 100, "learning_rate": 1e-5, "weight_decay": 1e-3,
+                 "plateau_patience": 5, "plateau_factor": 0.1, "minimum_rate": 1e-6, "early_stop": 20}  # fmt: skip
+    assert {key: recipe[key] for key in published} == published
+    assert recipe["backbone"]["units"] == [3, 4, 14, 3]
+
+
+def test_overrides_reach_into_nested_settings():
+    recipe = systems.resolve_recipe("lfan", {"hop": 100, "backbone": {"units": [1, 1, 1, 1]}})
+    assert recipe["hop"] == 100
+    assert recipe["backbone"]["units"] == [1, 1, 1, 1]
+    assert recipe["backbone"]["embedding"] == 512
+    assert systems.resolve_recipe("lfan")["backbone"]["units"] == [3, 4, 14, 3]
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"learnig_rate": 1}, "learnig_rate"),
+        ({"batch": 0}, "recipe.batch"),
+        ({"backbone": {"units": [1, 1]}}, "recipe.backbone.units"),
+        ({"backbone": 5}, "recipe.backbone"),
+        ({"backbone_training": "some"}, "recipe.backbone_training"),
+    ],
+)
+def test_wrong_settings_are_named(settings, named):
+    with pytest.raises(InputError, match=named):
+        systems.resolve_recipe("lfan", settings)
+
+
+def test_every_setting_is_described():
+    def walk(schema, where):
+        for name, part in schema.get("properties", {}).items():
+            assert part.get("description") or where == "", f"{where}.{name} has no description"
+            if part.get("type") == "object":
+                assert part["additionalProperties"] is False
+                walk(part, f"{where}.{name}")
+
+    for name in systems.available():
+        walk(systems.spec(name).schema, name)
+
+
+def test_unknown_names_list_the_known_ones():
+    with pytest.raises(InputError, match=r"nosuch.*lfan"):
+        systems.spec("nosuch")
+    with pytest.raises(InputError, match=r"trimodal.*unimodal, multimodal"):
+        systems.build_model("lfan", "trimodal")
+    with pytest.raises(InputError, match=r"joy.*valence, arousal"):
+        systems.build_recipe("lfan", "unimodal", "joy", "faithful")
+    with pytest.raises(InputError, match=r"fast.*faithful, corrected"):
+        systems.build_recipe("lfan", "unimodal", "valence", "fast")
