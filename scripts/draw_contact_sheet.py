@@ -2,14 +2,9 @@
 
 from wildaffect.stage import stage
 
-with stage(snakemake.log[0]):
+with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
     from wildaffect.faces.sheet import write_contact_sheet
 
-    write_contact_sheet(
-        Path(snakemake.input.crops),
-        Path(snakemake.input.persons),
-        snakemake.wildcards.trial,
-        Path(snakemake.output.sheet),
-    )
+    write_contact_sheet(Path(snakemake.input.crops), Path(snakemake.input.persons), Path(snakemake.output.sheet))

@@ -2,7 +2,7 @@
 
 from wildaffect.stage import stage
 
-with stage(snakemake.log[0]):
+with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
     from wildaffect.layout import by_stem, prediction_entries
@@ -11,7 +11,8 @@ with stage(snakemake.log[0]):
     score_predictions(
         prediction_entries(snakemake.input.predictions),
         by_stem(snakemake.input.labels),
-        editions=snakemake.params.editions,
-        scores=Path(snakemake.output.scores),
-        trials=Path(snakemake.output.trials),
+        snakemake.params.editions,
+        Path(snakemake.output.scores),
+        Path(snakemake.output.trials),
+        folds=Path(snakemake.input.folds),
     )

@@ -137,6 +137,82 @@ def run_validate_submission(options: argparse.Namespace) -> int:
     return 1 if problems else 0
 
 
+def add_summary(commands) -> None:
+    """``wildaffect summary``."""
+    parser = commands.add_parser("summary", help="print the score table of a results folder and where its report is")
+    parser.add_argument("results", type=Path, help="results folder, such as results/demo")
+    parser.set_defaults(run=run_summary)
+
+
+def run_summary(options: argparse.Namespace) -> int:
+    """Print the ranked scores and the path of the report."""
+    from wildaffect.report.summary import score_lines
+
+    report, scores = options.results / "report" / "index.html", options.results / "scores" / "scores.csv"
+    if not report.is_file():
+        raise InputError(f"{report}: not found. Run the pipeline first.")
+    print(score_lines(scores) if scores.is_file() else "No scores: the corpus has no labelled held-out trials.")
+    print(f"\nReport: {report}")
+    return 0
+
+
+def add_doctor(commands) -> None:
+    """``wildaffect doctor``."""
+    parser = commands.add_parser("doctor", help="check the installation")
+    parser.set_defaults(run=run_doctor)
+
+
+def run_doctor(options: argparse.Namespace) -> int:
+    """Print what works; status 1 if something does not."""
+    from wildaffect.doctor import check_installation
+
+    checks = check_installation()
+    for part, works, detail in checks:
+        print(f"{'ok  ' if works else 'FAIL'}  {part}: {detail}")
+    return 0 if all(works for _, works, _ in checks) else 1
+
+
+def add_models(commands) -> None:
+    """``wildaffect models``."""
+    parser = commands.add_parser("models", help="list the model files that can be used, and which are present")
+    parser.add_argument("--models-dir", type=Path, default=Path("models"), help="folder of the files (default models)")
+    parser.set_defaults(run=run_models)
+
+
+def run_models(options: argparse.Namespace) -> int:
+    """Print the manifest with the state of every file; status 1 if a present file is not the right one."""
+    from wildaffect.models import read_manifest, resolve
+
+    status = 0
+    for name, model in read_manifest().items():
+        state = "absent"
+        if (options.models_dir / model.file).is_file():
+            try:
+                state = "present, verified" if resolve(name, options.models_dir).verified else "present, not verifiable"
+            except InputError as error:
+                state, status = f"WRONG FILE: {error}", 1
+        print(f"{name}: {state}\n  {options.models_dir / model.file}\n  licence: {model.licence}")
+        for url in model.urls:
+            print(f"  from {url}")
+    return status
+
+
+def add_new_corpus(commands) -> None:
+    """``wildaffect new-corpus``."""
+    parser = commands.add_parser("new-corpus", help="write a trials.csv for a folder of videos, to be filled in")
+    parser.add_argument("folder", type=Path, help="folder of the videos; sub-folders are searched")
+    parser.set_defaults(run=run_new_corpus)
+
+
+def run_new_corpus(options: argparse.Namespace) -> int:
+    """Write the table unless there is one."""
+    from wildaffect.corpus.table import new_table
+
+    table = new_table(options.folder)
+    print(f"{table}: fill in partition_va and annotation_va (and expr, au), then set corpus.layout: table")
+    return 0
+
+
 def _add_track(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--edition", required=True, help="the challenge's rules, abaw1 to abaw8")
     parser.add_argument("--task", required=True, help="va, expr, au, mtl or compound, as far as the edition has it")
@@ -160,7 +236,15 @@ def _frames(path: Path | None) -> dict[str, int] | None:
     return counts
 
 
-COMMANDS = (add_score, add_submit, add_validate_submission)
+COMMANDS = (
+    add_score,
+    add_submit,
+    add_validate_submission,
+    add_summary,
+    add_doctor,
+    add_models,
+    add_new_corpus,
+)
 
 
 if __name__ == "__main__":

@@ -15,14 +15,18 @@ from wildaffect.errors import InputError
 
 log = logging.getLogger("wildaffect")
 
+# Read by the numeric libraries when they are imported, which happens inside the block.
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
+
 
 @contextlib.contextmanager
-def stage(log_file: str | os.PathLike) -> Iterator[None]:
-    """Run the block with everything it prints, also from C libraries, in ``log_file``.
+def stage(log_file: str | os.PathLike, threads: int) -> Iterator[None]:
+    """Run the block with everything it prints, also from C libraries, in ``log_file``, and with ``threads`` threads.
 
     An :class:`InputError` ends the process with status 1 and its message alone, in the log and on the terminal;
     any other exception keeps its traceback in the log.
     """
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
     path = Path(log_file)
     path.parent.mkdir(parents=True, exist_ok=True)
     terminal = os.fdopen(os.dup(2), "w")

@@ -16,7 +16,7 @@ from wildaffect.corpus.labels import VALENCE_AROUSAL
 from wildaffect.corpus.scan import scan_corpus
 from wildaffect.corpus.trials import TASKS, TRIALS, Corpus, Trial, trials_table
 from wildaffect.errors import InputError
-from wildaffect.provenance import code_fingerprint, stable_hash
+from wildaffect.provenance import stable_hash
 from wildaffect.tables import write_table
 
 EDGE_BYTES = 65536
@@ -97,7 +97,9 @@ class Plan:
         return {
             "frames": [f"{self.results}/media/{video}/frames.parquet" for video in videos],
             "crops": [f"{self.results}/crops/{template}/{trial}.arrow" for template in needs.crops for trial in trials],
-            "features": [f"{self.results}/features/{feature}/{video}.npy" for feature in needs.features for video in videos],
+            "features": [
+                f"{self.results}/features/{feature}/{video}.npy" for feature in needs.features for video in videos
+            ],
         }
 
     def prediction_paths(self, *partitions: str) -> list[str]:
@@ -172,9 +174,9 @@ class Plan:
         return f"{root}/{self.corpus.videos[video]}"
 
     def media_identity(self, video: str) -> str:
-        """What the results of a raw video depend on, whatever its time stamp."""
+        """What the results of a given video depend on, whatever its time stamp; a rendered one is made by a rule."""
         if self.config["corpus"]["layout"] == "demo":
-            return stable_hash([self.config["corpus"]["demo"], video, code_fingerprint("render_demo_video.py")])
+            return "rendered"
         return media_identity(Path(self.media_path(video)))
 
     def annotations(self) -> str:

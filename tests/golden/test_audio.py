@@ -9,6 +9,7 @@ import pytest
 from wildaffect.features import egemaps, mfcc, vggish_frontend
 from wildaffect.features.grid import by_patch, patch_count
 from wildaffect.features.registry import EGEMAPS23
+from wildaffect.features.vggish import PATCH
 from wildaffect.features.waveform import read_speech
 
 
@@ -67,7 +68,7 @@ def test_log_mel(folder, speech):
 @pytest.mark.parametrize("rate", ["23.976", "25.0", "29.97", "30.0"])
 def test_patch_starts(facts, speech, rate):
     want = facts["lfan_patches"][rate]
-    rows = vggish_frontend.row_count(len(vggish_frontend.pad_tail(speech))) - vggish_frontend.PATCH + 1
+    rows = vggish_frontend.row_count(len(vggish_frontend.pad_tail(speech))) - PATCH + 1
     assert patch_count(rows, float(rate)) == want["n_patches"]
     frames = np.zeros(want["n_patches"] + 3)  # three more than there are patches
     got = by_patch(frames, float(rate), rows)

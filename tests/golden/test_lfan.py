@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 import torch
+
 from support.golden import load_fill
 from support.runs import trial_in_memory
-
 from wildaffect import systems
 from wildaffect.scoring import ccc
 from wildaffect.systems.lfan.data import WindowSamples, complete_axis, windows
@@ -49,7 +49,9 @@ def run(model, inputs, case):
         if name in ("spatial", "temporal", "temporal1", "temporal2", "ln", "spatial.body.2")
     ]
     with torch.inference_mode():
-        seen["output"] = model(**{key.split(".")[0]: value for key, value in inputs.items() if key.endswith(case)}).numpy()
+        seen["output"] = model(
+            **{key.split(".")[0]: value for key, value in inputs.items() if key.endswith(case)}
+        ).numpy()
     for hook in hooks:
         hook.remove()
     return seen

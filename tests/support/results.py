@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 import soundfile
+
 from wildaffect.tables import write_table
 
 RATE = 25.0

@@ -22,7 +22,7 @@ TINY = {
     "window": 40,
     "hop": 20,
     "batch": 4,
-    "epochs": 3,
+    "epochs": 2,
     "learning_rate": 3e-3,
     "weight_decay": 1e-4,
     "backbone_training": "all",
@@ -34,7 +34,7 @@ def curve(seed: int, frames: int) -> np.ndarray:
     """A smooth random label in [-1, 1], float32 (frames,)."""
     steps = np.random.default_rng(seed).standard_normal(frames + 40)
     smooth = np.convolve(steps, np.hanning(40), "valid")[:frames]
-    return (smooth / np.abs(smooth).max()).astype(np.float32)
+    return (smooth / np.abs(smooth).max(initial=1e-9)).astype(np.float32)
 
 
 def pictures(label: np.ndarray, seed: int) -> np.ndarray:
@@ -59,7 +59,9 @@ class Corpus:
         self.frames = {name: folder / name / "frames.parquet" for name in self.trials}
         self.crops = {"lfan48": {name: folder / name / "lfan48.arrow" for name in self.trials}}
         features = ("vggish128", "mfcc39", "vggish128.indexed", "mfcc39.indexed")
-        self.features = {feature: {name: folder / name / f"{feature}.npy" for name in self.trials} for feature in features}
+        self.features = {
+            feature: {name: folder / name / f"{feature}.npy" for name in self.trials} for feature in features
+        }
         self.labels = {"va": folder / "va.parquet"}
         self.folds = folder / "folds.parquet"
         self.valence = {name: curve(number, self.lengths[name]) for number, name in enumerate(self.trials)}
@@ -67,7 +69,10 @@ class Corpus:
             (folder / name).mkdir(parents=True, exist_ok=True)
             self._write_trial(name, number)
         self._write_labels()
-        rows = [{"task": "va", "fold": 0, "trial": n, "partition": p, "scheme": "official"} for n, p in self.partition.items()]
+        rows = [
+            {"task": "va", "fold": 0, "trial": n, "partition": p, "scheme": "official"}
+            for n, p in self.partition.items()
+        ]
         write_table(self.folds, pa.Table.from_pylist(rows, schema=FOLDS), FOLDS)
 
     def inputs(self) -> dict:
@@ -146,7 +151,10 @@ def trial_in_memory(label: np.ndarray, valid: np.ndarray | None = None, name: st
     """A trial of the multimodal model; VGGish row i is i everywhere, so that rows can be recognised."""
     count = len(label)
     ramp = np.arange(count, dtype=np.float32)
-    features = {"vggish128": ramp[:, None].repeat(128, 1), "mfcc39": np.random.default_rng(seed).standard_normal((count, 39))}
+    features = {
+        "vggish128": ramp[:, None].repeat(128, 1),
+        "mfcc39": np.random.default_rng(seed).standard_normal((count, 39)),
+    }
     features = {f"{feature}{rule}": values for feature, values in features.items() for rule in ("", ".indexed")}
     valid = np.ones(count, bool) if valid is None else valid
     values = np.where(valid, label, np.nan).astype(np.float32)[:, None]

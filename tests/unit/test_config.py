@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support.corpora import affwild2, touch
 
+from support.corpora import affwild2, touch
 from wildaffect.config import complete, load_schema
 from wildaffect.errors import InputError
 from wildaffect.workflow import make_plan
@@ -108,6 +108,9 @@ def test_one_weights_file_serves_one_instance(tmp_path, schemas):
 
 def test_submissions_need_both_dimensions(corpus, schemas):
     both = make_plan(config(corpus), schemas)
-    assert both.submission_paths() == ["results/submissions/abaw2/lfan/unimodal/va", "results/submissions/abaw2/lfan/multimodal/va"]
+    assert both.submission_paths() == [
+        "results/submissions/abaw2/lfan/unimodal/va",
+        "results/submissions/abaw2/lfan/multimodal/va",
+    ]
     one = make_plan(config(corpus, systems={"lfan": {"targets": ["arousal"]}}), schemas)
     assert one.submission_paths() == []

@@ -123,7 +123,12 @@ def test_label_table_has_a_row_per_frame_and_says_what_it_did(tmp_path):
     assert table["arousal"].to_pylist() == [pytest.approx(0.2), pytest.approx(0.4), None]
     assert table["valid"].to_pylist() == [True, False, False]
     facts = report["trials"]["a"]
-    assert (facts["kind"], facts["rule"], facts["invalid_rows"], facts["half_invalid_rows"]) == ("one_more", "truncate", 1, 1)
+    assert (facts["kind"], facts["rule"], facts["invalid_rows"], facts["half_invalid_rows"]) == (
+        "one_more",
+        "truncate",
+        1,
+        1,
+    )
 
 
 def test_editions_are_not_mixed(tmp_path):

@@ -1,8 +1,8 @@
 """Finding trials in the layouts that people have."""
 
 import pytest
-from support.corpora import affwild2, touch, write_annotation
 
+from support.corpora import affwild2, touch, write_annotation
 from wildaffect.corpus.scan import scan_corpus
 from wildaffect.corpus.trials import split_person
 from wildaffect.errors import InputError
@@ -69,7 +69,12 @@ def test_missing_media_is_a_finding_and_the_rest_goes_on(tmp_path):
     corpus = scan_corpus("affwild2", tmp_path, None, "abaw2")
     assert [trial.trial for trial in corpus.trials] == ["a"]
     (finding,) = corpus.findings
-    assert (finding.trial, finding.video, finding.severity, finding.finding) == ("lost_left", "lost", "error", "missing_media")
+    assert (finding.trial, finding.video, finding.severity, finding.finding) == (
+        "lost_left",
+        "lost",
+        "error",
+        "missing_media",
+    )
 
 
 def test_test_lists_name_test_trials(tmp_path):
@@ -97,7 +102,11 @@ def test_organisers_pictures_are_never_taken_for_videos(tmp_path):
         (lambda root: touch(root / "a{b}.mp4"), "folder", "braces"),
         (lambda root: touch(root / "a.mp4"), "affwild2", "no annotation folders"),
         (lambda root: affwild2(root, {"Train_Set": ["a"]}, ["b.mp4"]), "affwild2", "none of the 1 annotated"),
-        (lambda root: affwild2(root, {"Train_Set": ["a"], "Validation_Set": ["a"]}, ["a.mp4"]), "affwild2", "two va annotation"),
+        (
+            lambda root: affwild2(root, {"Train_Set": ["a"], "Validation_Set": ["a"]}, ["a.mp4"]),
+            "affwild2",
+            "two va annotation",
+        ),
         (lambda root: None, "table", "trials.csv: not found"),
     ],
 )
@@ -114,7 +123,9 @@ def test_missing_root_names_the_key(tmp_path):
 
 
 def test_folder_layout_takes_names_as_they_are(tmp_path):
-    touch(tmp_path / "sub" / "film 1.final.mp4", tmp_path / "Ürsula.MOV", tmp_path / "notes.txt", tmp_path / ".hidden.mp4")
+    touch(
+        tmp_path / "sub" / "film 1.final.mp4", tmp_path / "Ürsula.MOV", tmp_path / "notes.txt", tmp_path / ".hidden.mp4"
+    )
     corpus = scan_corpus("folder", tmp_path, None, "abaw2")
     assert corpus.videos == {"film 1.final": "sub/film 1.final.mp4", "Ürsula": "Ürsula.MOV"}
     assert {trial.partition_va for trial in corpus.trials} == {"test"}

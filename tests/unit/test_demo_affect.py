@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from wildaffect.demo.affect import TICKS, affect, frame_times, within
 from wildaffect.demo.plan import plan
 from wildaffect.demo.voice import voice

@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from wildaffect.demo.plan import plan
 from wildaffect.errors import InputError
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import av
 import numpy as np
 import pytest
+
 from wildaffect.corpus.scan import scan_corpus
 from wildaffect.demo.affect import frame_times, within
 from wildaffect.demo.corpus import demo_corpus

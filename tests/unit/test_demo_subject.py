@@ -3,6 +3,7 @@
 import dlib
 import numpy as np
 import pytest
+
 from wildaffect.demo.affect import affect
 from wildaffect.demo.expression import landmarks
 from wildaffect.demo.plan import SIZE, plan

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 from skimage.data import astronaut
-from support.faces import face, scene, write_detections, write_frames, write_video
 
+from support.faces import face, scene, write_detections, write_frames, write_video
 from wildaffect.errors import InputError
 from wildaffect.faces.crops import CHUNK, CropFile, cut_crops
 from wildaffect.faces.persons import assign_persons, read_trial
@@ -48,9 +48,9 @@ def test_crops_come_back_in_any_order(made, name):
     assert found.shape == (6, template.size, template.size, 3)
     for crop, frame in zip(found, wanted, strict=True):
         expected = cut(pictures[frame], template, crop_transform(template, rows.points5[frame], rows.boxes[frame]))
-        difference = np.abs(crop.astype(int) - expected.astype(int))
-        assert difference.mean() < 1.5  # JPEG at quality 95
-        assert difference.max() < 40
+        difference = crop.astype(int) - expected.astype(int)
+        assert np.abs(difference).mean() < 2.5  # JPEG at quality 95
+        assert abs(difference.mean()) < 0.5  # neighbouring frames differ by 1
 
 
 def test_frames_without_face_are_black_and_said_invalid(made):

@@ -1,8 +1,8 @@
 """The landmark drawing: grey values, order of strokes, open and closed lines."""
 
 import numpy as np
-from support.faces import face, scene, write_detections, write_frames
 
+from support.faces import face, scene, write_detections, write_frames
 from wildaffect.faces.landmarks import LandmarkMasks, draw_landmarks
 from wildaffect.faces.persons import assign_persons
 from wildaffect.faces.templates import ARCFACE, similarity
@@ -80,7 +80,13 @@ def test_masks_follow_the_crop(tmp_path):
     detections, _ = scene(face(range(3), 200), face(range(6, 8), 210))
     write_detections(tmp_path / "d.parquet", detections, 8)
     write_frames(tmp_path / "f.parquet", 8)
-    assign_persons(tmp_path / "d.parquet", tmp_path / "f.parquet", {"a": "main"}, tmp_path / "p.parquet", options={"interpolate": 0})
+    assign_persons(
+        tmp_path / "d.parquet",
+        tmp_path / "f.parquet",
+        {"a": "main"},
+        tmp_path / "p.parquet",
+        options={"interpolate": 0},
+    )
     masks = LandmarkMasks(tmp_path / "p.parquet", "a")
     assert masks.valid.tolist() == [True] * 3 + [False] * 3 + [True] * 2
     drawn = masks.read(np.array([7, 4, 0]))

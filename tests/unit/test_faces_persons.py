@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from support.faces import face, scene, write_detections, write_frames
 
+from support.faces import face, scene, write_detections, write_frames
 from wildaffect.errors import InputError
 from wildaffect.faces.persons import PERSONS, assign_persons, read_trial
 from wildaffect.tables import read_metadata, read_table
@@ -15,7 +15,7 @@ FRAMES = 200
 @pytest.fixture
 def assign(tmp_path):
     def run(faces, trials, cuts=(), frames=FRAMES, identity_distance=0.6, **options):
-        detections, owner = scene(*faces)
+        detections, _ = scene(*faces)
         write_detections(tmp_path / "detections.parquet", detections, frames, cuts, identity_distance)
         write_frames(tmp_path / "frames.parquet", frames)
         output = tmp_path / "persons.parquet"
@@ -38,7 +38,11 @@ def test_every_trial_has_one_row_per_decoded_frame(assign):
 
 def test_main_is_long_large_and_central(assign):
     long = face(range(FRAMES), 320, side=80)
-    for other in (face(range(30), 320, y=80, side=100), face(range(FRAMES), 100, side=80), face(range(FRAMES), 500, side=40)):
+    for other in (
+        face(range(30), 320, y=80, side=100),
+        face(range(FRAMES), 100, side=80),
+        face(range(FRAMES), 500, side=40),
+    ):
         rows = read_trial(assign([other, long], {"v": "main"}), "v")
         np.testing.assert_allclose(middle(rows), 320)
         assert (rows.boxes[:, 2] - rows.boxes[:, 0] == 80).all()
@@ -80,7 +84,11 @@ def test_plain_name_beside_a_suffix_is_the_other_person(assign, suffix, main_x):
 def test_plain_name_beside_both_suffixes_is_the_third_person(assign):
     faces = [face(range(FRAMES), x, side=side) for x, side in ((120, 90), (320, 40), (520, 90))]
     path = assign(faces, {"v": "main", "v_left": "left", "v_right": "right"})
-    assert [np.unique(middle(read_trial(path, t))).tolist() for t in ("v", "v_left", "v_right")] == [[320], [120], [520]]
+    assert [np.unique(middle(read_trial(path, t))).tolist() for t in ("v", "v_left", "v_right")] == [
+        [320],
+        [120],
+        [520],
+    ]
 
 
 def test_a_bystander_is_nobody(assign):

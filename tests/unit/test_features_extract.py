@@ -9,7 +9,7 @@ import soundfile
 import torch
 
 from wildaffect.errors import InputError
-from wildaffect.features import vggish, vggish_weights
+from wildaffect.features import vggish_embedding, vggish_weights
 from wildaffect.features.extract import describe_feature, extract_feature
 from wildaffect.features.registry import FEATURES, MFCC39
 from wildaffect.media.frames import FRAMES
@@ -24,10 +24,13 @@ class Bands(torch.nn.Module):
     def forward(self, examples):
         return examples[:, 0, :2].flatten(1)
 
+    def overlapping(self, spectrogram, starts):
+        return torch.cat([spectrogram[starts], spectrogram[starts + 1]], 1)
+
 
 @pytest.fixture
 def cheap(monkeypatch):
-    monkeypatch.setattr(vggish_weights, "seeded_network", Bands)
+    monkeypatch.setattr(vggish_embedding, "seeded_network", Bands)
 
 
 def frame_table(path, times, **about):
@@ -155,8 +158,8 @@ def test_wrong_requests_are_refused(tmp_path):
 
 
 def test_values_that_are_not_finite_are_never_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(vggish, "embed", lambda *arguments: np.full((2, 128), np.nan, np.float32))
-    monkeypatch.setattr(vggish_weights, "seeded_network", Bands)
+    monkeypatch.setattr(vggish_embedding, "embed", lambda *arguments: np.full((2, 128), np.nan, np.float32))
+    monkeypatch.setattr(vggish_embedding, "seeded_network", Bands)
     audio = clip(tmp_path / "a.wav", np.zeros(1600), 16000)
     frames = frame_table(tmp_path / "frames.parquet", [0.0, 0.04])
     with pytest.raises(InputError, match="not finite at frame 0"):

@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import save_file
 
 from wildaffect.errors import InputError
-from wildaffect.features import vggish, vggish_frontend
+from wildaffect.features import vggish_embedding, vggish_frontend
+from wildaffect.features.vggish import PATCH
 from wildaffect.features.vggish_weights import TENSORFLOW, from_tensorflow, load_network, seeded_network
 
 
@@ -30,14 +31,15 @@ class Tap(torch.nn.Module):
     def forward(self, examples):
         return examples[:, 0, :2].flatten(1)  # two rows of 64 bands
 
+    def overlapping(self, spectrogram, starts):
+        return torch.cat([spectrogram[starts], spectrogram[starts + 1]], 1)
+
 
 def test_tail_repeats_the_last_sample_and_always_fits_a_patch():
     padded = vggish_frontend.pad_tail(np.array([3, 7], np.int16))
     assert len(padded) == 16002
     assert set(padded[1:].tolist()) == {7}
-    assert (
-        vggish_frontend.row_count(len(vggish_frontend.pad_tail(np.zeros(0, np.int16)))) == 98 >= vggish_frontend.PATCH
-    )
+    assert vggish_frontend.row_count(len(vggish_frontend.pad_tail(np.zeros(0, np.int16)))) == 98 >= PATCH
 
 
 def test_spectrogram_agrees_with_torch_and_a_tone_peaks_in_its_band():
@@ -58,21 +60,34 @@ def test_silence_gives_the_logarithm_of_the_offset():
 
 
 def test_patches_are_the_96_rows_from_the_start(speech):
-    starts = np.array([0, 3, 7, 200, 7, 150])
     rows = vggish_frontend.log_mel(speech, np.arange(vggish_frontend.row_count(len(speech))))
-    seen = vggish.embed(Tap(), speech, starts)
-    assert np.array_equal(seen, np.stack([rows[s : s + 2].ravel() for s in starts]))
+    for starts in ([0, 3, 7, 200, 7, 150], list(range(90, 250, 2)), [5]):  # far apart, overlapping, alone
+        seen = vggish_embedding.embed(Tap(), speech, np.array(starts))
+        assert np.array_equal(seen, np.stack([rows[s : s + 2].ravel() for s in starts]))
+
+
+@pytest.mark.parametrize(
+    "starts",
+    [[0], [5], [0, 1, 2, 3, 4, 5, 6, 7], [0, 3, 7, 10, 13, 17, 20, 23], [4, 4, 40, 41, 104]],
+    ids=["one", "odd", "every phase", "30 frames/s", "irregular"],
+)
+def test_shared_work_gives_the_same_embeddings(network, starts):
+    spectrogram = torch.from_numpy(np.random.default_rng(4).normal(-1, 2, (max(starts) + PATCH, 64)).astype(np.float32))
+    with torch.inference_mode():
+        plain = network(torch.stack([spectrogram[None, s : s + PATCH] for s in starts]))
+        shared = network.overlapping(spectrogram, torch.tensor(starts))
+    assert (shared - plain).abs().max() <= 1e-5 * plain.abs().max()
 
 
 def test_embedding_of_a_patch_depends_on_that_patch_alone(network, speech):
-    starts = np.arange(0, 200, 5)  # more than one batch
-    together = vggish.embed(network, speech, starts)
-    for i in (0, 31, 32, 39):
-        alone = vggish.embed(network, speech, starts[i : i + 1])
+    starts = np.arange(0, 200, 3)  # more than one batch
+    together = vggish_embedding.embed(network, speech, starts)
+    for i in (0, 39, 63, 64):
+        alone = vggish_embedding.embed(network, speech, starts[i : i + 1])
         assert np.abs(alone - together[i]).max() < 1e-5 * np.abs(together).max()
     shuffled = np.random.default_rng(0).permutation(len(starts))
-    assert np.abs(vggish.embed(network, speech, starts[shuffled]) - together[shuffled]).max() < 1e-4
-    assert vggish.embed(network, speech, np.zeros(0, np.int64)).shape == (0, 128)
+    assert np.abs(vggish_embedding.embed(network, speech, starts[shuffled]) - together[shuffled]).max() < 1e-4
+    assert vggish_embedding.embed(network, speech, np.zeros(0, np.int64)).shape == (0, 128)
 
 
 def test_seeded_network_is_reproducible_and_tells_sounds_apart(network, speech):
@@ -81,7 +96,7 @@ def test_seeded_network_is_reproducible_and_tells_sounds_apart(network, speech):
     assert again["embeddings.4.weight"][0, :3].tolist() == pytest.approx(
         [-0.0449221283, -0.0167769380, 0.0017764989], rel=1e-6
     )
-    values = vggish.embed(network, speech, np.array([0, 60, 150]))
+    values = vggish_embedding.embed(network, speech, np.array([0, 60, 150]))
     assert values.std(axis=0).mean() > 0.01 * np.abs(values).mean()
 
 
@@ -90,7 +105,7 @@ def test_memory_does_not_grow_with_the_length():
         speech = np.zeros((seconds + 1) * 16000, np.int16)
         starts = np.arange(0, seconds * 100, 4)
         tracemalloc.start()
-        vggish.embed(Tap(), speech, starts)
+        vggish_embedding.embed(Tap(), speech, starts)
         held = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return held - 3 * len(starts) * 128 * 4  # the result and its copy in the order asked for, and the indices
@@ -101,7 +116,7 @@ def test_memory_does_not_grow_with_the_length():
 def test_long_gaps_between_patches_cost_nothing():
     speech = np.zeros(16000 * 600, np.int16)
     tracemalloc.start()
-    vggish.embed(Tap(), speech, np.array([0, 59_000]))
+    vggish_embedding.embed(Tap(), speech, np.array([0, 59_000]))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 10e6
@@ -129,6 +144,7 @@ def test_tensorflow_variables_become_the_same_network(network, tmp_path):
         load_network(tmp_path / "v.npz")
 
 
+@pytest.mark.slow
 def test_files_of_every_kind_load(network, tmp_path):
     state = network.state_dict()
     torch.save(state, tmp_path / "v.pth")
@@ -169,7 +185,7 @@ def test_unusable_weight_files_are_refused_by_name(network, tmp_path):
 
 def test_a_missing_device_is_an_error():
     with pytest.raises(InputError, match="device 'tpu' is not known"):
-        vggish.require_device("tpu")
+        vggish_embedding._require("tpu")
     if not torch.cuda.is_available():
         with pytest.raises(InputError, match="sees no CUDA device"):
-            vggish.require_device("cuda")
+            vggish_embedding._require("cuda")

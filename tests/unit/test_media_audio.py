@@ -9,8 +9,8 @@ import pytest
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
-from support.media import Sound, Video, beep, counted, flash_at, onset, write_media
 
+from support.media import Sound, Video, beep, counted, flash_at, onset, write_media
 from wildaffect.errors import InputError
 from wildaffect.media.audio import read_audio, write_audio
 from wildaffect.media.decode import decode
@@ -155,7 +155,7 @@ def test_no_sound(tmp_path):
 def test_short_sound_is_followed_by_silence(tmp_path):
     path = write_media(tmp_path / "a.mkv", steady(50), Sound(tone(0.75)))
     _, samples, _, about = through(path, tmp_path)
-    assert np.abs(samples[: 12_000]).max() > 0.4
+    assert np.abs(samples[:12_000]).max() > 0.4
     assert not samples[12_000:].any()
     assert about["padded_s"] == pytest.approx(1.25)
     assert about["flags"] == ["short"]

@@ -5,8 +5,8 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from support.media import Sound, Video, beep, flat, write_media
 
+from support.media import Sound, Video, beep, flat, write_media
 from wildaffect.media.decode import decode
 from wildaffect.media.frames import read_frames, write_frame_table
 from wildaffect.media.orientation import Orientation, from_matrix

@@ -7,8 +7,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from support.media import Sound, Video, beep, count_of, counted, flat, write_media
 
+from support.media import Sound, Video, beep, count_of, counted, flat, write_media
 from wildaffect.errors import InputError
 from wildaffect.media import container as container_module
 from wildaffect.media import frames as frames_module
@@ -108,8 +108,14 @@ def test_b_frames_come_in_presentation_order(tmp_path):
 def test_avi_with_b_frames_is_in_order_and_at_most_a_frame_late(tmp_path):
     video = write_media(
         tmp_path / "a.avi",
-        Video(times_at(25), counted, codec="mpeg4", options={"bf": "2", "qmin": "1", "qmax": "2"},
-            rate=Fraction(25), tick=Fraction(1, 25)),
+        Video(
+            times_at(25),
+            counted,
+            codec="mpeg4",
+            options={"bf": "2", "qmin": "1", "qmax": "2"},
+            rate=Fraction(25),
+            tick=Fraction(1, 25),
+        ),
         Sound(beep(0.4, 1.2, 16_000)),
     )
     frames = table_of(video, tmp_path)
@@ -308,7 +314,9 @@ def test_cut_off_files_keep_what_is_there(tmp_path, name, codec, options):
 @pytest.mark.parametrize("codec", ["libx264", "libx265", "mpeg4"])
 def test_damage_never_separates_table_and_pictures(tmp_path, name, codec):
     options = {"x265-params": "log-level=none:pools=none"} if codec == "libx265" else {}
-    path = write_media(tmp_path / name, Video(times_at(25, 30), noisy, codec=codec, options=options, tick=Fraction(1, 25)))
+    path = write_media(
+        tmp_path / name, Video(times_at(25, 30), noisy, codec=codec, options=options, tick=Fraction(1, 25))
+    )
     content = path.read_bytes()
     found = set()
     for seed in range(6):

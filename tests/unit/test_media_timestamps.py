@@ -44,6 +44,17 @@ def test_one_wild_stamp_does_not_move_the_others(wild):
     assert rules[3] == "out_of_order"
 
 
+@pytest.mark.parametrize("stamps", [[0, 10, 20, 30, 10**12], [-(10**12), 0, 10, 20, 30]])
+def test_incredible_jumps_are_not_trusted(stamps):
+    ticks, rules = repair_ticks(np.array(stamps), np.ones(5, bool), 1, longest=1000)
+    assert np.diff(ticks).tolist() == [10] * 4
+    assert sorted(rules) == ["", "", "", "", "out_of_order"]
+
+
+def test_long_still_pictures_are_trusted():
+    assert repaired([0, 10, 20, 5000, 5010])[0] == [0, 10, 20, 5000, 5010]
+
+
 def test_without_any_stamp_the_given_step_counts():
     assert repaired([None, None, None], step=2.5) == ([0, 2.5, 5], ["missing"] * 3)
     assert repaired([]) == ([], [])

@@ -17,7 +17,9 @@ def test_comments_docstrings_and_blank_lines_do_not_count():
     assert significant_text(rich) == significant_text(plain)
 
 
-@pytest.mark.parametrize("edited", ["x = 2", "x = '# 1'", "y = 1", "x = 1; z = 2", "x = 1\n'''a string that is used'''.strip()"])
+@pytest.mark.parametrize(
+    "edited", ["x = 2", "x = '# 1'", "y = 1", "x = 1; z = 2", "x = 1\n'''a string that is used'''.strip()"]
+)
 def test_code_counts(edited):
     assert significant_text("x = 1") != significant_text(edited)
 
@@ -53,7 +55,9 @@ def tree(tmp_path, monkeypatch):
     return tmp_path
 
 
-def prints(names=(("one.py", ()), ("two.py", ()), ("two.py", ("wildaffect.plug.a",)), ("two.py", ("wildaffect.plug.b",)))):
+def prints(
+    names=(("one.py", ()), ("two.py", ()), ("two.py", ("wildaffect.plug.a",)), ("two.py", ("wildaffect.plug.b",))),
+):
     provenance._inspect.cache_clear()
     return [code_fingerprint(script, modules) for script, modules in names]
 

@@ -9,10 +9,12 @@ import shutil
 import subprocess
 
 import pytest
+
 from support.results import CLASSES, VARIANTS, build_results, face_sources, invalid_labels, write_expressions
 from wildaffect.errors import InputError
 from wildaffect.report import media, traces
 from wildaffect.report.build import build_report
+from wildaffect.report.page import json_block
 from wildaffect.report.summary import score_lines
 
 NASTY = 'a <b> & "ü" </script><img src=x onerror=alert(1)>'.replace("/", "\\")
@@ -267,6 +269,15 @@ def test_page_is_the_same_twice(tmp_path):
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
 
 
+def test_json_blocks_cannot_end_their_script():
+    value = {"</script><!--": "<b> & \u2028 \u00fc"}
+    block = json_block(value)
+    assert not set("<>&\u2028") & set(block)
+    assert json.loads(block) == value
+    with pytest.raises(ValueError, match="JSON"):
+        json_block([math.nan])
+
+
 def test_confusion_of_expressions(tmp_path):
     arguments = build_results(tmp_path, ["one"])
     truth, predicted = [4, 4, 4, 0, None, 6], [4, 4, 0, 0, 0, 6]
@@ -332,26 +343,47 @@ def test_score_lines_without_scores(tmp_path):
         score_lines(path)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["labelled", "unlabelled"])
-def test_a_browser_draws_the_figures(kind, request, tmp_path):
+def browse(page, script, folder):
+    """The DOM after the page's scripts and then ``script`` ran, and what they logged to the console."""
     browser = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
     if not browser:
         pytest.skip("no Chromium browser is installed")
-    page = request.getfixturevalue(kind)[0]["results"] / "report" / "index.html"
-    command = [
-        browser,
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        f"--user-data-dir={tmp_path}",
-        "--virtual-time-budget=5000",
-    ]
-    command += ["--enable-logging=stderr", "--window-size=1400,6000", "--dump-dom", page.as_uri()]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    assert not [line for line in result.stderr.splitlines() if "CONSOLE" in line]
-    drawn = re.findall(r'data-figure="(\w+)"[^>]*data-drawn="yes"', result.stdout)
+    path = folder / "page.html"
+    path.write_text(page.source.replace("</body>", f"<script>{script}</script></body>"), encoding="utf-8")
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"]
+    command += ["--virtual-time-budget=5000", "--enable-logging=stderr", "--window-size=1400,6000", "--dump-dom"]
+    result = subprocess.run([*command, path.as_uri()], capture_output=True, text=True, timeout=120, check=True)
+    return result.stdout, [line for line in result.stderr.splitlines() if "CONSOLE" in line]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["labelled", "unlabelled"])
+def test_a_browser_draws_the_visible_figures_for_printing(kind, request, tmp_path):
+    dom, console = browse(request.getfixturevalue(kind)[1], 'dispatchEvent(new Event("beforeprint"))', tmp_path)
+    assert not console
+    drawn = re.findall(r'data-figure="(\w+)"[^>]*data-drawn="yes"', dom)
     assert drawn.count("trial") == 1  # the open one only
     assert drawn.count("scores") == (kind == "labelled")
     assert drawn.count("curves") == (6 if kind == "labelled" else 0)
-    assert result.stdout.count('class="main-svg"') >= len(drawn)
+    assert dom.count('class="main-svg"') >= len(drawn)
+
+
+@pytest.mark.slow
+def test_sorting_and_filtering(labelled, tmp_path):
+    actions = """
+      const head = [...document.querySelectorAll("#media-table th")].find((th) => th.textContent === "Frames");
+      head.querySelector("button").click(); head.querySelector("button").click();
+      const search = document.querySelector("[data-filter=audit-table] input[type=search]");
+      search.value = "rows 3-60"; search.dispatchEvent(new Event("input", { bubbles: true }));
+      const visible = [...document.querySelectorAll("#audit-table tbody tr")].filter((row) => !row.hidden);
+      document.title = JSON.stringify([
+        [...document.querySelectorAll("#media-table tbody tr")].map((row) => Number(row.cells[4].dataset.v)),
+        visible.map((row) => row.cells[2].textContent), document.querySelector("[data-filter=audit-table] .shown").textContent,
+      ]);
+    """
+    dom, console = browse(labelled[1], actions, tmp_path)
+    assert not console
+    frames, findings, shown = json.loads(re.search(r"<title>(.*?)</title>", dom)[1])
+    assert frames == [220, 220, 210, 200, 0]
+    assert findings == ["3-60"]
+    assert shown == "1 of 6 findings"

@@ -4,6 +4,7 @@ import math
 
 import pandas as pd
 import pytest
+
 from wildaffect.errors import InputError
 from wildaffect.report.scores import read_scores, read_trial_scores, score_tables
 

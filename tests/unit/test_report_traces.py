@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from wildaffect.errors import InputError
 from wildaffect.report.sources import held_out_sources
 from wildaffect.report.traces import (

@@ -5,9 +5,10 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+
 from wildaffect.scoring.ccc import Moments, ccc, ccc_with_reason, concordance
 
 NUMBERS = st.floats(-1, 1, allow_nan=False, width=32)
@@ -44,6 +45,7 @@ def test_by_hand():
     assert ccc(np.arange(8), np.arange(8), variant="mixed") == pytest.approx(7 / 8)
 
 
+@settings(deadline=None)
 @given(PAIRS, st.data())
 def test_masked_rows_never_matter(pair, data):
     truth, prediction = pair
@@ -53,6 +55,7 @@ def test_masked_rows_never_matter(pair, data):
     assert ccc(*junk, mask) == pytest.approx(kept, abs=1e-12, nan_ok=True)
 
 
+@settings(deadline=None)
 @given(PAIRS, st.data())
 def test_any_order_and_any_shards(pair, data):
     truth, prediction = pair

@@ -7,16 +7,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from wildaffect.errors import InputError
 from wildaffect.scoring.collect import SCORE_COLUMNS, TRIAL_COLUMNS, score_predictions
 from wildaffect.scoring.editions import get_task
+from wildaffect.scoring.fusion import fuse_files
+from wildaffect.tables import read_metadata
 
 TRIALS = ("t0", "t1", "t2", "t3")
 LENGTH = 40
 
 
 def rows_of(path):
-    with open(path, newline="") as handle:
+    with path.open(newline="") as handle:
         return list(csv.DictReader(handle))
 
 
@@ -76,6 +79,18 @@ def test_folds_pools_ensembles_and_pairs(corpus):
         for fold in range(3)
         for partition, trials in (("validation", [f"t{fold}"]), ("test", ["t3"]))
     ]
+    for target in ("arousal", "valence"):
+        members = [e["path"] for e in entries if (e["target"], e["partition"]) == (target, "test")]
+        fuse_files(members, folder / f"{target}-ensemble.parquet", "mean", "late")
+        entries.append(
+            {
+                **entries[0],
+                "target": target,
+                "fold": "ensemble",
+                "partition": "test",
+                "path": folder / f"{target}-ensemble.parquet",
+            }
+        )
     score_predictions(
         entries, {"va": folder / "va.parquet"}, ["abaw2"], folder / "s" / "scores.csv", folder / "s" / "trials.csv"
     )
@@ -99,7 +114,7 @@ def test_folds_pools_ensembles_and_pairs(corpus):
     tests = [
         pq.read_table(e["path"])["valence"].to_numpy()
         for e in entries
-        if (e["target"], e["partition"]) == ("valence", "test")
+        if (e["target"], e["partition"]) == ("valence", "test") and e["fold"] != "ensemble"
     ]
     truth = labels["valence"].to_numpy()[-LENGTH:].astype(float)
     fused = audmetric.concordance_cc(truth, np.mean(tests, axis=0, dtype=np.float64))
@@ -146,21 +161,19 @@ def test_output_does_not_depend_on_the_order_of_inputs(corpus):
     assert low <= score <= high
 
 
-def test_fusion_is_chosen_per_system(corpus):
+def test_fused_files_keep_the_schema_and_name_their_members(corpus):
     folder, _, predict = corpus
-    entries = [
-        predict("valence", fold, "test", ["t3"], fold, system) for fold in range(4) for system in ("lfan", "m3t")
-    ]
-    fusion = {"lfan": {"method": "ccc_centring", "clip": "late"}}
-    score_predictions(
-        entries, {"va": folder / "va.parquet"}, ["abaw2"], folder / "s.csv", folder / "t.csv", fusion=fusion
-    )
-    rows = rows_of(folder / "s.csv")
-    lfan, m3t = (value(rows, system=system, fold="ensemble", metric="ccc_valence") for system in ("lfan", "m3t"))
-    assert lfan != m3t
-    assert value(rows, system="lfan", fold="2", metric="ccc_valence") == value(
-        rows, system="m3t", fold="2", metric="ccc_valence"
-    )
+    paths = [predict("valence", fold, "test", ["t3"], fold)["path"] for fold in range(3)]
+    fuse_files(paths, folder / "out" / "test.parquet", "ccc_centring", "late")
+    fused = pq.read_table(folder / "out" / "test.parquet")
+    assert fused.schema.remove_metadata().equals(pq.read_schema(paths[0]).remove_metadata())
+    about = read_metadata(folder / "out" / "test.parquet")
+    assert about["fusion"] == {"method": "ccc_centring", "clip": "late", "weights": None} and len(about["members"]) == 3
+    mean = np.mean([pq.read_table(path)["valence"].to_numpy() for path in paths], axis=0)
+    assert np.ptp(fused["valence"].to_numpy() - mean) < 1e-6
+    (folder / "broken.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputError, match=r"broken\.parquet: not a readable Parquet table"):
+        fuse_files([folder / "broken.parquet"], folder / "out" / "test.parquet")
 
 
 def test_unlabelled_partitions_give_no_rows(corpus):
@@ -211,8 +224,6 @@ def test_refusals(corpus):
     entry = predict("va", 0, "validation", ["t0"], 1)
     with pytest.raises(InputError, match="lfan/v/va/0/validation are given twice"):
         score_predictions([entry, entry], labels, ["abaw2"], *out)
-    with pytest.raises(InputError, match="unknown target 'emotion'"):
-        score_predictions([entry | {"target": "emotion"}], labels, ["abaw2"], *out)
     with pytest.raises(InputError, match="unknown edition"):
         score_predictions([entry], labels, ["abaw0"], *out)
     overlapping = [entry, predict("va", 1, "validation", ["t0"], 2)]
@@ -221,7 +232,8 @@ def test_refusals(corpus):
     table = pq.read_table(entry["path"])
     pq.write_table(table.slice(1), entry["path"])
     with pytest.raises(
-        InputError, match="'system': 'lfan'.*1 labelled frames of 1 trials have no row, first trial 't0', frame 0"
+        InputError,
+        match=r"lfan/v/va/0/validation, edition abaw2: .*1 labelled frames of 1 trials have no row, first trial 't0', frame 0",
     ):
         score_predictions([entry], labels, ["abaw2"], *out)
     assert not out[0].exists()
@@ -241,7 +253,68 @@ def test_a_trial_that_was_never_predicted_is_noticed(corpus):
     ]
     pq.write_table(pa.Table.from_pylist(folds), folder / "folds.parquet")
     arguments = ([entry], {"va": folder / "va.parquet"}, ["abaw2"], folder / "s.csv", folder / "t.csv")
-    with pytest.raises(InputError, match="fold 0, validation: 1 labelled trials were not predicted, first 't1'"):
+    with pytest.raises(
+        InputError, match="lfan/v/valence/0/validation: 1 labelled trials were not predicted, first 't1'"
+    ):
         score_predictions(*arguments, folds=folder / "folds.parquet")
     pq.write_table(pa.Table.from_pylist([folds[0], *folds[2:]]), folder / "folds.parquet")
     score_predictions(*arguments, folds=folder / "folds.parquet")
+
+
+def test_what_a_target_predicts_follows_from_its_columns(corpus):
+    folder, _, predict = corpus
+    entries = [predict("va", 0, "validation", ["t0"], 1) | {"target": "anything"}]
+    score_predictions(entries, {"va": folder / "va.parquet"}, ["abaw2"], folder / "s.csv", folder / "t.csv")
+    assert find(rows_of(folder / "s.csv"), target="anything", metric="va_score")
+
+
+def test_one_invalid_dimension_removes_the_frame_from_separate_targets_too(corpus):
+    folder, labels, predict = corpus
+    arousal = labels["arousal"].to_pylist()
+    arousal[:10] = [-5.0] * 10
+    marked = labels.drop_columns("valid").set_column(3, "arousal", pa.array(arousal, pa.float32()))
+    pq.write_table(marked, folder / "va.parquet")
+    score_predictions(
+        [predict("valence", 0, "validation", ["t0"], 1)],
+        {"va": folder / "va.parquet"},
+        ["abaw2"],
+        folder / "s.csv",
+        folder / "t.csv",
+    )
+    assert {row["frames"] for row in rows_of(folder / "s.csv")} == {"30"}
+
+
+def test_an_ensemble_is_no_fold_of_the_pool(corpus):
+    folder, _, predict = corpus
+    entries = [predict("va", fold, "validation", ["t0"], 1) for fold in (0, "ensemble")]
+    score_predictions(entries, {"va": folder / "va.parquet"}, ["abaw2"], folder / "s.csv", folder / "t.csv")
+    assert {row["fold"] for row in rows_of(folder / "s.csv")} == {"0", "ensemble"}
+
+
+def test_an_edition_with_single_tasks_and_their_sum_names_every_metric_once(tmp_path):
+    keys, rng = {"trial": ["a"] * 96, "frame": np.arange(96)}, np.random.default_rng(6)
+    table = pa.table(
+        {**keys, "valence": rng.uniform(-1, 1, 96), "arousal": rng.uniform(-1, 1, 96), "expression": np.arange(96) % 8}
+    )
+    for i, name in enumerate(get_task("abaw3", "au").columns):
+        table = table.append_column(name, pa.array((np.arange(96) + i) % 2))
+    pq.write_table(table, tmp_path / "all.parquet")
+    entry = {
+        "system": "m3t",
+        "variant": "v",
+        "target": "mtl",
+        "fold": 0,
+        "partition": "validation",
+        "path": tmp_path / "all.parquet",
+    }
+    labels = dict.fromkeys(("va", "expr", "au"), tmp_path / "all.parquet")
+    score_predictions([entry], labels, ["abaw3", "abaw4"], tmp_path / "s.csv", tmp_path / "t.csv")
+    rows = rows_of(tmp_path / "s.csv")
+    names = [(row["edition"], row["metric"]) for row in rows]
+    assert len(set(names)) == len(names)
+    assert (
+        value(rows, edition="abaw3", metric="mtl_score")
+        == value(rows, edition="abaw4", metric="mtl_score")
+        == pytest.approx(3.0)
+    )
+    assert not find(rows, edition="abaw4", metric="va_score")

@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn import metrics
+
 from wildaffect.scoring.f1 import (
     accuracy,
     au_f1,
@@ -37,6 +38,7 @@ CNU_ADL_FUSED = np.array(
 )
 
 
+@settings(deadline=None)
 @given(PAIRS)
 def test_against_scikit_learn(pair):
     truth, prediction = pair
@@ -67,6 +69,7 @@ def test_absent_classes_count_as_zero():
     assert expression_f1(truth, truth, range(2)) == 1.0
 
 
+@settings(deadline=None)
 @given(PAIRS, st.data())
 def test_masked_rows_never_matter(pair, data):
     truth, prediction = pair

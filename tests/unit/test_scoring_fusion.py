@@ -6,9 +6,10 @@ import warnings
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+
 from wildaffect.errors import InputError
 from wildaffect.scoring.fusion import agreement, ccc_centring, fuse, join_targets
 from wildaffect.scoring.smoothing import median, savitzky_golay, smooth, wiener
@@ -44,6 +45,7 @@ def test_ccc_centring_golden(shared):
     assert fused["valence"].to_numpy()[24:] == pytest.approx(golden["fused"][::-1], abs=1e-6)
 
 
+@settings(deadline=None)
 @given(STACKS)
 def test_ccc_centring_is_the_mean_plus_a_constant_within_the_members_means(stack):
     with warnings.catch_warnings():

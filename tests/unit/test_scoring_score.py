@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
+
 from wildaffect.errors import InputError
 from wildaffect.scoring import score
 from wildaffect.scoring.editions import editions, find_task, get_task
@@ -290,7 +291,7 @@ def test_every_edition_is_complete():
 def test_the_scorer_is_light():
     code = (
         "import sys, wildaffect.scoring as s, wildaffect.scoring.collect, wildaffect.scoring.fusion, wildaffect.scoring.smoothing;"
-        "import wildaffect.submission.assemble, wildaffect.submission.validator, wildaffect.cli; s.score; s.au_f1;"
+        "import wildaffect.submission.job, wildaffect.submission.export, wildaffect.submission.validator, wildaffect.cli; s.score; s.au_f1;"
         "heavy = {'torch', 'sklearn', 'scipy', 'pandas', 'lightning', 'cv2', 'av'} & set(sys.modules);"
         "sys.exit(' '.join(sorted(heavy)) or 0)"
     )
@@ -305,3 +306,22 @@ def test_trial_names_of_any_string_type():
     frame = predictions.to_pandas()
     frame["trial"] = pd.Categorical(frame["trial"])
     assert score(frame, labels, "abaw2").equals(score(predictions, labels, "abaw2"))
+
+
+def test_a_trial_that_is_unknown_matches_nothing():
+    # Trial and frame are one number inside: a trial without predictions must not meet rows of another one.
+    labels = pa.table({**keys({"a": 2, "z": 2}), "valence": [0.1, 0.2, 0.3, 0.4], "arousal": [0.1, 0.2, 0.3, 0.4]})
+    with pytest.raises(InputError, match="2 labelled frames of 1 trials have no row, first trial 'z'"):
+        score(labels.slice(0, 2), labels, "abaw2")
+    with pytest.raises(InputError, match="2 labelled frames of 1 trials have no row, first trial 'a'"):
+        score(labels.slice(2), labels, "abaw2")
+
+
+def test_a_class_without_a_number_makes_the_row_unusable():
+    predictions, labels, *_ = expression_tables(7)
+    fear = predictions["Fear"].to_numpy().copy()
+    fear[5] = np.nan
+    with pytest.raises(
+        InputError, match="expression of 1 labelled frames is not a usable number, first trial 'b_left', frame 5"
+    ):
+        score(replace(predictions, "Fear", fear), replace(labels, "expression", np.arange(120) % 7), "abaw2")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.runs import curve, pictures, trial_in_memory
 
+from support.runs import curve, pictures, trial_in_memory
 from wildaffect.errors import InputError
 from wildaffect.systems import build_recipe
 from wildaffect.systems.lfan.data import column_statistics, labelled_axis, scalar_statistics, windows

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from support.runs import TINY_BACKBONE
 
+from support.runs import TINY_BACKBONE
 from wildaffect.systems import build_model, build_recipe
 from wildaffect.systems.lfan.model import TemporalNetwork
 
@@ -32,7 +32,11 @@ def test_parameter_counts(full):
     assert count(full["unimodal"].spatial) == 37_283_520
     assert count(full["unimodal"]) == 38_252_481
     assert count(full["multimodal"]) == 38_376_449
-    assert [count(getattr(full["multimodal"], name)) for name in ("temporal", "temporal1", "temporal2")] == [968_832, 60_960, 43_872]
+    assert [count(getattr(full["multimodal"], name)) for name in ("temporal", "temporal1", "temporal2")] == [
+        968_832,
+        60_960,
+        43_872,
+    ]
     assert len(list(full["unimodal"].spatial.parameters())) == 187
     assert len(list(full["unimodal"].parameters())) == 215
     assert len(list(full["multimodal"].parameters())) == 291
@@ -58,7 +62,9 @@ def test_released_positions_and_tensor_counts(full, variant, trainable):
 
 @pytest.mark.parametrize(("training", "expected"), [("all", True), ("frozen", False)])
 def test_backbone_training_without_release(training, expected):
-    recipe = build_recipe("lfan", "unimodal", "valence", "corrected", {"backbone_training": training, "backbone": TINY_BACKBONE})
+    recipe = build_recipe(
+        "lfan", "unimodal", "valence", "corrected", {"backbone_training": training, "backbone": TINY_BACKBONE}
+    )
     model = recipe.model()
     recipe.start_phase(model, 0)
     assert {parameter.requires_grad for parameter in model.spatial.parameters()} == {expected}

@@ -26,7 +26,7 @@ def test_a_constant_label_has_loss_one_and_no_gradient(mixed):
     prediction.requires_grad_(True)
     loss = 1 - concordance(prediction, torch.full_like(prediction, 0.25), mixed=mixed).mean()
     loss.backward()
-    assert float(loss) == 1
+    assert loss.item() == 1
     assert float(prediction.grad.abs().max()) < 1e-12
 
 
@@ -34,7 +34,9 @@ def test_a_constant_label_has_loss_one_and_no_gradient(mixed):
 def test_population_form_agrees_with_audmetric(seed):
     truth, prediction = series(seed, batch=3, time=20)
     got = concordance(prediction, truth, mixed=False, epsilon=0)[:, 0]
-    want = [audmetric.concordance_cc(t, p) for t, p in zip(truth[..., 0].numpy(), prediction[..., 0].numpy(), strict=True)]
+    want = [
+        audmetric.concordance_cc(t, p) for t, p in zip(truth[..., 0].numpy(), prediction[..., 0].numpy(), strict=True)
+    ]
     assert got.tolist() == pytest.approx(want, abs=1e-12)
 
 

@@ -4,8 +4,8 @@ import pickle
 
 import pytest
 import torch
-from support.runs import TINY_BACKBONE
 
+from support.runs import TINY_BACKBONE
 from wildaffect.errors import InputError
 from wildaffect.files import sha256
 from wildaffect.systems import build_model, load_weights
@@ -49,7 +49,9 @@ def test_other_keys_and_shapes_are_refused_and_change_nothing(tmp_path):
     del state["ln.bias"]
     torch.save(state, tmp_path / "w.pth")
     target, untouched = model(2), model(2)
-    with pytest.raises(InputError, match=r"w\.pth.*1 keys missing \(ln\.bias\).*extra.*regressor\.weight is \(2, 224\)"):
+    with pytest.raises(
+        InputError, match=r"w\.pth.*1 keys missing \(ln\.bias\).*extra.*regressor\.weight is \(2, 224\)"
+    ):
         load_weights(target, tmp_path / "w.pth")
     assert same(target, untouched)
 

@@ -27,6 +27,12 @@ def instance_of(wildcards):
     return Instance(wildcards.system, wildcards.variant, wildcards.target, int(wildcards.fold))
 
 
+def raw_video(video):
+    """A media file. One that was given counts by its content (params.media), not by its time stamp."""
+    path = PLAN.media_path(video)
+    return path if PLAN.config["corpus"]["layout"] == "demo" else ancient(path)
+
+
 def growing(amount):
     """A resource that doubles with every retry."""
     return lambda wildcards, attempt: amount * 2 ** (attempt - 1)

@@ -1,7 +1,7 @@
 rule detect_faces:
     """Find every face of every frame."""
     input:
-        video=lambda wildcards: ancient(PLAN.media_path(wildcards.video)),
+        video=lambda wildcards: raw_video(wildcards.video),
         frames="<results>/media/{video}/frames.parquet",
     output:
         detections="<results>/faces/{video}/detections.parquet",
@@ -57,7 +57,7 @@ rule assign_persons:
 rule cut_crops:
     """Cut the aligned face of one trial out of every frame."""
     input:
-        video=lambda wildcards: ancient(PLAN.media_path(PLAN.trial(wildcards.trial).video)),
+        video=lambda wildcards: raw_video(PLAN.trial(wildcards.trial).video),
         persons=lambda wildcards: f"<results>/faces/{PLAN.trial(wildcards.trial).video}/persons.parquet",
     output:
         crops="<results>/crops/{template}/{trial}.arrow",

@@ -1,7 +1,7 @@
 rule decode_frames:
     """Decode a video once and write its frame table."""
     input:
-        video=lambda wildcards: ancient(PLAN.media_path(wildcards.video)),
+        video=lambda wildcards: raw_video(wildcards.video),
     output:
         frames="<results>/media/{video}/frames.parquet",
     log:
@@ -25,7 +25,7 @@ rule decode_frames:
 rule extract_audio:
     """Put the sound of a video on the clock of its pictures."""
     input:
-        video=lambda wildcards: ancient(PLAN.media_path(wildcards.video)),
+        video=lambda wildcards: raw_video(wildcards.video),
         frames="<results>/media/{video}/frames.parquet",
     output:
         audio="<results>/media/{video}/audio.flac",

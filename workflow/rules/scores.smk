@@ -2,6 +2,7 @@ rule score_predictions:
     """Score all held-out predictions by the rules of every edition asked for."""
     input:
         predictions=PLAN.prediction_paths("validation"),
+        folds="<results>/corpus/folds.parquet",
         labels=expand("<results>/labels/{task}.parquet", task=PLAN.labelled_tasks()),
     output:
         scores="<results>/scores/scores.csv",

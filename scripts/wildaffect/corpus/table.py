@@ -3,16 +3,18 @@
 import csv
 from pathlib import Path
 
+from wildaffect.corpus.media_files import find_videos
 from wildaffect.corpus.trials import PARTITIONS, PERSONS, TASKS, Corpus, Finding, Trial, split_person
 from wildaffect.errors import InputError
+from wildaffect.files import atomic
 
-COLUMNS = {
+COLUMNS = (
     "trial",
     "media",
     "person",
     *(f"partition_{task}" for task in TASKS),
     *(f"annotation_{task}" for task in TASKS),
-}
+)
 
 
 def scan(root: Path, annotations: Path) -> Corpus:
@@ -26,12 +28,12 @@ def scan(root: Path, annotations: Path) -> Corpus:
         raise InputError(f"{path}: not found. corpus.layout: table needs it; see README, 'Any other data set'.")
     with path.open(newline="", encoding="utf-8-sig") as handle:
         reader = csv.DictReader(handle)
-        unknown = set(reader.fieldnames or ()) - COLUMNS
+        unknown = set(reader.fieldnames or ()) - set(COLUMNS)
         if unknown or "media" not in (reader.fieldnames or ()):
             raise InputError(
                 f"{path}: "
                 + (f"unknown columns {sorted(unknown)}" if unknown else "column 'media' is missing")
-                + f". Known columns: {', '.join(sorted(COLUMNS))}."
+                + f". Known columns: {', '.join(COLUMNS)}."
             )
         rows = list(reader)
     trials = [_trial(row, f"{path}, line {line}") for line, row in enumerate(rows, 2)]
@@ -62,6 +64,21 @@ def scan(root: Path, annotations: Path) -> Corpus:
     if len(lost) == len(trials):
         raise InputError(f"{path}: none of the media files exists below {root}.")
     return Corpus(tuple(trial for trial in trials if trial.trial not in lost), tuple(findings))
+
+
+def new_table(root: Path) -> Path:
+    """Write ``root/trials.csv`` with one ``main`` trial per video and empty partitions; :class:`InputError` if there is one."""
+    path = root / "trials.csv"
+    if path.exists():
+        raise InputError(f"{path}: exists already and is not overwritten.")
+    videos = find_videos(root)
+    if not videos:
+        raise InputError(f"{root}: no video files below this folder.")
+    with atomic(path) as partial, partial.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.DictWriter(handle, COLUMNS, restval="")
+        writer.writeheader()
+        writer.writerows({"trial": video, "media": media, "person": "main"} for video, media in videos.items())
+    return path
 
 
 def _trial(row: dict[str, str], place: str) -> Trial:

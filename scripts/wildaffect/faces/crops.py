@@ -43,7 +43,9 @@ def cut_crops(
     valid, points5, boxes = faces.valid, faces.points5, faces.boxes
     kinds = {name: get_template(name) for name in templates}
     with ExitStack() as stack:
-        sinks = {name: stack.enter_context(_sink(path, name, kinds[name], trial)) for name, path in templates.items()}
+        sinks = {
+            name: stack.enter_context(crop_writer(path, name, kinds[name], trial)) for name, path in templates.items()
+        }
         decoded = 0
         for frame, picture in decode(Path(video), threads) if len(valid) else ():
             if frame < len(valid):
@@ -64,7 +66,7 @@ def encode(picture: np.ndarray) -> bytes:
 
 
 @contextmanager
-def _sink(path: str | os.PathLike, name: str, template: Template, trial: str) -> Iterator:
+def crop_writer(path: str | os.PathLike, name: str, template: Template, trial: str) -> Iterator:
     """A function (frame, JPEG bytes or None) that appends rows to an atomically written crop file."""
     about = {"template": name, "size": template.size, "trial": trial, "chunk": CHUNK}
     schema = CROPS.with_metadata({METADATA_KEY: json.dumps(about, sort_keys=True).encode()})

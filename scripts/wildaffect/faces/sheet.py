@@ -7,6 +7,7 @@ import numpy as np
 
 from wildaffect.faces.crops import CropFile, encode
 from wildaffect.faces.persons import read_trial
+from wildaffect.files import atomic
 
 TILE = 96
 CAPTION = 14
@@ -29,6 +30,12 @@ def contact_sheet(crops: str | os.PathLike, persons: str | os.PathLike, columns:
     drawn += [blank] * (-len(drawn) % columns if len(drawn) > columns else 0)
     width = min(columns, len(drawn))
     return encode(np.vstack([np.hstack(drawn[start : start + width]) for start in range(0, len(drawn), width)]))
+
+
+def write_contact_sheet(crops: str | os.PathLike, persons: str | os.PathLike, output: str | os.PathLike) -> None:
+    """Write :func:`contact_sheet` to a file."""
+    with atomic(output) as partial:
+        partial.write_bytes(contact_sheet(crops, persons))
 
 
 def _tile(picture: np.ndarray, frame: int, source: str) -> np.ndarray:

@@ -4,6 +4,7 @@ Florian Eyben et al., The Geneva Minimalistic Acoustic Parameter Set (GeMAPS), I
 """
 
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import opensmile
@@ -29,3 +30,9 @@ def descriptors(speech: np.ndarray) -> np.ndarray:
         smile = opensmile.Smile(opensmile.FeatureSet.eGeMAPSv01a, opensmile.FeatureLevel.LowLevelDescriptors)
     signal = np.pad(speech, (0, max(0, _SHORTEST - len(speech)))).astype(np.float32) / 32768
     return smile.process_signal(signal, RATE).to_numpy(np.float32)
+
+
+def frame_values(speech: np.ndarray, rows_of_frames: Callable[[int], np.ndarray]) -> np.ndarray:
+    """float32 (frames, 23): the rows that ``rows_of_frames(number of rows)`` picks from :func:`descriptors`."""
+    rows = descriptors(speech)
+    return rows[rows_of_frames(len(rows))]

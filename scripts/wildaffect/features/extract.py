@@ -9,14 +9,12 @@ from importlib import import_module
 import numpy as np
 
 from wildaffect.errors import InputError
-from wildaffect.features.grid import RULES
+from wildaffect.features.grid import MEANING, RULES
 from wildaffect.features.registry import FEATURES, FeatureSpec
 from wildaffect.features.waveform import read_speech
 from wildaffect.files import atomic
 from wildaffect.media.frames import Frames, read_frames
-from wildaffect.models import resolve
 
-SEEDED = "seeded"
 MODELS_DIR = "models"
 
 
@@ -46,12 +44,9 @@ def extract_feature(
     grid = read_frames(frames)
     rows_of_frames = partial(RULES[spec.rule], grid.times, _rate(grid, frames, spec))
     speech = read_speech(audio)
-    if spec.weights:
-        values = _embed(speech, rows_of_frames, _chosen(spec, weights), models_dir, device, threads)
-    else:
-        _chosen(spec, weights)
-        rows = import_module(spec.module).descriptors(speech)
-        values = rows[rows_of_frames(len(rows))]
+    chosen = _chosen(spec, weights)
+    learnt = {"weights": chosen, "models_dir": models_dir, "device": device, "threads": threads} if chosen else {}
+    values = import_module(spec.module).frame_values(speech, rows_of_frames, **learnt)
     if not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
         raise InputError(f"{audio}: {feature} has values that are not finite at frame {row}. Check the sound there.")
@@ -69,17 +64,17 @@ def describe_feature(
     """Write ``about.json`` of ``feature``: columns, origin, parameters, synchronisation, weights and licence notice."""
     spec = find_feature(feature)
     chosen = _chosen(spec, weights)
-    rule = RULES[spec.rule]
+    module = import_module(spec.module)
     about = {
         "id": spec.id,
         "description": spec.description,
         "dim": spec.dim,
         "columns": list(spec.columns),
         "source": spec.source,
-        "parameters": import_module(spec.module).PARAMETERS,
+        "parameters": module.PARAMETERS,
         "resampling": "soxr, high quality, to 16 kHz and 16 bit",
-        "synchronisation": {"rule": spec.rule, "meaning": (rule.__doc__ or "").split("\n")[0]},
-        "weights": chosen and _describe_weights(chosen, models_dir),
+        "synchronisation": {"rule": spec.rule, "meaning": MEANING[spec.rule]},
+        "weights": module.describe_weights(chosen, models_dir) if chosen else None,
         "notice": spec.notice,
     }
     with atomic(output) as partial_file:
@@ -96,7 +91,7 @@ def find_feature(feature: str) -> FeatureSpec:
 def _rate(grid: Frames, frames: str | os.PathLike, spec: FeatureSpec) -> float | None:
     """The frame rate that the published index rules divide by, as OpenCV reports it: the container's average.
 
-    That is the nominal rate where the frames keep it (to one in a thousand, more than rounded timestamps make), else
+    That is the nominal rate where the frames keep it (to half a thousandth: 30 and 29.97 are kept apart), else
     frames / duration. None where the rule does not ask for it.
     """
     if spec.rule == "time":
@@ -107,43 +102,10 @@ def _rate(grid: Frames, frames: str | os.PathLike, spec: FeatureSpec) -> float |
             raise InputError(f"{frames}: states no average rate, which '{spec.id}' needs. Delete it and run again.")
         return 1.0  # no frame asks for a row
     stated = float(Fraction(nominal)) if nominal else average
-    return stated if abs(stated / average - 1) < 1e-3 else float(average)
+    return stated if abs(stated / average - 1) < 5e-4 else float(average)
 
 
 def _chosen(spec: FeatureSpec, weights: str | None) -> str | None:
     if weights is not None and spec.weights is None:
         raise InputError(f"feature '{spec.id}' takes no weights, but '{weights}' was given: remove it.")
     return weights or spec.weights
-
-
-def _embed(speech, rows_of_frames, weights: str, models_dir, device: str, threads: int) -> np.ndarray:
-    import torch
-
-    from wildaffect.features import vggish, vggish_frontend, vggish_weights
-
-    vggish.require_device(device)
-    torch.set_num_threads(threads)  # of this process
-    seeded = weights == SEEDED
-    network = (
-        vggish_weights.seeded_network() if seeded else vggish_weights.load_network(resolve(weights, models_dir).path)
-    )
-    padded = vggish_frontend.pad_tail(speech)
-    starts = rows_of_frames(vggish_frontend.row_count(len(padded)) - vggish_frontend.PATCH + 1)
-    return vggish.embed(vggish.on_device(network, device), padded, starts, device)
-
-
-def _describe_weights(weights: str, models_dir: str | os.PathLike) -> dict:
-    if weights == SEEDED:
-        from wildaffect.features.vggish_weights import SEED
-
-        note = "Untrained network: the values are a random projection of the spectrogram, not a learnt embedding."
-        return {"name": SEEDED, "trained": False, "seed": SEED, "sha256": None, "note": note}
-    file = resolve(weights, models_dir)
-    return {
-        "name": file.name,
-        "trained": True,
-        "sha256": file.sha256,
-        "verified": file.verified,
-        "licence": file.licence,
-        "citation": file.citation,
-    }

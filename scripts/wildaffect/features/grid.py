@@ -41,3 +41,8 @@ def patch_count(rows: int, fps: float) -> int:
 
 
 RULES = {"time": by_time, "index": by_index, "patch": by_patch}
+MEANING = {
+    "time": "the row that starts nearest to the frame's own timestamp",
+    "index": "the row that starts nearest to frame index / average frame rate",
+    "patch": "patches at a constant hop of 100 / average frame rate rows; frame i takes patch i",
+}

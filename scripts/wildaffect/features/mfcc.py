@@ -1,5 +1,6 @@
 """MFCC12_0_D_A: 39 values every 10 ms, computed by openSMILE (LFAN spec 2.5)."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -32,3 +33,9 @@ def descriptors(speech: np.ndarray) -> np.ndarray:
     smile = opensmile.Smile(str(_CONFIG), "mfcc39")
     signal = np.pad(speech, (0, max(0, _WINDOW - len(speech)))).astype(np.float32) / 32768
     return smile.process_signal(signal, RATE).to_numpy(np.float32)
+
+
+def frame_values(speech: np.ndarray, rows_of_frames: Callable[[int], np.ndarray]) -> np.ndarray:
+    """float32 (frames, 39): the rows that ``rows_of_frames(number of rows)`` picks from :func:`descriptors`."""
+    rows = descriptors(speech)
+    return rows[rows_of_frames(len(rows))]

@@ -64,6 +64,7 @@ class FeatureSpec:
 
 def _pair(
     name: str,
+    module: str,
     columns: tuple[str, ...],
     source: str,
     indexed: str,
@@ -78,7 +79,7 @@ def _pair(
             dim=len(columns),
             columns=columns,
             source=source,
-            module=f"wildaffect.features.{name}",
+            module=f"wildaffect.features.{module}",
             rule=rule,
             weights=weights,
             description=f"{description}; {assignment}",
@@ -96,6 +97,7 @@ FEATURES: dict[str, FeatureSpec] = {
     for spec in (
         *_pair(
             "mfcc",
+            "mfcc",
             MFCC39,
             "openSMILE",
             "index",
@@ -103,6 +105,7 @@ FEATURES: dict[str, FeatureSpec] = {
             OPENSMILE_NOTICE,
         ),
         *_pair(
+            "egemaps",
             "egemaps",
             EGEMAPS23,
             "openSMILE",
@@ -112,6 +115,7 @@ FEATURES: dict[str, FeatureSpec] = {
         ),
         *_pair(
             "vggish",
+            "vggish_embedding",
             VGGISH128,
             "VGGish",
             "patch",

@@ -6,8 +6,19 @@ from wildaffect.features.waveform import RATE
 
 WINDOW, HOP, FFT = 400, 160, 512  # 25 ms, 10 ms at 16 kHz
 BANDS, LOWEST_HZ, HIGHEST_HZ, OFFSET = 64, 125.0, 7500.0, 0.01
-PATCH = 96  # rows of one example
 TAIL = RATE  # the last sample is repeated for one second, so that the last frames have a patch too
+
+PARAMETERS = {
+    "rate_hz": RATE,
+    "window_s": 0.025,
+    "hop_s": 0.01,
+    "window": "periodic Hann",
+    "spectrum": "magnitude, 512 points",
+    "mel_bands": BANDS,
+    "band_hz": [LOWEST_HZ, HIGHEST_HZ],
+    "log_offset": OFFSET,
+    "tail": "last sample repeated for 1 s",
+}
 
 
 def _mel(hz: np.ndarray | float) -> np.ndarray:

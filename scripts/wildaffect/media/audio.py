@@ -20,6 +20,7 @@ from wildaffect.tables import read_metadata
 
 SILENT_RATE = 16_000  # of files that have no sound
 TOLERANCE_S = 0.010  # timestamps of compressed sound are rounded; a smaller step between two blocks is no gap
+RATES = range(1_000, 655_351)  # others are damage; the upper end is the limit of FLAC
 SHORT_S = 0.5
 CLIPPED_FRACTION = 0.001
 SILENT_PEAK = 0.001  # -60 dBFS
@@ -83,10 +84,10 @@ def read_audio(path: str | os.PathLike) -> tuple[np.ndarray, int, dict[str, Any]
 def _write_sound(
     path: Path, container: av.container.InputContainer, stream: av.AudioStream, clock: dict[str, Any], tally: Tally
 ) -> bool:
-    """Copy the stream onto the clock; False, with nothing written, if no block of it can be decoded."""
+    """Copy the stream onto the clock; False, with nothing written, if no block of it can be used."""
     blocks = decoded(container, stream, tally)
     first = next(blocks, None)
-    if first is None:
+    if first is None or first.sample_rate not in RATES:
         return False
     rate, channels = first.sample_rate, first.layout.nb_channels
     fine = stream.codec.lossless and not stream.codec.lossy and _base_format(first) in ("s32", "flt", "dbl")

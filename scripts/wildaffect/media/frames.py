@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 
 from wildaffect.media.container import Tally, UnreadableError, decoded, open_media, video_stream
-from wildaffect.media.decode import upright_size
 from wildaffect.media.orientation import orientation
 from wildaffect.media.timestamps import DECODE_TIME, durations, regularity, repair_ticks
 from wildaffect.tables import read_metadata, read_table, write_table
@@ -33,6 +32,8 @@ DEFAULT_RATE = Fraction(25)
 NO_STAMP = -(2**63)
 # Headers round and sound outlasts the picture; a video that ends this much before its stated length is cut off.
 TOLERATED_LOSS_S = 0.5
+# No frame is shown longer than this; a timestamp that says so is damaged.
+MAX_HOLD_S = 600
 
 _ABOUT: dict[str, Any] = {
     "status": "ok", "reason": "", "frames": 0, "duration_s": 0.0,
@@ -73,7 +74,7 @@ class _Stamps:
         self.keyframe.append(frame.key_frame)
         self.last_duration = frame.duration
         self.damaged += frame.is_corrupt
-        self.resized += upright_size(frame) != (self.first["width"], self.first["height"])
+        self.resized += (frame.width, frame.height) != (self.first["stored_width"], self.first["stored_height"])
 
 
 def write_frame_table(video: str | os.PathLike, output: str | os.PathLike) -> None:
@@ -82,27 +83,26 @@ def write_frame_table(video: str | os.PathLike, output: str | os.PathLike) -> No
     The metadata says: ``status`` "ok", "truncated" (part of the video could not be decoded; ``reason`` says how much)
     or "unreadable" (zero rows; ``reason`` says why); ``frames``; ``duration_s`` (end of the last frame);
     ``time_base``, ``nominal_rate`` (as fractions, the latter the file's claim); ``average_rate`` ((frames - 1) / time
-    of the last frame);
-    ``vfr`` and ``jitter_s`` (see :func:`wildaffect.media.timestamps.regularity`); ``rotation`` (degrees
-    counterclockwise) and ``mirrored``, both already applied to ``width`` and ``height``; ``stored_width``,
+    of the last frame); ``vfr`` and ``jitter_s`` (see :func:`wildaffect.media.timestamps.regularity`); ``rotation``
+    (degrees counterclockwise) and ``mirrored``, both already applied to ``width`` and ``height``; ``stored_width``,
     ``stored_height``; ``resized_frames`` (scaled to the first one's size); ``sample_aspect`` (pixel width:height as
     stored, null if unknown); ``codec``, ``pixel_format``, ``container``; ``video_start_s`` and ``audio_start_s`` on
-    the container's clock (null if there is none); ``audio_streams``; ``failed_packets``, ``damaged_frames`` (decoded
-    with concealed errors) and ``repairs`` ({rule: frames}).
+    the container's clock (null if there is none; codecs may begin with a block that is not heard, so the start of the
+    sound is only known by decoding it); ``audio_streams``; ``failed_packets``, ``damaged_frames`` (decoded with
+    concealed errors) and ``repairs`` ({rule: frames}).
 
     A video with faults is a result, not an exception. Raises :class:`wildaffect.errors.InputError` where there is no
     such file.
     """
     about, stamps, tally = dict(_ABOUT), _Stamps(), Tally()
-    step, start = Fraction(1), None
     try:
         with open_media(video) as container:
             about |= _container_facts(container)
             stream = video_stream(container)
             about |= _stream_facts(stream)
             rate = stream.guessed_rate or stream.average_rate or DEFAULT_RATE
-            base = stream.time_base
-            step, start = 1 / rate / base, stream.start_time
+            base, start = stream.time_base, stream.start_time
+            step = 1 / rate / base
             for frame in decoded(container, stream, tally):
                 stamps.add(frame)
             claimed_s = _claimed_seconds(container, stream)
@@ -111,7 +111,7 @@ def write_frame_table(video: str | os.PathLike, output: str | os.PathLike) -> No
         return
 
     pts = np.frombuffer(stamps.pts, np.int64)
-    ticks, rules = _ticks(pts, np.frombuffer(stamps.dts, np.int64), float(step), start)
+    ticks, rules = _ticks(pts, np.frombuffer(stamps.dts, np.int64), float(step), float(MAX_HOLD_S / base), start)
     times = (ticks - ticks[:1]) * float(base)
     shown = durations(times, float(stamps.last_duration * base) or None, float(step * base))
     found_s = float(ticks[-1] - ticks[0] + max(stamps.last_duration, step)) * base if len(pts) else 0.0
@@ -144,17 +144,19 @@ def read_frames(path: str | os.PathLike) -> Frames:
     return Frames(table["time_s"].to_numpy(), table, read_metadata(path))
 
 
-def _ticks(pts: np.ndarray, dts: np.ndarray, step: float, start: int | None) -> tuple[np.ndarray, np.ndarray]:
+def _ticks(
+    pts: np.ndarray, dts: np.ndarray, step: float, longest: float, start: int | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Frame times in ticks and repair rules. Files that carry decode times only (AVI) are timed by these.
 
     Decode times run ahead of or behind the presentation by the decoder's delay, a constant: the first frame is moved
     to the stream's start where the file states it.
     """
     if len(pts) and (pts == NO_STAMP).all() and (dts != NO_STAMP).any():
-        ticks, rules = repair_ticks(dts, dts != NO_STAMP, step)
+        ticks, rules = repair_ticks(dts, dts != NO_STAMP, step, longest)
         rules[rules == ""] = DECODE_TIME
         return ticks + ((start - ticks[0]) if start is not None else 0), rules
-    return repair_ticks(pts, pts != NO_STAMP, step)
+    return repair_ticks(pts, pts != NO_STAMP, step, longest)
 
 
 def _container_facts(container: av.container.InputContainer) -> dict[str, Any]:
@@ -178,7 +180,8 @@ def _stream_facts(stream: av.VideoStream) -> dict[str, Any]:
 
 
 def _picture_facts(frame: av.VideoFrame) -> dict[str, Any]:
-    turn, (width, height) = orientation(frame), upright_size(frame)
+    turn = orientation(frame)
+    width, height = (frame.height, frame.width) if turn.transpose else (frame.width, frame.height)
     return {
         "rotation": turn.rotation,
         "mirrored": turn.mirrored,
@@ -195,9 +198,8 @@ def _claimed_seconds(container: av.container.InputContainer, stream: av.VideoStr
     claims = [0.0]
     if stream.duration is not None:
         claims.append(float(stream.duration * stream.time_base))
-    if (
-        container.format.name == "avi" and stream.average_rate
-    ):  # its duration shrinks with the file, its header does not
+    if container.format.name == "avi" and stream.average_rate:
+        # The duration an AVI reader gives shrinks with the file, the header's number of frames does not.
         claims.append(float(stream.frames / stream.average_rate))
     tag = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d*)?)", stream.metadata.get("DURATION", ""))  # Matroska
     if tag:

@@ -35,12 +35,15 @@ def longest_increasing(values: np.ndarray) -> np.ndarray:
     return mask
 
 
-def repair_ticks(stamps: np.ndarray, known: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
+def repair_ticks(
+    stamps: np.ndarray, known: np.ndarray, step: float, longest: float = np.inf
+) -> tuple[np.ndarray, np.ndarray]:
     """Strictly increasing times for frames that come in presentation order.
 
     ``stamps`` int64 (N,) in ticks, ``known`` bool (N,) says which of them exist, ``step`` > 0 is the frame period in
-    ticks used where the neighbours do not tell. The longest strictly increasing subsequence of the known stamps is
-    trusted; every other frame is placed linearly between its trusted neighbours, or one typical step after another
+    ticks used where the neighbours do not tell, ``longest`` the largest credible distance of two frames. The longest
+    strictly increasing subsequence of the known stamps is trusted, of which the largest part without a jump beyond
+    ``longest``; every other frame is placed linearly between its trusted neighbours, or one typical step after another
     before the first and after the last of them. Returns ticks float64 (N,) and the rule of each repaired frame
     (object (N,), "" where nothing was repaired): "missing", "duplicate" (the stamp of another frame) or
     "out_of_order". A clock that restarts inside a file, as in concatenated recordings, is not recognised as such: the
@@ -49,6 +52,8 @@ def repair_ticks(stamps: np.ndarray, known: np.ndarray, step: float) -> tuple[np
     stamps, known = np.asarray(stamps, np.int64), np.asarray(known, bool)
     index = np.arange(len(stamps))
     trusted = index[known][longest_increasing(stamps[known])]
+    jumps = np.flatnonzero(np.diff(stamps[trusted]) > longest) + 1
+    trusted = max(np.split(trusted, jumps), key=len)
     rules = np.full(len(stamps), "", object)
     rules[~known] = MISSING
     if len(trusted) == 0:

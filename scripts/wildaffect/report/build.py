@@ -84,7 +84,7 @@ def build_report(
         "facts": _facts(config, trial_table, media, instances, predictions),
         "versions": versions,
         "tables": tables,
-        "score_figures": [_score_figure(t) for t in tables if t.ranked and math.isfinite(t.rows[0].best)],
+        "ranked": [(table, _score_figure(table)) for table in tables if table.ranked],
         "names": {"cross_validation": CROSS_VALIDATION, "ensemble": ENSEMBLE},
         "audit": _audit(audit),
         "severities": SEVERITIES,
@@ -147,11 +147,12 @@ def _newest(runs: list[Mapping], predictions: Sequence[Mapping]) -> str:
     return f"{datetime.fromtimestamp(max(path.stat().st_mtime for path in files), UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def _score_figure(table: ScoreTable) -> dict:
-    """A ranked table as data of the bar figure, best first; rows without any defined value are left to the table."""
+def _score_figure(table: ScoreTable) -> dict | None:
+    """A ranked table as data of the bar figure, best first. Rows without a defined value are left out; None if all are."""
     rows = [row for row in table.rows if math.isfinite(row.best)]
+    if not rows:
+        return None
     return {
-        "title": f"{table.metric}, {table.edition}, {table.partition}",
         "names": [f"{row.system}/{row.variant}/{row.target}" for row in rows],
         "means": [row.mean for row in rows],
         "deviations": [row.deviation for row in rows],

@@ -62,8 +62,8 @@ class ScoreTable:
 
     @property
     def ranked(self) -> bool:
-        """Whether the edition orders entries by this metric."""
-        return self.metric.endswith("_score")
+        """Whether the edition orders entries by this metric; never on training data."""
+        return self.metric.endswith("_score") and self.partition != "train"
 
     @property
     def per_video(self) -> bool:
@@ -77,8 +77,9 @@ class ScoreTable:
 
     @property
     def formula(self) -> str:
-        """The ranked score in terms of its metrics; empty for other metrics and unlisted editions."""
-        task = editions().get(self.edition, {}).get(self.metric.removesuffix("_score")) if self.ranked else None
+        """An edition's score in terms of its metrics; empty for other metrics and unlisted editions."""
+        tasks = {f"{name}_score": task for name, task in editions().get(self.edition, {}).items()}
+        task = tasks.get(self.metric)
         return " + ".join(f"{weight:g} {name}" for name, weight in task.score.items()) if task else ""
 
     @property

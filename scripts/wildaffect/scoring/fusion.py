@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from wildaffect.errors import InputError
 from wildaffect.scoring.ccc import ccc
-from wildaffect.scoring.rows import Rows, as_table, find_rows, numbers, sort_rows
+from wildaffect.scoring.rows import Rows, as_table, find_rows, numbers, read_parquet, sort_rows
+from wildaffect.tables import read_metadata, write_table
 
 METHODS = ("mean", "weighted", "ccc_centring")
 CLIPS = ("none", "early", "late")
@@ -84,6 +86,20 @@ def fuse(
     if clip == "late":
         fused[:, limited] = fused[:, limited].clip(-1, 1)
     return _like_first(aligned, first, columns, fused)
+
+
+def fuse_files(
+    paths: Sequence[Path],
+    output: Path,
+    method: str = "mean",
+    clip: str = "none",
+    weights: Sequence[float] | None = None,
+) -> None:
+    """:func:`fuse` from Parquet files to a Parquet file, with the schema of the first; its metadata names the rule and the members."""
+    fused = fuse([read_parquet(path) for path in paths], method, clip, weights)
+    members = [read_metadata(path) for path in paths]
+    about = {"fusion": {"method": method, "clip": clip, "weights": weights}, "members": members}
+    write_table(output, fused, fused.schema.remove_metadata(), about)
 
 
 def join_targets(tables: Mapping[str, pa.Table]) -> pa.Table:

@@ -1,7 +1,7 @@
 """Predictions and labels from the files that people have: tables, annotation folders, submissions."""
 
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -79,7 +79,7 @@ def read_list(file: Path, task: Task) -> pa.Table:
         trials.append(trial)
         frames[number - 2] = frame
         try:
-            values[number - 2] = [float(field) for field in fields]
+            values[number - 2] = np.array([float(field) for field in fields]).reshape(len(task.columns))
         except ValueError:
             raise InputError(
                 f"{file}, line {number}: expected a path and {len(task.columns)} numbers, got {line!r}."
@@ -89,10 +89,10 @@ def read_list(file: Path, task: Task) -> pa.Table:
 
 def split_location(location: str, where: str) -> tuple[str, int]:
     """Trial and frame (from 0) of ``<trial>/<number from 1>.jpg``; :class:`InputError` otherwise."""
-    path = PurePosixPath(location)
-    if len(path.parts) != 2 or not re.fullmatch(r"[0-9]{1,9}", path.stem) or int(path.stem) < 1:
+    found = re.fullmatch(r"([^/]+)/([0-9]{1,9})\.[A-Za-z]+", location)
+    if not found or int(found[2]) < 1:
         raise InputError(f"{where}: expected '<trial>/<number from 00001>.jpg', got {location!r}.")
-    return path.parts[0], int(path.stem) - 1
+    return found[1], int(found[2]) - 1
 
 
 def _read_csv(path: Path) -> pa.Table:

@@ -1,10 +1,12 @@
 """Rows of prediction and label tables, matched by (trial, frame) and never by position."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from wildaffect.errors import InputError
 
@@ -46,6 +48,14 @@ def as_table(table: Any, name: str) -> pa.Table:
     return table
 
 
+def read_parquet(path: Path) -> pa.Table:
+    """A Parquet prediction or label table with all its columns; :class:`InputError` if it cannot be read."""
+    try:
+        return as_table(pq.read_table(path), str(path))
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path}: not a readable Parquet table ({error}). Delete it and run again.") from error
+
+
 def numbers(table: pa.Table, columns: tuple[str, ...]) -> np.ndarray:
     """Columns as float64 (rows, columns), NaN for null; :class:`InputError` for a column that does not hold numbers."""
     arrays = [_cast(table, column, pa.float64()).to_numpy(zero_copy_only=False) for column in columns]
@@ -82,12 +92,12 @@ def find_rows(wanted: Rows, found: Rows) -> np.ndarray:
     place = {name: i for i, name in enumerate(found.trials)}
     rank = np.array([place.get(name, -1) for name in wanted.trials], np.int64)
     trial = rank[wanted.trial] if wanted.trial.size else wanted.trial
-    key = trial * FRAMES_PER_TRIAL + wanted.frame
+    key = trial * FRAMES_PER_TRIAL + wanted.frame  # below zero for an unknown trial, so that it equals no key
     have = found.key
     if not have.size:
         return np.full(key.shape, -1)
     at = np.minimum(np.searchsorted(have, key), have.size - 1)
-    return np.where((have[at] == key) & (trial >= 0), found.order[at], -1)
+    return np.where(have[at] == key, found.order[at], -1)
 
 
 def flags(table: pa.Table, column: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,7 @@ def _check_list(path: Path, task: Task, expected: Expected) -> list[str]:
     found = [location for location, _, _ in rows]
     problems += _header_problems(lines, task) + _order_problems(found, expected.locations)
     values = (f"line {number}: {why}" for number, row in enumerate(rows, 2) if (why := _row_problem(row[2], task)))
-    return _limited(path.name, _chain(problems, values))
+    return _limited(path.name, chain(problems, values))
 
 
 def _folder_file_problems(file: Path, task: Task, count: int) -> Iterator[str]:
@@ -139,9 +140,9 @@ def _order_problems(found: list[str], expected: tuple[str, ...]) -> list[str]:
 
 def _row_problem(text: str, task: Task) -> str:
     """What is wrong with the values of one row; empty if nothing is."""
-    fields = text.split(",")
+    fields = text.split(",") if text else []
     if len(fields) != len(task.columns):
-        return f"{len(fields) if text else 0} values, expected {len(task.columns)}"
+        return f"{len(fields)} values, expected {len(task.columns)}"
     at = 0
     for part in task.parts:
         for name in part.columns:
@@ -166,11 +167,6 @@ def _field_problem(field: str, part: Part) -> str:
     if EXPONENT.fullmatch(field):
         return f"is {_short(field)}: written with an exponent, use plain decimals"
     return f"is {_short(field)}, not a plain decimal number"
-
-
-def _chain(first: list[str], rest: Iterator[str]) -> Iterator[str]:
-    yield from first
-    yield from rest
 
 
 def _short(text: str) -> str:

@@ -30,8 +30,11 @@ def write(
     sample: Path | None = None,
     frames: Mapping[str, int] | None = None,
     allow_partial: bool = False,
+    about: Path | None = None,
 ) -> dict:
-    """Write the folder ``output`` in the format of ``edition`` and the sidecar ``<output>.json`` beside it; return the sidecar's content.
+    """Write the folder ``output`` in the format of ``edition`` and a sidecar beside it; return the sidecar's content.
+
+    The sidecar is JSON at ``about``, by default ``<output>.json``: never inside the folder, which holds exactly what is sent.
 
     ``predictions``: Arrow or pandas with trial, frame and named columns, one row per decoded frame. The rows follow ``sample`` (see
     :func:`wildaffect.submission.expected.expected_rows`), else the counts ``frames`` per trial, else the predictions themselves. Wanted
@@ -53,14 +56,14 @@ def write(
     expected = expected_rows(rules, sample, frames if sample or frames else _own_counts(rows))
     decided = {part: decide(table, part)[rows.order] for part in rules.parts}
     _check_partial(expected, rows, decided, allow_partial)
-    texts, about = _texts(rules, expected, rows, decided)
-    about = {"edition": edition, "task": task, "sample": Path(sample).name if sample else None, **about}
+    texts, counts = _texts(rules, expected, rows, decided)
+    record = {"edition": edition, "task": task, "sample": Path(sample).name if sample else None, **counts}
     if "source" in table.column_names:
-        about["sources"] = dict(sorted(Counter(str(source) for source in table["source"].to_pylist()).items()))
+        record["sources"] = dict(sorted(Counter(str(source) for source in table["source"].to_pylist()).items()))
     _write_folder(output, _files(form, expected, texts))
-    with atomic(output.with_name(f"{output.name}.json")) as partial:
-        partial.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-    return about
+    with atomic(about or output.with_name(f"{output.name}.json")) as partial:
+        partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return record
 
 
 def _own_counts(rows: Rows) -> dict[str, int]:

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wildaffect.config import complete
 from wildaffect.errors import InputError
 from wildaffect.systems.interface import Recipe, Spec
 
@@ -55,10 +56,8 @@ def build_recipe(
 
 
 def resolve_recipe(system: str, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The complete recipe: defaults of the system's ``schema.yaml`` with ``settings`` laid over them, checked."""
-    from wildaffect.systems.settings import resolve
-
-    return resolve(system, spec(system).schema["properties"]["recipe"], settings or {})
+    """The complete recipe: ``settings`` with the defaults of the system's ``schema.yaml`` filled in, checked."""
+    return complete(settings or {}, spec(system).schema["properties"]["recipe"], f"config.systems.{system}.recipe")
 
 
 def load_weights(model: "torch.nn.Module", path: str | Path, sha256: str | None = None) -> "LoadReport":

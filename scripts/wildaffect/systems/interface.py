@@ -40,8 +40,8 @@ class Needs:
 class Spec:
     """A system as the workflow sees it.
 
-    ``needs(variant, mode)`` gives its inputs. ``schema`` is the JSON Schema of the system's block in the configuration; the defaults of the
-    recipe are written there and nowhere else.
+    ``needs(variant, mode)`` gives its inputs. ``schema`` is a JSON Schema whose property ``recipe`` describes the system's settings; their
+    defaults are written there and nowhere else.
     """
 
     name: str

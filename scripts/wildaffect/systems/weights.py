@@ -1,9 +1,11 @@
 """Weight files: SafeTensors, or PyTorch archives read without executing anything in them."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 
 from wildaffect import files
 from wildaffect.errors import InputError
+from wildaffect.tables import METADATA_KEY
 
 
 @dataclass(frozen=True)
@@ -86,10 +89,12 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], path: str | Path, 
     return LoadReport(str(path), digest, matched, missing, unexpected)
 
 
-def save_weights(
-    model_state: Mapping[str, Tensor], path: str | Path, metadata: Mapping[str, str] | None = None
-) -> None:
-    """Write a state dict as SafeTensors, atomically; keys that share storage are written once each, as the originals did."""
+def save_weights(model_state: Mapping[str, Tensor], path: str | Path, about: Mapping[str, Any] | None = None) -> None:
+    """Write a state dict as SafeTensors, atomically; keys that share storage are written once each, as the originals did.
+
+    ``about`` is stored as JSON in one metadata entry: the format writes several entries in random order, and equal weights shall make
+    equal files.
+    """
     tensors = {key: value.detach().cpu().clone().contiguous() for key, value in model_state.items()}
     with files.atomic(path) as partial:
-        save_file(tensors, partial, dict(metadata or {}))
+        save_file(tensors, partial, {METADATA_KEY.decode(): json.dumps(about or {}, sort_keys=True)})

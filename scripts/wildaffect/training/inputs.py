@@ -113,8 +113,9 @@ def read_labels(
             [table[column].cast(pa.float32()).to_numpy(zero_copy_only=False) for column in columns], axis=1
         )
         valid = table["valid"].to_numpy(zero_copy_only=False)
+        wanted = set(members[task])
         for name, rows in _runs(paths[task], names, table["frame"].to_numpy()).items():
-            if name in set(members[task]):
+            if name in wanted:
                 found.setdefault(name, {})[task] = Labels(values[rows], valid[rows])
     return found
 

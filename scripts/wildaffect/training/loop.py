@@ -73,6 +73,7 @@ class Loop:
         self._best = {key: value.to(self._fabric.device) for key, value in states["best"].items()}
         self._optimizer.load_state_dict(states["optimizer"])
         self._scheduler.load_state_dict(states["scheduler"])
+        self._fabric.strategy.precision.load_state_dict(states["precision"])
         log.info("continuing at epoch %d", progress.epoch)
         return progress
 
@@ -124,6 +125,7 @@ class Loop:
             best=self._best,
             optimizer=self._optimizer.state_dict(),
             scheduler=self._scheduler.state_dict(),
+            precision=self._fabric.strategy.precision.state_dict(),
         )
         log.info("%s", ", ".join(f"{k} {v:.6g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
         self._report(row)

@@ -26,16 +26,26 @@ def predictions_schema(columns: Sequence[str]) -> pa.Schema:
     return pa.schema([*head, *((column, pa.float32()) for column in columns), ("source", pa.string())])
 
 
-def predict_run(run: str | Path, output: str | Path, **inputs: Any) -> None:
-    """Predict with the model, settings and statistics of a run folder; ``inputs`` as for :func:`predict`."""
-    run = Path(run)
+def predict_from(weights: str | Path, *, system: str, variant: str, target: str, mode: str, **arguments: Any) -> None:
+    """Predict with a weight file, and with the statistics beside it where it lies in a run folder; ``arguments`` as for :func:`predict`.
+
+    :class:`InputError` if the folder's ``run.json`` says that the weights belong to something else.
+    """
+    asked = {"system": system, "variant": variant, "target": target, "mode": mode}
+    record = _json_beside(weights, "run.json") or asked
+    for key, value in asked.items():
+        if record[key] != value:
+            raise InputError(f"{weights}: its run.json says {key} {record[key]}, but {value} was asked for.")
+    statistics = _json_beside(weights, "stats.json")
+    predict(weights=weights, statistics=statistics and statistics["train"], **asked, **arguments)
+
+
+def _json_beside(weights: str | Path, name: str) -> dict[str, Any] | None:
+    path = Path(weights).with_name(name)
     try:
-        record = json.loads((run / "run.json").read_text())
-        statistics = json.loads((run / "stats.json").read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{run}: not a folder of a finished training ({error}). Train this instance first.") from error
-    what = {key: record[key] for key in ("system", "variant", "target", "mode", "recipe")}
-    predict(weights=run / "model.safetensors", statistics=statistics["train"], output=output, **what, **inputs)
+        return json.loads(path.read_text()) if path.exists() else None
+    except ValueError as error:
+        raise InputError(f"{path}: not readable JSON ({error}). Train this instance again.") from error
 
 
 def predict(

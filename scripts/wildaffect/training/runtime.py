@@ -11,7 +11,7 @@ from lightning.fabric import Fabric
 
 from wildaffect.errors import InputError
 
-PRECISIONS = ("32-true", "bf16-mixed", "64-true")
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
 def open_fabric(device: str, precision: str = "32-true") -> Fabric:
@@ -22,6 +22,8 @@ def open_fabric(device: str, precision: str = "32-true") -> Fabric:
         raise InputError("a GPU was asked for, but PyTorch finds no CUDA device. Check the driver, or run without GPU.")
     if precision not in PRECISIONS:
         raise InputError(f"precision {precision!r} is unknown; use one of {', '.join(PRECISIONS)}.")
+    if precision == "16-mixed" and device == "cpu":
+        raise InputError("precision 16-mixed needs a GPU; use 32-true or bf16-mixed on CPUs.")
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     return Fabric(accelerator=device, devices=1, precision=precision)
 

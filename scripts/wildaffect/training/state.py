@@ -1,12 +1,12 @@
 """What an interrupted training needs to go on as if nothing had happened."""
 
+import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from wildaffect.errors import InputError
 from wildaffect.files import atomic
 
 
@@ -39,31 +39,23 @@ class Progress:
 
 
 class Checkpoint:
-    """The rolling checkpoint ``last.ckpt`` in ``folder``, replaced as a whole after every epoch.
+    """The rolling checkpoint ``last.ckpt`` in ``folder``, replaced as a whole after every epoch."""
 
-    ``identity`` names the job (configuration and data); a checkpoint of another job is an error, not a start from scratch.
-    """
-
-    def __init__(self, folder: str | Path, identity: str) -> None:
-        self.path = Path(folder) / "last.ckpt"
-        self._identity = identity
+    def __init__(self, folder: str | Path) -> None:
+        self._path = Path(folder) / "last.ckpt"
 
     def load(self) -> tuple[Progress, dict[str, Any]] | None:
         """Progress and the state dicts saved with it, or None if there is nothing to resume."""
-        if not self.path.exists():
+        if not self._path.exists():
             return None
-        content = torch.load(self.path, "cpu", weights_only=True)
-        if content["identity"] != self._identity:
-            raise InputError(
-                f"{self.path}: belongs to a training with other settings or data. Delete it to start anew."
-            )
+        content = torch.load(self._path, "cpu", weights_only=True)
         return Progress(**content["progress"]), content["states"]
 
     def save(self, progress: Progress, **states: Any) -> None:
         """Write atomically: a kill leaves either the last checkpoint or this one."""
-        with atomic(self.path) as partial:
-            torch.save({"identity": self._identity, "progress": asdict(progress), "states": states}, partial)
+        with atomic(self._path) as partial:
+            torch.save({"progress": asdict(progress), "states": states}, partial)
 
     def remove(self) -> None:
-        """Forget the training; its results are elsewhere by now."""
-        self.path.unlink(missing_ok=True)
+        """Forget the training, whose results are elsewhere by now."""
+        shutil.rmtree(self._path.parent, ignore_errors=True)

@@ -51,10 +51,10 @@ def train(
     """Train and write ``model.safetensors`` (best epoch), ``history.csv``, ``stats.json`` and ``run.json`` into ``output``.
 
     ``recipe`` overrides defaults of the system. ``folds`` and ``labels`` (per task) are tables of the corpus; ``frames`` gives the
-    frame table per trial, ``crops`` (by template) and ``features`` (by id) the files per trial. ``state`` is the folder of the rolling
-    checkpoint: run again after a kill, training continues after the last complete epoch and ends with the same weights. ``workers``
-    processes load samples; decoded pictures up to ``cache_mib`` MiB are kept in memory; ``code`` is recorded as given. Returns the
-    content of ``run.json``.
+    frame table per trial, ``crops`` (by template) and ``features`` (by id) the files per trial. ``state`` is the folder of rolling
+    checkpoints: run again after a kill, training continues after the last complete epoch and ends with the same weights. The checkpoint's
+    name is a hash of settings, ``code`` (a fingerprint, recorded as given) and data, so a changed job starts anew. ``workers`` processes
+    load samples; decoded pictures up to ``cache_mib`` MiB are kept in memory. Returns the content of ``run.json``.
 
     Raises :class:`InputError` for settings, files and devices that cannot be used.
     """
@@ -69,7 +69,7 @@ def train(
     data = data_hash([Path(folds), *(Path(labels[task]) for task in plan.target.labels)], files)
     what = {"system": system, "variant": variant, "target": target, "fold": fold, "mode": mode}
     how = {"recipe": settings, "seed": seed, "device": device, "precision": precision}
-    identity = stable_hash({**what, **how, "data": data})
+    job = stable_hash({**what, **how, "code": code, "data": data})
 
     pictured = iter(cache_pictures([*chain.from_iterable(parts.values())], cache_mib))
     parts = {name: list(islice(pictured, len(part))) for name, part in parts.items()}
@@ -86,7 +86,7 @@ def train(
         for name, part in samples.items():
             if not len(part):
                 raise InputError(f"{folds}: the {name} trials of fold {fold} have no frame labelled for {target}.")
-        checkpoint = Checkpoint(state, identity)
+        checkpoint = Checkpoint(Path(state) / job)
         loop = Loop(
             plan, model, samples["train"], samples["validation"], parts["validation"],
             fabric=fabric, checkpoint=checkpoint, seed=seed, workers=workers, report=report,
@@ -106,7 +106,7 @@ def train(
         **_outcome(plan, progress),
     }
     output = Path(output)
-    save_weights(best, output / "model.safetensors", {key: str(value) for key, value in what.items()})
+    save_weights(best, output / "model.safetensors", what)
     with atomic(output / "history.csv") as partial:
         pd.DataFrame(progress.history).to_csv(partial, index=False)
     _write_json(output / "stats.json", statistics)

@@ -34,10 +34,10 @@ function drawScores(place, data) {
       marker: { symbol: ["diamond", "square"][i], size: 9, color: COLOURS[i + 1] },
     });
   });
-  place.style.height = 130 + 34 * rows.length + "px";
+  place.style.height = 80 + 34 * rows.length + "px";
   Plotly.newPlot(place, traces, {
-    ...FRAME, hovermode: "closest", title: { text: escapeText(data.title), x: 0, xref: "paper", font: { size: 14 } }, bargap: 0.35,
-    margin: { l: 8, r: 16, t: 64, b: 36 }, legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom" },
+    ...FRAME, hovermode: "closest", bargap: 0.35,
+    margin: { l: 8, r: 16, t: 30, b: 36 }, legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom" },
     xaxis: { zeroline: true, rangemode: "tozero", automargin: true },
     yaxis: { tickvals: rows, ticktext: data.names.map(escapeText), autorange: "reversed", automargin: true, ticklabelstandoff: 6, showgrid: false, zeroline: false },
   }, SETTINGS);

@@ -1,0 +1,96 @@
+"""VGGish as a feature: one raw 128-value embedding per video frame (LFAN spec 2.7)."""
+
+import os
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+
+from wildaffect.errors import InputError
+from wildaffect.features import vggish_frontend as frontend
+from wildaffect.features.vggish import PATCH
+from wildaffect.features.vggish_weights import SEED, load_network, seeded_network
+from wildaffect.models import resolve
+
+SEEDED = "seeded"
+PARAMETERS = frontend.PARAMETERS | {
+    "patch_s": 0.96,
+    "output": "last fully connected layer, no ReLU, no PCA, no quantisation",
+}
+# Patches at a time: more are no faster. Activations take 0.1 GB and 0.8 GB.
+_BATCH = {"cpu": 64, "cuda": 512}
+# Up to this mean distance of patches, in rows, it pays to share the work between them (video at 12.5 frames/s or more).
+_SHARING_HOP = 8
+
+
+def frame_values(
+    speech: np.ndarray,
+    rows_of_frames: Callable[[int], np.ndarray],
+    *,
+    weights: str,
+    models_dir: str | os.PathLike,
+    device: str,
+    threads: int,
+) -> np.ndarray:
+    """float32 (frames, 128) of int16 (S,) at 16 kHz; ``rows_of_frames(n)`` picks the first row of each frame's patch
+    among the ``n`` rows at which a patch fits.
+
+    ``weights`` is ``seeded``, a name in the manifest or a path. Sets PyTorch's number of threads for this process.
+    """
+    _require(device)
+    torch.set_num_threads(threads)
+    network = seeded_network() if weights == SEEDED else load_network(resolve(weights, models_dir).path)
+    # Channels last is the layout in which oneDNN and cuDNN are fastest.
+    network = network.to(device, memory_format=torch.channels_last).eval()
+    padded = frontend.pad_tail(speech)
+    return embed(network, padded, rows_of_frames(frontend.row_count(len(padded)) - PATCH + 1), device)
+
+
+def embed(network: nn.Module, speech: np.ndarray, starts: np.ndarray, device: str = "cpu") -> np.ndarray:
+    """Embeddings of the patches that begin at spectrogram rows ``starts`` int (N,) -> float32 (N, 128).
+
+    Patches go through the network in batches, the spectrogram of a batch is made with it and dropped after it, and a
+    patch asked for several times is computed once: memory beyond the result does not depend on the length.
+    """
+    distinct, place = np.unique(starts, return_inverse=True)
+    result = np.empty((len(distinct), 128), np.float32)
+    # TensorFloat-32 would cost three digits.
+    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        for first in range(0, len(distinct), _BATCH[device]):
+            batch = slice(first, first + _BATCH[device])
+            result[batch] = _embed_batch(network, speech, distinct[batch], device).cpu().numpy()
+    return result[place]
+
+
+def _embed_batch(network: nn.Module, speech: np.ndarray, starts: np.ndarray, device: str) -> torch.Tensor:
+    if starts[-1] - starts[0] <= _SHARING_HOP * (len(starts) - 1):
+        rows = frontend.log_mel(speech, np.arange(starts[0], starts[-1] + PATCH))
+        begin = torch.from_numpy(starts - starts[0])
+        return network.overlapping(torch.from_numpy(rows).to(device), begin.to(device))
+    rows, place = np.unique(starts[:, None] + np.arange(PATCH), return_inverse=True)
+    examples = frontend.log_mel(speech, rows)[place.reshape(len(starts), 1, PATCH)]
+    return network(torch.from_numpy(examples).to(device))
+
+
+def describe_weights(weights: str, models_dir: str | os.PathLike) -> dict:
+    """What ``weights`` are: name, hash, whether trained and verified, licence."""
+    if weights == SEEDED:
+        note = "Untrained network: the values are a random projection of the spectrogram, not a learnt embedding."
+        return {"name": SEEDED, "trained": False, "seed": SEED, "sha256": None, "note": note}
+    file = resolve(weights, models_dir)
+    return {
+        "name": file.name,
+        "trained": True,
+        "sha256": file.sha256,
+        "verified": file.verified,
+        "licence": file.licence,
+        "citation": file.citation,
+    }
+
+
+def _require(device: str) -> None:
+    if device not in _BATCH:
+        raise InputError(f"device '{device}' is not known: use 'cpu' or 'cuda'.")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device 'cuda' was asked for, but PyTorch sees no CUDA device. Ask for 'cpu' or fix the node.")

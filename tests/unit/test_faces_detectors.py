@@ -1,0 +1,277 @@
+"""Both detectors, the detection table, cuts."""
+
+import importlib.util
+import shutil
+
+import cv2
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from skimage.data import astronaut
+
+from support.faces import write_video
+from wildaffect.errors import InputError
+from wildaffect.faces.columns import detections_from_table
+from wildaffect.faces.cuts import CutFinder
+from wildaffect.faces.detect import DETECTIONS, detect_faces
+from wildaffect.faces.detectors import open_detector
+from wildaffect.media.frames import write_frame_table
+from wildaffect.tables import read_metadata, read_table
+
+KNOWN_BOX = [555.58, 46.05, 772.49, 354.85]
+# Where the portrait's eyes, nose and mouth corners are, read off the picture by eye.
+PORTRAIT_POINTS = np.array([[203, 101.5], [246, 103], [223, 127], [202, 140], [246, 140]])
+
+
+@pytest.fixture(scope="module")
+def portrait():
+    return astronaut()
+
+
+@pytest.fixture(scope="module")
+def hog():
+    return open_detector("dlib", "hog", {"max_side": 384, "threshold": 0.5}, "cpu", 2)
+
+
+@pytest.fixture
+def known_picture(shared):
+    return cv2.imread(str(shared / "realdata" / "face_with_known_boxes.jpg"), cv2.IMREAD_COLOR_RGB)
+
+
+def scrfd(shared, **options):
+    return open_detector("retinaface", str(shared / "models" / "det_500m.onnx"), options, "cpu", 1)
+
+
+def test_retinaface_known_box(shared, known_picture):
+    (faces,) = scrfd(shared, det_sizes=[640]).find([known_picture])
+    np.testing.assert_allclose(faces.boxes, [KNOWN_BOX], atol=0.02)
+    np.testing.assert_allclose(faces.scores, [0.7786], atol=1e-3)
+    assert faces.points68 is None
+    left_eye, right_eye, nose, left_mouth, right_mouth = faces.points5[0]
+    assert left_eye[0] < nose[0] < right_eye[0]
+    assert left_mouth[0] < right_mouth[0]
+    assert max(left_eye[1], right_eye[1]) < nose[1] < min(left_mouth[1], right_mouth[1])
+
+
+def test_retinaface_second_size_adds_faces_and_changes_none(shared, known_picture):
+    """At 640 a face that fills the picture is lost; the smaller size finds it, and leaves others' boxes alone."""
+    both, fine = scrfd(shared), scrfd(shared, det_sizes=[640])
+    np.testing.assert_array_equal(both.find([known_picture])[0].boxes, fine.find([known_picture])[0].boxes)
+    close = cv2.resize(known_picture[46:355, 555:772], (632, 900))
+    assert len(fine.find([close])[0].boxes) == 0
+    (found,) = both.find([close])
+    assert len(found.boxes) == 1
+    width, height = found.boxes[0, 2:] - found.boxes[0, :2]
+    assert width * height > 0.8 * 632 * 900
+
+
+@pytest.mark.parametrize("scale", [0.3, 1, 2.5])
+def test_both_detectors_find_the_portrait_at_any_size(shared, hog, portrait, scale):
+    picture = cv2.resize(portrait, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    detectors = [scrfd(shared)] + ([hog] if scale >= 1 else [open_detector("dlib", "hog", {"upsample": 1}, "cpu", 1)])
+    for detector in detectors:
+        faces = detector.find([picture])[0]
+        best = faces.scores.argmax()
+        assert np.linalg.norm(faces.points5[best] / scale - PORTRAIT_POINTS, axis=1).max() < 5
+
+
+def test_dlib_landmarks_come_from_the_full_picture(hog, portrait):
+    """Detection at 384 pixels of a picture twice the portrait's size: landmarks as precise as at full size."""
+    full = open_detector("dlib", "hog", {"max_side": 0, "identity": False}, "cpu", 1)
+    large = cv2.resize(portrait, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    shrunk, direct = hog.find([large])[0], full.find([large])[0]
+    best = direct.scores.argmax()
+    error = np.linalg.norm(shrunk.points68[0] - direct.points68[best], axis=1).mean()
+    assert error < 0.05 * (direct.boxes[best, 2] - direct.boxes[best, 0])
+    np.testing.assert_allclose(shrunk.points5[0, 2], shrunk.points68[0, 30])
+
+
+def test_dlib_identity_tells_people_apart(shared, hog, portrait, known_picture):
+    mirrored = np.ascontiguousarray(portrait[:, ::-1])
+    vectors = []
+    for picture in (portrait, mirrored, known_picture):
+        (faces,) = hog.find([picture])
+        vectors.append(hog.identify(picture, faces, int(faces.scores.argmax())))
+    first, same, other = vectors
+    assert first.shape == (128,)
+    assert np.linalg.norm(first - same) < hog.identity < np.linalg.norm(first - other)
+
+
+@pytest.mark.slow
+def test_dlib_cnn_agrees_with_hog(hog, portrait):
+    cnn = open_detector("dlib", "cnn", {"max_side": 384, "identity": False}, "cpu", 1)
+    found, reference = cnn.find([portrait])[0], hog.find([portrait])[0]
+    assert len(found.boxes) == 1
+    assert np.linalg.norm(found.points5[0] - reference.points5[0], axis=1).max() < 10
+
+
+def test_threads_change_nothing(hog, portrait):
+    single = open_detector("dlib", "hog", {"max_side": 384, "threshold": 0.5, "identity": False}, "cpu", 1)
+    pictures = [np.roll(portrait, 9 * step, axis=1) for step in range(3)]
+    for one, many in zip(single.find(pictures), hog.find(pictures), strict=True):
+        np.testing.assert_array_equal(one.boxes, many.boxes)
+        np.testing.assert_array_equal(one.points68, many.points68)
+
+
+def test_no_face_is_no_row_never_the_picture(shared, hog):
+    noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+    for detector in (hog, scrfd(shared)):
+        for faces in detector.find([noise, np.zeros((240, 320, 3), np.uint8)]):
+            assert faces.boxes.shape == (0, 4)
+            assert faces.scores.shape == (0,)
+            assert faces.points5.shape == (0, 5, 2)
+
+
+def constant_model(path, side, output):
+    """An ONNX model that ignores its picture (1, 3, side, side) and returns ``output``."""
+    nodes = [
+        helper.make_node("Constant", [], ["c"], value=numpy_helper.from_array(output[None].astype(np.float32))),
+        helper.make_node("ReduceMean", ["x"], ["m"], keepdims=0),
+        helper.make_node("Constant", [], ["z"], value=numpy_helper.from_array(np.float32(0))),
+        helper.make_node("Mul", ["m", "z"], ["n"]),
+        helper.make_node("Add", ["c", "n"], ["y"]),
+    ]
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, side, side])]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, len(output)])]
+    graph = helper.make_graph(nodes, "constant", inputs, outputs)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+
+
+@pytest.mark.filterwarnings("ignore:.*estimate.*:FutureWarning")
+def test_model_pack_gives_landmarks_and_identity(shared, known_picture, tmp_path):
+    """A pack folder with the real detector and two stand-in networks of the published input and output shapes."""
+    pack = tmp_path / "buffalo_s"
+    pack.mkdir()
+    shutil.copy(shared / "models" / "det_500m.onnx", pack)
+    mesh = np.random.default_rng(0).uniform(-0.5, 0.5, (1103, 3))
+    constant_model(pack / "1k3d68.onnx", 192, mesh.ravel())
+    constant_model(pack / "w600k_mbf.onnx", 112, np.array([3.0, 0, 4.0]))
+    detector = open_detector("retinaface", "buffalo_s", {"det_sizes": [640]}, "cpu", 1, tmp_path)
+    (faces,) = detector.find([known_picture])
+    # The landmark network sees a square 1.5 times the box's longer side; its output -1..1 spans that square.
+    middle = (faces.boxes[0, :2] + faces.boxes[0, 2:]) / 2
+    half = 0.75 * (faces.boxes[0, 2:] - faces.boxes[0, :2]).max()
+    np.testing.assert_allclose(faces.points68[0], middle + mesh[-68:, :2] * half, atol=0.05)
+    np.testing.assert_allclose(detector.identify(known_picture, faces, 0), [0.6, 0, 0.8], atol=1e-6)
+    assert detector.identity is not None
+    assert set(detector.about["files"]) == {"det_500m.onnx", "1k3d68.onnx", "w600k_mbf.onnx"}
+
+
+def test_missing_models_say_where_they_belong(tmp_path):
+    with pytest.raises(InputError, match=r"buffalo_l/det_10g\.onnx"):
+        open_detector("retinaface", "buffalo_l", {}, "cpu", 1, tmp_path)
+    with pytest.raises(InputError, match="models_dir"):
+        open_detector("retinaface", "buffalo_l", {}, "cpu", 1)
+    with pytest.raises(InputError, match="buffalo_x"):
+        open_detector("retinaface", "buffalo_x", {}, "cpu", 1, tmp_path)
+    (tmp_path / "bad.onnx").write_bytes(b"no model")
+    with pytest.raises(InputError, match=r"bad\.onnx"):
+        open_detector("retinaface", str(tmp_path / "bad.onnx"), {}, "cpu", 1)
+
+
+def test_unknown_settings_are_refused():
+    with pytest.raises(InputError, match="opencv"):
+        open_detector("opencv", "", {}, "cpu", 1)
+    with pytest.raises(InputError, match="max_size"):
+        open_detector("dlib", "hog", {"max_size": 3}, "cpu", 1)
+    with pytest.raises(InputError, match="haar"):
+        open_detector("dlib", "haar", {}, "cpu", 1)
+
+
+@pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="this machine has CUDA")
+def test_cuda_is_never_replaced_by_the_cpu(shared):
+    with pytest.raises(InputError, match="CUDAExecutionProvider"):
+        open_detector("retinaface", str(shared / "models" / "det_500m.onnx"), {}, "cuda", 1)
+    with pytest.raises(InputError, match="CUDA"):
+        open_detector("dlib", "hog", {}, "cuda", 1)
+
+
+def test_dlib_weights_missing_is_said(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="face_recognition_models"):
+        open_detector("dlib", "hog", {}, "cpu", 1)
+
+
+@pytest.fixture(scope="module")
+def cut_video(tmp_path_factory, portrait):
+    """Portrait for 9 frames, a landscape of noise for 4, the portrait again."""
+    folder = tmp_path_factory.mktemp("video")
+    face = portrait[:256, 80:400]
+    noise = np.random.default_rng(0).integers(120, 256, face.shape, np.uint8)
+    write_video(folder / "v.mkv", [face] * 9 + [noise] * 4 + [face] * 5)
+    write_frame_table(folder / "v.mkv", folder / "f.parquet")
+    return folder
+
+
+def detect(folder, output, **options):
+    settings = {"max_side": 0, "threshold": 0.5, "identity_every": 4} | options
+    detect_faces(
+        folder / "v.mkv",
+        folder / "f.parquet",
+        output,
+        backend="dlib",
+        model="hog",
+        options=settings,
+        device="cpu",
+        threads=1,
+    )
+    return output
+
+
+def test_detection_table(cut_video, tmp_path):
+    path = detect(cut_video, tmp_path / "d.parquet")
+    found, about = detections_from_table(read_table(path, DETECTIONS)), read_metadata(path)
+    assert found.frame.tolist() == [*range(9), *range(13, 18)]
+    assert about["cuts"] == [9, 13]
+    assert about["frames"] == 18
+    assert about["frames_with_face"] == 14
+    assert (about["width"], about["height"]) == (320, 256)
+    assert about["provider"] == "cpu"
+    assert len(about["files"]["shape_predictor_68_face_landmarks.dat"]) == 64
+    assert "no commercial use" in about["licence"]
+    # New face, every fourth frame after that, anew after each cut.
+    assert found.frame[found.identified].tolist() == [0, 4, 8, 13, 17]
+    assert found.identity.shape[1] == 128
+    assert np.linalg.norm(found.points5[0] - (PORTRAIT_POINTS - [80, 0]), axis=1).max() < 5
+
+
+def test_detection_without_identity(cut_video, tmp_path):
+    path = detect(cut_video, tmp_path / "d.parquet", identity=False)
+    assert not detections_from_table(read_table(path, DETECTIONS)).identified.any()
+    assert read_metadata(path)["identity_distance"] is None
+
+
+@pytest.mark.slow
+def test_detection_is_repeatable(cut_video, tmp_path):
+    first, second = detect(cut_video, tmp_path / "a.parquet"), detect(cut_video, tmp_path / "b.parquet")
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_frame_table_of_another_video_is_refused(cut_video, tmp_path, portrait):
+    write_video(tmp_path / "v.mkv", [portrait[:256, 80:400]] * 3)
+    shutil.copy(cut_video / "f.parquet", tmp_path)
+    with pytest.raises(InputError, match="3 frames decoded"):
+        detect(tmp_path, tmp_path / "d.parquet", identity=False)
+    assert not (tmp_path / "d.parquet").exists()
+
+
+def test_unreadable_video_gives_an_empty_table(tmp_path):
+    (tmp_path / "v.mkv").write_bytes(b"not a video")
+    write_frame_table(tmp_path / "v.mkv", tmp_path / "f.parquet")
+    path = detect(tmp_path, tmp_path / "d.parquet", identity=False)
+    assert len(read_table(path, DETECTIONS)) == 0
+    assert read_metadata(path)["frames"] == 0
+
+
+def test_cuts_are_told_from_motion_and_light(portrait):
+    """A cut stands out; a pan, noise and a slow fade to black do not."""
+    rng = np.random.default_rng(0)
+    finder = CutFinder()
+    pan = [np.roll(portrait, 8 * step, axis=1) for step in range(12)]
+    noisy = [np.clip(pan[-1] + rng.normal(0, 25, portrait.shape), 0, 255).astype(np.uint8) for _ in range(6)]
+    fade = [(pan[-1] * share).astype(np.uint8) for share in np.linspace(1, 0, 20)]
+    other = [255 - portrait] * 3
+    assert not any(finder(picture) for picture in pan + noisy + fade)
+    assert [finder(picture) for picture in other] == [True, False, False]

@@ -1,0 +1,205 @@
+"""The epoch loop on a multi-task system with one sample per frame: phases, selection, stopping, accumulation, resuming."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from support.runs import FrameRecipe, frame_trials
+from wildaffect.errors import InputError
+from wildaffect.systems import build_recipe
+from wildaffect.systems.interface import Schedule
+from wildaffect.training.loop import Loop
+from wildaffect.training.runtime import open_fabric
+from wildaffect.training.state import Checkpoint
+
+SCHEDULE = Schedule(epochs=4, batch=6)
+RELEASING = Schedule(epochs=100, batch=24, phases=3, minimum_rate=1e-6, patience=20, reload_best=True)
+
+
+def run(folder, recipe, report=lambda row: None, seed=1):
+    trials = frame_trials()
+    torch.manual_seed(seed)
+    model = recipe.model()
+    fitted = recipe.fit(trials.train)
+    loop = Loop(
+        recipe, model, recipe.samples(trials.train, fitted, "train"), recipe.samples(trials.validation, fitted, "validate"),
+        trials.validation, fabric=open_fabric("cpu"), checkpoint=Checkpoint(folder), seed=seed, report=report,
+    )  # fmt: skip
+    return loop.run()
+
+
+def equal(first, second):
+    return first.keys() == second.keys() and all(torch.equal(value, second[key]) for key, value in first.items())
+
+
+def test_partly_annotated_trials_teach_both_tasks(tmp_path):
+    progress, _ = run(tmp_path, FrameRecipe(Schedule(epochs=30, batch=6)))
+    assert progress.best > -0.03  # squared error of valence; its variance is 0.25
+    assert progress.reason == "all 30 epochs run"
+    assert progress.best_epoch > 5
+
+
+def test_lfan_has_the_schedule_tested_here():
+    recipe = build_recipe("lfan", "multimodal", "valence", "faithful")
+    assert recipe.schedule == replace(RELEASING, batch=8)
+
+
+def test_without_improvement_phases_last_13_epochs_and_training_21(tmp_path):
+    """LFAN spec 5.3: releases at epochs 0 and 13, stop before epoch 21."""
+    recipe = FrameRecipe(RELEASING, scores=[0.5] * 40, rate=1e-5)
+    progress, _ = run(tmp_path, recipe)
+    rates = [row["lr"] for row in progress.history]
+    assert rates[:7] == [1e-5] * 7
+    assert rates[7:13] == pytest.approx([1e-6] * 6)
+    assert rates[13:20] == [1e-5] * 7
+    assert [row["phase"] for row in progress.history] == [0] * 13 + [1] * 8
+    assert (progress.epoch, progress.best_epoch, progress.reason) == (21, 0, "no new best in 20 epochs")
+    assert recipe.phases == [0, 1]
+
+
+def test_one_improvement_per_phase_ends_after_39_epochs_by_rate(tmp_path):
+    scores = [0.1] * 13 + [0.2] * 13 + [0.3] * 40
+    progress, _ = run(tmp_path, FrameRecipe(RELEASING, scores=scores, rate=1e-5))
+    assert [row["phase"] for row in progress.history] == [0] * 13 + [1] * 13 + [2] * 13
+    assert progress.reason == "learning rate below 1e-06 in the last phase"
+
+
+def test_patience_per_phase_reaches_the_last_phase(tmp_path):
+    progress, _ = run(tmp_path, FrameRecipe(replace(RELEASING, patience_per_phase=True), scores=[0.5] * 60, rate=1e-5))
+    assert progress.epoch == 39
+
+
+def test_a_first_score_that_is_no_number(tmp_path):
+    """LFAN spec B24."""
+    progress, _ = run(tmp_path, FrameRecipe(SCHEDULE, scores=[math.nan, 0.1, math.nan, 0.05]))
+    assert (progress.best_epoch, progress.best) == (1, 0.1)
+
+
+def test_scores_that_never_are_numbers_leave_the_initial_weights(tmp_path):
+    recipe = FrameRecipe(replace(SCHEDULE, patience=2), scores=[math.nan] * 4)
+    progress, best = run(tmp_path, recipe)
+    torch.manual_seed(1)
+    assert equal(best, dict(recipe.model().state_dict()))
+    assert (progress.best_epoch, progress.epoch) == (None, 3)
+
+
+def test_reload_best_throws_worse_epochs_away(tmp_path):
+    """With the reload, every later epoch starts from epoch 0's weights; the best stays that epoch's in either case."""
+    saved = {}
+    for reload in (False, True):
+        folder = tmp_path / str(reload)
+        checkpoint = Checkpoint(folder)
+        _, best = run(folder, FrameRecipe(replace(SCHEDULE, reload_best=reload), scores=[0.9, 0.1, 0.2, 0.3]))
+        saved[reload] = (best, checkpoint.load()[1]["model"])
+    assert equal(saved[False][0], saved[True][0])
+    assert equal(saved[True][0], saved[True][1])
+    assert not equal(saved[False][0], saved[False][1])
+
+
+def test_accumulated_batches_equal_one_large_batch(tmp_path):
+    """Also for the last, smaller group: 24 samples in batches of 5 and groups of 2."""
+
+    class Plain(FrameRecipe):
+        def model(self):
+            model = super().model()
+            model[3].p = 0.0
+            return model
+
+        def optimizer(self, parameters):
+            return torch.optim.SGD(parameters, lr=0.1)
+
+        def order(self, count, epoch, seed):
+            return np.arange(20)
+
+        def loss(self, outputs, batch):
+            return (outputs[:, :1] - batch["x"].mean(dim=1)[:, :1]).square().mean()
+
+    _, large = run(tmp_path / "a", Plain(Schedule(epochs=1, batch=20), scores=[1]))
+    _, small = run(tmp_path / "b", Plain(Schedule(epochs=1, batch=5, accumulate=4), scores=[1]))
+    _, separate = run(tmp_path / "c", Plain(Schedule(epochs=1, batch=5), scores=[1]))
+    # augmentation is by position, so the samples are the same
+    for key, value in large.items():
+        torch.testing.assert_close(small[key], value, rtol=1e-5, atol=1e-6)
+    assert any(not torch.allclose(separate[key], value, atol=1e-4) for key, value in large.items())
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("stops", [[0], [2], [0, 1, 2, 3], [12, 14]])
+def test_interrupted_equals_uninterrupted(tmp_path, stops):
+    """Also across a change of phase (epoch 13) and with dropout, augmentation, Adam moments and plateau counters in play."""
+    schedule = replace(RELEASING, epochs=18, batch=6) if max(stops) > 4 else replace(SCHEDULE, epochs=5)
+    scores = [0.5, 0.4, 0.6, 0.55] + [0.5] * 20
+    make = lambda done: FrameRecipe(schedule, scores=scores[done:], rate=1e-5 if max(stops) > 4 else 1e-2)  # noqa: E731
+    whole, best = run(tmp_path / "whole", make(0))
+
+    def stop_after(row):
+        if row["epoch"] in stops:
+            raise Stop
+
+    done = 0
+    for epoch in stops:
+        with pytest.raises(Stop):
+            run(tmp_path / "parts", make(done), report=stop_after, seed=1)
+        done = epoch + 1
+    parts, resumed = run(tmp_path / "parts", make(done))
+    strip = [{key: value for key, value in row.items() if key != "seconds"} for row in parts.history]
+    assert strip == [{key: value for key, value in row.items() if key != "seconds"} for row in whole.history]
+    assert equal(best, resumed)
+    assert parts.resumed_at == [epoch + 1 for epoch in stops]
+    assert (parts.best, parts.best_epoch, parts.waited) == (whole.best, whole.best_epoch, whole.waited)
+
+
+def test_death_within_an_epoch_repeats_that_epoch(tmp_path):
+    class Dying(FrameRecipe):
+        left = 7
+
+        def loss(self, outputs, batch):
+            self.left -= 1
+            if self.left < 0:
+                raise Stop
+            return super().loss(outputs, batch)
+
+    _, best = run(tmp_path / "whole", FrameRecipe(SCHEDULE))
+    dying = Dying(SCHEDULE)
+    dying.left = 4 + 4 + 4 + 2  # batches: 4 of training and 4 of validation per epoch
+    with pytest.raises(Stop):
+        run(tmp_path / "parts", dying)
+    progress, resumed = run(tmp_path / "parts", FrameRecipe(SCHEDULE))
+    assert progress.resumed_at == [1]
+    assert equal(best, resumed)
+
+
+def test_worker_processes_change_nothing(tmp_path):
+    trials, results = frame_trials(), []
+    for workers in (0, 2):
+        recipe = FrameRecipe(replace(SCHEDULE, epochs=1))
+        torch.manual_seed(1)
+        fitted = recipe.fit(trials.train)
+        loop = Loop(
+            recipe, recipe.model(), recipe.samples(trials.train, fitted, "train"),
+            recipe.samples(trials.validation, fitted, "validate"), trials.validation,
+            fabric=open_fabric("cpu"), checkpoint=Checkpoint(tmp_path / str(workers)), seed=1, workers=workers,
+        )  # fmt: skip
+        results.append(loop.run()[1])
+    assert equal(*results)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_gpu_that_is_not_there_is_an_error():
+    with pytest.raises(InputError, match="no CUDA device"):
+        open_fabric("cuda")
+
+
+def test_unknown_devices_and_precisions_are_named():
+    with pytest.raises(InputError, match="tpu"):
+        open_fabric("tpu")
+    with pytest.raises(InputError, match="16-mixed needs a GPU"):
+        open_fabric("cpu", "16-mixed")
+    with pytest.raises(InputError, match="precision '8' is unknown"):
+        open_fabric("cpu", "8")
