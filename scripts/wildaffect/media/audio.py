@@ -81,6 +81,15 @@ def read_audio(path: str | os.PathLike) -> tuple[np.ndarray, int, dict[str, Any]
         raise InputError(f"{path}: not a FLAC file of this pipeline ({error}). Delete it and run again.") from error
 
 
+def read_about(path: str | os.PathLike) -> dict[str, Any]:
+    """The description of a file of :func:`write_audio`, without its samples."""
+    try:
+        with soundfile.SoundFile(path) as sound:
+            return json.loads(sound.comment)
+    except (soundfile.SoundFileError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: not a FLAC file of this pipeline ({error}). Delete it and run again.") from error
+
+
 def _write_sound(
     path: Path, container: av.container.InputContainer, stream: av.AudioStream, clock: dict[str, Any], tally: Tally
 ) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 from wildaffect.corpus.trials import TASKS, TRIALS, Finding, Trial, trials_from_table
 from wildaffect.files import atomic
-from wildaffect.media.audio import read_audio_about
+from wildaffect.media.audio import read_about
 from wildaffect.tables import read_metadata, read_table
 
 COLUMNS = tuple(field.name for field in fields(Finding))
@@ -21,10 +21,17 @@ LOW_COVERAGE = 0.5
 JOIN_SEVERITY = {"one_more": "info", "more": "warning", "fewer": "warning", "far_off": "error"}
 AUDIO_FLAGS = {
     "absent": ("warning", "no audio stream", "silence of the video's length, marked invalid"),
+    "undecodable": ("error", "the audio stream cannot be decoded", "silence of the video's length, marked invalid"),
+    "outside": ("warning", "no sound while the video lasts", "silence of the video's length, marked invalid"),
+    "late": ("info", "sound starts {offset_s:+.3f} s after the picture", "padded with silence at the start"),
+    "early": ("info", "sound starts {offset_s:+.3f} s after the picture", "trimmed at the start"),
+    "short": ("warning", "the sound ends before the picture", "padded with silence at the end"),
+    "gaps": ("info", "{gaps_s:.3f} s of gaps inside the sound", "kept as silence"),
+    "overlaps": ("info", "{overlaps_s:.3f} s of overlapping sound", "later samples dropped"),
     "silent": ("warning", "the audio stream holds only silence", "kept"),
-    "short": ("warning", "the sound is shorter than the picture", "padded with silence"),
-    "clipped": ("info", "the sound is clipped", "kept"),
-    "gaps": ("info", "the sound has gaps", "kept as silence"),
+    "clipped": ("info", "{clipped_fraction:.2%} of the samples at full scale", "kept"),
+    "damaged": ("warning", "{failed_packets} audio packets could not be decoded", "silence in their place"),
+    "rate_changed": ("info", "the sample rate changes inside the file", "later parts resampled to the first rate"),
 }
 
 
@@ -48,7 +55,7 @@ def write_audit(
     for video, path in frames.items():
         findings += media_findings(video, read_metadata(path))
     for video, path in audio.items():
-        findings += audio_findings(video, read_audio_about(path))
+        findings += audio_findings(video, read_about(path))
     for video, path in persons.items():
         findings += face_findings(video, read_metadata(path))
     for task, path in labels.items():
@@ -99,20 +106,15 @@ def media_findings(video: str, about: Mapping[str, Any]) -> Iterator[Finding]:
         yield found("info", "variable_frame_rate", detail, "every frame keeps its own time")
     if about["rotation"]:
         yield found("info", "rotated", f"{about['rotation']} degrees", "pictures are turned upright")
-    if about["sample_aspect"] not in (None, "1:1", "1/1", "0:1", "0/1", "1", "0"):
+    if about["sample_aspect"] not in (None, "1:1"):
         yield found("info", "anamorphic", f"sample aspect {about['sample_aspect']}", "recorded, pixels kept as stored")
 
 
 def audio_findings(video: str, about: Mapping[str, Any]) -> Iterator[Finding]:
     """What the audio stage says of a video."""
     for flag in about["flags"]:
-        severity, detail, rule = AUDIO_FLAGS.get(flag, ("info", flag.replace("_", " "), "recorded"))
-        yield Finding("", video, severity, f"audio_{flag}", detail, rule)
-    if about["audio_valid"] and about["offset_s"]:
-        rule = "padded at the start" if about["offset_s"] > 0 else "trimmed at the start"
-        yield Finding(
-            "", video, "info", "audio_offset", f"sound starts {about['offset_s']:+.3f} s after the picture", rule
-        )
+        severity, detail, rule = AUDIO_FLAGS[flag]
+        yield Finding("", video, severity, f"audio_{flag}", detail.format(**about), rule)
 
 
 def face_findings(video: str, about: Mapping[str, Any]) -> Iterator[Finding]:

@@ -1,31 +1,20 @@
 """What the page says about videos, sound and faces, one row per trial, and the contact sheets."""
 
 import base64
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pyarrow as pa
-import soundfile
 
-from wildaffect.errors import InputError
+from wildaffect.media.audio import read_about
 from wildaffect.tables import read_metadata, read_table
 
 SOURCES = ("detected", "interpolated", "held", "none")
 SHEET_BYTES_PER_PAGE = 16 * 2**20
 SHEET_BYTES_LEAST = 4 * 2**10
 SHEET_QUALITIES = (85, 70, 55, 40)
-
-
-def audio_about(path: Path) -> dict:
-    """The description that the media stage left in the comment tag of a FLAC file."""
-    try:
-        with soundfile.SoundFile(path) as sound:
-            return json.loads(sound.comment)
-    except (OSError, soundfile.LibsndfileError, ValueError) as error:
-        raise InputError(f"{path}: no readable audio description ({error}). Delete it and run again.") from error
 
 
 def face_coverage(path: Path) -> dict[str, dict[str, int]]:
@@ -44,7 +33,7 @@ def media_rows(trials: list[Mapping], frames: Mapping, audio: Mapping, persons: 
     ``media``, ``audio`` and ``faces`` are None where the stage has not run for that video.
     """
     about_video = {video: read_metadata(path) for video, path in frames.items()}
-    about_audio = {video: audio_about(path) for video, path in audio.items()}
+    about_audio = {video: read_about(path) for video, path in audio.items()}
     coverage = {video: face_coverage(path) for video, path in persons.items()}
     rows = []
     for trial in trials:

@@ -1,0 +1,79 @@
+"""House rules that every workflow rule keeps."""
+
+import ast
+import re
+import subprocess
+import sys
+
+import yaml
+
+from support.pipeline import ROOT
+
+RULES = {path.stem: path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk")}
+BLOCKS = {
+    name: block
+    for text in RULES.values()
+    for name, block in re.findall(r"^rule (\w+):\n(.*?)(?=^rule |\Z)", text, re.MULTILINE | re.DOTALL)
+}
+JOBS = {name: block for name, block in BLOCKS.items() if "localrule: True" not in block}
+
+
+def test_every_job_names_its_own_script_and_fingerprint():
+    for name, block in JOBS.items():
+        assert f'"../../scripts/{name}.py"' in block, f"{name}: rule, script and fingerprint have one name"
+        assert re.search(rf'code=\w+\(\s*"{name}\.py"', block), (
+            f"{name}: params.code must be the fingerprint of its script"
+        )
+        assert (ROOT / "scripts" / f"{name}.py").is_file()
+    assert {path.stem for path in (ROOT / "scripts").glob("*.py")} == set(JOBS), "a script without a rule"
+
+
+def test_every_job_has_log_benchmark_environment_and_resources():
+    for name, block in JOBS.items():
+        for directive in ("log", "benchmark", "conda", "threads", "resources", "params"):
+            assert re.search(rf"^    {directive}:", block, re.MULTILINE), f"{name} has no {directive}"
+        assert "retries" not in block, f"{name}: retries belong to profiles"
+        assert "mem_mb=" in block and "runtime=" in block
+
+
+def test_parsing_imports_nothing_heavy():
+    code = (
+        "import sys; sys.path.insert(0, 'scripts'); import wildaffect.workflow, wildaffect.features.registry, wildaffect.demo.corpus; "
+        "print([m for m in ('torch', 'lightning', 'onnxruntime', 'cv2', 'dlib', 'opensmile', 'av') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_library_does_not_know_the_workflow_engine():
+    for path in (ROOT / "scripts" / "wildaffect").rglob("*.py"):
+        names = {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
+        imports = {
+            alias.name.split(".")[0]
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for alias in (node.names if isinstance(node, ast.Import) else [ast.alias(node.module or "")])
+        }
+        assert "snakemake" not in names | imports, path
+
+
+def test_packages_import_only_to_their_right():
+    order = ["cli", "report", "submission", "training", "systems", "scoring", "features", "faces", "media", "corpus"]
+    for index, package in enumerate(order):
+        base = ROOT / "scripts" / "wildaffect" / package
+        for path in base.rglob("*.py") if base.is_dir() else []:
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("wildaffect."):
+                    other = node.module.split(".")[1]
+                    assert other not in order[:index], f"{path.relative_to(ROOT)} imports {node.module}"
+
+
+def test_environments_pin_what_the_lock_pins():
+    lock = dict(re.findall(r"^([\w.-]+)==(.+)$", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+    lock = {name.lower().replace("_", "-"): version for name, version in lock.items()}
+    for path in (ROOT / "envs").glob("*.yaml"):
+        environment = yaml.safe_load(path.read_text())
+        assert "defaults" not in environment["channels"]
+        for pin in environment["dependencies"][-1]["pip"]:
+            name, version = pin.split("==")
+            assert lock[name.lower().replace("_", "-")] == version, f"{path.name}: {pin}"
