@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed-$(shell sha256sum requirements.lock | cut -c1-16)
 
-.PHONY: setup demo test test-all lint format clean
+# make test-slow: the longer suites.
+.PHONY: setup demo test test-slow lint format clean
 
 setup: $(INSTALLED)
 
@@ -24,8 +25,8 @@ demo: setup
 test: setup lint
 	$(BIN)/pytest -m "not slow"
 
-test-all: setup lint
-	$(BIN)/pytest
+test-slow: setup
+	$(BIN)/pytest -m slow
 
 lint: setup
 	$(BIN)/ruff check .

@@ -12,11 +12,14 @@ from typing import Any
 from wildaffect import systems
 from wildaffect.config import complete, load_schema, nearest
 from wildaffect.corpus.folds import FOLDS, make_folds
-from wildaffect.corpus.labels import VALENCE_AROUSAL
 from wildaffect.corpus.scan import scan_corpus
 from wildaffect.corpus.trials import TASKS, TRIALS, Corpus, Trial, trials_table
 from wildaffect.errors import InputError
+from wildaffect.faces.packs import pack_files
+from wildaffect.features.registry import FEATURES, SEEDED
+from wildaffect.models import locate
 from wildaffect.provenance import stable_hash
+from wildaffect.scoring.editions import edition_tasks
 from wildaffect.tables import write_table
 
 EDGE_BYTES = 65536
@@ -50,6 +53,10 @@ class Plan:
     def results(self) -> str:
         """Folder of everything that is made."""
         return self.config["results_dir"]
+
+    def state_folder(self) -> str:
+        """Where unfinished trainings keep what they need to go on; not a result."""
+        return f"{self.results}/state"
 
     def trial(self, name: str) -> Trial:
         """The trial called ``name``."""
@@ -136,18 +143,19 @@ class Plan:
         return [f"{self.results}/predictions/{system}/{variant}/{target}/ensemble/test.parquet" for target in targets]
 
     def submission_paths(self) -> list[str]:
-        """Submission folders: one per edition, variant and task of a labelled corpus with test trials.
+        """Submission folders, one per edition, variant and task of a labelled corpus with test trials.
 
-        Valence and arousal make one submission, so a run of only one of them writes none.
+        Only where the edition has the task and the chosen targets together predict all that a submission holds (valence without
+        arousal makes none).
         """
         if not self.labelled_tasks():
             return []
         found = dict.fromkeys((i.system, i.variant, task_of(i)) for i in self.instances if self.trials_of(i, "test"))
-        complete_ones = [(system, variant, task) for system, variant, task in found if self._covers(system, task)]
         return [
-            f"{self.results}/submissions/{edition}/{'/'.join(group)}"
+            f"{self.results}/submissions/{edition}/{system}/{variant}/{task}"
             for edition in self.config["submission"]["editions"]
-            for group in complete_ones
+            for system, variant, task in found
+            if self._covers(system, edition, task)
         ]
 
     def export_paths(self) -> list[str]:
@@ -207,11 +215,11 @@ class Plan:
         """Changes when the scan of the corpus finds something else."""
         return stable_hash([asdict(row) for row in (*self.corpus.trials, *self.corpus.findings)])
 
-    def _covers(self, system: str, task: str) -> bool:
-        """The chosen targets of a system predict everything that a submission of ``task`` holds."""
+    def _covers(self, system: str, edition: str, task: str) -> bool:
         known = systems.spec(system).targets
         columns = {column for target in self.system_config(system)["targets"] for column in known[target].columns}
-        return task != "va" or columns >= set(VALENCE_AROUSAL)
+        rules = edition_tasks(edition).get(task)
+        return rules is not None and all(set(part.names) <= columns for part in rules.parts)
 
     def _needs(self, system: str, variant: str):
         return systems.spec(system).needs(variant, self.system_config(system)["mode"])
@@ -238,7 +246,9 @@ def make_plan(raw: Mapping[str, Any], schemas: Path) -> Plan:
         division.setdefault(row["partition"], []).append(row["trial"])
     frozen = {key: {name: tuple(trials) for name, trials in division.items()} for key, division in divisions.items()}
     instances = [instance for name, block in config["systems"].items() for instance in _instances(name, block, frozen)]
-    return Plan(config, corpus, frozen, tuple(instances))
+    plan = Plan(config, corpus, frozen, tuple(instances))
+    _check_files(plan)
+    return plan
 
 
 def task_of(instance: Instance) -> str:
@@ -272,6 +282,29 @@ def write_corpus_tables(
 def trained_file(trained: Path, instance: Instance) -> str:
     """Where given weights of ``instance`` are: below a runs folder, or the one weights file."""
     return str(trained / instance.key / "model.safetensors" if trained.is_dir() else trained)
+
+
+def _check_files(plan: Plan) -> None:
+    """Model and override files that the run will need; all that are missing in one message."""
+    faces, models_dir = plan.config["faces"], Path(plan.config["models_dir"])
+    problems = []
+    try:
+        if faces["backend"] == "retinaface":
+            pack_files(faces["model"], models_dir)
+    except InputError as error:
+        problems.append(f"{error} Without a download: faces.backend: dlib, faces.model: hog.")
+    if faces["overrides"] and not Path(faces["overrides"]).is_file():
+        problems.append(f"faces.overrides: {faces['overrides']} does not exist.")
+    weights = plan.config["features"]["vggish_weights"]
+    if weights != SEEDED and any(FEATURES[feature].weights for feature in plan.features()):
+        path = locate(weights, models_dir)
+        if not path.is_file():
+            problems.append(
+                f"features.vggish_weights: {path} not found. Put it there ('wildaffect models' says where it comes from), "
+                f"or set {SEEDED} for untrained weights."
+            )
+    if problems:
+        raise InputError("configuration:\n" + "\n".join(f"  - {problem}" for problem in problems))
 
 
 def _scan(config: Mapping[str, Any]) -> Corpus:

@@ -24,9 +24,12 @@ def corpus(tmp_path):
     return tmp_path
 
 
+NO_FILES = {"faces": {"backend": "dlib", "model": "hog"}, "features": {"vggish_weights": "seeded"}}
+
+
 def config(corpus, **changes):
     base = {"corpus": {"root": str(corpus)}, "folds": {"scheme": "grouped", "count": 3}, "systems": {"lfan": {}}}
-    return base | changes
+    return base | NO_FILES | changes
 
 
 def test_shipped_configuration_states_the_defaults(root, schemas):
@@ -51,6 +54,17 @@ def test_shipped_configuration_states_the_defaults(root, schemas):
         ({"systems": {"lfan": {"recipe": {"epoch": 3}}}}, ["'epoch'", "'epochs'"]),
         ({"systems": {"lfan": {"folds": [7]}}}, ["no fold [7]"]),
         ({"systems": {"lfan": {"trained": "nowhere"}}}, ["nowhere does not exist"]),
+        ({"faces": {"backend": "dlib", "model": "hogg"}}, ["'hogg'", "'hog'"]),
+        ({"faces": {"backend": "dlib", "model": "hog", "options": {"maxside": 1}}}, ["'maxside'", "'max_side'"]),
+        ({"faces": {"backend": "retinaface", "options": {"det_size": [640]}}}, ["'det_size'", "'det_sizes'"]),
+        ({"faces": {"tracking": {"interpolat": 3}}}, ["'interpolate'"]),
+        (
+            {"faces": {"backend": "retinaface", "model": "buffalo_l"}},
+            ["models/buffalo_l/det_10g.onnx", "faces.backend: dlib"],
+        ),
+        ({"faces": {"backend": "retinaface", "model": "no.onnx"}}, ["no.onnx"]),
+        ({"faces": {"overrides": "who.csv"}}, ["who.csv does not exist"]),
+        ({"features": {"vggish_weights": "vggish"}}, ["models/vggish", "wildaffect models"]),
         ({"folds": {"count": 1}, "training": {"sead": 1}}, ["folds.count", "'sead'"]),
     ],
 )
@@ -78,7 +92,7 @@ def test_plan_lists_every_instance_and_what_it_reads(corpus, schemas):
 
 def test_unlabelled_folder_needs_weights(tmp_path, schemas):
     touch(tmp_path / "a.mp4")
-    raw = {"corpus": {"layout": "folder", "root": str(tmp_path)}, "systems": {"lfan": {}}}
+    raw = NO_FILES | {"corpus": {"layout": "folder", "root": str(tmp_path)}, "systems": {"lfan": {}}}
     with pytest.raises(InputError, match="no training labels"):
         make_plan(raw, schemas)
 
@@ -88,7 +102,7 @@ def test_given_weights_replace_training(tmp_path, schemas):
     runs = tmp_path / "earlier" / "runs"
     touch(*(runs / "lfan" / "unimodal" / "valence" / f"fold{k}" / "model.safetensors" for k in (0, 2)))
     block = {"variants": ["unimodal"], "targets": ["valence"], "trained": str(runs)}
-    raw = {"corpus": {"layout": "folder", "root": str(tmp_path / "films")}, "systems": {"lfan": block}}
+    raw = NO_FILES | {"corpus": {"layout": "folder", "root": str(tmp_path / "films")}, "systems": {"lfan": block}}
     plan = make_plan(raw, schemas)
     assert [instance.fold for instance in plan.instances] == [0, 2]
     assert plan.trainings() == [] and plan.score_paths() == [] and plan.submission_paths() == []
@@ -99,7 +113,7 @@ def test_given_weights_replace_training(tmp_path, schemas):
 def test_one_weights_file_serves_one_instance(tmp_path, schemas):
     touch(tmp_path / "films" / "a.mp4", tmp_path / "model.pth")
     block = {"variants": ["unimodal"], "targets": ["valence", "arousal"], "trained": str(tmp_path / "model.pth")}
-    raw = {"corpus": {"layout": "folder", "root": str(tmp_path / "films")}, "systems": {"lfan": block}}
+    raw = NO_FILES | {"corpus": {"layout": "folder", "root": str(tmp_path / "films")}, "systems": {"lfan": block}}
     with pytest.raises(InputError, match="one weights file, but 2 instances"):
         make_plan(raw, schemas)
     block["targets"] = ["valence"]

@@ -14,8 +14,8 @@ rule render_demo_video:
         runtime=growing(10),
         serial=1,
     params:
-        code=code_fingerprint("render_demo_video.py"),
         **PLAN.config["corpus"]["demo"],
+        code=code_fingerprint("render_demo_video.py"),
     script:
         "../../scripts/render_demo_video.py"
 
@@ -35,9 +35,9 @@ rule write_demo_annotations:
         mem_mb=growing(1000),
         runtime=growing(5),
     params:
-        code=code_fingerprint("write_demo_annotations.py"),
-        root=PLAN.config["results_dir"] + "/corpus/demo",
         **PLAN.config["corpus"]["demo"],
+        code=code_fingerprint("write_demo_annotations.py"),
+        root=subpath(output[0], ancestor=4),
     script:
         "../../scripts/write_demo_annotations.py"
 
@@ -119,8 +119,8 @@ rule audit_corpus:
 
 
 rule corpus:
-    localrule: True
     input:
         "<results>/corpus/trials.parquet",
         "<results>/corpus/folds.parquet",
         expand("<results>/labels/{task}.parquet", task=PLAN.labelled_tasks()),
+    localrule: True

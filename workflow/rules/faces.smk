@@ -103,7 +103,7 @@ rule draw_contact_sheet:
 
 
 rule faces:
-    localrule: True
     input:
         expand("<results>/crops/{template}/{trial}.arrow", template=PLAN.templates(), trial=TRIALS),
         expand("<results>/faces/sheets/{trial}.jpg", trial=TRIALS),
+    localrule: True

@@ -48,7 +48,7 @@ rule describe_feature:
 
 
 rule features:
-    localrule: True
     input:
         expand("<results>/features/{feature}/{video}.npy", feature=PLAN.features(), video=VIDEOS),
         expand("<results>/features/{feature}/about.json", feature=PLAN.features()),
+    localrule: True

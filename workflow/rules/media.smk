@@ -47,7 +47,7 @@ rule extract_audio:
 
 
 rule media:
-    localrule: True
     input:
         expand("<results>/media/{video}/frames.parquet", video=VIDEOS),
         expand("<results>/media/{video}/audio.flac", video=VIDEOS),
+    localrule: True

@@ -35,6 +35,6 @@ rule build_report:
 
 
 rule report:
-    localrule: True
     input:
         "<results>/report/index.html",
+    localrule: True

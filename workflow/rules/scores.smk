@@ -73,18 +73,18 @@ rule export_csv:
 
 
 rule scores:
-    localrule: True
     input:
         PLAN.score_paths(),
+    localrule: True
 
 
 rule submissions:
-    localrule: True
     input:
         PLAN.submission_paths(),
+    localrule: True
 
 
 rule exports:
-    localrule: True
     input:
         PLAN.export_paths(),
+    localrule: True

@@ -26,7 +26,7 @@ rule train_system:
         mode=lambda wildcards: PLAN.system_config(wildcards.system)["mode"],
         recipe=lambda wildcards: PLAN.system_config(wildcards.system)["recipe"],
         training=PLAN.config["training"],
-        state=PLAN.config["results_dir"] + "/state",
+        state=PLAN.state_folder(),
     script:
         "../../scripts/train_system.py"
 
@@ -84,13 +84,13 @@ rule fuse_folds:
 
 
 rule train:
-    localrule: True
     input:
         [PLAN.run_file(instance, "model.safetensors") for instance in PLAN.trainings()],
+    localrule: True
 
 
 rule predictions:
-    localrule: True
     input:
         PLAN.prediction_paths(),
         PLAN.ensemble_paths(),
+    localrule: True

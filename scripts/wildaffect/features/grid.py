@@ -14,6 +14,8 @@ frame 0. A rule answers, for every video frame, the index of its row. Frames aft
 The last two drift from the picture wherever the frame rate is not constant, which is why the first is the default.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 ROWS_PER_SECOND = 100
@@ -38,6 +40,22 @@ def by_patch(times: np.ndarray, fps: float | None, rows: int) -> np.ndarray:
 def patch_count(rows: int, fps: float) -> int:
     """Number of patches at the hop of 100 / ``fps`` rows when a patch can start at ``rows`` different rows."""
     return 1 + int((rows - 1) / (ROWS_PER_SECOND / fps))
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The frames of one video as an analysis of its sound sees them.
+
+    ``times``: float64 (N,) seconds from frame 0. ``fps``: average rate in Hz, None where ``rule`` has no use for it.
+    """
+
+    times: np.ndarray
+    fps: float | None = None
+    rule: str = "time"
+
+    def rows(self, available: int) -> np.ndarray:
+        """The frames' rows among ``available`` >= 1 rows at 10 ms, by one of :data:`RULES` -> int64 (N,)."""
+        return RULES[self.rule](self.times, self.fps, available)
 
 
 RULES = {"time": by_time, "index": by_index, "patch": by_patch}

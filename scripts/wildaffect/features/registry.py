@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+SEEDED = "seeded"
+"""Given as weights: an untrained network with a fixed seed."""
+
 OPENSMILE_NOTICE = (
     "Computed with openSMILE (audEERING GmbH), whose research licence covers private, research and educational use, "
     "also of the extracted values; commercial products need a licence from audEERING. "

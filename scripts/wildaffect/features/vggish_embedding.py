@@ -9,11 +9,11 @@ from torch import nn
 
 from wildaffect.errors import InputError
 from wildaffect.features import vggish_frontend as frontend
+from wildaffect.features.registry import SEEDED
 from wildaffect.features.vggish import PATCH
 from wildaffect.features.vggish_weights import SEED, load_network, seeded_network
 from wildaffect.models import resolve
 
-SEEDED = "seeded"
 PARAMETERS = frontend.PARAMETERS | {
     "patch_s": 0.96,
     "output": "last fully connected layer, no ReLU, no PCA, no quantisation",

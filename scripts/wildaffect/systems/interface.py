@@ -30,10 +30,11 @@ class Target:
 
 @dataclass(frozen=True)
 class Needs:
-    """Crop templates and feature ids that a variant reads."""
+    """Crop templates and feature ids that a variant reads, and the templates whose landmark drawings it reads."""
 
     crops: tuple[str, ...]
     features: tuple[str, ...]
+    masks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,10 @@ from insightface.model_zoo.scrfd import SCRFD
 from wildaffect.errors import InputError
 from wildaffect.faces.detectors import Faces
 from wildaffect.faces.geometry import pairwise_iou
+from wildaffect.faces.packs import pack_files
 from wildaffect.files import sha256
 
 LICENCE = "insightface code MIT; weights of its model packs for non-commercial research only"
-# Files of the packs: detector, 68 landmarks, identity.
-PACKS = {
-    "buffalo_l": ("det_10g.onnx", "1k3d68.onnx", "w600k_r50.onnx"),
-    "buffalo_m": ("det_2.5g.onnx", "1k3d68.onnx", "w600k_r50.onnx"),
-    "buffalo_s": ("det_500m.onnx", "1k3d68.onnx", "w600k_mbf.onnx"),
-    "antelopev2": ("scrfd_10g_bnkps.onnx", "1k3d68.onnx", "glintr100.onnx"),
-}
 # Distance of unit ArcFace vectors that corresponds to a cosine of 0.3.
 SAME_PERSON_DISTANCE = 1.18
 
@@ -47,7 +41,7 @@ class RetinaFaceDetector:
     """A model pack (detector, 68 landmarks, identity) or a single detector file (then without the other two)."""
 
     def __init__(self, model: str, options: RetinaFaceOptions, device: str, threads: int, models_dir: Path | None):
-        files = _model_files(model, models_dir)
+        files = pack_files(model, models_dir)
         sessions = {role: _open_session(path, device, threads) for role, path in files.items()}
         self._options = options
         self._search = SCRFD(session=sessions["detector"])
@@ -93,27 +87,6 @@ class RetinaFaceDetector:
         bgr = np.ascontiguousarray(picture[:, :, ::-1])
         vector = self._recogniser.get(bgr, Face(kps=faces.points5[row]))
         return (vector / np.linalg.norm(vector)).astype(np.float32)
-
-
-def _model_files(model: str, models_dir: Path | None) -> dict[str, Path]:
-    if model not in PACKS:
-        path = Path(model)
-        if path.suffix != ".onnx":
-            raise InputError(
-                f"faces.model: {model!r} is neither a pack ({', '.join(PACKS)}) nor the path of a .onnx file."
-            )
-        files = {"detector": path}
-    else:
-        if models_dir is None:
-            raise InputError(f"faces.model: the pack {model!r} needs models_dir, the folder that holds {model}/.")
-        folder = Path(models_dir) / model
-        files = {
-            role: folder / name for role, name in zip(("detector", "landmarks", "identity"), PACKS[model], strict=True)
-        }
-    for path in files.values():
-        if not path.is_file():
-            raise InputError(f"{path}: model file not found. Put it there or name another model in faces.model.")
-    return files
 
 
 def _open_session(path: Path, device: str, threads: int) -> onnxruntime.InferenceSession:

@@ -1,0 +1,1 @@
+"""TSAV: two-stream aural-visual affect analysis (Kuhnke, Rumberg, Ostermann; FG 2020; arXiv 2002.03399)."""

@@ -1,0 +1,101 @@
+"""The TSAV network: R(2+1)D-18 over a clip, ResNet-18 over a mel image, one linear layer (TSAV spec 3).
+
+Parameter names and order are those of the original checkpoint.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models import resnet18
+from torchvision.models.video import r2plus1d_18
+
+from wildaffect.systems.tsav.spec import OUTPUTS
+
+CHANNELS = 4
+FEATURES = 512
+
+
+def build(variant: str, *, width: float = 1.0, picture_pooling: int = 1, mel_pooling: int = 1) -> "TwoStream":
+    """The one variant, ``two_stream``. The options make it cheaper than published: see :class:`TwoStream`."""
+    return {"two_stream": TwoStream}[variant](width, picture_pooling, mel_pooling)
+
+
+class TwoStream(nn.Module):
+    """Clip (B, 4, 8, 112, 112) and mel image (B, 1, 64, 1001) -> raw outputs (B, 17); no activation on any of them.
+
+    ``width`` multiplies the number of channels of every layer. ``picture_pooling`` averages squares of that many pixels before the first
+    video layer, ``mel_pooling`` that many neighbouring columns before the first audio layer. With 1, 1, 1 this is the published network.
+    """
+
+    def __init__(self, width: float = 1.0, picture_pooling: int = 1, mel_pooling: int = 1) -> None:
+        super().__init__()
+        self.audio_model = AudioStream(width)
+        self.video_model = VideoStream(width)
+        # The dropout never drops anything; it is there because it gives the linear layer its published name.
+        self.fc = nn.Sequential(nn.Dropout(0.0), nn.Linear(2 * scaled(FEATURES, width), len(OUTPUTS)))
+        self._picture_pooling, self._mel_pooling = picture_pooling, mel_pooling
+
+    def forward(self, clip: Tensor, audio_features: Tensor) -> Tensor:
+        """Both inputs normalised; the sound's half of the joint vector comes first."""
+        if self._picture_pooling > 1:
+            clip = F.avg_pool3d(clip, (1, self._picture_pooling, self._picture_pooling))
+        if self._mel_pooling > 1:
+            audio_features = F.avg_pool2d(audio_features, (1, self._mel_pooling))
+        return self.fc(torch.cat([self.audio_model(audio_features), self.video_model(clip)], dim=1))
+
+
+class AudioStream(nn.Module):
+    """ResNet-18 with one input channel and no classifier: (B, 1, 64, T) -> (B, 512)."""
+
+    def __init__(self, width: float) -> None:
+        super().__init__()
+        self.resnet = resnet18(weights=None)
+        self.resnet.conv1 = nn.Conv2d(1, 64, 7, 2, 3, bias=False)
+        self.resnet.fc = nn.Identity()
+        if width != 1:
+            widen(self.resnet, width)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """Globally pooled features."""
+        return self.resnet(picture)
+
+
+class VideoStream(nn.Module):
+    """R(2+1)D-18 with a fourth input channel and no classifier: (B, 4, T, H, W) -> (B, 512)."""
+
+    def __init__(self, width: float) -> None:
+        super().__init__()
+        self.r2plus1d = r2plus1d_18(weights=None)
+        self.r2plus1d.stem[0] = nn.Conv3d(CHANNELS, 45, (1, 7, 7), (1, 2, 2), (0, 3, 3), bias=False)
+        self.r2plus1d.fc = nn.Identity()
+        if width != 1:
+            widen(self.r2plus1d, width)
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """Globally pooled features."""
+        return self.r2plus1d(clip)
+
+
+def scaled(channels: int, width: float) -> int:
+    """Channels of a layer that has ``channels`` in the published network; those of the inputs stay."""
+    return channels if channels <= CHANNELS else max(1, round(channels * width))
+
+
+def widen(network: nn.Module, width: float) -> None:
+    """Replace all convolutions and batch norms, in place, by ones with ``width`` times the channels, initialised as torchvision does.
+
+    Every layer is scaled by the same rule, so they still fit together; names and number of the parameters stay.
+    """
+    for name, layer in list(network.named_modules()):
+        if isinstance(layer, nn.Conv2d | nn.Conv3d):
+            shape = (layer.kernel_size, layer.stride, layer.padding)
+            new: nn.Module = type(layer)(
+                scaled(layer.in_channels, width), scaled(layer.out_channels, width), *shape, bias=False
+            )
+            nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(layer, nn.BatchNorm2d | nn.BatchNorm3d):
+            new = type(layer)(scaled(layer.num_features, width))
+        else:
+            continue
+        parent, _, own = name.rpartition(".")
+        setattr(network.get_submodule(parent), own, new)

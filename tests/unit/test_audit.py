@@ -1,0 +1,90 @@
+"""The audit turns what every stage recorded into lines, and hides nothing."""
+
+import pytest
+
+from wildaffect.corpus.trials import Trial
+from wildaffect.report.audit import (
+    AUDIO_FLAGS,
+    audio_findings,
+    cross_task_leakage,
+    face_findings,
+    label_findings,
+    media_findings,
+)
+
+MEDIA = {
+    "status": "ok",
+    "reason": "",
+    "frames": 100,
+    "repairs": {},
+    "vfr": False,
+    "rotation": 0,
+    "sample_aspect": "1:1",
+    "average_rate": 25.0,
+    "jitter_s": 0.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, []),
+        ({"status": "unreadable", "reason": "not a video"}, [("error", "unreadable_video")]),
+        ({"status": "truncated", "reason": "2 packets failed"}, [("error", "truncated_video")]),
+        ({"repairs": {"missing": 3, "duplicate": 1}}, [("warning", "timestamps_repaired")] * 2),
+        ({"vfr": True, "jitter_s": 0.02, "rotation": 90}, [("info", "variable_frame_rate"), ("info", "rotated")]),
+        ({"sample_aspect": "16:11"}, [("info", "anamorphic")]),
+    ],
+)
+def test_media(changes, expected):
+    assert [(f.severity, f.finding) for f in media_findings("v", MEDIA | changes)] == expected
+
+
+@pytest.mark.parametrize("flag", sorted(AUDIO_FLAGS))
+def test_every_audio_flag_has_its_line(flag):
+    about = {
+        "flags": [flag],
+        "offset_s": 0.5,
+        "gaps_s": 0.1,
+        "overlaps_s": 0.1,
+        "clipped_fraction": 0.02,
+        "failed_packets": 3,
+    }
+    (finding,) = audio_findings("v", about)
+    assert finding.finding == f"audio_{flag}" and "{" not in finding.detail
+
+
+def test_audio_flags_are_those_of_the_media_stage(root):
+    source = (root / "scripts/wildaffect/media/audio.py").read_text()
+    documented = source[source.index("``flags``, any of:") : source.index("Sound with faults")]
+    assert all(flag in documented for flag in AUDIO_FLAGS)
+
+
+def test_faces():
+    about = {"trials": {"a": {"coverage": 0.0}, "b": {"coverage": 0.3}, "c": {"coverage": 0.9}}}
+    assert [(f.trial, f.severity) for f in face_findings("v", about)] == [("a", "error"), ("b", "warning")]
+
+
+def test_labels():
+    facts = {
+        "rows": 101,
+        "frames": 100,
+        "kind": "one_more",
+        "rule": "truncate",
+        "invalid_rows": 2,
+        "half_invalid_rows": 1,
+    }
+    found = list(label_findings("va", {"trials": {"a_left": facts}}, {"a_left": "a"}))
+    assert [f.finding for f in found] == ["label_rows_one_more", "half_invalid_rows", "invalid_rows"]
+    assert all(f.video == "a" for f in found) and found[0].rule == "truncate"
+
+
+def test_leakage_between_tasks_and_within_one():
+    trials = [
+        Trial("a", "a", "a.mp4", partition_va="train", partition_expr="test"),
+        Trial("b_left", "b", "b.mp4", "left", partition_va="train"),
+        Trial("b_right", "b", "b.mp4", "right", partition_va="validation"),
+        Trial("c", "c", "c.mp4", partition_va="train", partition_au="train"),
+    ]
+    found = {(f.video, f.finding, f.severity) for f in cross_task_leakage(trials)}
+    assert found == {("a", "cross_task_leakage", "warning"), ("b", "partition_conflict", "error")}

@@ -1,0 +1,58 @@
+"""Jobs: what they print goes to the log, mistakes are told in one line, and half-written files never appear."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from wildaffect.files import atomic, sha256
+
+
+def job(tmp_path: Path, body: str, threads: int = 1) -> subprocess.CompletedProcess:
+    """Run ``body`` inside the stage block in a process of its own."""
+    indented = "".join(f"    {line}\n" for line in body.splitlines())
+    code = f"from wildaffect.stage import stage\nwith stage({str(tmp_path / 'logs/job.log')!r}, {threads}):\n{indented}"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+
+
+def test_everything_printed_is_in_the_log(tmp_path):
+    done = job(tmp_path, "import os\nprint('from python')\nos.system('echo from a program >&2')")
+    text = (tmp_path / "logs/job.log").read_text()
+    assert done.returncode == 0 and done.stdout == ""
+    assert "from python" in text and "from a program" in text and "done in" in text
+
+
+def test_a_mistake_is_one_line_without_traceback(tmp_path):
+    done = job(tmp_path, "from wildaffect.errors import InputError\nraise InputError('x.txt: wrong. Do this.')")
+    assert done.returncode == 1
+    assert done.stderr == "wildaffect: x.txt: wrong. Do this.\n"
+    assert "Traceback" not in (tmp_path / "logs/job.log").read_text()
+
+
+def test_an_unexpected_error_keeps_its_traceback_in_the_log(tmp_path):
+    done = job(tmp_path, "1 / 0")
+    assert done.returncode == 1 and "job.log" in done.stderr
+    assert "ZeroDivisionError" in (tmp_path / "logs/job.log").read_text()
+
+
+def test_threads_reach_the_numeric_libraries(tmp_path):
+    job(tmp_path, "import cv2, torch\nprint('threads', cv2.getNumThreads(), torch.get_num_threads())", threads=1)
+    assert "threads 1 1" in (tmp_path / "logs/job.log").read_text()
+
+
+def test_atomic_leaves_the_old_file_when_writing_fails(tmp_path):
+    path = tmp_path / "new folder" / "a.csv"
+    with atomic(path) as partial:
+        partial.write_text("old")
+        assert partial.suffix == ".csv" and not path.exists()
+    with pytest.raises(ZeroDivisionError), atomic(path) as partial:
+        partial.write_text("half")
+        1 / 0  # noqa: B018
+    assert path.read_text() == "old"
+    assert [entry.name for entry in path.parent.iterdir()] == ["a.csv"]
+
+
+def test_sha256_is_the_published_one(tmp_path):
+    (tmp_path / "abc").write_bytes(b"abc")
+    assert sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
