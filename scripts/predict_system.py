@@ -5,7 +5,7 @@ from wildaffect.stage import stage
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
-    from wildaffect.layout import samples_by_trial
+    from wildaffect.layout import by_stem, samples_by_trial
     from wildaffect.stage import device
     from wildaffect.training.predict import predict_from
 
@@ -23,6 +23,7 @@ with stage(snakemake.log[0], snakemake.threads):
             snakemake.input.crops,
             snakemake.input.get("features", []),
         ),
+        labels=by_stem(snakemake.input.get("labels", [])),
         output=Path(snakemake.output.predictions),
         device=device(snakemake.resources.gpu),
         threads=snakemake.threads,

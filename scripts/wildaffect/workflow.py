@@ -118,6 +118,11 @@ class Plan:
             if self.trials_of(instance, partition)
         ]
 
+    def known_labels(self, instance: Instance, partition: str) -> list[str]:
+        """Label tables of a held-out partition: ``faithful`` systems predict its annotated rows apart from the others."""
+        tasks = systems.spec(instance.system).targets[instance.target].labels if partition == "validation" else ()
+        return [f"{self.results}/labels/{task}.parquet" for task in tasks if task in self.labelled_tasks()]
+
     def fold_predictions(self, system: str, variant: str, target: str) -> list[str]:
         """Test predictions of all folds of one variant and target."""
         wanted = (system, variant, target)

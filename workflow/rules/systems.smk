@@ -36,6 +36,7 @@ rule predict_system:
     input:
         unpack(lambda wildcards: PLAN.prediction_files(instance_of(wildcards), wildcards.partition)),
         trials="<results>/corpus/trials.parquet",
+        labels=lambda wildcards: PLAN.known_labels(instance_of(wildcards), wildcards.partition),
         model=lambda wildcards: PLAN.weights(instance_of(wildcards)),
     output:
         predictions="<results>/predictions/{system}/{variant}/{target}/fold{fold}/{partition}.parquet",
