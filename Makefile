@@ -19,7 +19,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 
 # One thread per job: many small trainings side by side are faster than one after the other.
 demo: setup
-	$(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml --set-threads train_system=1 predict_system=1
+	$(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml --set-threads train_system=1 predict_system=1 --quiet rules
 	@$(BIN)/wildaffect summary results/demo
 
 test: setup lint

@@ -1,15 +1,21 @@
 """The audit turns what every stage recorded into lines, and hides nothing."""
 
+import csv
+from dataclasses import asdict
+
 import pytest
 
-from wildaffect.corpus.trials import Trial
+from wildaffect.corpus.trials import Finding, Trial
+from wildaffect.errors import InputError
 from wildaffect.report.audit import (
     AUDIO_FLAGS,
+    COLUMNS,
     audio_findings,
     cross_task_leakage,
     face_findings,
     label_findings,
     media_findings,
+    verify_corpus,
 )
 
 MEDIA = {
@@ -62,7 +68,28 @@ def test_audio_flags_are_those_of_the_media_stage(root):
 
 def test_faces():
     about = {"trials": {"a": {"coverage": 0.0}, "b": {"coverage": 0.3}, "c": {"coverage": 0.9}}}
-    assert [(f.trial, f.severity) for f in face_findings("v", about)] == [("a", "error"), ("b", "warning")]
+    assert [(f.trial, f.severity) for f in face_findings("v", about)] == [("a", "warning"), ("b", "warning")]
+
+
+def write_findings(path, *findings):
+    with path.open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, COLUMNS)
+        writer.writeheader()
+        writer.writerows(asdict(finding) for finding in findings)
+    return path
+
+
+def test_errors_are_told_at_the_end_unless_accepted(tmp_path):
+    broken = Finding("", "v", "error", "unreadable_video", "not a video", "no frames")
+    audit = write_findings(
+        tmp_path / "audit.csv", broken, Finding("w", "w", "info", "invalid_rows", "2 of 9", "masked")
+    )
+    verdict = tmp_path / "verdict.txt"
+    with pytest.raises(InputError, match=r"v: unreadable_video: not a video[^$]*accept_findings"):
+        verify_corpus(audit, verdict, [])
+    assert not verdict.exists()
+    verify_corpus(audit, verdict, ["unreadable_video"])
+    assert verdict.read_text() == "error: 1\nwarning: 0\ninfo: 1\n"
 
 
 def test_labels():

@@ -60,7 +60,9 @@ def run(request, shared, tmp_path_factory):
         "systems": {"lfan": {"variants": ["multimodal"], "recipe": TINY_RECIPE}},
     }
     outcome = run_workflow(project, write_config(project / "clips.yaml", config))
-    assert outcome.status == 0, outcome.text[-6000:]
+    assert outcome.status == 1, outcome.text[-6000:]
+    assert "zero: unreadable_video" in outcome.text and "not a video: unreadable_video" in outcome.text
+    assert (project / "results" / "report" / "index.html").is_file(), outcome.text[-6000:]
     if os.environ.get("WILDAFFECT_KEEP"):
         shutil.copytree(project / "results", f"{os.environ['WILDAFFECT_KEEP']}/{request.param}", dirs_exist_ok=True)
     return request.param, project / "results"

@@ -11,7 +11,7 @@ from wildaffect import systems
 from wildaffect.errors import InputError
 from wildaffect.features.registry import FEATURES
 from wildaffect.provenance import code_fingerprint
-from wildaffect.workflow import Instance, make_plan, task_of
+from wildaffect.workflow import Instance, make_plan, tasks_of
 
 try:
     PLAN = make_plan(config, Path(workflow.basedir) / "schemas")

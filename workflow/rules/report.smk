@@ -34,6 +34,30 @@ rule build_report:
         "../../scripts/build_report.py"
 
 
+rule verify_corpus:
+    """Last of all: end with an error if the corpus had errors that nobody accepted."""
+    input:
+        audit="<results>/corpus/audit.csv",
+        page="<results>/report/index.html",
+    output:
+        verdict="<results>/corpus/verdict.txt",
+    log:
+        "<results>/logs/verify_corpus.log",
+    benchmark:
+        "<results>/benchmarks/verify_corpus.jsonl"
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(5),
+    params:
+        accepted=PLAN.config["corpus"]["accept_findings"],
+        code=code_fingerprint("verify_corpus.py"),
+    script:
+        "../../scripts/verify_corpus.py"
+
+
 rule report:
     input:
         "<results>/report/index.html",

@@ -4,7 +4,7 @@ rule train_system:
         unpack(lambda wildcards: PLAN.training_files(instance_of(wildcards))),
         trials="<results>/corpus/trials.parquet",
         folds="<results>/corpus/folds.parquet",
-        labels=lambda wildcards: f"<results>/labels/{task_of(instance_of(wildcards))}.parquet",
+        labels=lambda wildcards: [f"<results>/labels/{task}.parquet" for task in tasks_of(instance_of(wildcards))],
     output:
         model="<results>/runs/{system}/{variant}/{target}/fold{fold}/model.safetensors",
         history="<results>/runs/{system}/{variant}/{target}/fold{fold}/history.csv",

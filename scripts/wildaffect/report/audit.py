@@ -4,12 +4,14 @@ Nothing is decided here. Each stage records what it met in the metadata of its f
 """
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from wildaffect.corpus.trials import TASKS, TRIALS, Finding, Trial, trials_from_table
+from wildaffect.errors import InputError
 from wildaffect.files import atomic
 from wildaffect.media.audio import read_about
 from wildaffect.tables import read_metadata, read_table
@@ -69,6 +71,23 @@ def write_audit(
         writer.writerows(asdict(finding) for finding in findings)
 
 
+def verify_corpus(audit: Path, output: Path, accepted: Collection[str]) -> None:
+    """Write how many findings of each severity the audit has, or raise :class:`InputError` if it has errors not in ``accepted``."""
+    with audit.open(newline="", encoding="utf-8") as handle:
+        findings = [Finding(**row) for row in csv.DictReader(handle)]
+    errors = [f for f in findings if f.severity == "error" and f.finding not in accepted]
+    if errors:
+        lines = [f"  {f.trial or f.video}: {f.finding}: {f.detail} ({f.rule})" for f in errors]
+        raise InputError(
+            f"{audit}: everything else is finished, but the corpus has {len(errors)} errors:\n"
+            + "\n".join(lines)
+            + "\nMend or remove these files, or name the findings in corpus.accept_findings to go on without them."
+        )
+    counts = Counter(finding.severity for finding in findings)
+    with atomic(output) as partial:
+        partial.write_text("".join(f"{severity}: {counts[severity]}\n" for severity in SEVERITIES), encoding="utf-8")
+
+
 def cross_task_leakage(trials: Iterable[Trial]) -> Iterator[Finding]:
     """Videos that train one task and are held out in another: models of several tasks must not see them."""
     partitions: dict[str, dict[str, set[str]]] = {}
@@ -123,7 +142,7 @@ def face_findings(video: str, about: Mapping[str, Any]) -> Iterator[Finding]:
         coverage = facts["coverage"]
         if coverage == 0:
             yield Finding(
-                trial, video, "error", "no_face", "no face in any frame", "predicted without a picture, marked no_face"
+                trial, video, "warning", "no_face", "no face in any frame", "predicted without a picture, marked no_face"
             )
         elif coverage < LOW_COVERAGE:
             yield Finding(
