@@ -1,21 +1,23 @@
 """Speed and memory of the audio features.
 
-    python benchmarks/features.py [--seconds 10] [--threads 1 2] [--device cpu]   real-time factors, patches/s
-    python benchmarks/features.py --memory 60 600                                 peak memory by length in seconds
+    python benchmarks/features.py [--seconds 10] [--threads 1 2] [--device cpu] [--memory 10]
 
-The sound is made: noise whose level and colour move. The real-time factor is processing time / duration, from the int16
-signal to the rows of 30 frames per second. VGGish is measured plainly (each patch through the network) and as it is used
+Real-time factor of every feature (processing time / duration, from the int16 signal to what is stored for 30 frames per
+second), the time to cut one TSAV image, VGGish patches per second, and then peak memory for each of the lengths after
+``--memory`` in seconds (3600 is an hour).
+
+The sound is made: noise whose level and colour move. VGGish is measured plainly (each patch through the network) and as it is used
 (work shared by overlapping patches). With one thread processor time is shown beside elapsed time: other work on the
 machine disturbs it less. Best of three.
 """
 
 import argparse
 import multiprocessing
-import resource
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -24,19 +26,26 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from wildaffect.features import egemaps, mfcc, vggish_embedding, vggish_frontend  # noqa: E402
-from wildaffect.features.grid import by_time  # noqa: E402
+from wildaffect.features import tsav_mel, vggish_embedding, vggish_frontend  # noqa: E402
+from wildaffect.features.grid import Clock, by_time  # noqa: E402
+from wildaffect.features.registry import FEATURES  # noqa: E402
 from wildaffect.features.vggish import PATCH  # noqa: E402
 from wildaffect.features.vggish_weights import seeded_network  # noqa: E402
 
+COMPUTED = [name for name, spec in FEATURES.items() if spec.weights is None and not name.endswith(".indexed")]
 FPS = 30
 
 
-def make_sound(seconds: float) -> np.ndarray:
-    """int16 at 16 kHz."""
-    noise = np.random.default_rng(0).normal(0, 1500, round(seconds * 16_000))
+def make_sound(seconds: float, rate: int = 16_000) -> np.ndarray:
+    """int16 at ``rate`` Hz."""
+    noise = np.random.default_rng(0).normal(0, 1500, round(seconds * rate))
     noise *= 1 + np.sin(np.arange(len(noise)) / 4000)
     return np.clip(np.convolve(noise, [0.6, 0.3, 0.1], "same"), -32768, 32767).astype(np.int16)
+
+
+def clock(seconds: float, rule: str = "time") -> Clock:
+    """Frames at a constant rate."""
+    return Clock(np.arange(round(seconds * FPS)) / FPS, FPS, rule)
 
 
 def best_of_three(job: Callable[[], object]) -> tuple[float, float]:
@@ -49,12 +58,30 @@ def best_of_three(job: Callable[[], object]) -> tuple[float, float]:
     return min(runs)
 
 
-def opensmile_speed(seconds: float) -> None:
-    speech = make_sound(seconds)
-    rows = partial(by_time, np.arange(round(seconds * FPS)) / FPS, None)
-    for name, module in (("mfcc39", mfcc), ("egemaps23", egemaps)):
-        elapsed, processor = best_of_three(partial(module.frame_values, speech, rows))
+def feature_speed(seconds: float) -> None:
+    for name in COMPUTED:
+        spec = FEATURES[name]
+        job = partial(
+            import_module(spec.module).frame_values, make_sound(seconds, spec.rate_hz), clock(seconds, spec.rule)
+        )
+        elapsed, processor = best_of_three(job)
         print(f"{name:10}  1 thread  real-time factor {elapsed / seconds:.4f}  (processor {processor / seconds:.4f})")
+
+
+def image_speed() -> None:
+    """TSAV images of 32 neighbouring frames, as a data loader asks for them in order."""
+    wave = make_sound(30, 44_100)
+    power = tsav_mel.frame_values(wave, clock(30))
+    for fps in (30, 29.97):
+        times = 15 + np.arange(32) / fps
+        for kind, job in (
+            ("centred", partial(tsav_mel.centred_windows, power, times)),
+            ("faithful", partial(tsav_mel.faithful_windows, wave, times)),
+        ):
+            elapsed, processor = best_of_three(job)
+            print(
+                f"TSAV image  1 thread  {kind:8} {elapsed / 32 * 1000:6.2f} ms at {fps} frames/s  (processor {processor / 32 * 1000:.2f})"
+            )
 
 
 def vggish_speed(seconds: float, threads: int, device: str) -> None:
@@ -85,23 +112,30 @@ class Silent(torch.nn.Module):
         return torch.zeros(len(starts), 128)
 
 
+def peak_memory() -> float:
+    """Largest resident size of this process so far in MB (Linux). ``getrusage`` would count the parent's too."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
 def _peak(name: str, seconds: float, answer: multiprocessing.Queue) -> None:
     torch.set_num_threads(1)
-    speech = np.resize(make_sound(10), round(seconds * 16_000))
-    rows = partial(by_time, np.arange(round(seconds * FPS)) / FPS, None)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    spec = FEATURES[name]
+    speech = np.resize(make_sound(10, spec.rate_hz), round(seconds * spec.rate_hz))
+    frames = clock(seconds, spec.rule)
+    before = peak_memory()
     if name == "vggish128":
         padded = vggish_frontend.pad_tail(speech)
-        vggish_embedding.embed(Silent(), padded, rows(vggish_frontend.row_count(len(padded)) - PATCH + 1))
+        vggish_embedding.embed(Silent(), padded, frames.rows(vggish_frontend.row_count(len(padded)) - PATCH + 1))
     else:
-        {"mfcc39": mfcc, "egemaps23": egemaps}[name].frame_values(speech, rows)
-    answer.put((before / 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+        import_module(spec.module).frame_values(speech, frames)
+    answer.put((before, peak_memory()))
 
 
 def memory(lengths: list[float]) -> None:
     """Peak resident memory before and after, each in a fresh process; VGGish without its network."""
     context = multiprocessing.get_context("spawn")
-    for name in ("mfcc39", "egemaps23", "vggish128"):
+    for name in (*COMPUTED, "vggish128"):
         for seconds in lengths:
             answer = context.Queue()
             process = context.Process(target=_peak, args=(name, seconds, answer))
@@ -118,14 +152,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--memory", type=float, nargs="+", metavar="SECONDS")
+    parser.add_argument("--memory", type=float, nargs="+", default=[10.0], metavar="SECONDS")
     options = parser.parse_args()
-    if options.memory:
-        memory(options.memory)
-        return
-    opensmile_speed(options.seconds)
+    feature_speed(options.seconds)
+    image_speed()
     for threads in options.threads:
         vggish_speed(options.seconds, threads, options.device)
+    memory(options.memory)
 
 
 if __name__ == "__main__":

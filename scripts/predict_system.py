@@ -22,6 +22,7 @@ with stage(snakemake.log[0], snakemake.threads):
             snakemake.input.frames,
             snakemake.input.crops,
             snakemake.input.get("features", []),
+            snakemake.input.get("persons", []),
         ),
         labels=by_stem(snakemake.input.get("labels", [])),
         output=Path(snakemake.output.predictions),

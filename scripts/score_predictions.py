@@ -15,4 +15,5 @@ with stage(snakemake.log[0], snakemake.threads):
         Path(snakemake.output.scores),
         Path(snakemake.output.trials),
         folds=Path(snakemake.input.folds),
+        resamples=snakemake.params.bootstrap,
     )

@@ -5,7 +5,7 @@ from wildaffect.stage import stage
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
-    from wildaffect.layout import by_stem, samples_by_trial
+    from wildaffect.layout import by_stem, samples_by_trial, video_of_trial
     from wildaffect.stage import device
     from wildaffect.training.train import train
 
@@ -19,13 +19,15 @@ with stage(snakemake.log[0], snakemake.threads):
         seed=snakemake.params.training["seed"],
         precision=snakemake.params.training["precision"],
         folds=Path(snakemake.input.folds),
-        labels=by_stem([snakemake.input.labels]),
+        labels=by_stem(snakemake.input.labels),
         **samples_by_trial(
             Path(snakemake.input.trials),
             snakemake.input.frames,
             snakemake.input.crops,
             snakemake.input.get("features", []),
+            snakemake.input.get("persons", []),
         ),
+        videos=video_of_trial(Path(snakemake.input.trials)),
         output=Path(snakemake.output.model).parent,
         state=Path(snakemake.params.state),
         device=device(snakemake.resources.gpu),

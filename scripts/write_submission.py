@@ -9,12 +9,12 @@ with stage(snakemake.log[0], snakemake.threads):
     from wildaffect.submission.job import write_submission
 
     write_submission(
-        Path(snakemake.output.folder),
-        Path(snakemake.output.about),
+        Path(snakemake.output.record),
         predictions=instance_entries(snakemake.input.predictions),
         trials=Path(snakemake.input.trials),
         frames=by_video(snakemake.input.frames),
         task=snakemake.wildcards.task,
         edition=snakemake.wildcards.edition,
+        sample=next(map(Path, snakemake.input.get("sample", [])), None),
         allow_partial=snakemake.params.allow_partial,
     )

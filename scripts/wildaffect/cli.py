@@ -44,9 +44,9 @@ def add_score(commands) -> None:
         help="leave out labelled frames that were not predicted, and say how many",
     )
     parser.add_argument(
-        "--bootstrap", type=int, default=0, metavar="N", help="add 95 %% intervals from N resamples of the trials"
+        "--bootstrap", type=int, default=0, metavar="N", help="add 95 %% intervals from N draws of whole videos"
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the resamples (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the draws (default 0)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.set_defaults(run=run_score)
 
@@ -69,9 +69,7 @@ def run_score(options: argparse.Namespace) -> int:
         seed=options.seed,
     ).to_pylist()
     if options.json:
-        print(
-            json.dumps([row | {"value": None if math.isnan(row["value"]) else row["value"]} for row in rows], indent=2)
-        )
+        print(json.dumps([_without_nan(row) for row in rows], indent=2))
         return 0
     width = max(len(row["metric"]) for row in rows) if rows else 0
     for row in rows:
@@ -79,6 +77,52 @@ def run_score(options: argparse.Namespace) -> int:
         print(
             f"{row['metric']:<{width}}  {row['value']:8.4f}  {row['frames']:>9} frames  {row['trials']:>5} trials{note}"
         )
+    return 0
+
+
+def add_compare(commands) -> None:
+    """``wildaffect compare``."""
+    parser = commands.add_parser("compare", help="compare two runs on the same frames, with paired intervals by video")
+    for name in ("first", "second"):
+        parser.add_argument(name, type=Path, help=f"predictions of the {name} run, as for score")
+    parser.add_argument("labels", type=Path, help="annotation folder or table, as for score")
+    _add_track(parser)
+    parser.add_argument(
+        "--allow-missing", action="store_true", help="leave out frames that one run did not predict, and say how many"
+    )
+    parser.add_argument("--resamples", type=_positive, default=1000, help="draws of whole videos (default 1000)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the draws (default 0)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.set_defaults(run=run_compare)
+
+
+def run_compare(options: argparse.Namespace) -> int:
+    """Print both scores, their difference and its interval."""
+    from wildaffect.scoring.comparison import compare
+    from wildaffect.scoring.editions import get_task
+    from wildaffect.scoring.inputs import read_rows
+
+    task = get_task(options.edition, options.task)
+    tables = [read_rows(path, task) for path in (options.first, options.second, options.labels)]
+    rows = compare(
+        *tables,
+        options.edition,
+        options.task,
+        allow_missing=options.allow_missing,
+        resamples=options.resamples,
+        seed=options.seed,
+    ).to_pylist()
+    if options.json:
+        print(json.dumps([_without_nan(row) for row in rows], indent=2))
+        return 0
+    width = max(len(row["metric"]) for row in rows)
+    print(f"{'':<{width}}     first   second     diff  95 % interval      first better")
+    for row in rows:
+        print(
+            f"{row['metric']:<{width}}  {row['first']:8.4f} {row['second']:8.4f} {row['difference']:+8.4f}"
+            f"  [{row['low']:+.4f}, {row['high']:+.4f}]  {row['first_better']:6.1%}"
+        )
+    print(f"{rows[0]['frames']} frames; {rows[0]['note']}")
     return 0
 
 
@@ -135,6 +179,22 @@ def run_validate_submission(options: argparse.Namespace) -> int:
         print(problem)
     print(f"{options.submission}: {len(problems)} problems" if problems else f"{options.submission}: valid")
     return 1 if problems else 0
+
+
+def add_editions(commands) -> None:
+    """``wildaffect editions``."""
+    parser = commands.add_parser(
+        "editions", help="print tasks, label spaces, score formulas and file formats by edition"
+    )
+    parser.set_defaults(run=run_editions)
+
+
+def run_editions(options: argparse.Namespace) -> int:
+    """Print a Markdown table."""
+    from wildaffect.scoring.editions_table import editions_table
+
+    print(editions_table(), end="")
+    return 0
 
 
 def add_summary(commands) -> None:
@@ -218,6 +278,18 @@ def _add_track(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", required=True, help="va, expr, au, mtl or compound, as far as the edition has it")
 
 
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError(text)
+    return value
+
+
+def _without_nan(row: dict) -> dict:
+    """JSON knows no NaN: an undefined value is null."""
+    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
+
+
 def _add_rows(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sample", type=Path, help="the organisers' sample: list file, folder, or list of trials")
     parser.add_argument("--frames", type=Path, help="official frame counts: lines '<trial>,<frames>'")
@@ -238,6 +310,8 @@ def _frames(path: Path | None) -> dict[str, int] | None:
 
 COMMANDS = (
     add_score,
+    add_compare,
+    add_editions,
     add_submit,
     add_validate_submission,
     add_summary,

@@ -47,19 +47,25 @@ def run_folders(paths: Iterable[str]) -> list[dict]:
 
 
 def samples_by_trial(
-    trials: Path, frames: Iterable[str], crops: Iterable[str], features: Iterable[str]
+    trials: Path, frames: Iterable[str], crops: Iterable[str], features: Iterable[str], persons: Iterable[str] = ()
 ) -> dict[str, Any]:
-    """Files of a training or prediction job keyed by trial: ``frames``, ``crops`` by template and ``features`` by id.
+    """Files of a training or prediction job keyed by trial: ``frames``, ``crops`` by template, ``features`` by id and ``persons``.
 
-    Frame tables and features belong to a video, which two trials may share; ``trials`` is the trials table.
+    All but crops belong to a video, which two trials may share; ``trials`` is the trials table.
     """
-    rows = read_table(trials, TRIALS).to_pylist()
+    videos = video_of_trial(trials)
 
     def of_trials(by_name: Mapping[str, Path]) -> dict[str, Path]:
-        return {row["trial"]: by_name[row["video"]] for row in rows if row["video"] in by_name}
+        return {trial: by_name[video] for trial, video in videos.items() if video in by_name}
 
     return {
         "frames": of_trials(by_video(frames)),
         "crops": by_folder(crops),
         "features": {feature: of_trials(files) for feature, files in by_folder(features).items()},
+        "persons": of_trials(by_video(persons)),
     }
+
+
+def video_of_trial(trials: Path) -> dict[str, str]:
+    """``{trial: video}`` of a trials table."""
+    return {row["trial"]: row["video"] for row in read_table(trials, TRIALS).to_pylist()}

@@ -27,6 +27,7 @@ def stage(log_file: str | os.PathLike, threads: int) -> Iterator[None]:
     any other exception keeps its traceback in the log.
     """
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # gives memory back, so peaks do not depend on length
     path = Path(log_file)
     path.parent.mkdir(parents=True, exist_ok=True)
     terminal = os.fdopen(os.dup(2), "w")

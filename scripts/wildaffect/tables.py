@@ -26,8 +26,11 @@ def write_table(
     Raises ``ValueError`` for other columns and ``pa.ArrowInvalid`` for values that do not fit.
     """
     encoded = {METADATA_KEY: json.dumps(metadata or {}, sort_keys=True).encode()}
+    # Dictionaries of numbers save nothing after compression and take memory that grows with the table.
+    words = [field.name for field in schema if pa.types.is_string(field.type)]
     with atomic(path) as partial:
-        pq.write_table(table.cast(schema).replace_schema_metadata(encoded), partial, compression="zstd")
+        cast = table.cast(schema).replace_schema_metadata(encoded)
+        pq.write_table(cast, partial, compression="zstd", use_dictionary=words)
 
 
 def read_table(path: str | os.PathLike, schema: pa.Schema) -> pa.Table:

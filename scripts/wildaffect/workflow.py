@@ -5,21 +5,28 @@ Imports nothing heavy: it runs each time the workflow is parsed.
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from wildaffect import systems
 from wildaffect.config import complete, load_schema, nearest
 from wildaffect.corpus.folds import FOLDS, make_folds
+from wildaffect.corpus.labels import VALENCE_AROUSAL
+from wildaffect.corpus.leakage import shared_videos
+from wildaffect.corpus.members import members
 from wildaffect.corpus.scan import scan_corpus
 from wildaffect.corpus.trials import TASKS, TRIALS, Corpus, Trial, trials_table
+from wildaffect.delivery import Delivery, plan_delivery
 from wildaffect.errors import InputError
+from wildaffect.faces.catalogue import check_official
 from wildaffect.faces.packs import pack_files
 from wildaffect.features.registry import FEATURES, SEEDED
 from wildaffect.models import locate
 from wildaffect.provenance import stable_hash
-from wildaffect.scoring.editions import edition_tasks
+from wildaffect.scoring.editions import Task, edition_tasks, get_task
+from wildaffect.scoring.ensembles import Offer
+from wildaffect.submission.job import submitted_trials
 from wildaffect.tables import write_table
 
 EDGE_BYTES = 65536
@@ -48,6 +55,7 @@ class Plan:
     corpus: Corpus
     divisions: Mapping[tuple[str, int], Mapping[str, tuple[str, ...]]]
     instances: tuple[Instance, ...]
+    delivery: Delivery
 
     @property
     def results(self) -> str:
@@ -72,8 +80,12 @@ class Plan:
         return [task for task in TASKS if any(trial.annotation(task) for trial in self.corpus.trials)]
 
     def trials_of(self, instance: Instance, partition: str) -> tuple[str, ...]:
-        """Trials of a partition as one instance sees them."""
-        return self.trials(task_of(instance), instance.fold, partition)
+        """Trials of a partition as one instance sees them: those of all tasks of its target."""
+        fold = 0 if partition == "test" else instance.fold
+        divisions = {task: self.divisions.get((task, fold), {}) for task in tasks_of(instance)}
+        videos = {trial.trial: trial.video for trial in self.corpus.trials}
+        chosen = members(divisions, partition, videos)
+        return tuple(dict.fromkeys(name for names in chosen.values() for name in names))
 
     def trainings(self) -> list[Instance]:
         """Instances that have to be trained here."""
@@ -98,7 +110,7 @@ class Plan:
         return self.sample_files(instance, self.trials_of(instance, partition))
 
     def sample_files(self, instance: Instance, trials: Sequence[str]) -> dict[str, list[str]]:
-        """Frame tables, crops and features of ``trials``."""
+        """Frame tables, crops, features and, for systems that draw landmarks, tables of persons of ``trials``."""
         needs = self._needs(instance.system, instance.variant)
         videos = list(dict.fromkeys(self.trial(name).video for name in trials))
         return {
@@ -107,20 +119,34 @@ class Plan:
             "features": [
                 f"{self.results}/features/{feature}/{video}.npy" for feature in needs.features for video in videos
             ],
+            "persons": [f"{self.results}/faces/{video}/persons.parquet" for video in videos if needs.masks],
         }
 
     def prediction_paths(self, *partitions: str) -> list[str]:
-        """All prediction tables: of held-out validation trials and of test trials."""
-        return [
-            f"{self.results}/predictions/{instance.key}/{partition}.parquet"
+        """All prediction tables: of held-out validation trials as they are scored, and of test trials by each fold."""
+        chosen = partitions or ("validation", "test")
+        tests = [
+            f"{self.results}/predictions/{instance.key}/test.parquet"
             for instance in self.instances
-            for partition in partitions or ("validation", "test")
-            if self.trials_of(instance, partition)
+            if self.trials_of(instance, "test")
         ]
+        return self.delivery.validation() * ("validation" in chosen) + tests * ("test" in chosen)
+
+    def offers(self) -> dict[tuple[str, str, str], Offer]:
+        """What the instances predict, by system, variant and target."""
+        groups: dict[tuple[str, str, str], list[Instance]] = {}
+        for instance in self.instances:
+            groups.setdefault((instance.system, instance.variant, instance.target), []).append(instance)
+        found = {}
+        for name, instances in groups.items():
+            held_out = {instance.fold: frozenset(self.trials_of(instance, "validation")) for instance in instances}
+            columns = systems.spec(name[0]).targets[name[2]].columns
+            found[name] = Offer(columns, held_out, frozenset(self.trials_of(instances[0], "test")))
+        return found
 
     def known_labels(self, instance: Instance, partition: str) -> list[str]:
         """Label tables of a held-out partition: ``faithful`` systems predict its annotated rows apart from the others."""
-        tasks = systems.spec(instance.system).targets[instance.target].labels if partition == "validation" else ()
+        tasks = tasks_of(instance) if partition == "validation" else ()
         return [f"{self.results}/labels/{task}.parquet" for task in tasks if task in self.labelled_tasks()]
 
     def fold_predictions(self, system: str, variant: str, target: str) -> list[str]:
@@ -129,11 +155,9 @@ class Plan:
         instances = [i for i in self.instances if (i.system, i.variant, i.target) == wanted]
         return [f"{self.results}/predictions/{instance.key}/test.parquet" for instance in instances]
 
-    def ensemble_paths(self, *prefix: str) -> list[str]:
-        """Fused test predictions of every variant and target; ``prefix`` narrows to a system or a variant."""
-        groups = dict.fromkeys((i.system, i.variant, i.target) for i in self.instances if self.trials_of(i, "test"))
-        chosen = [group for group in groups if group[: len(prefix)] == prefix]
-        return [f"{self.results}/predictions/{'/'.join(group)}/ensemble/test.parquet" for group in chosen]
+    def ensemble_paths(self) -> list[str]:
+        """Test predictions of everything that is submitted, folds fused."""
+        return self.delivery.tests()
 
     def score_paths(self) -> list[str]:
         """Score tables, if anything held out is labelled."""
@@ -141,41 +165,48 @@ class Plan:
             return []
         return [f"{self.results}/scores/scores.csv", f"{self.results}/scores/trials.csv"]
 
-    def submission_predictions(self, system: str, variant: str, task: str) -> list[str]:
-        """Fused predictions that make up one submission."""
-        known = systems.spec(system).targets
-        targets = [target for target in self.system_config(system)["targets"] if task in known[target].labels]
-        return [f"{self.results}/predictions/{system}/{variant}/{target}/ensemble/test.parquet" for target in targets]
+    def submission_predictions(self, edition: str, system: str, variant: str, task: str) -> list[str]:
+        """Test predictions that make up one submission."""
+        names = {name for part in get_task(edition, task).parts for name in part.names}
+        chosen = [
+            source for source, offer in self.delivery.tested(system, variant).items() if names & set(offer.columns)
+        ]
+        return [self.delivery.path(source, "ensemble", "test") for source in chosen]
+
+    def submission_trials(self, edition: str, task: str) -> list[Trial]:
+        """Test trials of a submission, as far as the corpus knows them."""
+        return submitted_trials(self.corpus.trials, get_task(edition, task))
+
+    def submission_frames(self, edition: str, task: str) -> list[str]:
+        """Frame tables of the videos of a submission."""
+        videos = dict.fromkeys(trial.video for trial in self.submission_trials(edition, task))
+        return [f"{self.results}/media/{video}/frames.parquet" for video in videos]
+
+    def sample(self, task: str) -> list[str]:
+        """The organisers' sample for ``task``; empty where none was given."""
+        return [self.config["submission"]["samples"][task]] if task in self.config["submission"]["samples"] else []
 
     def submission_paths(self) -> list[str]:
-        """Submission folders, one per edition, variant and task of a labelled corpus with test trials.
+        """Records of submissions, one per edition, variant or ensemble, and task of a labelled corpus with test trials.
 
-        Only where the edition has the task and the chosen targets together predict all that a submission holds (valence without
-        arousal makes none).
+        Only where the form of the edition's files is known and the targets together predict all that they hold (valence without arousal
+        makes none).
         """
         if not self.labelled_tasks():
             return []
-        found = dict.fromkeys((i.system, i.variant, task_of(i)) for i in self.instances if self.trials_of(i, "test"))
         return [
-            f"{self.results}/submissions/{edition}/{system}/{variant}/{task}"
+            f"{self.results}/submissions/{edition}/{system}/{variant}/{name}.json"
             for edition in self.config["submission"]["editions"]
-            for system, variant, task in found
-            if self._covers(system, edition, task)
+            for system, variant in self.delivery.tested_variants()
+            for name, task in edition_tasks(edition).items()
+            if task.format
+            and (self.sample(name) or self.submission_trials(edition, name))
+            and self._covers(system, variant, task)
         ]
 
     def export_paths(self) -> list[str]:
-        """Folders of CSV files, one per variant with test trials."""
-        variants = dict.fromkeys((i.system, i.variant) for i in self.instances if self.trials_of(i, "test"))
-        return [f"{self.results}/exports/{system}/{variant}" for system, variant in variants]
-
-    def frames_of(self, task: str, partition: str) -> list[str]:
-        """Frame tables of the videos of a partition."""
-        videos = dict.fromkeys(self.trial(name).video for name in self.trials(task, 0, partition))
-        return [f"{self.results}/media/{video}/frames.parquet" for video in videos]
-
-    def fusion(self, system: str) -> Mapping[str, Any]:
-        """How the folds of a system are fused."""
-        return self.system_config(system)["fusion"]
+        """Folders of CSV files, one per variant or ensemble with test trials."""
+        return [f"{self.results}/exports/{'/'.join(variant)}" for variant in self.delivery.tested_variants()]
 
     def media_path(self, video: str) -> str:
         """Path of a raw video; the demo corpus is rendered below the results."""
@@ -220,11 +251,9 @@ class Plan:
         """Changes when the scan of the corpus finds something else."""
         return stable_hash([asdict(row) for row in (*self.corpus.trials, *self.corpus.findings)])
 
-    def _covers(self, system: str, edition: str, task: str) -> bool:
-        known = systems.spec(system).targets
-        columns = {column for target in self.system_config(system)["targets"] for column in known[target].columns}
-        rules = edition_tasks(edition).get(task)
-        return rules is not None and all(set(part.names) <= columns for part in rules.parts)
+    def _covers(self, system: str, variant: str, task: Task) -> bool:
+        columns = {name for offer in self.delivery.tested(system, variant).values() for name in offer.columns}
+        return all(set(part.names) <= columns for part in task.parts)
 
     def _needs(self, system: str, variant: str):
         return systems.spec(system).needs(variant, self.system_config(system)["mode"])
@@ -242,6 +271,8 @@ def make_plan(raw: Mapping[str, Any], schemas: Path) -> Plan:
     config = complete(raw, load_schema(schemas / "config.schema.yaml"))
     common = load_schema(schemas / "system.schema.yaml")
     config["systems"] = {name: _system_config(name, block or {}, common) for name, block in config["systems"].items()}
+    declared = config["score"]["ensembles"]
+    config["score"]["ensembles"] = {name: _ensemble_config(name, block, schemas) for name, block in declared.items()}
     corpus = _scan(config)
     scheme = config["folds"]
     table = make_folds(corpus.trials, scheme["scheme"], scheme["count"], scheme["seed"])
@@ -251,14 +282,16 @@ def make_plan(raw: Mapping[str, Any], schemas: Path) -> Plan:
         division.setdefault(row["partition"], []).append(row["trial"])
     frozen = {key: {name: tuple(trials) for name, trials in division.items()} for key, division in divisions.items()}
     instances = [instance for name, block in config["systems"].items() for instance in _instances(name, block, frozen)]
-    plan = Plan(config, corpus, frozen, tuple(instances))
+    plan = Plan(config, corpus, frozen, tuple(instances), Delivery(config))
+    _check_held_out(plan)
+    plan = replace(plan, delivery=plan_delivery(config, tuple(plan.labelled_tasks()), plan.offers()))
     _check_files(plan)
     return plan
 
 
-def task_of(instance: Instance) -> str:
-    """The task whose labels an instance is trained and scored on."""
-    return next(iter(systems.spec(instance.system).targets[instance.target].labels))
+def tasks_of(instance: Instance) -> tuple[str, ...]:
+    """The tasks whose labels an instance is trained and scored on."""
+    return tuple(systems.spec(instance.system).targets[instance.target].labels)
 
 
 def media_identity(path: Path) -> str:
@@ -289,17 +322,38 @@ def trained_file(trained: Path, instance: Instance) -> str:
     return str(trained / instance.key / "model.safetensors" if trained.is_dir() else trained)
 
 
-def _check_files(plan: Plan) -> None:
-    """Model and override files that the run will need; all that are missing in one message."""
-    faces, models_dir = plan.config["faces"], Path(plan.config["models_dir"])
+def _ensemble_config(name: str, block: Mapping[str, Any] | None, schemas: Path) -> dict[str, Any]:
+    """The block of one ensemble, smoothed by the same keys as a system."""
+    schema = load_schema(schemas / "ensemble.schema.yaml")
+    schema["properties"]["smoothing"] = load_schema(schemas / "system.schema.yaml")["properties"]["smoothing"]
+    return complete(block or {}, schema, f"config.score.ensembles.{name}")
+
+
+def _check_held_out(plan: Plan) -> None:
+    """No fold may train on a video that it holds out, unless the configuration declares it."""
+    if plan.config["folds"]["allow_shared_videos"]:
+        return
+    videos = {trial.trial: trial.video for trial in plan.corpus.trials}
+    used = {(task, instance.fold) for instance in plan.trainings() for task in tasks_of(instance)}
     problems = []
-    try:
-        if faces["backend"] == "retinaface":
-            pack_files(faces["model"], models_dir)
-    except InputError as error:
-        problems.append(f"{error} Without a download: faces.backend: dlib, faces.model: hog.")
-    if faces["overrides"] and not Path(faces["overrides"]).is_file():
-        problems.append(f"faces.overrides: {faces['overrides']} does not exist.")
+    for task, fold in sorted(used):
+        if shared := shared_videos(plan.divisions.get((task, fold), {}), videos):
+            problems.append(
+                f"task {task}, fold {fold}: {len(shared)} videos are both trained on and held out, first {shared[0]!r}"
+            )
+    if problems:
+        raise InputError(
+            "corpus: training would see held-out videos.\n"
+            + "\n".join(f"  - {problem}" for problem in problems)
+            + "\nCorrect the "
+            "partitions, or declare it with folds.allow_shared_videos: true; scores are then not those of unseen videos."
+        )
+
+
+def _check_files(plan: Plan) -> None:
+    """Model, sample and override files that the run will need; all that are missing in one message."""
+    faces, models_dir = plan.config["faces"], Path(plan.config["models_dir"])
+    problems = _official_problems(plan) if faces["source"] == "official" else _detector_problems(faces, models_dir)
     weights = plan.config["features"]["vggish_weights"]
     if weights != SEEDED and any(FEATURES[feature].weights for feature in plan.features()):
         path = locate(weights, models_dir)
@@ -308,8 +362,43 @@ def _check_files(plan: Plan) -> None:
                 f"features.vggish_weights: {path} not found. Put it there ('wildaffect models' says where it comes from), "
                 f"or set {SEEDED} for untrained weights."
             )
+    submission = plan.config["submission"]
+    problems += [
+        f"submission.samples.{task}: {path} does not exist."
+        for task, path in submission["samples"].items()
+        if not Path(path).is_file()
+    ]
+    if submission["samples"] and len(submission["editions"]) != 1:
+        problems.append("submission.samples: a sample belongs to one edition; name exactly one in submission.editions.")
     if problems:
         raise InputError("configuration:\n" + "\n".join(f"  - {problem}" for problem in problems))
+
+
+def _detector_problems(faces: Mapping[str, Any], models_dir: Path) -> list[str]:
+    """What keeps faces from being detected."""
+    problems = []
+    try:
+        if faces["backend"] == "retinaface":
+            pack_files(faces["model"], models_dir)
+    except InputError as error:
+        problems.append(f"{error} Without a download: faces.backend: dlib, faces.model: hog.")
+    if faces["overrides"] and not Path(faces["overrides"]).is_file():
+        problems.append(f"faces.overrides: {faces['overrides']} does not exist.")
+    return problems
+
+
+def _official_problems(plan: Plan) -> list[str]:
+    """What keeps the organisers' pictures from being used."""
+    faces, problems = plan.config["faces"], []
+    if not faces["official_root"] or not (Path(faces["official_root"]) / "cropped_aligned").is_dir():
+        problems.append(f"faces.official_root: {faces['official_root']} is no folder that holds cropped_aligned/.")
+    if faces["overrides"]:
+        problems.append("faces.overrides: corrects tracks, which faces.source official does not have.")
+    try:
+        check_official(plan.templates())
+    except InputError as error:
+        problems.append(str(error))
+    return problems
 
 
 def _scan(config: Mapping[str, Any]) -> Corpus:
@@ -333,10 +422,20 @@ def _system_config(name: str, block: Mapping[str, Any], common: Mapping[str, Any
     schema["properties"]["variants"] |= {"items": {"enum": list(spec.variants)}, "default": list(spec.variants)}
     schema["properties"]["targets"] |= {"items": {"enum": list(spec.targets)}, "default": list(spec.targets)}
     schema["properties"]["mode"] |= {"enum": list(spec.modes)}
+    fusion = schema["properties"]["fusion"]["properties"]["method"]
+    if _has_other_columns(spec, block.get("targets", spec.targets)):
+        # Centring is defined for valence and arousal alone.
+        fusion |= {"enum": ["mean"], "default": "mean"}
     filled = complete(block, schema, f"config.systems.{name}")
     # Only checked here: the configuration keeps what was asked for, the run record says what it came to.
     complete(filled["recipe"], spec.schema["properties"]["recipe"], f"config.systems.{name}.recipe")
     return filled
+
+
+def _has_other_columns(spec, targets: Sequence[str]) -> bool:
+    """Some target predicts more than valence and arousal; unknown names are found by the schema."""
+    known = [target for name, target in spec.targets.items() if isinstance(targets, Sequence) and name in targets]
+    return any(set(target.columns) - set(VALENCE_AROUSAL) for target in known)
 
 
 def _instances(name: str, block: Mapping[str, Any], divisions) -> list[Instance]:
@@ -344,8 +443,8 @@ def _instances(name: str, block: Mapping[str, Any], divisions) -> list[Instance]
     wanted = []
     for variant in block["variants"]:
         for target in block["targets"]:
-            task = task_of(Instance(name, variant, target, 0))
-            folds = _folds(name, block, variant, target, task, divisions)
+            tasks = tasks_of(Instance(name, variant, target, 0))
+            folds = _folds(name, block, variant, target, tasks, divisions)
             wanted += [Instance(name, variant, target, fold) for fold in folds]
     trained = block["trained"]
     if trained and not Path(trained).exists():
@@ -358,7 +457,7 @@ def _instances(name: str, block: Mapping[str, Any], divisions) -> list[Instance]
     return wanted
 
 
-def _folds(name: str, block, variant: str, target: str, task: str, divisions) -> list[int]:
+def _folds(name: str, block, variant: str, target: str, tasks: Sequence[str], divisions) -> list[int]:
     """The folds to run for one variant and target."""
     if block["trained"]:
         pattern = f"{name}/{variant}/{target}/fold*/model.safetensors"
@@ -366,10 +465,13 @@ def _folds(name: str, block, variant: str, target: str, task: str, divisions) ->
         known = found if Path(block["trained"]).is_dir() else [0]
         missing = f"config.systems.{name}.trained: no {pattern} below {block['trained']}."
     else:
-        known = [fold for (of_task, fold), parts in sorted(divisions.items()) if of_task == task and parts.get("train")]
+        trained = [
+            {fold for (task, fold), parts in divisions.items() if task == own and parts.get("train")} for own in tasks
+        ]
+        known = sorted(set.intersection(*trained))
         missing = (
-            f"config.systems.{name}: the corpus has no training labels for {target}. Set config.systems.{name}.trained to the "
-            "runs folder of a trained run or to a weights file, or annotate the corpus."
+            f"config.systems.{name}: the corpus has no training labels for {target} (it learns {', '.join(tasks)}). Choose other targets, "
+            f"set config.systems.{name}.trained to the runs folder of a trained run or to a weights file, or annotate the corpus."
         )
     if not known:
         raise InputError(missing)

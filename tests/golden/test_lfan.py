@@ -119,7 +119,15 @@ def test_overlap_average(shared):
     case = json.loads((shared / "golden" / "post" / "lfan.json").read_text())["overlap_average"]
     axis = complete_axis(trial_in_memory(np.zeros(case["T"], np.float32)), "va")
     samples = WindowSamples(
-        [axis], {}, template="lfan48", features={}, window=300, hop=200, pad_counts=True, only_counting=False
+        [axis],
+        {},
+        template="lfan48",
+        features={},
+        window=300,
+        hop=200,
+        augment=True,
+        pad_counts=True,
+        only_counting=False,
     )
     outputs = np.stack(
         [0.001 * np.arange(start, start + 300) + 0.001 * start for start, _ in windows(case["T"], 300, 200)]

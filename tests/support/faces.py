@@ -5,7 +5,9 @@ from pathlib import Path
 
 import av
 import numpy as np
+import onnx
 import pyarrow as pa
+from onnx import TensorProto, helper, numpy_helper
 
 from wildaffect.faces.columns import Detections, points_column
 from wildaffect.faces.detect import DETECTIONS
@@ -87,4 +89,43 @@ def write_video(path: Path, pictures: list[np.ndarray], rate: int = 25) -> Path:
         for picture in pictures:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
+    return path
+
+
+def write_detector(path: Path, layout: int, batched: bool = False, side: int | None = None, seed: int = 0) -> Path:
+    """An ONNX detector with random weights in a layout that insightface reads: ``layout`` outputs (6, 9, 10 or 15).
+
+    ``batched``: outputs of three axes and a free batch, else two axes and a batch of one, as the published files.
+    ``side``: a fixed square input, else any.
+    """
+    rng = np.random.default_rng(seed)
+    strides, anchors = ((8, 16, 32), 2) if layout in (6, 9) else ((8, 16, 32, 64, 128), 1)
+    kinds = (("score", 1), ("box", 4), ("point", 10))[: layout // len(strides)]
+    nodes, weights, outputs = [], [], []
+    for kind, values in kinds:
+        for stride in strides:
+            name = f"{kind}{stride}"
+            kernel = rng.normal(0, 0.5 if kind == "score" else 0.3, (anchors * values, 3, 1, 1)).astype(np.float32)
+            bias = np.full(anchors * values, 1.5 if kind == "box" else 0, np.float32)
+            shape = np.array([0, -1, values] if batched else [-1, values], np.int64)
+            weights += [numpy_helper.from_array(kernel, f"w_{name}"), numpy_helper.from_array(bias, f"b_{name}")]
+            weights.append(numpy_helper.from_array(shape, f"s_{name}"))
+            size = {"kernel_shape": [stride, stride], "strides": [stride, stride]}
+            nodes += [
+                helper.make_node("AveragePool", ["x"], [f"p_{name}"], **size),
+                helper.make_node("Conv", [f"p_{name}", f"w_{name}", f"b_{name}"], [f"c_{name}"]),
+            ]
+            last = f"c_{name}"
+            if kind == "score":
+                nodes.append(helper.make_node("Sigmoid", [last], [f"g_{name}"]))
+                last = f"g_{name}"
+            order = [0, 2, 3, 1] if batched else [2, 3, 0, 1]
+            nodes.append(helper.make_node("Transpose", [last], [f"t_{name}"], perm=order))
+            nodes.append(helper.make_node("Reshape", [f"t_{name}", f"s_{name}"], [name]))
+            axes = [None, None, values] if batched else [None, values]
+            outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, axes))
+    free = side or "side"
+    taken = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n" if batched else 1, 3, free, side or "wide"])
+    graph = helper.make_graph(nodes, "detector", [taken], outputs, weights)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
     return path

@@ -62,6 +62,36 @@ def test_score_submit_validate(corpus, capsys):
     assert "24.txt: file is missing" in out and out.endswith("out: 1 problems\n")
 
 
+def test_compare(corpus, capsys):
+    table = pq.read_table(corpus / "p.parquet")
+    worse = table.set_column(3, "arousal", pa.array(-table["arousal"].to_numpy()))
+    pq.write_table(worse, corpus / "worse.parquet")
+    files = (corpus / "p.parquet", corpus / "worse.parquet", corpus / "labels")
+    assert run("compare", *files, *TRACK, "--resamples", "20", "--json") == 0
+    rows = {row["metric"]: row for row in json.loads(capsys.readouterr().out)}
+    assert next(iter(rows)) == "va_score" and rows["ccc_valence"]["difference"] == 0
+    assert rows["ccc_arousal"]["difference"] == pytest.approx(2, abs=0.05) and rows["va_score"]["first_better"] == 1
+    assert rows["va_score"]["frames"] == 78 and rows["va_score"]["videos"] == 2
+    assert run("compare", *files, *TRACK, "--resamples", "20") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert (
+        lines[1].startswith("va_score ")
+        and "100.0%" in lines[1]
+        and lines[-1] == "78 frames; 20 resamples of 2 videos, seed 0"
+    )
+    pq.write_table(table.slice(1), corpus / "short.parquet")
+    assert run("compare", files[0], corpus / "short.parquet", corpus / "labels", *TRACK) == 2
+    assert "second run: predictions: 1 labelled frames of 1 trials have no row" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run("compare", *files, *TRACK, "--resamples", "0")
+
+
+def test_editions_are_printed(capsys):
+    assert run("editions") == 0
+    out = capsys.readouterr().out
+    assert "| abaw2 | expr |" in out and "0.67 expr_f1 + 0.33 expr_accuracy" in out
+
+
 def test_undefined_values_are_null_in_json(corpus, capsys):
     still = pa.table({"trial": ["24"] * 3, "frame": [0, 1, 2], "valence": [0.5] * 3, "arousal": [0.1, 0.2, 0.3]})
     pq.write_table(still, corpus / "still.parquet")

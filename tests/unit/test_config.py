@@ -123,8 +123,8 @@ def test_one_weights_file_serves_one_instance(tmp_path, schemas):
 def test_submissions_need_both_dimensions(corpus, schemas):
     both = make_plan(config(corpus), schemas)
     assert both.submission_paths() == [
-        "results/submissions/abaw2/lfan/unimodal/va",
-        "results/submissions/abaw2/lfan/multimodal/va",
+        "results/submissions/abaw2/lfan/unimodal/va.json",
+        "results/submissions/abaw2/lfan/multimodal/va.json",
     ]
     one = make_plan(config(corpus, systems={"lfan": {"targets": ["arousal"]}}), schemas)
     assert one.submission_paths() == []

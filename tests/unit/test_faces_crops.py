@@ -9,10 +9,11 @@ from skimage.data import astronaut
 
 from support.faces import face, scene, write_detections, write_frames, write_video
 from wildaffect.errors import InputError
-from wildaffect.faces.crops import CHUNK, CropFile, cut_crops
+from wildaffect.faces.catalogue import RESIZED
+from wildaffect.faces.crops import CHUNK, CropFile, cut_crops, resize_crops
 from wildaffect.faces.persons import assign_persons, read_trial
 from wildaffect.faces.sheet import contact_sheet
-from wildaffect.faces.templates import TEMPLATES, crop_transform, cut
+from wildaffect.faces.templates import TEMPLATES, crop_transform, cut, resized
 
 FRAMES = CHUNK + 40
 MISSING = [*range(30, 60), CHUNK + 5]
@@ -114,3 +115,26 @@ def test_contact_sheet_marks_sources(made):
     grey = np.abs(borders - 150).max(axis=1) < 20
     np.testing.assert_array_equal(grey, np.isin(frames, MISSING))
     assert (borders[~grey][:, 1] > borders[~grey][:, 0] + 50).all()
+
+
+@pytest.mark.parametrize("name", RESIZED)
+def test_resized_crops_are_the_stored_ones_at_another_size(made, tmp_path, name):
+    """No second look at the video: what the 112-pixel pictures show, at every frame, and nothing where they show nothing."""
+    source = CropFile(made[3][RESIZED[name]])
+    resize_crops(source.path, name, tmp_path / "r.arrow")
+    file = CropFile(tmp_path / "r.arrow")
+    assert file.about["template"] == name
+    assert file.size == TEMPLATES[name].size
+    np.testing.assert_array_equal(file.valid, source.valid)
+    frames = np.array([0, 29, CHUNK + 20])
+    for crop, picture in zip(file.read(frames), source.read(frames), strict=True):
+        assert np.abs(crop.astype(int) - resized(picture, file.size)).mean() < 2.5
+    direct = CropFile(made[3][name]).read(frames).astype(int)
+    assert np.abs(file.read(frames) - direct).mean() < 4
+
+
+def test_only_what_is_a_resized_copy_is_resized(made, tmp_path):
+    with pytest.raises(InputError, match="tsav112 is not made from"):
+        resize_crops(made[3]["arcface112"], "tsav112", tmp_path / "r.arrow")
+    with pytest.raises(InputError, match="lfan48 is not made from m3t256"):
+        resize_crops(made[3]["m3t256"], "lfan48", tmp_path / "r.arrow")

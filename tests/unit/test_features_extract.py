@@ -10,12 +10,21 @@ import torch
 
 from wildaffect.errors import InputError
 from wildaffect.features import vggish_embedding, vggish_weights
+from wildaffect.features.columns import MFCC39
 from wildaffect.features.extract import describe_feature, extract_feature
-from wildaffect.features.registry import FEATURES, MFCC39
+from wildaffect.features.grid import MEANING
+from wildaffect.features.registry import FEATURES, rows_per_second
 from wildaffect.media.frames import FRAMES
 from wildaffect.tables import write_table
 
-AUDIO_FEATURES = ["mfcc39", "mfcc39.indexed", "egemaps23", "egemaps23.indexed"]
+SIGNALS = [name for name, spec in FEATURES.items() if spec.rows_per_second]
+PER_FRAME = [name for name in FEATURES if name not in SIGNALS]
+BY_ROW = [name for name in PER_FRAME if FEATURES[name].rule in ("time", "index", "patch")]
+SOUNDS = pytest.mark.parametrize(
+    ("seconds", "level", "rate"),
+    [(1.0, 0.0, 16000), (0.1, 0.1, 48000), (0.0, 0.0, 44100), (1.0, 0.1, 8000), (1.0, 20.0, 44100)],
+    ids=["silent", "100ms", "empty", "8kHz", "clipped"],
+)
 
 
 class Bands(torch.nn.Module):
@@ -61,30 +70,56 @@ def extract(tmp_path, feature, audio, frames, **options):
     return np.load(tmp_path / "out.npy")
 
 
-@pytest.mark.parametrize("feature", list(FEATURES))
-@pytest.mark.parametrize(
-    ("seconds", "level", "rate"),
-    [(1.0, 0.0, 16000), (0.1, 0.1, 48000), (0.0, 0.0, 44100), (1.0, 0.1, 8000), (1.0, 20.0, 44100)],
-    ids=["silent", "100ms", "empty", "8kHz", "clipped"],
-)
-def test_any_sound_gives_one_finite_row_per_frame(tmp_path, cheap, feature, seconds, level, rate):
+def noisy_clip(tmp_path, seconds, level, rate):
     noise = np.clip(np.random.default_rng(0).normal(0, level, int(seconds * rate)), -1, 1)
-    audio = clip(tmp_path / "a.wav", noise, rate)
+    return clip(tmp_path / "a.wav", noise, rate)
+
+
+@pytest.mark.parametrize("feature", PER_FRAME)
+@SOUNDS
+def test_any_sound_gives_one_finite_row_per_frame(tmp_path, cheap, feature, seconds, level, rate):
     frames = frame_table(tmp_path / "frames.parquet", np.arange(31) / 29.97)
-    values = extract(tmp_path, feature, audio, frames)
+    values = extract(tmp_path, feature, noisy_clip(tmp_path, seconds, level, rate), frames)
     assert values.shape == (31, FEATURES[feature].dim)
     assert values.dtype == np.float32
     assert np.isfinite(values).all()
 
 
-@pytest.mark.parametrize("feature", list(FEATURES))
+@pytest.mark.parametrize("feature", SIGNALS)
+@SOUNDS
+def test_any_sound_gives_a_finite_signal_as_long_as_itself(tmp_path, feature, seconds, level, rate):
+    spec = FEATURES[feature]
+    frames = frame_table(tmp_path / "frames.parquet", np.arange(31) / 29.97)
+    values = extract(tmp_path, feature, noisy_clip(tmp_path, seconds, level, rate), frames)
+    assert values.dtype == spec.dtype
+    assert values.shape[1:] == ((spec.dim,) if spec.dim > 1 else ())
+    assert abs(len(values) - seconds * spec.rows_per_second) <= 1
+    assert np.isfinite(values).all()
+
+
+@pytest.mark.parametrize("feature", PER_FRAME)
 def test_no_frames_give_an_array_without_rows(tmp_path, cheap, feature):
     audio = clip(tmp_path / "a.flac", np.zeros(1), 16000)
     frames = frame_table(tmp_path / "frames.parquet", [], status="unreadable")
     assert extract(tmp_path, feature, audio, frames).shape == (0, FEATURES[feature].dim)
 
 
-@pytest.mark.parametrize("feature", [*AUDIO_FEATURES, "vggish128", "vggish128.indexed"])
+def test_which_features_have_a_row_per_frame():
+    assert {name: rows_per_second(name) for name in SIGNALS} == {
+        "tsav_mel": 100,
+        "tsav_wave": 44100,
+        "ntua_mel": 44100 / 512,
+    }
+    assert all(rows_per_second(name) is None for name in [*PER_FRAME, "import.senet"])
+
+
+def test_a_waveform_at_44100_hz_is_stored_sample_by_sample(tmp_path):
+    samples = np.random.default_rng(0).integers(-32768, 32768, 3000).astype(np.int16)
+    frames = frame_table(tmp_path / "frames.parquet", [0.0, 0.04])
+    assert np.array_equal(extract(tmp_path, "tsav_wave", clip(tmp_path / "a.flac", samples, 44100), frames), samples)
+
+
+@pytest.mark.parametrize("feature", BY_ROW)
 def test_frames_beyond_the_sound_repeat_the_last_row(tmp_path, cheap, feature):
     audio = clip(tmp_path / "a.wav", np.random.default_rng(0).normal(0, 0.1, 48000))
     frames = frame_table(tmp_path / "frames.parquet", np.arange(100) / 25)
@@ -108,6 +143,7 @@ def test_at_a_variable_rate_only_the_plain_features_stay_with_the_picture(tmp_pa
     assert times[110] == 3.0
     c0 = MFCC39.index("c0")
     assert first_loud("mfcc39", c0) == 110
+    assert first_loud("m3t_mel", 20) == 110
     assert first_loud("vggish128", 20) == 110
     for feature, column in (("mfcc39.indexed", c0), ("vggish128.indexed", 20)):
         assert abs(first_loud(feature, column) - 90) <= 1  # the frame that a constant 30 frames/s would put at 3.0 s
@@ -185,6 +221,15 @@ def test_the_description_says_what_the_columns_are_and_where_they_come_from(tmp_
     assert about["weights"]["trained"] is False
     assert about["weights"]["seed"] == vggish_weights.SEED
     assert "random projection" in about["weights"]["note"]
+
+    for feature in FEATURES:
+        about = describe(feature, weights="seeded" if FEATURES[feature].weights else None)
+        assert about["dim"] == len(about["columns"]) == len(set(about["columns"]))
+        assert about["synchronisation"]["meaning"] == MEANING[FEATURES[feature].rule]
+        assert about["notice"]
+        assert about["parameters"]["rate_hz"] == FEATURES[feature].rate_hz
+    assert describe("tsav_mel")["synchronisation"]["rows_per_second"] == 100
+    assert "mel_bands" in describe("ntua_mel")["parameters"]["assumed"]
 
     weights = tmp_path / "mine.pth"
     weights.write_bytes(b"anything")

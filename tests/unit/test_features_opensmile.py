@@ -6,10 +6,12 @@ import numpy as np
 import opensmile
 import pytest
 
-from wildaffect.features import egemaps, mfcc
-from wildaffect.features.registry import EGEMAPS23, FEATURES, MFCC39
+from wildaffect.features import compare, egemaps, egemaps02, functionals, mfcc
+from wildaffect.features.columns import COMPARE65, EGEMAPS23, EGEMAPS25, FUNCTIONALS88, MFCC39
+from wildaffect.features.grid import Clock
+from wildaffect.features.registry import FEATURES
 
-MODULES = [(mfcc, 39), (egemaps, 23)]
+MODULES = [(mfcc, 39), (egemaps, 23), (egemaps02, 25), (compare, 65)]
 
 
 def noise(samples, level=3000.0, seed=0):
@@ -59,11 +61,47 @@ def test_loudness_moves_the_columns_called_c0_and_no_other():
     assert max((name for name in MFCC39 if name.endswith("_delta")), key=lambda name: means[name]) == "c0_delta"
 
 
-def test_names_of_egemaps_are_those_of_the_package():
+@pytest.mark.parametrize(
+    ("feature_set", "level", "columns"),
+    [
+        ("eGeMAPSv01a", "LowLevelDescriptors", EGEMAPS23),
+        ("eGeMAPSv02", "LowLevelDescriptors", EGEMAPS25),
+        ("eGeMAPSv02", "Functionals", FUNCTIONALS88),
+        ("ComParE_2016", "LowLevelDescriptors", COMPARE65),
+    ],
+)
+def test_names_are_those_of_the_package(feature_set, level, columns):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        smile = opensmile.Smile(opensmile.FeatureSet.eGeMAPSv01a, opensmile.FeatureLevel.LowLevelDescriptors)
-    assert tuple(smile.feature_names) == EGEMAPS23
+        smile = opensmile.Smile(opensmile.FeatureSet[feature_set], opensmile.FeatureLevel[level])
+    assert tuple(smile.feature_names) == columns
+
+
+def test_functionals_are_those_of_the_three_seconds_around_the_frame():
+    speech = noise(10 * 16000)
+    speech[: 4 * 16000] //= 50
+    smile = opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.Functionals)
+
+    def whole(first, last):
+        return smile.process_signal(
+            speech[round(first * 16000) : round(last * 16000)] / np.float32(32768), 16000
+        ).to_numpy()
+
+    values = functionals.frame_values(speech, Clock(np.array([0.0, 5.0, 5.04, 5.06, 9.9, 12.0])))
+    assert values.shape == (6, 88)
+    for row, ends in zip(values, [(0, 1.5), (3.5, 6.5), (3.5, 6.5), (3.6, 6.6), (8.4, 10), (8.5, 10)], strict=True):
+        assert np.allclose(row, whole(*ends), rtol=1e-4, atol=1e-4), ends
+    level = FUNCTIONALS88.index("equivalentSoundLevel_dBp")
+    assert values[1, level] - values[0, level] > 25
+
+
+@pytest.mark.parametrize("samples", [0, 1, 400, 959, 960, 1600, 8000])
+@pytest.mark.parametrize("level", [0, 3000, 1e9])
+def test_functionals_are_finite_for_any_sound(samples, level):
+    speech = noise(samples, level) if level else np.zeros(samples, np.int16)
+    values = functionals.frame_values(speech, Clock(np.arange(12) / 30))
+    assert values.shape == (12, 88)
+    assert np.isfinite(values).all()
 
 
 def test_ten_seconds_give_998_rows_and_silence_gives_zeros():
@@ -84,7 +122,7 @@ def test_any_length_and_level_gives_finite_rows(module, dim, samples, level):
     assert np.isfinite(values).all()
 
 
-@pytest.mark.parametrize("module", [mfcc, egemaps])
+@pytest.mark.parametrize("module", [mfcc, egemaps, egemaps02, compare])
 @pytest.mark.parametrize("make", ["constant", "impulse", "square", "sweep", "alternating"])
 def test_artificial_signals_give_finite_rows(module, make):
     t = np.arange(16000) / 16000
@@ -108,16 +146,23 @@ def test_rows_start_every_ten_milliseconds():
     assert abs(int(np.flatnonzero(loudness > 0.1)[0]) - 98) <= 2
 
 
-def test_registry_lists_six_features_with_true_dimensions():
-    assert sorted(FEATURES) == [
-        "egemaps23",
-        "egemaps23.indexed",
+def test_registry_is_consistent():
+    assert set(FEATURES) >= {
         "mfcc39",
-        "mfcc39.indexed",
+        "egemaps25",
+        "egemaps88",
+        "compare65",
         "vggish128",
-        "vggish128.indexed",
-    ]
+        "m3t_mel",
+        "tsav_mel",
+        "tsav_wave",
+    }
     for name, spec in FEATURES.items():
         assert spec.id == name
-        assert len(spec.columns) == len(set(spec.columns)) == spec.dim == int(name.split(".")[0][-3:].lstrip("hcs"))
-        assert (spec.rule == "time") != name.endswith(".indexed")
+        assert len(spec.columns) == len(set(spec.columns)) == spec.dim
+        number = name.split(".")[0].lstrip("abcdefghijklmnopqrstuvwxyz")
+        if number.isdigit():
+            assert spec.dim == int(number)
+        if name.endswith(".indexed"):
+            assert spec.rule in ("index", "patch", "third")
+            assert FEATURES[name.removesuffix(".indexed")].rule in ("time", "third_time")

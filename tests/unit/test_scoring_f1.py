@@ -123,3 +123,26 @@ def test_published_expression_score_with_the_challenge_formula():
     assert (round(acc, 4), round(weighted, 4), round(macro, 4)) == (0.5339, 0.5559, 0.3439)
     assert round(0.66 * weighted + 0.33 * acc, 3) == 0.543
     assert round(0.67 * macro + 0.33 * acc, 3) == 0.407
+
+
+def test_torchmetrics_agrees_where_every_class_occurs():
+    torch = pytest.importorskip("torch")
+    from torchmetrics.functional.classification import binary_f1_score, multiclass_f1_score
+
+    rng = np.random.default_rng(11)
+    truth, prediction = rng.integers(0, 8, 4000), rng.integers(0, 8, 4000)
+    other = multiclass_f1_score(torch.tensor(prediction), torch.tensor(truth), num_classes=8, average="macro").item()
+    assert expression_f1(truth, prediction, range(8)) == pytest.approx(other, abs=1e-6)
+    units, guessed = rng.integers(0, 2, (2, 500, 12))
+    single = [binary_f1_score(torch.tensor(p), torch.tensor(t)).item() for t, p in zip(units.T, guessed.T, strict=True)]
+    assert au_f1(units, guessed) == pytest.approx(np.mean(single), abs=1e-6)
+
+
+def test_masking_by_unit_is_not_masking_by_frame():
+    # AU1 is known in every frame, AU2 in one: by units AU1 counts in full; a frame mask would throw three quarters of it away.
+    truth = np.array([[1, 1], [1, -1], [0, -1], [1, -1]])
+    prediction = np.array([[1, 1], [0, 1], [0, 1], [1, 0]])
+    by_unit = au_f1(truth, prediction, truth != -1)
+    assert by_unit == pytest.approx((2 * 2 / (2 * 2 + 0 + 1) + 1) / 2)
+    whole = (truth != -1).all(axis=1)
+    assert au_f1(truth[whole], prediction[whole]) == 1.0 != by_unit

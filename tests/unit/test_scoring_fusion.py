@@ -155,10 +155,16 @@ def test_smoothing_works_within_trials_in_frame_order():
 
 @pytest.mark.parametrize(
     ("method", "window", "edges"),
-    [("mean", 7, "zero"), ("wiener", 8, "zero"), ("wiener", 1, "zero"), ("median", 7, "wrap")],
+    [("mean", 7, "zero"), ("wiener", 8, "zero"), ("wiener", -1, "zero"), ("median", 7, "wrap")],
 )
 def test_smoothing_refuses_unknown_settings(method, window, edges):
     with pytest.raises(InputError, match="smoothing"):
         smooth(table(np.zeros(20)), method, window, edges)
     with pytest.raises(InputError, match="a number in every row"):
         smooth(table(np.full(20, np.nan)), "wiener", 7)
+
+
+@pytest.mark.parametrize("method", ["wiener", "median", "savitzky_golay"])
+def test_a_window_of_one_leaves_values_as_they_are(method):
+    values = table(np.random.default_rng(4).normal(0, 1, 40))
+    assert smooth(values, method, 1).equals(values)

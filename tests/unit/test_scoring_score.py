@@ -1,6 +1,9 @@
 """The scorer: joining by name, masks, editions, aggregation, intervals, refusals."""
 
+import functools
+import itertools
 import math
+import operator
 import subprocess
 import sys
 
@@ -16,7 +19,9 @@ from sklearn import metrics
 from wildaffect.errors import InputError
 from wildaffect.scoring import score
 from wildaffect.scoring.editions import editions, find_task, get_task
+from wildaffect.scoring.editions_table import editions_table
 from wildaffect.scoring.scorer import TRIAL_SCORES, tally_task, trial_scores
+from wildaffect.scoring.tallies import tally
 
 LENGTHS = {"b_left": 50, "a": 30, "b": 40}
 
@@ -115,7 +120,8 @@ def test_undefined_trials_are_left_out_and_counted():
     same = [replace(t, "valence", np.where(still, 0.1, t["valence"].to_numpy())) for t in (predictions, labels)]
     rows = {row["metric"]: row for row in score(*same, "abaw2").to_pylist()}
     assert rows["ccc_valence_per_video_mean"]["trials"] == 2
-    assert "1 trials undefined" in rows["ccc_valence_per_video_mean"]["note"]
+    note = "1 trials undefined, left out: 1 because truth and prediction are the same constant"
+    assert rows["ccc_valence_per_video_mean"]["note"] == rows["ccc_valence_per_video_weighted"]["note"] == note
     assert rows["ccc_valence"]["trials"] == 3
 
 
@@ -325,3 +331,31 @@ def test_a_class_without_a_number_makes_the_row_unusable():
         InputError, match="expression of 1 labelled frames is not a usable number, first trial 'b_left', frame 5"
     ):
         score(replace(predictions, "Fear", fear), replace(labels, "expression", np.arange(120) % 7), "abaw2")
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.integers(0, 200), min_size=1, max_size=6), st.integers(0, 2**32 - 1))
+def test_shards_of_any_size_give_the_whole(cuts, seed):
+    rng, frames = np.random.default_rng(seed), 200
+    for part in get_task("abaw7", "mtl").parts:
+        width = len(part.columns)
+        if part.kind == "values":
+            truth, guess = rng.uniform(-1, 1, (2, frames, width))
+        else:
+            truth, guess = rng.integers(0, len(part.names) if part.kind == "classes" else 2, (2, frames, width)).astype(
+                float
+            )
+        mask = rng.random((frames, width)) < 0.8
+        shards = [
+            tally(part, truth[a:b], guess[a:b], mask[a:b]) for a, b in itertools.pairwise([0, *sorted(cuts), frames])
+        ]
+        whole, joined = tally(part, truth, guess, mask).metrics(), functools.reduce(operator.add, shards).metrics()
+        assert joined.keys() == whole.keys()
+        for name, value in whole.items():
+            assert joined[name] == pytest.approx(value, abs=1e-12, nan_ok=True)
+
+
+def test_the_documentation_shows_the_rules_as_they_are(root):
+    text = (root / "docs" / "scoring.md").read_text(encoding="utf-8")
+    shown = text.partition("<!-- editions: wildaffect editions -->\n")[2].partition("<!-- end of editions -->")[0]
+    assert shown == editions_table(), "run `wildaffect editions` and put its output between the two marks"

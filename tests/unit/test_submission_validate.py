@@ -1,5 +1,8 @@
 """The validator: every kind of damage has its message, and no file makes it fail."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -157,6 +160,72 @@ def test_the_sample_names_the_task(tmp_path):
         validate(folder, tmp_path / "none", "abaw5", "expr")
 
 
+def rewrite(folder, change):
+    header, *rows = (folder / LIST).read_text().splitlines()
+    (folder / LIST).write_text("".join(f"{line}\n" for line in change(header, rows)))
+    return check(folder, "abaw5")
+
+
+@pytest.mark.parametrize(
+    ("change", "messages"),
+    [
+        (lambda head, rows: [head, *rows[:-1]], ["6 rows, expected 7", "1 pictures missing, first 'b_left/00003.jpg'"]),
+        (
+            lambda head, rows: [head, *rows[4:]],
+            [
+                "3 rows, expected 7",
+                "trial 'a' is missing, 4 rows",
+                "4 pictures missing, first 'a/00001.jpg'",
+                "line 2: picture 'b_left/00001.jpg' where the sample has 'a/00001.jpg'",
+            ],
+        ),
+        (
+            lambda head, rows: [head, *rows[:2], rows[3], rows[2], *rows[4:]],
+            ["line 4: picture 'a/00004.jpg' where the sample has 'a/00003.jpg'"],
+        ),
+        (
+            lambda head, rows: ["image_location,arousal,valence", *rows],
+            ["line 1: header is 'image_location,arousal,valence', expected 'image_location,valence,arousal'"],
+        ),
+        (lambda head, rows: [head, "a/00001.jpg,1.5,0", *rows[1:]], ["line 2: valence is '1.5', outside [-1, 1]"]),
+        (lambda head, rows: [head, "a/00001.jpg,0,NaN", *rows[1:]], ["line 2: arousal is 'NaN', not a number"]),
+        (
+            lambda head, rows: [head, "a/00001.jpg,2e-1,0", *rows[1:]],
+            ["line 2: valence is '2e-1': written with an exponent, use plain decimals"],
+        ),
+        (lambda head, rows: [head, "a/00001.jpg,0", *rows[1:]], ["line 2: 1 values, expected 2"]),
+    ],
+)
+def test_messages_are_exact_and_nothing_more_is_said(tmp_path, change, messages):
+    folder = submission(tmp_path / "out", "abaw5", "va")
+    assert rewrite(folder, change) == [f"{LIST}: {message}" for message in messages]
+
+
+def test_pipes_and_folders_without_permission_are_problems(tmp_path, monkeypatch):
+    folder = submission(tmp_path / "out", "abaw2", "va")
+    (folder / "a.txt").unlink()
+    os.mkfifo(folder / "a.txt")
+    assert check(folder) == ["a.txt: cannot be read (not a file)"]
+
+    def refuse(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert check(folder) == [f"{folder}: cannot be read (Permission denied)"]
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.sampled_from(["a", "b_left", "c"]), st.integers(0, 9), st.text(max_size=12)), max_size=12))
+def test_any_rows_are_judged(tmp_path, rows):
+    folder = submission(tmp_path / "out", "abaw5", "va")
+    text = "image_location,valence,arousal\n" + "".join(
+        f"{trial}/{number:05d}.jpg,{rest}\n" for trial, number, rest in rows
+    )
+    (folder / LIST).write_text(text, encoding="utf-8", newline="")
+    problems = check(folder, "abaw5")
+    assert problems and all(problem.startswith(f"{LIST}: ") and len(problem) < 250 for problem in problems)
+
+
 @settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_no_file_makes_the_validator_fail(tmp_path, data):
@@ -177,3 +246,25 @@ def test_no_file_makes_the_validator_fail(tmp_path, data):
         assert damaged.split(b"\n")[0] == original.split(b"\n")[0]
     (folder / name).write_bytes(data.draw(st.binary(max_size=200)))
     assert check(folder, edition, task)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from([("abaw2", "va"), ("abaw5", "expr"), ("abaw7", "mtl")]),
+    st.one_of(
+        st.binary(max_size=120),
+        st.text(st.sampled_from("ab/,.0123456789\n\r jpgtxt"), max_size=120).map(str.encode),
+    ),
+    st.booleans(),
+)
+def test_any_sample_is_used_or_refused_with_its_name(tmp_path, track, content, with_header):
+    folder = submission(tmp_path / "-".join(track), *track)
+    header = get_task(*track).format.header.encode() + b"\n" if with_header else b""
+    sample = tmp_path / "sample.txt"
+    sample.write_bytes(header + content)
+    try:
+        problems = validate(folder, sample, *track)
+    except InputError as error:
+        assert "sample.txt" in str(error)
+    else:
+        assert problems, "no such sample describes this submission"

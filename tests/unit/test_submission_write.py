@@ -8,16 +8,17 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from wildaffect.corpus.trials import TRIALS, Trial, trials_table
+from wildaffect.corpus.trials import TRIALS, Trial, trials_from_table, trials_table
 from wildaffect.errors import InputError
+from wildaffect.files import sha256
 from wildaffect.scoring import score
 from wildaffect.scoring.editions import editions, get_task
 from wildaffect.scoring.inputs import read_rows
 from wildaffect.submission import validate, write
 from wildaffect.submission.export import export_csv
 from wildaffect.submission.filling import RULES, fill
-from wildaffect.submission.job import choose_targets, write_submission
-from wildaffect.tables import write_table
+from wildaffect.submission.job import submitted_trials, task_table, write_submission
+from wildaffect.tables import read_table, write_table
 
 TRACKS = [(edition, name) for edition, tasks in editions().items() for name, task in tasks.items() if task.format]
 LENGTHS = {"b_left": 7, "24": 16, "a": 20}
@@ -150,6 +151,8 @@ def test_frames_without_prediction_are_filled_by_named_rules(tmp_path):
     about = write(classes, tmp_path / "expr", "abaw2", "expr", frames={"a": 8})
     assert (tmp_path / "expr" / "a.txt").read_text().splitlines()[1:] == ["3", "3", "3", "3", "5", "5", "5", "5"]
     assert about["by_trial"]["a"] == {"held": 4, "predicted": 2, "repeat_last": 2}
+    assert set(about["meaning"]) == {"held", "predicted", "repeat_last"}
+    assert "latest prediction before" in about["meaning"]["held"]
 
 
 def test_fill_rules_one_by_one():
@@ -246,36 +249,91 @@ def variant(tmp_path):
 def test_submission_of_a_variant(tmp_path, variant):
     entries, values, corpus = variant
     out, about = tmp_path / "s" / "va", tmp_path / "s" / "va.json"
-    write_submission(out, about, predictions=entries, **corpus, task="va", edition="abaw2")
+    write_submission(about, predictions=entries, **corpus, task="va", edition="abaw2")
     assert sorted(path.name for path in out.iterdir()) == ["w.txt", "w_left.txt"]
     table = read_rows(out, get_task("abaw2", "va"))
     for target, column in values.items():
         assert table[target].to_numpy()[:20] == pytest.approx(column[:20], abs=1e-6)
         assert table[target].to_numpy()[20:22] == pytest.approx(column[[19, 19]], abs=1e-6)
-    assert json.loads(about.read_text())["rules"]["repeat_last"] == 4
+    record = json.loads(about.read_text())
+    assert record["rules"]["repeat_last"] == 4
+    assert record["files"] == {path.name: sha256(path) for path in sorted(out.iterdir())}
     assert validate(out, None, "abaw2", "va", frames={"w": 22, "w_left": 22}) == []
+
+
+def mtl_test_trials(path, edition):
+    return submitted_trials(trials_from_table(read_table(path, TRIALS)), get_task(edition, "mtl"))
+
+
+def mtl_corpus(tmp_path):
+    """Predictions of one multi-task target, and trials of which only w is a test trial of all three tasks."""
+    truth = truth_table("abaw7", "mtl")
+    names = sorted(set(truth["trial"].to_pylist()))
+    pq.write_table(truth, tmp_path / "mtl.parquet")
+    test = {f"partition_{task}": "test" for task in ("va", "expr", "au")}
+    trials = [Trial(names[0], "w", "w.mp4", **test), Trial(names[1], "v", "v.mp4", partition_va="test")]
+    write_table(tmp_path / "trials.parquet", trials_table(trials), TRIALS)
+    length = sum(name == names[0] for name in truth["trial"].to_pylist())
+    pq.write_table(pa.table({"frame": np.arange(length)}), tmp_path / "frames.parquet")
+    corpus = {"trials": tmp_path / "trials.parquet", "frames": {"w": tmp_path / "frames.parquet"}}
+    return names, [{"target": "mtl", "path": tmp_path / "mtl.parquet"}], corpus
+
+
+@pytest.mark.parametrize("edition", ["abaw4", "abaw7"])
+def test_multi_task_submission_of_a_corpus_and_of_a_sample(tmp_path, edition):
+    names, entries, corpus = mtl_corpus(tmp_path)
+    assert [t.trial for t in mtl_test_trials(corpus["trials"], edition)] == [names[0]]
+    write_submission(tmp_path / "own.json", predictions=entries, **corpus, task="mtl", edition=edition)
+    lines = (tmp_path / "own" / "predictions.txt").read_text().splitlines()
+    assert lines[0] == "image,valence,arousal,expression,aus" and {line.split("/")[0] for line in lines[1:]} == {
+        names[0]
+    }
+    sample = tmp_path / "MTL.txt"
+    wanted = [f"{names[1]}/00002.jpg", f"{names[0]}/00001.jpg"]
+    sample.write_text("image,valence,arousal,expression,aus\n" + "".join(f"{row}\n" for row in wanted))
+    about = tmp_path / "sampled.json"
+    write_submission(about, predictions=entries, **corpus, task="mtl", edition=edition, sample=sample)
+    rows = (tmp_path / "sampled" / "predictions.txt").read_text().splitlines()[1:]
+    assert [row.split(",")[0] for row in rows] == wanted and all(len(row.split(",")) == 16 for row in rows)
+    assert json.loads(about.read_text())["sample"] == "MTL.txt"
+    assert validate(tmp_path / "sampled", sample, edition) == []
+
+
+def test_compound_expressions_follow_their_sample(tmp_path):
+    part = get_task("abaw6", "compound").parts[0]
+    rng = np.random.default_rng(8)
+    scores = rng.random((6, 7))
+    keys = {"trial": ["01"] * 6, "frame": np.arange(6), "time_s": np.arange(6) / 30, "source": ["model"] * 6}
+    predictions = pa.table({**keys, **dict(zip(part.names, scores.T, strict=True))})
+    sample = tmp_path / "sample.txt"
+    sample.write_text("image_location," + ",".join(part.names) + "\n01/00004.jpg,0\n01/00001.jpg,0\n")
+    write(predictions, tmp_path / "out", "abaw6", "compound", sample=sample)
+    lines = (tmp_path / "out" / "predictions.txt").read_text().splitlines()
+    assert lines[1:] == [f"01/{frame + 1:05d}.jpg,{scores[frame].argmax()}" for frame in (3, 0)]
+    assert validate(tmp_path / "out", sample, "abaw6") == []
+    # A corpus keeps no partition for this task, so without a sample the rows are unknown.
+    _, entries, corpus = mtl_corpus(tmp_path)
+    pq.write_table(predictions, entries[0]["path"])
+    with pytest.raises(InputError, match=r"no test trials of task compound.*submission\.samples.compound"):
+        write_submission(tmp_path / "no.json", predictions=entries, **corpus, task="compound", edition="abaw6")
 
 
 def test_targets_that_make_a_submission():
     task = get_task("abaw2", "va")
     both, valence = va({"a": 3}), va({"a": 3}).drop_columns("arousal")
-    assert choose_targets({"mtl": both, "va": both.slice(1)}, task).num_rows == 2
-    assert choose_targets({"mtl": both, "expr": valence}, task) is both
-    with pytest.raises(InputError, match="targets mtl, other all predict task va"):
-        choose_targets({"mtl": both, "other": both}, task)
-    with pytest.raises(InputError, match="targets valence do not predict all of task va"):
-        choose_targets({"valence": valence}, task)
+    assert task_table({"mtl": both, "va": both.slice(1)}, task).num_rows == 2
+    assert task_table({"mtl": both, "expr": valence}, task) is both
+    with pytest.raises(InputError, match="targets mtl, other all predict va"):
+        task_table({"mtl": both, "other": both}, task)
+    with pytest.raises(InputError, match="targets valence do not predict all of va"):
+        task_table({"valence": valence}, task)
 
 
 def test_csv_export(tmp_path, variant):
     entries, values, _ = variant
     export_csv(tmp_path / "csv", entries)
-    assert sorted(str(path.relative_to(tmp_path / "csv")) for path in (tmp_path / "csv").glob("*/*")) == [
-        "arousal/w.csv",
-        "arousal/w_left.csv",
-        "valence/w.csv",
-        "valence/w_left.csv",
-    ]
-    table = pa.csv.read_csv(tmp_path / "csv" / "valence" / "w_left.csv")
-    assert table.column_names == ["frame", "time_s", "valence", "source"]
-    assert table["valence"].to_numpy() == pytest.approx(values["valence"][20:])
+    assert sorted(path.name for path in (tmp_path / "csv").iterdir()) == ["w.csv", "w_left.csv"]
+    table = pa.csv.read_csv(tmp_path / "csv" / "w_left.csv")
+    assert table.column_names == ["frame", "time_s", "valence", "arousal", "source"]
+    for target in ("valence", "arousal"):
+        assert table[target].to_numpy() == pytest.approx(values[target][20:])

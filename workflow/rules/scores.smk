@@ -1,3 +1,60 @@
+rule fuse_members:
+    """Fuse the members of a declared ensemble: held-out trials fold by fold, test trials after the fusion of folds."""
+    input:
+        predictions=lambda wildcards: PLAN.delivery.member_predictions(wildcards.variant, wildcards.part, wildcards.partition),
+    output:
+        predictions="<results>/predictions/ensemble/{variant}/{target}/{part}/{partition}.parquet",
+    wildcard_constraints:
+        part=r"fold[0-9]+|ensemble",
+    log:
+        "<results>/logs/fuse_members/{variant}/{target}/{part}/{partition}.log",
+    benchmark:
+        "<results>/benchmarks/fuse_members/{variant}/{target}/{part}/{partition}.jsonl"
+    conda:
+        "../../envs/media.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(20),
+    params:
+        code=code_fingerprint("fuse_members.py"),
+        members=lambda wildcards: PLAN.delivery.ensembles[wildcards.variant].members,
+        columns=lambda wildcards: PLAN.delivery.ensembles[wildcards.variant].offer.columns,
+        fusion=lambda wildcards: PLAN.delivery.fusion("ensemble", wildcards.variant),
+    script:
+        "../../scripts/fuse_members.py"
+
+
+rule smooth_predictions:
+    """Filter predictions over time. A window may be chosen, on held-out trials of the other folds; test trials take no part in it."""
+    input:
+        unpack(
+            lambda wildcards: PLAN.delivery.choosing(
+                (wildcards.system, wildcards.variant, wildcards.target), wildcards.part
+            )
+        ),
+        predictions="<results>/predictions/{system}/{variant}/{target}/{part}/{partition}.parquet",
+    output:
+        predictions="<results>/smoothed/{system}/{variant}/{target}/{part}/{partition}.parquet",
+    wildcard_constraints:
+        part=r"fold[0-9]+|ensemble",
+    log:
+        "<results>/logs/smooth_predictions/{system}/{variant}/{target}/{part}/{partition}.log",
+    benchmark:
+        "<results>/benchmarks/smooth_predictions/{system}/{variant}/{target}/{part}/{partition}.jsonl"
+    conda:
+        "../../envs/media.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(20),
+    params:
+        code=code_fingerprint("smooth_predictions.py"),
+        smoothing=lambda wildcards: PLAN.delivery.smoothing_job(wildcards.system, wildcards.variant),
+    script:
+        "../../scripts/smooth_predictions.py"
+
+
 rule score_predictions:
     """Score all held-out predictions by the rules of every edition asked for."""
     input:
@@ -20,19 +77,28 @@ rule score_predictions:
     params:
         code=code_fingerprint("score_predictions.py"),
         editions=PLAN.config["score"]["editions"],
+        bootstrap=PLAN.config["score"]["bootstrap"],
     script:
         "../../scripts/score_predictions.py"
 
 
 rule write_submission:
-    """Write the fused test predictions in the organisers' format."""
+    """Write the fused test predictions in the organisers' format.
+
+    The folder beside the record holds exactly what is sent. It is not declared, because a marker file would be put into it; the record
+    lists its files with their hashes.
+    """
     input:
-        predictions=lambda wildcards: PLAN.submission_predictions(wildcards.system, wildcards.variant, wildcards.task),
+        predictions=lambda wildcards: PLAN.submission_predictions(
+            wildcards.edition, wildcards.system, wildcards.variant, wildcards.task
+        ),
         trials="<results>/corpus/trials.parquet",
-        frames=lambda wildcards: PLAN.frames_of(wildcards.task, "test"),
+        frames=lambda wildcards: PLAN.submission_frames(wildcards.edition, wildcards.task),
+        sample=lambda wildcards: PLAN.sample(wildcards.task),
     output:
-        folder=directory("<results>/submissions/{edition}/{system}/{variant}/{task}"),
-        about="<results>/submissions/{edition}/{system}/{variant}/{task}.json",
+        record="<results>/submissions/{edition}/{system}/{variant}/{task}.json",
+    wildcard_constraints:
+        task=r"va|expr|au|mtl|compound",
     log:
         "<results>/logs/write_submission/{edition}/{system}/{variant}/{task}.log",
     benchmark:
@@ -53,7 +119,7 @@ rule write_submission:
 rule export_csv:
     """One CSV per predicted trial, for people without a Parquet reader."""
     input:
-        predictions=lambda wildcards: PLAN.ensemble_paths(wildcards.system, wildcards.variant),
+        predictions=lambda wildcards: PLAN.delivery.tests(wildcards.system, wildcards.variant),
     output:
         folder=directory("<results>/exports/{system}/{variant}"),
     log:

@@ -40,6 +40,8 @@ rule predict_system:
         model=lambda wildcards: PLAN.weights(instance_of(wildcards)),
     output:
         predictions="<results>/predictions/{system}/{variant}/{target}/fold{fold}/{partition}.parquet",
+    wildcard_constraints:
+        system=r"(?!ensemble/)[a-z0-9_]+",
     log:
         "<results>/logs/predict_system/{system}/{variant}/{target}/fold{fold}/{partition}.log",
     benchmark:
@@ -67,6 +69,8 @@ rule fuse_folds:
         predictions=lambda wildcards: PLAN.fold_predictions(wildcards.system, wildcards.variant, wildcards.target),
     output:
         predictions="<results>/predictions/{system}/{variant}/{target}/ensemble/test.parquet",
+    wildcard_constraints:
+        system=r"(?!ensemble/)[a-z0-9_]+",
     log:
         "<results>/logs/fuse_folds/{system}/{variant}/{target}.log",
     benchmark:
@@ -79,7 +83,7 @@ rule fuse_folds:
         runtime=growing(20),
     params:
         code=code_fingerprint("fuse_folds.py"),
-        fusion=lambda wildcards: PLAN.fusion(wildcards.system),
+        fusion=lambda wildcards: PLAN.delivery.fusion(wildcards.system, wildcards.variant),
     script:
         "../../scripts/fuse_folds.py"
 

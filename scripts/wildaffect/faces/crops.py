@@ -14,8 +14,10 @@ import numpy as np
 import pyarrow as pa
 
 from wildaffect.errors import InputError
+from wildaffect.faces.ahead import ahead
+from wildaffect.faces.catalogue import RESIZED
 from wildaffect.faces.persons import read_trial
-from wildaffect.faces.templates import Template, crop_transform, cut, get_template
+from wildaffect.faces.templates import Template, crop_transform, cut, get_template, resized
 from wildaffect.files import atomic
 from wildaffect.media.decode import decode
 from wildaffect.tables import METADATA_KEY
@@ -23,6 +25,8 @@ from wildaffect.tables import METADATA_KEY
 CROPS = pa.schema([("frame", pa.int32()), ("valid", pa.bool_()), ("picture", pa.binary())])
 # Rows per record batch; every batch but the last has this many, so a row's place follows from its number.
 CHUNK = 256
+# Pictures decoded ahead of cutting.
+AHEAD = 2
 JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
 
 
@@ -47,7 +51,7 @@ def cut_crops(
             name: stack.enter_context(crop_writer(path, name, kinds[name], trial)) for name, path in templates.items()
         }
         decoded = 0
-        for frame, picture in decode(Path(video), threads) if len(valid) else ():
+        for frame, picture in ahead(decode(Path(video), threads), AHEAD) if len(valid) else ():
             if frame < len(valid):
                 for name, kind in kinds.items():
                     transform = crop_transform(kind, points5[frame], boxes[frame]) if valid[frame] else None
@@ -57,6 +61,20 @@ def cut_crops(
             raise InputError(
                 f"{video}: {decoded} frames decoded, {persons} has {len(valid)}. Run the face stage again."
             )
+
+
+def resize_crops(crops: str | os.PathLike, name: str, output: str | os.PathLike) -> None:
+    """Write the crop file of template ``name`` from the ``crops`` of the template it is a resized copy of.
+
+    Pictures are scaled by Pillow's bicubic filter. Raises :class:`InputError` if ``name`` is not made from such crops.
+    """
+    source, kind = CropFile(crops), get_template(name)
+    if RESIZED.get(name) != source.about["template"]:
+        raise InputError(f"{crops}: {name} is not made from {source.about['template']} crops.")
+    with crop_writer(output, name, kind, source.about["trial"]) as append:
+        for frame, valid in enumerate(source.valid.tolist()):
+            picture = resized(source.read([frame])[0], kind.size) if valid else None
+            append(frame, None if picture is None else encode(picture))
 
 
 def encode(picture: np.ndarray) -> bytes:

@@ -1,7 +1,8 @@
 """From a video to its table of detections, in one streaming pass."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from wildaffect.errors import InputError
+from wildaffect.faces.ahead import ahead
 from wildaffect.faces.columns import points_column
 from wildaffect.faces.cuts import CutFinder
 from wildaffect.faces.detectors import Faces, open_detector
@@ -62,25 +64,24 @@ def detect_faces(
     if not isinstance(identity_every, int) or identity_every < 1:
         raise InputError(f"faces.options: identity_every must be a whole number from 1 on, not {identity_every!r}.")
     detector = open_detector(backend, model, options, device, threads, models_dir)
-    is_cut, schedule = CutFinder(), IdentitySchedule(identity_every)
-    parts, cuts, decoded = [DETECTIONS.empty_table()], [], 0
-    pictures = (picture for _, picture in decode(Path(video), threads)) if about["frames"] else iter(())
+    schedule, search = IdentitySchedule(identity_every), detector.search()
+    rows, cuts, decoded = _Rows(), [], 0
+    pictures = ahead(_with_cuts(video, threads), BATCH * threads) if about["frames"] else iter(())
     for batch in _batches(pictures, BATCH * threads):
-        rows = []
-        for picture, faces in zip(batch, detector.find(batch), strict=True):
-            if is_cut(picture):
+        for (picture, new_shot), faces in zip(batch, search.find(*map(list, zip(*batch, strict=True))), strict=True):
+            if new_shot:
                 cuts.append(decoded)
                 schedule.forget()
             due = schedule.due(faces.boxes) if detector.identity is not None else np.zeros(len(faces.boxes), bool)
             vectors = [detector.identify(picture, faces, row) if due[row] else None for row in range(len(due))]
-            rows.append(_rows(decoded, faces, vectors))
+            rows.add(decoded, faces, vectors)
             decoded += 1
-        parts.append(pa.concat_tables(rows).combine_chunks())
+        del batch, picture  # the decoder's next pictures need the memory
     if decoded != about["frames"]:
         raise InputError(
             f"{video}: {decoded} frames decoded, {frames} lists {about['frames']}. Make the frame table again."
         )
-    table = pa.concat_tables(parts)
+    table = rows.table(search.settle)
     metadata = detector.about | {
         "identity_distance": detector.identity,
         "identity_every": identity_every,
@@ -91,6 +92,13 @@ def detect_faces(
         "height": about["height"],
     }
     write_table(output, table, DETECTIONS, metadata)
+
+
+def _with_cuts(video: str | os.PathLike, threads: int) -> Iterator[tuple[np.ndarray, bool]]:
+    """The pictures of a video and whether a new shot begins with each."""
+    is_cut = CutFinder()
+    for _, picture in decode(Path(video), threads):
+        yield picture, is_cut(picture)
 
 
 class IdentitySchedule:
@@ -117,26 +125,41 @@ class IdentitySchedule:
         return due
 
 
-def _batches(pictures: Iterator[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
-    batch = []
-    for picture in pictures:
-        batch.append(picture)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
+def _batches(items: Iterator, size: int) -> Iterator[list]:
+    while batch := list(islice(items, size)):
         yield batch
+        batch = None
 
 
-def _rows(frame: int, faces: Faces, vectors: list[np.ndarray | None]) -> pa.Table:
-    count = len(faces.boxes)
-    points68 = np.full((count, 68, 2), np.nan) if faces.points68 is None else faces.points68
-    columns = [
-        pa.array(np.full(count, frame, np.int32)),
-        *(pa.array(faces.boxes[:, side].astype(np.float32)) for side in range(4)),
-        pa.array(faces.scores.astype(np.float32)),
-        points_column(faces.points5),
-        points_column(points68),
-        pa.array(vectors, pa.list_(pa.float32())),
-    ]
-    return pa.Table.from_arrays(columns, schema=DETECTIONS)
+class _Rows:
+    """The columns of the table as they grow: numbers only, a few hundred bytes for each face."""
+
+    def __init__(self):
+        self._frame: list[int] = []
+        self._faces: list[Faces] = []
+        self._vectors: list[np.ndarray | None] = []
+
+    def add(self, frame: int, faces: Faces, vectors: list[np.ndarray | None]) -> None:
+        """The faces of one frame."""
+        if len(faces.boxes):
+            self._frame += [frame] * len(faces.boxes)
+            self._faces.append(faces)
+            self._vectors += vectors
+
+    def table(self, settle: Callable) -> pa.Table:
+        """All rows, boxes and points as ``settle`` makes them final."""
+        if not self._frame:
+            return DETECTIONS.empty_table()
+        boxes, points5 = settle(
+            *(np.concatenate([getattr(f, name) for f in self._faces]) for name in ("boxes", "points5"))
+        )
+        unknown = [np.full((len(f.boxes), 68, 2), np.nan) if f.points68 is None else f.points68 for f in self._faces]
+        columns = [
+            pa.array(self._frame, pa.int32()),
+            *(pa.array(boxes[:, side].astype(np.float32)) for side in range(4)),
+            pa.array(np.concatenate([f.scores for f in self._faces]).astype(np.float32)),
+            points_column(points5),
+            points_column(np.concatenate(unknown)),
+            pa.array(self._vectors, pa.list_(pa.float32())),
+        ]
+        return pa.Table.from_arrays(columns, schema=DETECTIONS)

@@ -82,7 +82,7 @@ def assign_persons(
             apply_override(chosen, override, found, tracks)
         blocked = _blocked(own, count)
         rows = fill_rows(found, tracks, chosen, cuts, blocked, settings.interpolate, settings.hold)
-        parts.append(_table(trial, rows))
+        parts.append(rows_table(trial, rows))
         trial_facts[trial] = _facts(person, rows, assignment, len(own))
     metadata = {
         "trials": trial_facts,
@@ -128,7 +128,8 @@ def _blocked(overrides, count: int) -> np.ndarray:
     return blocked
 
 
-def _table(trial: str, rows: Rows) -> pa.Table:
+def rows_table(trial: str, rows: Rows) -> pa.Table:
+    """One trial's rows with the columns of :data:`PERSONS`."""
     count = len(rows.source)
 
     def nullable(values):
@@ -148,16 +149,20 @@ def _table(trial: str, rows: Rows) -> pa.Table:
 
 
 def _facts(person: str, rows: Rows, assignment: Assignment, overrides: int) -> dict[str, Any]:
-    sources = {name: int((rows.source == name).sum()) for name in ("detected", "interpolated", "held", "none")}
-    total = len(rows.source)
     return {
         "person": person,
-        **sources,
-        "coverage": 1 - sources["none"] / total if total else 0.0,
+        **source_counts(rows),
         "tracks": sorted(set(rows.track[rows.track >= 0].tolist())),
         "tracks_without_identity": assignment.chained[person],
         "overrides": overrides,
     }
+
+
+def source_counts(rows: Rows) -> dict[str, Any]:
+    """Frames of each source, and ``coverage``: the share with a face."""
+    counts = {name: int((rows.source == name).sum()) for name in ("detected", "interpolated", "held", "none")}
+    total = len(rows.source)
+    return counts | {"coverage": 1 - counts["none"] / total if total else 0.0}
 
 
 def _track_list(detections: Detections, tracks: np.ndarray) -> list[dict[str, Any]]:

@@ -7,10 +7,11 @@ What the sources leave open, and what is assumed here:
   stands for them too.
 * ``tsav112``: the authors say only "similar to InsightFace's alignment"; the default ArcFace points are the first of the
   two candidates, with their bicubic warp and black border (TSAV spec 2.3).
-* ``lfan48``: the organisers' 112-pixel crop shrunk to 48 by Pillow's bicubic filter (LFAN spec 2.3).
+* ``lfan48``: the organisers' 112-pixel crop, a JPEG, shrunk to 48 by Pillow's bicubic filter (LFAN spec 2.3); the workflow
+  makes it from the stored ``arcface112`` crops (:mod:`wildaffect.faces.catalogue`).
 * ``m3t256``: geometry unknown (M3T spec 2.2). Chosen so that the network's own centre crop, 224 of 256 shrunk to 112
   (M3T spec 2.3), shows exactly ``arcface112``; the 16 pixels around it are disposable.
-* ``cnu_aligned224``: ``arcface112`` at twice the size, what stretching the aligned crop to 224 shows (CNU_ADL spec 2.1).
+* ``cnu_aligned224``: the aligned 112-pixel crop stretched to 224 (CNU_ADL spec 2.1), made in the same way.
 * ``cnu224``: the organisers' ``cropped`` boxes come from an unknown detector; here the detector's own box, stretched to
   a square without keeping its shape (CNU_ADL spec 2.1).
 """
@@ -96,6 +97,9 @@ def cut(picture: np.ndarray, template: Template, transform: np.ndarray) -> np.nd
     flag = cv2.INTER_CUBIC if template.interpolation == "bicubic" else cv2.INTER_LINEAR
     side = (template.warp_size, template.warp_size)
     warped = cv2.warpAffine(picture, transform, side, flags=flag, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
-    if template.size == template.warp_size:
-        return warped
-    return np.asarray(Image.fromarray(warped).resize((template.size, template.size), Image.Resampling.BICUBIC))
+    return warped if template.size == template.warp_size else resized(warped, template.size)
+
+
+def resized(picture: np.ndarray, size: int) -> np.ndarray:
+    """A square picture uint8 (n, n, 3) as (size, size, 3) by Pillow's antialiased bicubic filter."""
+    return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.BICUBIC))

@@ -1,1 +1,1 @@
-"""Audio features on the grid of decoded video frames."""
+"""Features: a row per decoded video frame, or a signal on the video's clock from which windows are cut."""

@@ -1,15 +1,14 @@
 """One audio feature of one video as an array, and the description of a feature."""
 
-import json
 import os
 from fractions import Fraction
-from functools import partial
 from importlib import import_module
 
 import numpy as np
 
 from wildaffect.errors import InputError
-from wildaffect.features.grid import MEANING, RULES
+from wildaffect.features.about import write_about
+from wildaffect.features.grid import WITHOUT_RATE, Clock
 from wildaffect.features.registry import FEATURES, FeatureSpec
 from wildaffect.features.waveform import read_speech
 from wildaffect.files import atomic
@@ -32,8 +31,9 @@ def extract_feature(
     """Write ``feature`` (a key of :data:`~wildaffect.features.registry.FEATURES`) to ``output`` as ``.npy``.
 
     The array is float32 (frames, dim), one row per row of the frame table ``frames``, all finite; sample 0 of
-    ``audio`` is the time of frame 0. A signal without sound gives the analysis of silence, one too short for a window
-    is padded with silence, and frames after the last row of the analysis repeat it.
+    ``audio`` is the time of frame 0. Features with ``rows_per_second`` are signals instead, as long as the sound. A
+    file without sound gives the analysis of silence, one too short for a window is padded with silence, and frames
+    after the last row of the analysis repeat it.
 
     ``weights`` (VGGish only): a name in the manifest, the path of a weights file, or the word ``seeded`` for an
     untrained random projection; None means the manifest name that the feature declares. ``device`` is ``cpu`` or
@@ -42,16 +42,17 @@ def extract_feature(
     """
     spec = find_feature(feature)
     grid = read_frames(frames)
-    rows_of_frames = partial(RULES[spec.rule], grid.times, _rate(grid, frames, spec))
-    speech = read_speech(audio)
+    clock = Clock(grid.times, _rate(grid, frames, spec), spec.rule)
+    signal = read_speech(audio, spec.rate_hz)
     chosen = _chosen(spec, weights)
     learnt = {"weights": chosen, "models_dir": models_dir, "device": device, "threads": threads} if chosen else {}
-    values = import_module(spec.module).frame_values(speech, rows_of_frames, **learnt)
+    values = import_module(spec.module).frame_values(signal, clock, **learnt)
     if not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
-        raise InputError(f"{audio}: {feature} has values that are not finite at frame {row}. Check the sound there.")
+        unit = "row" if spec.rows_per_second else "frame"
+        raise InputError(f"{audio}: {feature} has values that are not finite at {unit} {row}. Check the sound there.")
     with atomic(output) as partial_file:
-        np.save(partial_file, values.astype(np.float32, copy=False))
+        np.save(partial_file, values.astype(spec.dtype, copy=False))
 
 
 def describe_feature(
@@ -65,20 +66,13 @@ def describe_feature(
     spec = find_feature(feature)
     chosen = _chosen(spec, weights)
     module = import_module(spec.module)
-    about = {
-        "id": spec.id,
-        "description": spec.description,
-        "dim": spec.dim,
-        "columns": list(spec.columns),
-        "source": spec.source,
-        "parameters": module.PARAMETERS,
-        "resampling": "soxr, high quality, to 16 kHz and 16 bit",
-        "synchronisation": {"rule": spec.rule, "meaning": MEANING[spec.rule]},
-        "weights": module.describe_weights(chosen, models_dir) if chosen else None,
-        "notice": spec.notice,
-    }
-    with atomic(output) as partial_file:
-        partial_file.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_about(
+        output,
+        spec,
+        parameters=module.PARAMETERS,
+        resampling=f"soxr, high quality, to {spec.rate_hz / 1000:g} kHz and 16 bit",
+        weights=module.describe_weights(chosen, models_dir) if chosen else None,
+    )
 
 
 def find_feature(feature: str) -> FeatureSpec:
@@ -94,7 +88,7 @@ def _rate(grid: Frames, frames: str | os.PathLike, spec: FeatureSpec) -> float |
     That is the nominal rate where the frames keep it (to half a thousandth: 30 and 29.97 are kept apart), else
     frames / duration. None where the rule does not ask for it.
     """
-    if spec.rule == "time":
+    if spec.rule in WITHOUT_RATE:
         return None
     average, nominal = grid.about.get("average_rate"), grid.about.get("nominal_rate")
     if not average:

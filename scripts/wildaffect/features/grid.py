@@ -42,6 +42,21 @@ def patch_count(rows: int, fps: float) -> int:
     return 1 + int((rows - 1) / (ROWS_PER_SECOND / fps))
 
 
+RULES = {"time": by_time, "index": by_index, "patch": by_patch}
+MEANING = {
+    "time": "the row that starts nearest to the frame's own timestamp",
+    "index": "the row that starts nearest to frame index / average frame rate",
+    "patch": "patches at a constant hop of 100 / average frame rate rows; frame i takes patch i",
+    "third": "rows at a hop of a third of the average frame duration, cut to samples; frame i takes rows 3i to 3i + 4",
+    "third_time": "five rows from the one that is centred nearest to the frame's own timestamp",
+    "window": "the window whose centre, a multiple of 0.1 s, is nearest to the frame's own timestamp",
+    "signal": "no rows per frame: a signal that begins at the time of frame 0, from which windows are cut by timestamp",
+    "frame": "rows were assigned to frames by who computed them",
+}
+# Rules that need no frame rate; only they are right for a variable one. (third_time uses it for the distance of its rows alone.)
+WITHOUT_RATE = frozenset({"time", "window", "signal", "frame"})
+
+
 @dataclass(frozen=True)
 class Clock:
     """The frames of one video as an analysis of its sound sees them.
@@ -56,11 +71,3 @@ class Clock:
     def rows(self, available: int) -> np.ndarray:
         """The frames' rows among ``available`` >= 1 rows at 10 ms, by one of :data:`RULES` -> int64 (N,)."""
         return RULES[self.rule](self.times, self.fps, available)
-
-
-RULES = {"time": by_time, "index": by_index, "patch": by_patch}
-MEANING = {
-    "time": "the row that starts nearest to the frame's own timestamp",
-    "index": "the row that starts nearest to frame index / average frame rate",
-    "patch": "patches at a constant hop of 100 / average frame rate rows; frame i takes patch i",
-}

@@ -1,11 +1,11 @@
 """MFCC12_0_D_A: 39 values every 10 ms, computed by openSMILE (LFAN spec 2.5)."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import opensmile
 
+from wildaffect.features.grid import Clock
 from wildaffect.features.waveform import RATE
 
 PARAMETERS = {
@@ -35,7 +35,7 @@ def descriptors(speech: np.ndarray) -> np.ndarray:
     return smile.process_signal(signal, RATE).to_numpy(np.float32)
 
 
-def frame_values(speech: np.ndarray, rows_of_frames: Callable[[int], np.ndarray]) -> np.ndarray:
-    """float32 (frames, 39): the rows that ``rows_of_frames(number of rows)`` picks from :func:`descriptors`."""
+def frame_values(speech: np.ndarray, clock: Clock) -> np.ndarray:
+    """float32 (frames, 39): the rows of :func:`descriptors` that belong to the frames."""
     rows = descriptors(speech)
-    return rows[rows_of_frames(len(rows))]
+    return rows[clock.rows(len(rows))]

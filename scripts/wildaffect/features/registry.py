@@ -2,8 +2,22 @@
 
 from dataclasses import dataclass
 
+from wildaffect.features.columns import (
+    COMPARE65,
+    EGEMAPS23,
+    EGEMAPS25,
+    FUNCTIONALS88,
+    M3T200,
+    MEL64,
+    MEL128,
+    MFCC39,
+    VGGISH128,
+)
+
 SEEDED = "seeded"
 """Given as weights: an untrained network with a fixed seed."""
+IMPORT_PREFIX = "import."
+"""How the ids of features begin that were computed elsewhere."""
 
 OPENSMILE_NOTICE = (
     "Computed with openSMILE (audEERING GmbH), whose research licence covers private, research and educational use, "
@@ -13,56 +27,40 @@ OPENSMILE_NOTICE = (
 VGGISH_NOTICE = (
     "Architecture of S. Hershey et al., CNN Architectures for Large-Scale Audio Classification, ICASSP 2017."
 )
-
-# In HTK-compatible mode the values run c1 ... c12, c0, although the program's own headers count 0 ... 12 (LFAN spec 2.5).
-_CEPSTRA = (*(f"c{k}" for k in range(1, 13)), "c0")
-MFCC39 = (*_CEPSTRA, *(f"{c}_delta" for c in _CEPSTRA), *(f"{c}_delta_delta" for c in _CEPSTRA))
-
-EGEMAPS23 = (
-    "Loudness_sma3",
-    "alphaRatio_sma3",
-    "hammarbergIndex_sma3",
-    "slope0-500_sma3",
-    "slope500-1500_sma3",
-    "spectralFlux_sma3",
-    "mfcc1_sma3",
-    "mfcc2_sma3",
-    "mfcc3_sma3",
-    "mfcc4_sma3",
-    "F0semitoneFrom27.5Hz_sma3nz",
-    "jitterLocal_sma3nz",
-    "shimmerLocaldB_sma3nz",
-    "HNRdBACF_sma3nz",
-    "logRelF0-H1-H2_sma3nz",
-    "logRelF0-H1-A3_sma3nz",
-    "F1frequency_sma3nz",
-    "F1bandwidth_sma3nz",
-    "F1amplitudeLogRelF0_sma3nz",
-    "F2frequency_sma3nz",
-    "F2amplitudeLogRelF0_sma3nz",
-    "F3frequency_sma3nz",
-    "F3amplitudeLogRelF0_sma3nz",
-)
-VGGISH128 = tuple(f"vggish{k}" for k in range(128))
+OWN_NOTICE = "Computed by this project; no condition beyond those of the recording."
 
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """A feature: one float32 row of ``dim`` named ``columns`` per decoded video frame.
+    """A feature: one row, named ``columns``, per decoded video frame, or a signal on its own clock.
 
-    ``module`` computes it, ``rule`` (of :mod:`wildaffect.features.grid`) assigns rows to frames, ``weights`` is the
-    manifest name of the network it needs (None: it needs none), ``notice`` what its use obliges to.
+    ``module`` computes it from the sound at ``rate_hz``; ``rule`` says how its rows belong to frames (keys of
+    :data:`~wildaffect.features.grid.MEANING`). ``rows_per_second`` is None for one row per frame; else the array has so many rows per
+    second from the time of frame 0 on, and whoever reads it cuts what a frame needs. ``weights`` is the manifest name of the network it
+    needs (None: it needs none), ``notice`` what its use obliges to.
     """
 
     id: str
-    dim: int
     columns: tuple[str, ...]
     source: str
     module: str
     rule: str
-    weights: str | None
     description: str
     notice: str
+    weights: str | None = None
+    rate_hz: int = 16_000
+    rows_per_second: float | None = None
+    dtype: str = "float32"
+
+    @property
+    def dim(self) -> int:
+        """Number of columns."""
+        return len(self.columns)
+
+
+def rows_per_second(feature: str) -> float | None:
+    """None for a feature with one row per decoded frame (imported ones too), else the rate of its rows."""
+    return FEATURES[feature].rows_per_second if feature in FEATURES else None
 
 
 def _pair(
@@ -74,12 +72,12 @@ def _pair(
     description: str,
     notice: str,
     weights: str | None = None,
+    by_time: str = "time",
 ) -> list[FeatureSpec]:
     """The feature by true timestamps and its twin by the published rule ``indexed``."""
     return [
         FeatureSpec(
-            id=f"{name}{len(columns)}{suffix}",
-            dim=len(columns),
+            id=f"{name}{suffix}",
             columns=columns,
             source=source,
             module=f"wildaffect.features.{module}",
@@ -89,17 +87,35 @@ def _pair(
             notice=notice,
         )
         for suffix, rule, assignment in (
-            ("", "time", "rows chosen by the frames' true timestamps"),
+            ("", by_time, "rows chosen by the frames' true timestamps"),
             (".indexed", indexed, "rows chosen by frame index and average frame rate, as published"),
         )
     ]
+
+
+def _signal(
+    name: str, columns: tuple[str, ...], rows_per_second: float, description: str, dtype: str = "float32"
+) -> FeatureSpec:
+    """A signal of the sound at 44.1 kHz."""
+    return FeatureSpec(
+        id=name,
+        columns=columns,
+        source="own",
+        module=f"wildaffect.features.{name}",
+        rule="signal",
+        description=description,
+        notice=OWN_NOTICE,
+        rate_hz=44_100,
+        rows_per_second=rows_per_second,
+        dtype=dtype,
+    )
 
 
 FEATURES: dict[str, FeatureSpec] = {
     spec.id: spec
     for spec in (
         *_pair(
-            "mfcc",
+            "mfcc39",
             "mfcc",
             MFCC39,
             "openSMILE",
@@ -108,7 +124,7 @@ FEATURES: dict[str, FeatureSpec] = {
             OPENSMILE_NOTICE,
         ),
         *_pair(
-            "egemaps",
+            "egemaps23",
             "egemaps",
             EGEMAPS23,
             "openSMILE",
@@ -117,7 +133,34 @@ FEATURES: dict[str, FeatureSpec] = {
             OPENSMILE_NOTICE,
         ),
         *_pair(
-            "vggish",
+            "egemaps25",
+            "egemaps02",
+            EGEMAPS25,
+            "openSMILE",
+            "index",
+            "low-level descriptors of the extended Geneva minimalistic set, version 02",
+            OPENSMILE_NOTICE,
+        ),
+        FeatureSpec(
+            id="egemaps88",
+            columns=FUNCTIONALS88,
+            source="openSMILE",
+            module="wildaffect.features.functionals",
+            rule="window",
+            description="functionals of the extended Geneva minimalistic set, version 02, over 3 s around the frame",
+            notice=OPENSMILE_NOTICE,
+        ),
+        *_pair(
+            "compare65",
+            "compare",
+            COMPARE65,
+            "openSMILE",
+            "index",
+            "low-level descriptors of the ComParE 2016 set",
+            OPENSMILE_NOTICE,
+        ),
+        *_pair(
+            "vggish128",
             "vggish_embedding",
             VGGISH128,
             "VGGish",
@@ -126,5 +169,18 @@ FEATURES: dict[str, FeatureSpec] = {
             VGGISH_NOTICE,
             weights="vggish",
         ),
+        *_pair(
+            "m3t_mel",
+            "m3t_mel",
+            M3T200,
+            "own",
+            "third",
+            "five log-mel rows of 40 bands, a third of a frame apart (M3T)",
+            OWN_NOTICE,
+            by_time="third_time",
+        ),
+        _signal("tsav_mel", MEL64, 100, "mel power every 10 ms, from which TSAV's corrected windows are cut"),
+        _signal("tsav_wave", ("amplitude",), 44_100, "waveform, from which TSAV's published windows are cut", "int16"),
+        _signal("ntua_mel", MEL128, 44_100 / 512, "log-mel spectrogram of the aural NTUA network, partly assumed"),
     )
 }

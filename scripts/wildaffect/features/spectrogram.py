@@ -3,7 +3,7 @@
 import numpy as np
 
 _BLOCK = 512  # rows transformed at a time: the intermediate arrays stay in the processor's cache
-_FLOOR = 1e-10
+_FLOOR, _FLOOR_DB = 1e-10, -100.0
 RANGE_DB = 80.0
 # O'Shaughnessy's formula (HTK); Slaney's is linear below 1 kHz and logarithmic above (Auditory Toolbox, 1998).
 _LINEAR_HZ, _BEND_HZ, _STEP = 200 / 3, 1000.0, np.log(6.4) / 27
@@ -63,7 +63,10 @@ def piece(signal: np.ndarray, start: int, stop: int) -> np.ndarray:
 
 def decibel(power: np.ndarray) -> np.ndarray:
     """10 log10 of ``power``, never below -100 dB; the same shape and precision."""
-    return 10 * np.log10(np.maximum(power, np.asarray(_FLOOR, power.dtype)))
+    # The outer limit removes the rounding of the logarithm.
+    return np.maximum(
+        10 * np.log10(np.maximum(power, np.asarray(_FLOOR, power.dtype))), np.asarray(_FLOOR_DB, power.dtype)
+    )
 
 
 def _triangles(rate: int, fft: int, edges: np.ndarray) -> np.ndarray:

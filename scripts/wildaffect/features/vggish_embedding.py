@@ -1,7 +1,6 @@
 """VGGish as a feature: one raw 128-value embedding per video frame (LFAN spec 2.7)."""
 
 import os
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -9,6 +8,7 @@ from torch import nn
 
 from wildaffect.errors import InputError
 from wildaffect.features import vggish_frontend as frontend
+from wildaffect.features.grid import Clock
 from wildaffect.features.registry import SEEDED
 from wildaffect.features.vggish import PATCH
 from wildaffect.features.vggish_weights import SEED, load_network, seeded_network
@@ -26,15 +26,15 @@ _SHARING_HOP = 8
 
 def frame_values(
     speech: np.ndarray,
-    rows_of_frames: Callable[[int], np.ndarray],
+    clock: Clock,
     *,
     weights: str,
     models_dir: str | os.PathLike,
     device: str,
     threads: int,
 ) -> np.ndarray:
-    """float32 (frames, 128) of int16 (S,) at 16 kHz; ``rows_of_frames(n)`` picks the first row of each frame's patch
-    among the ``n`` rows at which a patch fits.
+    """float32 (frames, 128) of int16 (S,) at 16 kHz; ``clock`` picks the first row of each frame's patch among the rows
+    at which a patch fits.
 
     ``weights`` is ``seeded``, a name in the manifest or a path. Sets PyTorch's number of threads for this process.
     """
@@ -44,7 +44,7 @@ def frame_values(
     # Channels last is the layout in which oneDNN and cuDNN are fastest.
     network = network.to(device, memory_format=torch.channels_last).eval()
     padded = frontend.pad_tail(speech)
-    return embed(network, padded, rows_of_frames(frontend.row_count(len(padded)) - PATCH + 1), device)
+    return embed(network, padded, clock.rows(frontend.row_count(len(padded)) - PATCH + 1), device)
 
 
 def embed(network: nn.Module, speech: np.ndarray, starts: np.ndarray, device: str = "cpu") -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The signal that all audio features analyse: mono, 16 kHz, 16 bit (LFAN spec 2.4)."""
+"""The signals that the audio features analyse: mono, 16 bit, at 16 kHz (LFAN spec 2.4) or 44.1 kHz (TSAV spec 2.7)."""
 
 import os
 
@@ -12,19 +12,19 @@ RATE = 16_000
 _BLOCK = 1 << 20
 
 
-def read_speech(audio: str | os.PathLike) -> np.ndarray:
-    """int16 (S,) at 16 kHz from a mono audio file of any rate; sample 0 stays sample 0.
+def read_speech(audio: str | os.PathLike, rate: int = RATE) -> np.ndarray:
+    """int16 (S,) at ``rate`` Hz from a mono audio file of any rate; sample 0 stays sample 0.
 
     Decoded, resampled (soxr, high quality) and rounded block by block, so that the only thing that grows with length
-    is the result: 115 MB per hour. Full scale is clipped, never wrapped. The published pipelines resample with FFmpeg
-    instead, so at other rates than 16 kHz single samples may differ from theirs.
+    is the result: 115 MB per hour at 16 kHz. Full scale is clipped, never wrapped. The published pipelines resample with FFmpeg
+    instead, so where the rate changes single samples may differ from theirs.
     """
     try:
         with soundfile.SoundFile(audio) as file:
             if file.channels != 1:
                 raise InputError(f"{audio}: has {file.channels} channels, expected mono. Make it again from the video.")
             convert = (
-                _passed if file.samplerate == RATE else soxr.ResampleStream(file.samplerate, RATE, 1).resample_chunk
+                _passed if file.samplerate == rate else soxr.ResampleStream(file.samplerate, rate, 1).resample_chunk
             )
             blocks = [_rounded(convert(block)) for block in file.blocks(_BLOCK, dtype="float32")]
             blocks.append(_rounded(convert(np.zeros(0, np.float32), last=True)))

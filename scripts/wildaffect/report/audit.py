@@ -121,7 +121,7 @@ def media_findings(video: str, about: Mapping[str, Any]) -> Iterator[Finding]:
     for rule, count in about["repairs"].items():
         yield found("warning", "timestamps_repaired", f"{count} frames", rule)
     if about["vfr"]:
-        detail = f"mean rate {about['average_rate']}, jitter {1000 * about['jitter_s']:.1f} ms"
+        detail = f"mean rate {about['average_rate']:.3f}, jitter {1000 * about['jitter_s']:.1f} ms"
         yield found("info", "variable_frame_rate", detail, "every frame keeps its own time")
     if about["rotation"]:
         yield found("info", "rotated", f"{about['rotation']} degrees", "pictures are turned upright")

@@ -1,7 +1,7 @@
 """Scores as the challenge computes them, fusion and smoothing of predictions.
 
-The public functions are ``ccc``, ``expression_f1``, ``au_f1`` and ``score``; the last three are loaded on first use, so that code which
-only needs the correlation does not depend on the rest.
+The public functions are ``ccc``, ``expression_f1``, ``au_f1``, ``score`` and ``compare``; all but the first are loaded on first use, so
+that code which only needs the correlation does not depend on the rest.
 """
 
 from importlib import import_module
@@ -12,9 +12,10 @@ _HOMES = {
     "expression_f1": "wildaffect.scoring.f1",
     "au_f1": "wildaffect.scoring.f1",
     "score": "wildaffect.scoring.scorer",
+    "compare": "wildaffect.scoring.comparison",
 }
 
-__all__ = ["au_f1", "ccc", "expression_f1", "score"]
+__all__ = ["au_f1", "ccc", "compare", "expression_f1", "score"]
 
 
 def __getattr__(name: str):

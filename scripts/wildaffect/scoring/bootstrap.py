@@ -1,25 +1,37 @@
-"""Confidence intervals by resampling whole trials.
+"""Confidence intervals and paired comparisons by resampling whole source videos.
 
-Frames of one video depend on each other, so the trial is the unit that is drawn; intervals over frames would be far too narrow.
+Frames of one video depend on each other, and so do the two persons of one video, so the source video is the unit that is drawn;
+intervals over frames would be far too narrow.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from operator import add
 
 import numpy as np
 
+from wildaffect.corpus.trials import split_person
 from wildaffect.scoring.tallies import Tally
 
 
-def draws(trials: int, resamples: int, seed: int) -> np.ndarray:
-    """How often each trial is drawn, int64 (resamples, trials): ``trials`` draws with replacement per resample."""
-    return np.random.default_rng(seed).multinomial(trials, np.full(trials, 1 / trials), size=resamples)
+def videos_of(trials: Iterable[str]) -> list[str]:
+    """Source videos of ``trials``, sorted: ``a_left`` and ``a_right`` are one video."""
+    return sorted({split_person(trial)[0] for trial in trials})
 
 
-def resampled(tallies: Sequence[Tally], times: np.ndarray) -> dict[str, np.ndarray]:
-    """Metrics of every resample, (resamples,) each; ``times`` (resamples, trials) from :func:`draws`."""
-    return reduce(add, (tally.repeated(times[:, i]) for i, tally in enumerate(tallies))).metrics()
+def draws(videos: int, resamples: int, seed: int) -> np.ndarray:
+    """How often each video is drawn, int64 (resamples, videos): ``videos`` draws with replacement per resample."""
+    return np.random.default_rng(seed).multinomial(videos, np.full(videos, 1 / videos), size=resamples)
+
+
+def resampled(tallies: Mapping[str, Tally], videos: Sequence[str], times: np.ndarray) -> dict[str, np.ndarray]:
+    """Metrics of every resample, (resamples,) each.
+
+    ``tallies``: one per trial. ``videos``: the videos that ``times`` (resamples, videos) from :func:`draws` counts, in its order.
+    """
+    place = {video: i for i, video in enumerate(videos)}
+    parts = (tally.repeated(times[:, place[split_person(trial)[0]]]) for trial, tally in tallies.items())
+    return reduce(add, parts).metrics()
 
 
 def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:

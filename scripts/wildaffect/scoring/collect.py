@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from wildaffect.errors import InputError
 from wildaffect.files import atomic
-from wildaffect.scoring.decisions import missing_columns
+from wildaffect.scoring.decisions import incomparable, predicted_part
 from wildaffect.scoring.editions import Part, Task, edition_tasks
 from wildaffect.scoring.editions import editions as all_editions
 from wildaffect.scoring.fusion import join_targets
@@ -125,10 +125,10 @@ def _score(
     for edition in editions:
         written = set()
         for task in edition_tasks(edition).values():
-            parts = [_predicted_part(predicted.table, part) for part in task.parts if part.name in known]
+            parts = [predicted_part(predicted.table.column_names, part) for part in task.parts if part.name in known]
             if len(parts) < len(task.parts) or None in parts:
                 continue
-            reasons = [reason for part in parts if (reason := _incomparable(predicted.table, known[part.name], part))]
+            reasons = [reason for part in parts if (reason := incomparable(predicted.table, known[part.name], part))]
             if reasons:
                 rows.append(_unscored(edition, task, "; ".join(reasons)))
                 continue
@@ -145,33 +145,11 @@ def _score(
     return rows, [single[key] for key in sorted(single)]
 
 
-def _predicted_part(predictions: pa.Table, part: Part) -> Part | None:
-    """What a table predicts of ``part``: None, all, or of valence and arousal the one that it has."""
-    present = tuple(name for name in part.names if name in predictions.column_names)
-    if part.kind == "values" and present:
-        return replace(part, names=present, columns=present)
-    return part if present or part.columns[0] in predictions.column_names else None
-
-
 def _tally(predictions: pa.Table, labels: pa.Table, task: Task, part: Part, run: str) -> Tallied:
     try:
         return tally_task(predictions, labels, task, [part])
     except InputError as error:
         raise InputError(f"{run}, edition {task.edition}: {error}") from error
-
-
-def _incomparable(predictions: pa.Table, labels: pa.Table, part: Part) -> str:
-    """Why a part cannot be scored: columns that predictions or labels lack, or labels outside the part's classes."""
-    lacking = missing_columns(predictions.column_names, part)
-    unlabelled = [name for name in part.columns if name not in labels.column_names]
-    if lacking or unlabelled:
-        sides = (("predictions", lacking), ("labels", unlabelled))
-        return "; ".join(f"{side} have no {', '.join(names)}" for side, names in sides if names)
-    if part.kind == "classes":
-        highest = pc.max(labels[part.columns[0]]).as_py()
-        if highest is not None and highest >= len(part.names):
-            return f"labels go up to class {highest}, this edition has {len(part.names)} classes"
-    return ""
 
 
 def _unscored(edition: str, task: Task, reason: str) -> dict:
@@ -184,7 +162,7 @@ def _check_complete(
 ) -> None:
     """Every labelled trial that the fold table puts into this fold's partition must have been predicted (single-task targets only)."""
     parts = {part.name: part for tasks in all_editions().values() for task in tasks.values() for part in task.parts}
-    tasks = [name for name in labels if name in parts and _predicted_part(predicted.table, parts[name])]
+    tasks = [name for name in labels if name in parts and predicted_part(predicted.table.column_names, parts[name])]
     if len(tasks) != 1:
         return
     expected = {

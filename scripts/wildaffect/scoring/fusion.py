@@ -118,19 +118,24 @@ def join_targets(tables: Mapping[str, pa.Table]) -> pa.Table:
     return _like_first(aligned, first, tuple(names), values)
 
 
-def _check(tables: Sequence[pa.Table], columns: tuple[str, ...], method: str, clip: str, weights) -> None:
+def check_settings(
+    columns: Sequence[str], members: int, method: str, clip: str, weights: Sequence[float] | None
+) -> None:
+    """Whether predictions of ``columns`` by so many ``members`` can be fused like this; :class:`InputError` if not."""
     if method not in METHODS or clip not in CLIPS:
         raise InputError(
             f"fusion {method!r} with clip {clip!r}: choose from {', '.join(METHODS)} and {', '.join(CLIPS)}."
         )
-    if (method == "weighted") != (weights is not None) or (weights is not None and len(weights) != len(tables)):
-        raise InputError(
-            f"fusion {method!r}: weights are for 'weighted', one for each of the {len(tables)} predictions."
-        )
+    if (method == "weighted") != (weights is not None) or (weights is not None and len(weights) != members):
+        raise InputError(f"fusion {method!r}: weights are for 'weighted', one for each of the {members} predictions.")
     if weights is not None and not (min(weights) >= 0 and sum(weights) > 0):
         raise InputError(f"fusion 'weighted': weights {list(weights)} must not be negative, nor all zero.")
     if method == "ccc_centring" and not set(columns) <= set(CONTINUOUS):
         raise InputError(f"fusion 'ccc_centring' is for valence and arousal; the table has {', '.join(columns)}.")
+
+
+def _check(tables: Sequence[pa.Table], columns: tuple[str, ...], method: str, clip: str, weights) -> None:
+    check_settings(columns, len(tables), method, clip, weights)
     for i, table in enumerate(tables):
         other = set(columns) ^ {name for name in table.column_names if name not in KEYS}
         if other:

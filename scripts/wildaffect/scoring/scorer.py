@@ -1,5 +1,6 @@
 """Scores of a prediction table against a label table by an edition's rules."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -10,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from wildaffect.errors import InputError
-from wildaffect.scoring.bootstrap import draws, interval, resampled
+from wildaffect.scoring.bootstrap import draws, interval, resampled, videos_of
 from wildaffect.scoring.decisions import decide, missing_columns
 from wildaffect.scoring.editions import Part, Task, find_task, get_task
 from wildaffect.scoring.rows import Rows, as_table, find_rows, flags, numbers, sort_rows
@@ -55,7 +56,7 @@ def score(
     edition's invalid value do not count, nor rows whose ``valid`` is false; action units are masked one by one. Returns a table
     ``SCORES``: the ranked ``<task>_score`` first (only if all its metrics were computed), then its metrics over all frames joined, the
     mean over trials (``..._per_video_mean``, ``..._per_video_weighted`` by frames), then details. With ``resamples`` also the bounds of
-    a 95 % bootstrap interval over trials (``..._low``, ``..._high``).
+    a 95 % bootstrap interval over source videos (``..._low``, ``..._high``).
 
     Raises :class:`InputError` for a labelled frame without prediction (unless ``allow_missing``: then it is left out and counted in the
     notes), for repeated rows, missing columns, and predictions that are not numbers.
@@ -102,9 +103,9 @@ def tally_task(
 
 def summarise(tallied: Tallied, resamples: int = 0, seed: int = 0) -> pa.Table:
     """Table ``SCORES`` from tallies."""
-    names = sorted({name for trials in tallied.trials.values() for name in trials})
+    videos = videos_of(name for trials in tallied.trials.values() for name in trials)
     left_out = f"{tallied.missing} labelled frames without prediction left out" if tallied.missing else ""
-    times = draws(len(names), resamples, seed) if resamples and names else None
+    times = draws(len(videos), resamples, seed) if resamples and videos else None
     metrics, spread, counts, rows = {}, {}, {}, []
     for trials in tallied.trials.values():
         if trials:
@@ -113,8 +114,7 @@ def summarise(tallied: Tallied, resamples: int = 0, seed: int = 0) -> pa.Table:
             for metric, value in total.metrics().items():
                 metrics[metric], counts[metric] = float(value), (int(total.frames), len(trials))
             if times is not None:
-                chosen = times[:, [names.index(name) for name in trials]]
-                spread |= resampled(list(trials.values()), chosen)
+                spread |= resampled(trials, videos, times)
     ranked = _ranked(tallied.task, metrics, counts, left_out)
     if ranked:
         rows.insert(0, ranked)
@@ -123,7 +123,7 @@ def summarise(tallied: Tallied, resamples: int = 0, seed: int = 0) -> pa.Table:
             counts[ranked["metric"]] = (ranked["frames"], ranked["trials"])
     for metric, values in spread.items():
         low, high = interval(values)
-        note = f"bound of the 95 % interval, {resamples} resamples of {counts[metric][1]} trials, seed {seed}"
+        note = f"bound of the 95 % interval, {resamples} resamples of {len(videos)} videos, seed {seed}"
         rows += [_row(f"{metric}_low", low, *counts[metric], note), _row(f"{metric}_high", high, *counts[metric], note)]
     return pa.Table.from_pylist(rows, schema=SCORES)
 
@@ -146,11 +146,15 @@ def _part_rows(trials: dict[str, Tally], left_out: str) -> Iterable[dict]:
     length = np.array([float(part.frames) for part in trials.values()])
     rows, per_video = [], []
     for metric, value in total.metrics().items():
-        undefined = "undefined: all frames hold the same constant, or none is valid" if np.isnan(value) else ""
+        undefined = f"undefined: {total.reason(metric)}" if np.isnan(value) else ""
         rows.append(_row(metric, value, frames, len(trials), undefined or left_out))
         values = np.array([float(each[metric]) for each in single])
         known = ~np.isnan(values)
-        note = f"{(~known).sum()} trials undefined, left out" if not known.all() else ""
+        reasons = Counter(
+            part.reason(metric) for part, defined in zip(trials.values(), known, strict=True) if not defined
+        )
+        why = ", ".join(f"{count} because {reason}" for reason, count in sorted(reasons.items()))
+        note = f"{(~known).sum()} trials undefined, left out: {why}" if why else ""
         mean = values[known].mean() if known.any() else np.nan
         weighted = np.average(values[known], weights=length[known]) if known.any() else np.nan
         covered = int(length[known].sum()), int(known.sum())

@@ -52,22 +52,22 @@ def smooth(
     """A prediction table with ``columns`` (all predicted ones by default) smoothed within each trial in the order of frames.
 
     Row order, other columns and column order stay; smoothed columns are float32. Raises :class:`InputError` for an unknown method, an
-    even window, or values that are not numbers.
+    even window, or values that are not numbers. A window of 1 leaves the values as they are.
     """
     table = as_table(table, "predictions")
     if method not in METHODS or edges not in EDGES:
         raise InputError(
             f"smoothing {method!r} with edges {edges!r}: choose from {', '.join(METHODS)} and {', '.join(EDGES)}."
         )
-    if window < 3 or window % 2 == 0:
-        raise InputError(f"smoothing window {window}: use an odd number of frames, at least 3.")
+    if window < 1 or window % 2 == 0:
+        raise InputError(f"smoothing window {window}: use an odd number of frames.")
     columns = tuple(columns or (name for name in table.column_names if name not in KEYS))
     values = numbers(table, columns)
     if not np.isfinite(values).all():
         raise InputError("predictions: smoothing needs a number in every row; fill rows without prediction first.")
     rows = sort_rows(table, "predictions")
-    smoothed = np.empty_like(values)
-    for part in rows.slices().values():
+    smoothed = values.copy()
+    for part in rows.slices().values() if window > 1 else ():
         at = rows.order[part]
         for column in range(len(columns)):
             smoothed[at, column] = METHODS[method](values[at, column], window, edges)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wildaffect.scoring import f1
-from wildaffect.scoring.ccc import Moments
+from wildaffect.scoring.ccc import Moments, concordance
 from wildaffect.scoring.editions import Part
 
 
@@ -28,6 +28,10 @@ class ValueTally:
     def metrics(self) -> dict[str, np.ndarray]:
         """``ccc_<name>`` for each value (population variant)."""
         return {f"ccc_{name}": m.ccc() for name, m in zip(self.part.names, self.moments, strict=True)}
+
+    def reason(self, metric: str) -> str:
+        """Why ``metric`` is NaN; empty where it is a number. For scalars only."""
+        return concordance(self.moments[self.part.names.index(metric.removeprefix("ccc_"))]).reason
 
     def details(self) -> dict[str, tuple[float, str]]:
         """No further metrics."""
@@ -55,6 +59,10 @@ class ClassTally:
             f"{self.part.name}_f1": f1.macro_f1(self.matrix),
             f"{self.part.name}_accuracy": f1.accuracy(self.matrix),
         }
+
+    def reason(self, metric: str) -> str:
+        """As for :class:`ValueTally`."""
+        return "" if self.matrix.any() else "no valid frames"
 
     def details(self) -> dict[str, tuple[float, str]]:
         """``<part>_weighted_f1`` and ``<part>_f1_<class>`` with a note on what they rest on; not ranked, for scalars only."""
@@ -90,6 +98,10 @@ class UnitTally:
         any_frame = self.counts.sum((-3, -2, -1)) > 0
         mean = np.where(any_frame, f1.unit_f1(self.counts).mean(-1), np.nan)[()]
         return {f"{self.part.name}_f1": mean, f"{self.part.name}_accuracy": f1.accuracy(self.counts.sum(-3))}
+
+    def reason(self, metric: str) -> str:
+        """As for :class:`ValueTally`."""
+        return "" if self.counts.any() else "no valid frames"
 
     def details(self) -> dict[str, tuple[float, str]]:
         """``<part>_accuracy_unit_mean`` (over units with a valid frame) and ``<part>_f1_<unit>``, with notes; for scalars only."""

@@ -1,15 +1,15 @@
-"""Values for every wanted frame of a trial from the frames that were predicted, each by a named rule.
-
-``predicted``     the frame's own prediction
-``interpolated``  no prediction between others: linear in the frame number for values; before the first or after the last, the nearest
-``held``          the same for classes and units: the latest prediction before, or the first one
-``repeat_last``   beyond the last row of the predictions (more frames wanted than decoded): the last prediction again
-``constant``      the trial has no prediction at all: zeros (the class numbered 0)
-"""
+"""Values for every wanted frame of a trial from the frames that were predicted, each by a named rule."""
 
 import numpy as np
 
-RULES = ("predicted", "interpolated", "held", "repeat_last", "constant")
+MEANING = {
+    "predicted": "the frame's own prediction",
+    "interpolated": "frame without prediction: linear between its neighbours; before the first or after the last, the nearest",
+    "held": "frame without prediction, for classes and units: the latest prediction before it, or the first one",
+    "repeat_last": "more frames wanted than decoded: the last prediction again",
+    "constant": "trial without any prediction: zeros (the class numbered 0)",
+}
+RULES = tuple(MEANING)
 
 
 def fill(frames: np.ndarray, values: np.ndarray, wanted: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:

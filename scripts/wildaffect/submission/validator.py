@@ -28,15 +28,18 @@ def validate(
     path = Path(path)
     rules = get_task(edition, task) if task else _task_of_sample(edition, sample)
     form, expected = known_format(rules), expected_rows(rules, sample, frames)
-    if not path.exists():
-        return [f"{path}: does not exist"]
+    try:
+        if not path.exists():
+            return [f"{path}: does not exist"]
+        entries = sorted(path.iterdir()) if path.is_dir() else None
+    except OSError as error:
+        return [f"{path}: cannot be read ({error.strerror})"]
     if form.layout == "folder":
-        return _check_folder(path, rules, expected)
-    if path.is_dir():
-        files = sorted(path.iterdir())
-        if len(files) != 1 or not files[0].is_file():
-            return [f"{path}: expected exactly one file, found {len(files)} entries"]
-        path = files[0]
+        return _check_folder(path, entries, rules, expected)
+    if entries is not None:
+        if len(entries) != 1 or not entries[0].is_file():
+            return [f"{path}: expected exactly one file, found {len(entries)} entries"]
+        path = entries[0]
     return _check_list(path, rules, expected)
 
 
@@ -52,10 +55,10 @@ def _task_of_sample(edition: str, sample: Path | None) -> Task:
     raise InputError(f"{sample}: no task of edition {edition} has this header; name the task.")
 
 
-def _check_folder(path: Path, task: Task, expected: Expected) -> list[str]:
-    if not path.is_dir():
+def _check_folder(path: Path, entries: list[Path] | None, task: Task, expected: Expected) -> list[str]:
+    if entries is None:
         return [f"{path}: expected a folder with one .txt file per trial"]
-    names = {entry.name for entry in path.iterdir()}
+    names = {entry.name for entry in entries}
     wanted = {f"{name}.txt" for name in expected.trials}
     problems = [f"{name}: file is missing" for name in sorted(wanted - names)]
     problems += [f"{name}: is not a file of this submission" for name in sorted(names - wanted)]
@@ -72,7 +75,7 @@ def _check_list(path: Path, task: Task, expected: Expected) -> list[str]:
         return _limited(path.name, iter(problems))
     rows = [line.partition(",") for line in lines[1:]]
     found = [location for location, _, _ in rows]
-    problems += _header_problems(lines, task) + _order_problems(found, expected.locations)
+    problems += _header_problems(lines, task) + _order_problems(found, expected)
     values = (f"line {number}: {why}" for number, row in enumerate(rows, 2) if (why := _row_problem(row[2], task)))
     return _limited(path.name, chain(problems, values))
 
@@ -93,6 +96,8 @@ def _folder_file_problems(file: Path, task: Task, count: int) -> Iterator[str]:
 def _read(file: Path) -> tuple[list[str] | None, list[str]]:
     """Lines, and what is wrong with the bytes; no lines if the file is no text."""
     try:
+        if not file.is_file():
+            return None, ["cannot be read (not a file)"]
         data = file.read_bytes()
     except OSError as error:
         return None, [f"cannot be read ({error.strerror})"]
@@ -121,12 +126,16 @@ def _header_problems(lines: list[str], task: Task) -> list[str]:
     )
 
 
-def _order_problems(found: list[str], expected: tuple[str, ...]) -> list[str]:
+def _order_problems(found: list[str], sample: Expected) -> list[str]:
     """How the rows' paths differ from the sample's."""
-    problems = []
+    problems, expected = [], sample.locations
     if len(found) != len(expected):
         problems.append(f"{len(found)} rows, expected {len(expected)}")
     have, want = set(found), set(expected)
+    present = {location.partition("/")[0] for location in have}
+    problems += [
+        f"trial {name!r} is missing, {sample.count(name)} rows" for name in sample.trials if name not in present
+    ]
     for what, names in (("missing", want - have), ("not in the sample", have - want)):
         if names:
             problems.append(f"{len(names)} pictures {what}, first {_short(min(names))}")

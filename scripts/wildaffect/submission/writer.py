@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 
 from wildaffect.errors import InputError
-from wildaffect.files import atomic
+from wildaffect.files import atomic, sha256
 from wildaffect.scoring.decisions import decide, missing_columns
 from wildaffect.scoring.editions import Part, Task, get_task
 from wildaffect.scoring.rows import Rows, as_table, sort_rows
 from wildaffect.submission.expected import Expected, expected_rows, known_format
-from wildaffect.submission.filling import RULES, fill
+from wildaffect.submission.filling import MEANING, RULES, fill
 
 DECIMALS = 6
+CHANGES = {"cut": "predicted frame that is not wanted: left out", "clipped": "value outside [-1, 1]: limited"}
 
 
 def write(
@@ -60,7 +61,7 @@ def write(
     record = {"edition": edition, "task": task, "sample": Path(sample).name if sample else None, **counts}
     if "source" in table.column_names:
         record["sources"] = dict(sorted(Counter(str(source) for source in table["source"].to_pylist()).items()))
-    _write_folder(output, _files(form, expected, texts))
+    record["files"] = _write_folder(output, _files(form, expected, texts))
     with atomic(about or output.with_name(f"{output.name}.json")) as partial:
         partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return record
@@ -90,7 +91,7 @@ def _texts(
 ) -> tuple[dict[str, tuple[np.ndarray, list[str]]], dict]:
     """Per trial the places of its rows in the submission with their text, and the counts for the sidecar."""
     slices, texts = rows.slices(), {}
-    total, per_trial = Counter(dict.fromkeys((*RULES, "cut", "clipped"), 0)), {}
+    total, per_trial = Counter(dict.fromkeys((*RULES, *CHANGES), 0)), {}
     by_trial = np.argsort(expected.trial, kind="stable")
     bounds = np.searchsorted(expected.trial[by_trial], np.arange(len(expected.trials) + 1))
     for i, name in enumerate(expected.trials):
@@ -112,7 +113,8 @@ def _texts(
     about = {
         "trials": len(expected.trials),
         "rows": len(expected.trial),
-        "rules": {rule: total[rule] for rule in (*RULES, "cut", "clipped")},
+        "rules": {rule: total[rule] for rule in (*RULES, *CHANGES)},
+        "meaning": {rule: text for rule, text in (MEANING | CHANGES).items() if total[rule]},
         "trials_not_wanted": sorted(set(rows.trials) - set(expected.trials)),
         "by_trial": per_trial,
     }
@@ -139,8 +141,8 @@ def _files(form, expected: Expected, texts: Mapping[str, tuple[np.ndarray, list[
     return {form.file: [form.header, *ordered]}
 
 
-def _write_folder(output: Path, files: Mapping[str, list[str]]) -> None:
-    """Replace ``output`` by a folder with these files, all or nothing."""
+def _write_folder(output: Path, files: Mapping[str, list[str]]) -> dict[str, str]:
+    """Replace ``output`` by a folder with these files, all or nothing; SHA-256 of each."""
     if output.exists() and not (
         output.is_dir() and all(path.is_file() and path.suffix == ".txt" for path in output.iterdir())
     ):
@@ -153,5 +155,6 @@ def _write_folder(output: Path, files: Mapping[str, list[str]]) -> None:
         if output.exists():
             shutil.rmtree(output)
         partial.replace(output)
+        return {name: sha256(output / name) for name in sorted(files)}
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -55,7 +55,10 @@ class Spec:
 
 
 class Pictures(Protocol):
-    """Face pictures of one trial: ``valid`` bool (N,), ``read(rows)`` uint8 (n, size, size, 3) RGB, black where not valid."""
+    """Face pictures of one trial: ``valid`` bool (N,), ``read(rows)`` uint8 (n, size, size, 3) RGB, black where not valid.
+
+    Landmark drawings are the same without the last axis, (n, size, size).
+    """
 
     valid: np.ndarray
 
@@ -77,7 +80,8 @@ class Labels:
 class TrialData:
     """One trial opened for reading: ``times`` float64 (N,) seconds of its decoded frames and everything that is known about them.
 
-    ``labels`` has an entry for every task for which the trial belongs to the partition being read; none for new videos.
+    A feature has a row per frame, or rows at a rate of its own from the time of frame 0, as its specification says. ``labels`` has an
+    entry for every task for which the trial belongs to the partition being read; none for new videos.
     """
 
     name: str
@@ -85,6 +89,7 @@ class TrialData:
     crops: Mapping[str, Pictures]
     features: Mapping[str, np.ndarray]
     labels: Mapping[str, Labels] = field(default_factory=dict)
+    masks: Mapping[str, Pictures] = field(default_factory=dict)
 
 
 class Samples(Protocol):
@@ -112,6 +117,9 @@ class Schedule:
     when the learning rate falls below ``minimum_rate``; after the last one training is over. ``patience`` counts epochs without a new
     best (None: never stop early); ``patience_per_phase`` starts the count anew with each phase. ``reload_best`` returns to the best
     weights after every epoch that brought no new best. ``accumulate`` batches make one optimiser step.
+
+    ``prediction_stride``: the recipe predicts every so many frames of a trial, and the last; it interpolates the others, and their rows
+    are marked.
     """
 
     epochs: int
@@ -122,6 +130,7 @@ class Schedule:
     patience: int | None = None
     patience_per_phase: bool = False
     reload_best: bool = False
+    prediction_stride: int = 1
 
 
 class Recipe(Protocol):

@@ -3,30 +3,35 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from wildaffect.corpus.folds import FOLDS
 from wildaffect.corpus.labels import labels_schema
+from wildaffect.corpus.members import members
 from wildaffect.errors import InputError
 from wildaffect.faces.crops import CropFile
+from wildaffect.faces.landmarks import LandmarkMasks
+from wildaffect.features.registry import rows_per_second
 from wildaffect.files import sha256
 from wildaffect.media.frames import read_frames
-from wildaffect.systems.interface import Labels, Needs, Target, TrialData
+from wildaffect.systems.interface import Labels, Needs, Pictures, Target, TrialData
 from wildaffect.tables import read_table
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Files per trial: ``frames[trial]``, ``crops[template][trial]``, ``features[feature][trial]``."""
+    """Files per trial: ``frames[trial]``, ``crops[template][trial]``, ``features[feature][trial]``, ``persons[trial]``."""
 
     frames: Mapping[str, Path]
     crops: Mapping[str, Mapping[str, Path]]
     features: Mapping[str, Mapping[str, Path]]
+    persons: Mapping[str, Path] = field(default_factory=dict)
 
     def of(self, trial: str, needs: Needs) -> dict[str, Path]:
         """All files of one trial that ``needs`` asks for; :class:`InputError` if one was not given."""
@@ -34,6 +39,7 @@ class Inputs:
             "frames": self.frames,
             **{f"crop {name}": self.crops.get(name, {}) for name in needs.crops},
             **{f"feature {name}": self.features.get(name, {}) for name in needs.features},
+            **({"persons": self.persons} if needs.masks else {}),
         }
         for kind, paths in wanted.items():
             if trial not in paths:
@@ -42,27 +48,29 @@ class Inputs:
 
 
 class CachedPictures:
-    """All pictures of one trial, decoded once and kept in memory."""
+    """All pictures of one trial, decoded or drawn once and kept in memory."""
 
-    def __init__(self, pictures: CropFile) -> None:
+    def __init__(self, pictures: Pictures) -> None:
         self.valid = np.asarray(pictures.valid)
-        self.size = pictures.size
         self._pictures = pictures.read(np.arange(len(self.valid)))
 
     def read(self, rows: np.ndarray) -> np.ndarray:
-        """uint8 (n, size, size, 3)."""
+        """uint8 (n, size, size, 3), drawings without the last axis."""
         return self._pictures[rows]
 
 
 def open_trial(name: str, files: Mapping[str, Path], needs: Needs, labels: Mapping[str, Labels]) -> TrialData:
-    """Open the files of one trial; :class:`InputError` where one does not have a row per decoded frame."""
+    """Open the files of one trial; :class:`InputError` where one should have a row per decoded frame and does not."""
     times = read_frames(files["frames"]).times
     crops = {template: CropFile(files[f"crop {template}"]) for template in needs.crops}
+    masks = {template: LandmarkMasks(files["persons"], name, template) for template in needs.masks}
     features = {feature: _open_feature(files[f"feature {feature}"]) for feature in needs.features}
     rows = {
         **{f"crop {template}": len(crop.valid) for template, crop in crops.items()},
-        **{f"feature {feature}": len(values) for feature, values in features.items()},
+        **{f"feature {name}": len(values) for name, values in features.items() if rows_per_second(name) is None},
     }
+    if masks:
+        rows["persons"] = len(next(iter(masks.values())).valid)
     for kind, count in rows.items():
         if count != len(times):
             raise InputError(
@@ -74,7 +82,7 @@ def open_trial(name: str, files: Mapping[str, Path], needs: Needs, labels: Mappi
                 f"trial {name}: {len(part.valid)} rows in the {task} labels, but {files['frames']} has {len(times)} frames. "
                 "Delete the label table and run again."
             )
-    return TrialData(name, times, crops, features, labels)
+    return TrialData(name, times, crops, features, labels, masks)
 
 
 def _open_feature(path: Path) -> np.ndarray:
@@ -84,40 +92,61 @@ def _open_feature(path: Path) -> np.ndarray:
         raise InputError(f"{path}: not a readable .npy file ({error}). Delete it and run again.") from error
 
 
-def partition_members(folds: Path, target: Target, fold: int, partition: str) -> dict[str, list[str]]:
-    """Trials of a partition for every task of ``target``, in the order of the fold table."""
+def partition_members(
+    folds: Path, target: Target, fold: int, partition: str, videos: Mapping[str, str] | None = None
+) -> dict[str, tuple[str, ...]]:
+    """Trials of a partition for every task of ``target``, in the order of the fold table.
+
+    ``videos`` (the source video of each trial) is needed for targets of several tasks, see :func:`wildaffect.corpus.members.members`.
+    """
+    if videos is None and len(target.labels) > 1:
+        raise InputError(f"target {target.name} learns several tasks: give the source video of every trial.")
     table = read_table(folds, FOLDS)
-    members = {}
-    for task in target.labels:
-        chosen = pc.and_(
-            pc.and_(pc.equal(table["task"], task), pc.equal(table["fold"], pa.scalar(fold, pa.int32()))),
-            pc.equal(table["partition"], partition),
-        )
-        members[task] = table.filter(chosen)["trial"].to_pylist()
-    if not any(members.values()):
+    rows = table.filter(pc.equal(table["fold"], pa.scalar(fold, pa.int32()))).to_pylist()
+    divisions: dict[str, dict[str, list[str]]] = {task: {} for task in target.labels}
+    for row in rows:
+        if row["task"] in divisions:
+            divisions[row["task"]].setdefault(row["partition"], []).append(row["trial"])
+    chosen = members(divisions, partition, videos or {})
+    if not any(chosen.values()):
         raise InputError(f"{folds}: fold {fold} has no {partition} trials for {', '.join(target.labels)}.")
-    return members
+    return chosen
 
 
 def read_labels(
-    paths: Mapping[str, Path], target: Target, members: Mapping[str, Iterable[str]]
+    paths: Mapping[str, Path], target: Target, chosen: Mapping[str, Iterable[str]]
 ) -> dict[str, dict[str, Labels]]:
-    """``{trial: {task: labels}}`` of the columns ``target`` learns, of the ``members`` of each task that are annotated."""
+    """``{trial: {task: labels}}`` of the columns ``target`` learns, of the trials ``chosen`` for each task that are annotated."""
     found: dict[str, dict[str, Labels]] = {}
     for task, columns in target.labels.items():
         if task not in paths:
             raise InputError(f"target {target.name}: no label table given for task {task}.")
+        _check_columns(paths[task], target, columns)
         table = read_table(paths[task], labels_schema(task, columns))
         names = table["trial"].combine_chunks()
         values = np.stack(
             [table[column].cast(pa.float32()).to_numpy(zero_copy_only=False) for column in columns], axis=1
         )
         valid = table["valid"].to_numpy(zero_copy_only=False)
-        wanted = set(members[task])
+        wanted = set(chosen[task])
         for name, rows in _runs(paths[task], names, table["frame"].to_numpy()).items():
             if name in wanted:
                 found.setdefault(name, {})[task] = Labels(values[rows], valid[rows])
     return found
+
+
+def _check_columns(path: Path, target: Target, columns: Iterable[str]) -> None:
+    """Editions differ in what they label, so a missing column is no damage of the file."""
+    try:
+        present = pq.read_schema(path).names
+    except (OSError, pa.ArrowInvalid):
+        return  # whoever reads the table says so
+    absent = [column for column in columns if column not in present]
+    if absent:
+        raise InputError(
+            f"{path}: has no labels of {', '.join(absent)}, which target {target.name} learns. The corpus is of another edition; "
+            "choose other targets."
+        )
 
 
 def _runs(path: Path, names: pa.Array, frames: np.ndarray) -> dict[str, slice]:
@@ -139,12 +168,19 @@ def _runs(path: Path, names: pa.Array, frames: np.ndarray) -> dict[str, slice]:
 
 def cache_pictures(trials: Sequence[TrialData], limit_mib: int) -> list[TrialData]:
     """Trials whose pictures are decoded once and kept, if all together fit into ``limit_mib``; else the same trials, read as needed."""
-    size = sum(len(crop.valid) * crop.size**2 * 3 for trial in trials for crop in trial.crops.values())
-    if size > limit_mib * 2**20:
+    pictures = (kind for trial in trials for kind in (*trial.crops.values(), *trial.masks.values()))
+    if sum(map(_decoded_bytes, pictures)) > limit_mib * 2**20:
         return list(trials)
-    return [
-        replace(trial, crops={name: CachedPictures(crop) for name, crop in trial.crops.items()}) for trial in trials
-    ]
+    return [replace(trial, crops=_cached(trial.crops), masks=_cached(trial.masks)) for trial in trials]
+
+
+def _decoded_bytes(pictures: Pictures) -> int:
+    count = len(pictures.valid)
+    return count * pictures.read(np.arange(min(count, 1))).nbytes
+
+
+def _cached(pictures: Mapping[str, Pictures]) -> dict[str, Pictures]:
+    return {name: CachedPictures(kind) for name, kind in pictures.items()}
 
 
 def data_hash(tables: Iterable[Path], files: Mapping[str, Mapping[str, Path]]) -> str:

@@ -62,6 +62,7 @@ def predict(
     crops: Mapping[str, Mapping[str, Path]],
     features: Mapping[str, Mapping[str, Path]],
     output: str | Path,
+    persons: Mapping[str, Path] | None = None,
     labels: Mapping[str, Path] | None = None,
     device: str = "cpu",
     precision: str = "32-true",
@@ -74,13 +75,14 @@ def predict(
 
     ``statistics`` are those of the model's training partition; a recipe that normalises each partition by itself ignores them. ``labels``
     are never shown to the model. They only tell which rows are annotated, which matters for a recipe that leaves the others out: these
-    are then predicted in a second pass over all rows. Column ``source``: ``model``, or ``no_face`` where the model saw a black picture.
+    are then predicted in a second pass over all rows. Column ``source``: ``model``, ``no_face`` where the model saw a black picture,
+    ``interpolated`` between frames that were predicted. ``persons``: table of persons per trial, for systems that draw landmarks.
     """
     needs = systems.spec(system).needs(variant, mode)
     plan = systems.build_recipe(system, variant, target, mode, recipe)
     fabric = open_fabric(device, precision)
     known = read_labels(labels, plan.target, dict.fromkeys(plan.target.labels, trials)) if labels else {}
-    inputs = Inputs(frames, crops, features)
+    inputs = Inputs(frames, crops, features, persons or {})
     opened = [open_trial(name, inputs.of(name, needs), needs, known.get(name, {})) for name in trials]
     with reproducible(threads):
         model = plan.model()
@@ -124,12 +126,15 @@ def _table(plan: Recipe, trial: TrialData, values: np.ndarray) -> pa.Table:
     """Rows of one trial."""
     count = len(trial.times)
     seen = np.logical_and.reduce([crop.valid for crop in trial.crops.values()]) if trial.crops else np.ones(count, bool)
+    frames = np.arange(count)
+    computed = (frames % plan.schedule.prediction_stride == 0) | (frames == count - 1)
+    source = np.where(computed, np.where(seen, "model", "no_face"), "interpolated")
     columns = {
         "trial": pa.array([trial.name] * count, pa.string()),
-        "frame": pa.array(np.arange(count), pa.int32()),
+        "frame": pa.array(frames, pa.int32()),
         "time_s": pa.array(trial.times, pa.float64()),
     }
     for index, name in enumerate(plan.target.columns):
         columns[name] = pa.array(values[:, index].astype(np.float32))
-    columns["source"] = pa.array(np.where(seen, "model", "no_face").tolist(), pa.string())
+    columns["source"] = pa.array(source.tolist(), pa.string())
     return pa.table(columns)

@@ -40,6 +40,8 @@ def train(
     features: Mapping[str, Mapping[str, Path]],
     output: Path,
     state: Path,
+    persons: Mapping[str, Path] | None = None,
+    videos: Mapping[str, str] | None = None,
     device: str = "cpu",
     precision: str = "32-true",
     threads: int = 1,
@@ -51,10 +53,12 @@ def train(
     """Train and write ``model.safetensors`` (best epoch), ``history.csv``, ``stats.json`` and ``run.json`` into ``output``.
 
     ``recipe`` overrides defaults of the system. ``folds`` and ``labels`` (per task) are tables of the corpus; ``frames`` gives the
-    frame table per trial, ``crops`` (by template) and ``features`` (by id) the files per trial. ``state`` is the folder of rolling
-    checkpoints: run again after a kill, training continues after the last complete epoch and ends with the same weights. The checkpoint's
-    name is a hash of settings, ``code`` (a fingerprint, recorded as given) and data, so a changed job starts anew. ``workers`` processes
-    load samples; decoded pictures up to ``cache_mib`` MiB are kept in memory. Returns the content of ``run.json``.
+    frame table per trial, ``crops`` (by template) and ``features`` (by id) the files per trial, ``persons`` the table of persons per trial
+    (for systems that draw landmarks), ``videos`` the source video per trial (for targets of several tasks, so that none of them is
+    trained on a video that another holds out). ``state`` is the folder of rolling checkpoints: run again after a kill, training continues
+    after the last complete epoch and ends with the same weights. The checkpoint's name is a hash of settings, ``code`` (a fingerprint,
+    recorded as given) and data, so a changed job starts anew. ``workers`` processes load samples;
+    decoded pictures up to ``cache_mib`` MiB are kept in memory. Returns the content of ``run.json``.
 
     Raises :class:`InputError` for settings, files and devices that cannot be used.
     """
@@ -62,10 +66,10 @@ def train(
     plan = systems.build_recipe(system, variant, target, mode, recipe)
     settings = systems.resolve_recipe(system, recipe)
     needs = declared.needs(variant, mode)
-    inputs = Inputs(frames, crops, features)
+    inputs = Inputs(frames, crops, features, persons or {})
     fabric = open_fabric(device, precision)
 
-    parts, files = _open_partitions(plan.target, fold, Path(folds), labels, inputs, needs)
+    parts, files = _open_partitions(plan.target, fold, Path(folds), labels, videos, inputs, needs)
     data = data_hash([Path(folds), *(Path(labels[task]) for task in plan.target.labels)], files)
     what = {"system": system, "variant": variant, "target": target, "fold": fold, "mode": mode}
     how = {"recipe": settings, "seed": seed, "device": device, "precision": precision}
@@ -116,14 +120,20 @@ def train(
 
 
 def _open_partitions(
-    target: Target, fold: int, folds: Path, labels: Mapping[str, Path], inputs: Inputs, needs: Needs
+    target: Target,
+    fold: int,
+    folds: Path,
+    labels: Mapping[str, Path],
+    videos: Mapping[str, str] | None,
+    inputs: Inputs,
+    needs: Needs,
 ) -> tuple[dict[str, list[TrialData]], dict[str, dict[str, Path]]]:
     """Trials of both partitions, and the files they were opened from."""
     parts, files = {}, {}
     for partition in PARTITIONS:
-        members = partition_members(folds, target, fold, partition)
-        known = read_labels(labels, target, members)
-        names = [name for name in dict.fromkeys(chain.from_iterable(members.values())) if name in known]
+        chosen = partition_members(folds, target, fold, partition, videos)
+        known = read_labels(labels, target, chosen)
+        names = [name for name in dict.fromkeys(chain.from_iterable(chosen.values())) if name in known]
         opened = {name: inputs.of(name, needs) for name in names}
         parts[partition] = [open_trial(name, opened[name], needs, known[name]) for name in names]
         files |= opened

@@ -4,6 +4,7 @@ A detector is an object with
 
 * ``find(pictures) -> list[Faces]``: the faces of each picture (uint8 RGB (H, W, 3)); a picture without a face gives
   zero rows, never the whole picture;
+* ``search() -> VideoSearch``: a search through the successive pictures of one video, which may use what it has seen;
 * ``identify(picture, faces, row) -> float32 vector``: the identity vector of one of those faces, comparable by
   Euclidean distance; only if ``identity`` is not None;
 * ``about``: plain values for the metadata (model files with SHA-256, licence, provider really bound, options);
@@ -41,7 +42,34 @@ class Detector(Protocol):
 
     def find(self, pictures: list[np.ndarray]) -> list[Faces]: ...
 
+    def search(self) -> "VideoSearch": ...
+
     def identify(self, picture: np.ndarray, faces: Faces, row: int) -> np.ndarray: ...
+
+
+class VideoSearch(Protocol):
+    """A search through one video. ``find`` takes its pictures in order and whether a new shot begins with each;
+    ``settle`` gives the final boxes (M, 4) and points (M, 5, 2) of all faces that ``find`` returned, in that order.
+    """
+
+    def find(self, pictures: list[np.ndarray], new_shots: list[bool]) -> list[Faces]: ...
+
+    def settle(self, boxes: np.ndarray, points5: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
+
+
+class EveryPicture:
+    """Each picture searched for itself."""
+
+    def __init__(self, detector: Detector):
+        self._detector = detector
+
+    def find(self, pictures: list[np.ndarray], new_shots: list[bool]) -> list[Faces]:
+        """See :class:`VideoSearch`."""
+        return self._detector.find(pictures)
+
+    def settle(self, boxes: np.ndarray, points5: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What was found is final."""
+        return boxes, points5
 
 
 def open_detector(

@@ -10,7 +10,7 @@ import dlib
 import numpy as np
 
 from wildaffect.errors import InputError
-from wildaffect.faces.detectors import Faces, points5_from_68
+from wildaffect.faces.detectors import EveryPicture, Faces, points5_from_68
 from wildaffect.files import sha256
 
 LICENCE = (
@@ -80,6 +80,10 @@ class DlibDetector:
         with ThreadPoolExecutor(len(self._detectors)) as pool:
             found = dict(item for part in pool.map(work, self._detectors, shares) for item in part)
         return [found[index] for index in range(len(pictures))]
+
+    def search(self) -> EveryPicture:
+        """See :mod:`wildaffect.faces.detectors`."""
+        return EveryPicture(self)
 
     def _find_one(self, search, picture: np.ndarray) -> Faces:
         factor = _shrink_factor(picture, self._options.max_side)

@@ -83,16 +83,19 @@ class WindowSamples:
         features: Mapping[str, str],
         window: int,
         hop: int,
+        augment: bool,
         pad_counts: bool,
         only_counting: bool,
     ) -> None:
-        """``features`` maps model inputs to feature ids. ``pad_counts``: padding takes part in the loss (B18).
+        """``features`` maps model inputs to feature ids. Without ``augment`` pictures are never varied.
+
+        ``pad_counts``: padding takes part in the loss (B18).
 
         ``only_counting`` leaves out windows with fewer than two counting rows, from which nothing can be learnt.
         """
         self._axes, self._statistics = axes, statistics
         self._template, self._features = template, features
-        self._window, self._pad_counts = window, pad_counts
+        self._window, self._augment, self._pad_counts = window, augment, pad_counts
         self._ranges = [
             (number, start, stop)
             for number, axis in enumerate(axes)
@@ -109,7 +112,7 @@ class WindowSamples:
         axis = self._axes[number]
         rows = axis.rows[start:stop]
         padding = self._window - len(rows)
-        sample = {"frame": self._pictures(axis.trial, rows, draw)}
+        sample = {"frame": self._pictures(axis.trial, rows, draw if self._augment else None)}
         for name, feature in self._features.items():
             values = _pad(np.asarray(axis.trial.features[feature][rows], np.float32), padding)
             scale = self._statistics[feature]

@@ -102,6 +102,7 @@ class Lfan:
             features=self._features,
             window=self._settings["window"],
             hop=self._settings["hop"],
+            augment=self._settings["augment"],
             **rules,
         )
 

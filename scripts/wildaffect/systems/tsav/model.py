@@ -13,6 +13,9 @@ from wildaffect.systems.tsav.spec import OUTPUTS
 
 CHANNELS = 4
 FEATURES = 512
+# Red, green, blue of Kinetics-400, and the landmark drawing (TSAV spec 4).
+MEAN = (0.43216, 0.394666, 0.37645, 0.5)
+STD = (0.22803, 0.22145, 0.216989, 0.225)
 
 
 def build(variant: str, *, width: float = 1.0, picture_pooling: int = 1, mel_pooling: int = 1) -> "TwoStream":
@@ -74,6 +77,13 @@ class VideoStream(nn.Module):
     def forward(self, clip: Tensor) -> Tensor:
         """Globally pooled features."""
         return self.r2plus1d(clip)
+
+
+def normalised(clip: Tensor) -> Tensor:
+    """uint8 (B, T, H, W, 4) -> float32 (B, 4, T, H, W) as the network wants it; black does not become zero."""
+    mean, std = (torch.tensor(values, device=clip.device)[:, None, None, None] for values in (MEAN, STD))
+    planes = clip.permute(0, 4, 1, 2, 3).contiguous().float()
+    return planes.mul_(1 / (255 * std)).sub_(mean / std)
 
 
 def scaled(channels: int, width: float) -> int:

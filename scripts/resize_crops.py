@@ -1,0 +1,10 @@
+"""Make the crops of a template that is a resized copy of another one's."""
+
+from wildaffect.stage import stage
+
+with stage(snakemake.log[0], snakemake.threads):
+    from pathlib import Path
+
+    from wildaffect.faces.crops import resize_crops
+
+    resize_crops(Path(snakemake.input.crops), snakemake.wildcards.template, Path(snakemake.output.crops))

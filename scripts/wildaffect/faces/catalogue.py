@@ -1,0 +1,23 @@
+"""Which crop templates there are and what each is made from; imports nothing heavy, so the workflow can read it.
+
+Decoding a frame costs several times more than cutting a crop out of it, so only what needs the video's own pixels is cut
+from the video. A published system that itself started from 112-pixel aligned pictures gets its crops from ours.
+"""
+
+from wildaffect.errors import InputError
+
+# Cut from the decoded video.
+CUT = ("arcface112", "tsav112", "m3t256", "cnu224")
+# Resized from the crops of another template.
+RESIZED = {"lfan48": "arcface112", "cnu_aligned224": "arcface112"}
+# What can be made from the organisers' pictures: the folder each template is read from (tsav112 also needs landmarks).
+OFFICIAL = {"arcface112": "cropped_aligned", "m3t256": "cropped_aligned", "cnu224": "cropped"}
+
+
+def check_official(templates: list[str]) -> None:
+    """:class:`InputError` if a template cannot be made from the organisers' pictures."""
+    if unfit := sorted(set(templates) - set(OFFICIAL) - set(RESIZED)):
+        raise InputError(
+            f"faces.source official: {', '.join(unfit)} cannot be made from the organisers' pictures, which have no "
+            "landmarks. Leave out the systems that need it or use faces.source detect."
+        )

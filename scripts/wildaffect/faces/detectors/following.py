@@ -1,0 +1,177 @@
+"""Detection in video: scan the whole picture now and then, and look for known faces where they were in between.
+
+A network's landmarks waver by a few percent of the distance between the eyes when a face is moved or scaled under its
+grid. So that following gives what scanning gives,
+
+* a window is cut out of the same scaled picture that a scan sees, at a whole number of the network's strides, with so much
+  around the face that the window's edge matters little;
+* a face that fills most of the scaled picture, where a window saves nothing, is searched every few frames only; optical
+  flow from both neighbouring searches says where it was in between.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wildaffect.errors import InputError
+from wildaffect.faces.detectors.flow import FlowSegment
+from wildaffect.faces.detectors.scanning import Found, Scanner, empty, fitted_size, join, select
+from wildaffect.faces.geometry import pairwise_iou
+
+# A face found again overlaps its last place by this much.
+SAME_FACE = 0.3
+# Around a small face a window keeps at least this many pixels of the scaled picture.
+LEAST_MARGIN = 64
+# A face that was lost is looked for at its place in this many more frames.
+PATIENCE = 15
+# Flow carries a face no further than this share of the distance between its eyes.
+MOST_MOTION = 0.06
+
+
+@dataclass(frozen=True)
+class FollowOptions:
+    """How faces are followed.
+
+    every: frames from one scan of the whole picture to the next; a new face is found that late at worst.
+    margin: what a window shows around a face, on each side, as a share of its size.
+    large: faces at least this large (pixels of the scaled picture) are searched every ``key`` frames only.
+    """
+
+    every: int = 12
+    margin: float = 0.5
+    large: int = 192
+    key: int = 4
+
+    def __post_init__(self):
+        if min(self.every, self.key, self.large) < 1 or self.margin < 0:
+            raise InputError("faces.options.follow: every, key and large must be 1 or more, margin 0 or more.")
+
+
+@dataclass
+class _Target:
+    """A face being followed: last box (4,) and score, the scan size it was found at, the flow since its last search."""
+
+    box: np.ndarray
+    score: float
+    size: int
+    flow: FlowSegment | None = None
+    since_search: int = 0
+    missed: int = 0
+
+
+class Follower:
+    """Follows the faces of one video; call with its pictures in order, then :meth:`correct` what was returned."""
+
+    def __init__(self, scanner: Scanner, options: FollowOptions):
+        self._scanner, self._options = scanner, options
+        self._targets: list[_Target] = []
+        self._final: dict[int, np.ndarray] = {}
+        self._frame, self._since_scan, self._rows = -1, 0, 0
+
+    def __call__(self, picture: np.ndarray, new_shot: bool) -> Found:
+        """Faces of the next picture (uint8 RGB (H, W, 3)); ``new_shot``: a camera cut lies before it."""
+        self._frame += 1
+        self._since_scan += 1
+        if new_shot:
+            self._targets = []
+        found = None
+        if self._since_scan < self._options.every and any(not target.missed for target in self._targets):
+            found = self._follow(_View(self._scanner, picture))
+        if found is None or any(target.missed == 1 for target in self._targets):
+            found = self._scan(picture)
+        self._rows += len(found.boxes)
+        return found
+
+    def correct(self, boxes: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Boxes (M, 4) and points (M, 5, 2) of all faces returned so far, in that order, flow seen from both sides."""
+        boxes, points = boxes.copy(), points.copy()
+        for row, marks in self._final.items():
+            points[row], boxes[row] = marks[:5], marks[5:].ravel()
+        return boxes, points
+
+    def _scan(self, picture: np.ndarray) -> Found:
+        """Search the whole picture; a face at the place of a known one is that one."""
+        self._since_scan = 0
+        found = self._scanner.scan([picture])[0]
+        before, self._targets = self._targets, []
+        overlap = pairwise_iou(np.array([target.box for target in before]).reshape(-1, 4), found.boxes)
+        for row in range(len(found.boxes)):
+            best = int(overlap[:, row].argmax()) if before else -1
+            known = best >= 0 and overlap[best, row] >= SAME_FACE
+            if known:
+                self._close(before[best], picture, _marks(found, row))
+                overlap[best] = 0
+                before[best].missed = 0
+            self._targets.append(self._target(found, row, picture))
+        # Whoever is still missed is looked for a little longer at the last place.
+        self._targets += [target for target in before if 0 < target.missed <= PATIENCE]
+        return found
+
+    def _follow(self, view: "_View") -> Found:
+        """Look for every target at its place; those that are not there count as missed once more."""
+        parts = [empty()]
+        for index, target in enumerate(self._targets):
+            target.since_search += 1
+            found = None
+            if target.flow is not None and target.since_search < self._options.key:
+                found = self._flow(target, view.picture, sum(len(part.boxes) for part in parts))
+            if found is None:
+                found = view.near(target, self._options.margin)
+                if len(found.boxes):
+                    self._close(target, view.picture, _marks(found, 0))
+                    self._targets[index] = self._target(found, 0, view.picture)
+            if not len(found.boxes) or pairwise_iou(found.boxes, join(parts).boxes).max(initial=0) > self._scanner.nms:
+                self._targets[index] = target
+                target.missed += 1
+                continue
+            parts.append(found)
+        self._targets = [target for target in self._targets if target.missed <= PATIENCE]
+        return join(parts)
+
+    def _target(self, found: Found, row: int, picture: np.ndarray) -> _Target:
+        target = _Target(found.boxes[row], float(found.scores[row]), int(found.sizes[row]))
+        *_, scale = fitted_size(picture, target.size)
+        if scale * max(target.box[2:] - target.box[:2]) >= self._options.large:
+            target.flow = FlowSegment(self._frame, picture, _marks(found, row))
+        return target
+
+    def _flow(self, target: _Target, picture: np.ndarray, position: int) -> Found | None:
+        """The face carried to this picture; None where it cannot be, or moved so far that a search is due."""
+        marks = target.flow.advance(self._frame, self._rows + position, picture)
+        if marks is None or target.flow.motion > MOST_MOTION:
+            return None
+        target.box = marks[5:].ravel().astype(np.float32)
+        return Found(target.box[None], np.float32([target.score]), np.float32(marks[None, :5]), np.array([target.size]))
+
+    def _close(self, target: _Target, picture: np.ndarray, marks: np.ndarray) -> None:
+        if target.flow is not None and not target.missed:
+            self._final |= target.flow.close(self._frame, picture, marks)
+
+
+class _View:
+    """One picture of the video, scaled once for all windows cut out of it."""
+
+    def __init__(self, scanner: Scanner, picture: np.ndarray):
+        self.picture = picture
+        self._scanner = scanner
+        self._fitted: dict[int, tuple[np.ndarray, float]] = {}
+
+    def near(self, target: _Target, margin: float) -> Found:
+        """The face near its last place, from the picture as a scan sees it; none or one."""
+        if target.size not in self._fitted:
+            self._fitted[target.size] = self._scanner.fit(self.picture, target.size)
+        canvas, scale = self._fitted[target.size]
+        multiple, limit = self._scanner.network.multiple, np.array(canvas.shape[1::-1])
+        box = target.box * scale
+        around = max(margin * max(box[2:] - box[:2]), LEAST_MARGIN)
+        low = np.clip((box[:2] - around) // multiple * multiple, 0, limit - multiple).astype(int)
+        high = np.clip(-((-box[2:] - around) // multiple) * multiple, low + multiple, limit).astype(int)
+        window = canvas[low[1] : high[1], low[0] : high[0]]
+        found = self._scanner.placed(self._scanner.network(window[None])[0], scale, low, target.size)
+        overlap = pairwise_iou(found.boxes, target.box[None])[:, 0]
+        return select(found, [int(overlap.argmax())]) if overlap.max(initial=0) >= SAME_FACE else empty()
+
+
+def _marks(found: Found, row: int) -> np.ndarray:
+    """Five points and the two corners of a face (7, 2)."""
+    return np.concatenate([found.points[row], found.boxes[row].reshape(2, 2)]).astype(np.float64)

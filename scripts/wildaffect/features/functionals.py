@@ -1,0 +1,35 @@
+"""The 88 functionals of eGeMAPS v02 over the three seconds around each frame, computed by openSMILE.
+
+The set is meant for an utterance; here the utterance is a window of 3 s whose centre is the multiple of 0.1 s nearest to the frame.
+Frames that share a centre share the values: an approximation of a window per frame, ten windows a second instead of thirty. At the ends
+of the sound the window is what of it lies inside; a frame behind the end has the last window.
+"""
+
+import numpy as np
+import opensmile
+
+from wildaffect.features import smile
+from wildaffect.features.grid import Clock
+from wildaffect.features.waveform import RATE
+
+STEP = RATE // 10
+HALF = 3 * RATE // 2
+PARAMETERS = {
+    "rate_hz": RATE,
+    "window_s": 2 * HALF / RATE,
+    "step_s": STEP / RATE,
+    "set": "eGeMAPSv02",
+    "level": "functionals",
+    "opensmile": opensmile.__version__,
+}
+
+
+def frame_values(speech: np.ndarray, clock: Clock) -> np.ndarray:
+    """float32 (frames, 88) of int16 (S,) at 16 kHz. Silence gives finite values."""
+    steps = np.minimum(np.rint(clock.times * (RATE / STEP)).astype(np.int64), len(speech) // STEP)
+    distinct, place = np.unique(steps, return_inverse=True)
+    extractor = smile.extractor(PARAMETERS["set"], "Functionals")
+    values = np.empty((len(distinct), len(extractor.feature_names)), np.float32)
+    for row, centre in zip(values, distinct * STEP, strict=True):
+        row[:] = smile.process(extractor, speech[max(centre - HALF, 0) : centre + HALF])[0]
+    return values[place]

@@ -1,0 +1,214 @@
+"""Features computed elsewhere: one vector per frame from Parquet tables or ``.npy`` files.
+
+Their ids are ``import.<name>``; the configuration describes each by the entries of :class:`Source`.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from wildaffect.errors import InputError
+from wildaffect.features.about import write_about
+from wildaffect.features.registry import IMPORT_PREFIX, FeatureSpec
+from wildaffect.files import atomic, sha256
+
+RULES = ("refuse", "zero", "hold", "interpolate")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where an imported feature comes from.
+
+    ``path``: a ``.parquet`` or ``.npy`` file, with ``{trial}`` or ``{video}`` in it where there is one file for each. ``columns``: the
+    columns of the table, or for ``.npy`` names for its columns or just their number. ``missing`` says what becomes of frames without
+    (finite) values: ``refuse`` stops, ``zero`` puts zeros, ``hold`` repeats the last vector before (for the first frames, the first
+    one), ``interpolate`` draws a line in time between the vectors around (held at the ends).
+
+    For tables: ``frame`` is the column with the frame's number, which counts from ``first_frame``; ``key`` the column with the trial's or
+    video's name, needed where one file serves all. ``description``, ``licence`` and ``citation`` are kept with the feature.
+    """
+
+    name: str
+    path: str
+    columns: tuple[str, ...] | int
+    missing: str = "refuse"
+    frame: str = "frame"
+    first_frame: int = 0
+    key: str | None = None
+    description: str = ""
+    licence: str = "unknown"
+    citation: str = ""
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Names of the columns, made up where only their number is given."""
+        if isinstance(self.columns, int):
+            return tuple(f"{self.name}{k}" for k in range(self.columns))
+        return self.columns
+
+    def file(self, trial: str, video: str) -> Path:
+        """The file for one trial."""
+        return Path(self.path.replace("{trial}", trial).replace("{video}", video))
+
+
+def source(name: str, entry: Mapping[str, Any]) -> Source:
+    """A :class:`Source` from a configuration entry; :class:`InputError` where that is contradictory."""
+    where = f"features: import.{name}"
+    try:
+        columns = entry["columns"]
+        found = Source(name, **{**entry, "columns": columns if isinstance(columns, int) else tuple(columns)})
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{where}: {error}; an import needs 'path' and 'columns'.") from error
+    suffix = Path(found.path).suffix
+    if suffix not in (".parquet", ".npy"):
+        raise InputError(f"{where}: path must end in .parquet or .npy, not '{suffix}'.")
+    if suffix == ".parquet" and isinstance(found.columns, int):
+        raise InputError(f"{where}: the columns of a table must be listed by name.")
+    single = "{trial}" not in found.path and "{video}" not in found.path
+    if single and (suffix == ".npy" or found.key is None):
+        raise InputError(
+            f"{where}: one file for all needs 'key' (tables only); else put {{trial}} or {{video}} into the path."
+        )
+    if not found.column_names or len(set(found.column_names)) != len(found.column_names):
+        raise InputError(f"{where}: columns must be given, each once.")
+    if found.missing not in RULES:
+        raise InputError(f"{where}: missing '{found.missing}' is not known: use one of {', '.join(RULES)}.")
+    return found
+
+
+def spec(found: Source) -> FeatureSpec:
+    """The registry entry of an imported feature."""
+    return FeatureSpec(
+        id=IMPORT_PREFIX + found.name,
+        columns=found.column_names,
+        source=f"imported from {found.path}",
+        module=__name__,
+        rule="frame",
+        description=found.description or "values computed elsewhere",
+        notice=f"Licence: {found.licence}. {found.citation}".strip(),
+    )
+
+
+def describe_import(found: Source, output: str | os.PathLike) -> None:
+    """Write ``about.json`` of an imported feature."""
+    parameters = {name: getattr(found, name) for name in ("path", "missing", "frame", "first_frame", "key")}
+    write_about(output, spec(found), parameters=parameters, resampling=None, weights=None)
+
+
+def import_feature(
+    found: Source, trial: str, video: str, times: np.ndarray, output: str | os.PathLike, report: str | os.PathLike
+) -> None:
+    """Write the vectors of one trial as ``output`` (``.npy``), float32 (frames, dim), and what was done to them as ``report`` (JSON).
+
+    ``times`` float64 (frames,) are those of the frame table. A row of the source with a value that is not a number counts as missing.
+    The report has ``file``, ``sha256``, ``frames``, ``rows`` (complete ones found), ``missing`` (frames), ``rule`` and ``runs`` (first
+    frame and length of each stretch that was filled). Raises :class:`InputError` for a file that is absent, unreadable, of another
+    width, with more rows than the video has frames, with frames twice, or with infinite values, and for missing frames under the rule
+    ``refuse``.
+    """
+    path = found.file(trial, video)
+    if not path.is_file():
+        raise InputError(f"{path}: the file of feature {IMPORT_PREFIX}{found.name} for trial {trial} is missing.")
+    read = _read_npy if path.suffix == ".npy" else _read_table
+    values = read(found, path, trial, video, len(times))
+    if np.isinf(values).any():
+        raise InputError(
+            f"{path}: infinite value at frame {int(np.isinf(values).any(axis=1).argmax())} of trial {trial}."
+        )
+    present = ~np.isnan(values).any(axis=1)
+    filled = fill(values, present, times, found.missing, path)
+    with atomic(output) as partial:
+        np.save(partial, filled)
+    about = {
+        "file": str(path),
+        "sha256": sha256(path),
+        "frames": len(times),
+        "rows": int(present.sum()),
+        "missing": int((~present).sum()),
+        "rule": found.missing,
+        "runs": _runs(~present),
+    }
+    with atomic(report) as partial:
+        partial.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+
+def fill(values: np.ndarray, present: np.ndarray, times: np.ndarray, rule: str, path: Path) -> np.ndarray:
+    """``values`` float32 (N, C) with the rows that are not ``present`` (N,) replaced by ``rule``; zeros where no row is present."""
+    if present.all():
+        return values
+    if rule == "refuse":
+        first, count = int(np.argmin(present)), int((~present).sum())
+        raise InputError(
+            f"{path}: {count} of {len(present)} frames have no values, the first is frame {first}. Complete the file, or set 'missing'."
+        )
+    result = np.where(present[:, None], values, np.float32(0))
+    known = np.flatnonzero(present)
+    if rule == "zero" or not len(known):
+        return result
+    gaps = np.flatnonzero(~present)
+    if rule == "hold":
+        result[gaps] = values[known[np.maximum(np.searchsorted(known, gaps) - 1, 0)]]
+    else:
+        for column, series in enumerate(values[known].T):
+            result[gaps, column] = np.interp(times[gaps], times[known], series)
+    return result
+
+
+def _read_npy(found: Source, path: Path, trial: str, video: str, frames: int) -> np.ndarray:
+    try:
+        rows = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a readable .npy file ({error}).") from error
+    width = len(found.column_names)
+    if rows.ndim != 2 or rows.shape[1] != width or rows.dtype.kind not in "fiu":
+        raise InputError(f"{path}: holds {rows.dtype} {rows.shape}, expected numbers (frames, {width}).")
+    if len(rows) > frames:
+        raise InputError(
+            f"{path}: {len(rows)} rows, but the video has {frames} frames, and nothing says which rows are too many. "
+            "Import a table with frame numbers."
+        )
+    values = np.full((frames, width), np.nan, np.float32)
+    values[: len(rows)] = rows
+    return values
+
+
+def _read_table(found: Source, path: Path, trial: str, video: str, frames: int) -> np.ndarray:
+    wanted = [found.frame, *found.column_names]
+    try:
+        have = pq.read_schema(path).names
+        absent = [name for name in [*wanted, *([found.key] if found.key else [])] if name not in have]
+        if absent:
+            raise InputError(f"{path}: column {absent[0]!r} is missing; it has {', '.join(have[:12])}.")
+        chosen = pc.field(found.key).isin([trial, video]) if found.key else None
+        table = pq.read_table(path, columns=wanted, filters=chosen)
+        index = table[found.frame].cast(pa.int64()).to_numpy() - found.first_frame
+        columns = [table[name].cast(pa.float32()).to_numpy() for name in found.column_names]
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise InputError(f"{path}: not a readable table of numbers ({error}).") from error
+    outside = (index < 0) | (index >= frames)
+    if outside.any():
+        raise InputError(
+            f"{path}: trial {trial} has frame {int(index[outside][0]) + found.first_frame}, but the video's frames run from "
+            f"{found.first_frame} to {frames - 1 + found.first_frame}. Check 'first_frame'."
+        )
+    distinct, counts = np.unique(index, return_counts=True)
+    if (counts > 1).any():
+        raise InputError(
+            f"{path}: trial {trial} has frame {int(distinct[counts.argmax()]) + found.first_frame} more than once. Keep one face per trial."
+        )
+    values = np.full((frames, len(columns)), np.nan, np.float32)
+    values[index] = np.stack(columns, axis=1)
+    return values
+
+
+def _runs(missing: np.ndarray) -> list[list[int]]:
+    edges = np.flatnonzero(np.diff(np.r_[False, missing, False]))
+    return [[int(first), int(stop - first)] for first, stop in edges.reshape(-1, 2)]

@@ -1,0 +1,151 @@
+"""Declared fusions of several systems and variants, resolved to the prediction files they are made of.
+
+An ensemble is kept like a variant of a system called ``ensemble``: it has folds, is scored, submitted and reported like any other.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wildaffect.errors import InputError
+from wildaffect.scoring.editions import editions
+from wildaffect.scoring.fusion import KEYS, check_settings, fuse, join_targets
+from wildaffect.scoring.rows import read_parquet
+from wildaffect.scoring.targets import choose_targets
+from wildaffect.tables import read_metadata, write_table
+
+SYSTEM = "ensemble"
+"""Name of the system that declared ensembles are variants of."""
+
+Source = tuple[str, str, str]
+"""System, variant and target."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a variant or an ensemble predicts for one target: columns, the trials held out by each fold, and the test trials."""
+
+    columns: tuple[str, ...]
+    held_out: Mapping[int, frozenset[str]]
+    test: frozenset[str]
+
+    @property
+    def folds(self) -> tuple[int, ...]:
+        """Folds with held-out trials."""
+        return tuple(fold for fold, trials in sorted(self.held_out.items()) if trials)
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """``members``: for each, the sources to join (one, or one per column of the target). ``offer``: what the fusion predicts."""
+
+    target: str
+    members: tuple[tuple[Source, ...], ...]
+    offer: Offer
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """All sources, each once."""
+        return tuple(dict.fromkeys(source for member in self.members for source in member))
+
+
+def plan_ensemble(name: str, settings: Mapping[str, Any], offers: Mapping[Source, Offer]) -> Ensemble:
+    """Resolve the block ``settings`` (members, target, method, clip, weights) of the ensemble ``name`` against what is ``offered``.
+
+    A member is ``system/variant`` or ``system/variant/target``. Raises :class:`InputError` for a member that is not run here, that is
+    named twice, or that does not predict the target, and for members with other classes, folds or trials than the first: a fusion of
+    those would be scored on something else than its members.
+    """
+    place, target = f"config.score.ensembles.{name}", settings["target"]
+    found = [_member(place, member, target, offers) for member in settings["members"]]
+    members, spaces = [sources for sources, _ in found], [columns for _, columns in found]
+    for number, (sources, columns) in enumerate(found):
+        if sources in members[:number]:
+            raise InputError(f"{place}: member {settings['members'][number]} is named twice; use weights instead.")
+        if columns != spaces[0]:
+            raise InputError(
+                f"{place}: {settings['members'][number]} predicts {', '.join(columns)}, but {settings['members'][0]} predicts "
+                f"{', '.join(spaces[0])}; only the same columns can be fused."
+            )
+    try:
+        check_settings(spaces[0], len(members), settings["method"], settings["clip"], settings["weights"])
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from error
+    first = offers[members[0][0]]
+    for source in (source for sources in members for source in sources):
+        if (offers[source].held_out, offers[source].test) != (first.held_out, first.test):
+            raise InputError(
+                f"{place}: {'/'.join(source)} has other folds or trials than {'/'.join(members[0][0])}; run the members on the same "
+                "folds, and for targets of the same tasks."
+            )
+    return Ensemble(target, tuple(members), Offer(spaces[0], first.held_out, first.test))
+
+
+def target_columns(target: str, predicted: Sequence[str]) -> tuple[str, ...]:
+    """Columns of ``target`` (some edition's task, ``valence``, ``arousal``) by the largest label space within ``predicted``, or none."""
+    spaces = {
+        tuple(name for part in task.parts for name in part.names)
+        for tasks in editions().values()
+        for task in tasks.values()
+        if task.name == target
+    }
+    spaces |= {(target,)} if target in ("valence", "arousal") else set()
+    fitting = [space for space in spaces if set(space) <= set(predicted)]
+    return max(fitting, key=len, default=())
+
+
+def fuse_members(
+    output: Path,
+    predictions: Sequence[Mapping],
+    members: Sequence[Sequence[Source]],
+    columns: Sequence[str],
+    *,
+    method: str,
+    clip: str,
+    weights: Sequence[float] | None,
+) -> None:
+    """Write the fusion of ``members`` to ``output``; its metadata names the rule and the members.
+
+    ``predictions``: mappings with the keys system, variant, target and path that cover every source of ``members``. ``columns`` are
+    fused by :func:`wildaffect.scoring.fusion.fuse`; whatever else the members predict is left out.
+    """
+    paths = {(entry["system"], entry["variant"], entry["target"]): entry["path"] for entry in predictions}
+    tables, records = [], []
+    for sources in members:
+        read = {tuple(source): read_parquet(paths[tuple(source)]) for source in sources}
+        records.append({"/".join(source): read_metadata(paths[source]) for source in read})
+        table = (
+            next(iter(read.values()))
+            if len(read) == 1
+            else join_targets({source[2]: part for source, part in read.items()})
+        )
+        tables.append(table.select([name for name in table.column_names if name in KEYS or name in columns]))
+    fused = fuse(tables, method, clip, weights)
+    about = {"fusion": {"method": method, "clip": clip, "weights": weights}, "members": records}
+    write_table(output, fused, fused.schema.remove_metadata(), about)
+
+
+def _member(
+    place: str, member: str, target: str, offers: Mapping[Source, Offer]
+) -> tuple[tuple[Source, ...], tuple[str, ...]]:
+    """Sources of one member, and the columns of the target that they predict."""
+    names = member.split("/")
+    own = {source[2]: offer.columns for source, offer in offers.items() if list(source[: len(names)]) == names}
+    if len(names) not in (2, 3) or not own:
+        known = dict.fromkeys(f"{system}/{variant}" for system, variant, _ in offers)
+        raise InputError(
+            f"{place}: no member {member!r}; name a variant of this run as system/variant, or one of its targets as "
+            f"system/variant/target. There are: {', '.join(known) or 'none'}."
+        )
+    together = [name for names in own.values() for name in names]
+    columns = target_columns(target, together)
+    if not columns:
+        raise InputError(
+            f"{place}: {member} does not predict target {target!r}, only {', '.join(dict.fromkeys(together))}."
+        )
+    try:
+        chosen = choose_targets(own, target, columns, lambda predicted: set(columns) <= set(predicted))
+    except InputError as error:
+        raise InputError(f"{place}: {member}: {error}") from error
+    return tuple((names[0], names[1], name) for name in chosen), columns

@@ -1,0 +1,177 @@
+"""TSAV samples: one frame with the clip that ends at it and the sound around it (TSAV spec 2.4, 2.9, 4)."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from wildaffect.systems.interface import TrialData
+from wildaffect.systems.tsav.spec import TEMPLATE
+
+CLIP = 8
+# Pictures kept of what was read last. A clip of consecutive frames uses each picture 8 times, at most 42 frames apart.
+KEPT = 64
+# Frames whose mel images are cut at once when frames are asked for in order.
+BLOCK = 128
+JPEG_100 = [cv2.IMWRITE_JPEG_QUALITY, 100]
+# Largest shifts of hue (of 180), saturation and value (TSAV spec 4).
+COLOUR_SHIFTS = (10, 25, 20)
+# Greys of the brows and of the eyes, left and right exchanged.
+EXCHANGED = np.arange(256, dtype=np.uint8)
+EXCHANGED[[223, 191, 159, 127]] = [191, 223, 127, 159]
+
+
+def clip_rows(frame: int, dilation: int = 6) -> np.ndarray:
+    """The rows (8,) of the clip that ends at ``frame``, in time order; negative ones lie before the start and are black."""
+    return frame + dilation * np.arange(1 - CLIP, 1)
+
+
+def grid(count: int, stride: int) -> np.ndarray:
+    """Every ``stride``-th of ``count`` frames, and the last one, so that all others lie between two of them."""
+    frames = np.arange(0, count, stride)
+    return frames if not count or frames[-1] == count - 1 else np.append(frames, count - 1)
+
+
+def fill(values: np.ndarray, frames: np.ndarray, count: int) -> np.ndarray:
+    """Values (k, columns) of ``frames`` as float64 (count, columns), linear in the frame number between them."""
+    if len(frames) == count:
+        return values.astype(np.float64)
+    return np.stack([np.interp(np.arange(count), frames, column) for column in values.T], axis=1)
+
+
+class Planes:
+    """Pictures with the landmark drawing as a fourth channel; the last ones are kept, because neighbouring clips share most of theirs."""
+
+    def __init__(self, trials: Sequence[TrialData], *, jpeg_masks: bool) -> None:
+        """``jpeg_masks``: drawings go through JPEG at quality 100, as the original stored them."""
+        self._trials, self._jpeg = trials, jpeg_masks
+        self._kept: OrderedDict[tuple[int, int], np.ndarray] = OrderedDict()
+
+    def read(self, number: int, rows: np.ndarray) -> np.ndarray:
+        """uint8 (n, 112, 112, 4) of the trial ``number``; black where there is no face and for negative rows."""
+        wanted = [(number, row) for row in rows.tolist() if row >= 0]
+        missing = [key for key in wanted if key not in self._kept]
+        for key, picture in zip(missing, self._load(number, missing), strict=True):
+            self._kept[key] = picture
+        found = []
+        for key in wanted:
+            self._kept.move_to_end(key)
+            found.append(self._kept[key])
+        while len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        clip = np.zeros((len(rows), *found[0].shape), np.uint8)
+        clip[len(rows) - len(found) :] = found
+        return clip
+
+    def _load(self, number: int, keys: Sequence[tuple[int, int]]) -> np.ndarray:
+        rows = np.array([row for _, row in keys], int)
+        trial = self._trials[number]
+        masks = trial.masks[TEMPLATE].read(rows)
+        if self._jpeg:
+            masks = np.stack([through_jpeg(mask) for mask in masks]) if len(masks) else masks
+        return np.concatenate([trial.crops[TEMPLATE].read(rows), masks[..., None]], axis=3)
+
+
+def through_jpeg(mask: np.ndarray) -> np.ndarray:
+    """A grey picture as it comes back from a JPEG file of quality 100: a few greys off."""
+    return cv2.imdecode(cv2.imencode(".jpg", mask, JPEG_100)[1], cv2.IMREAD_GRAYSCALE)
+
+
+def mirrored(clip: np.ndarray, exchange_sides: bool) -> np.ndarray:
+    """The clip (..., height, width, 4) mirrored; ``exchange_sides`` also exchanges the greys that tell left from right."""
+    turned = clip[..., ::-1, :].copy()
+    if exchange_sides:
+        turned[..., 3] = EXCHANGED[turned[..., 3]]
+    return turned
+
+
+def recoloured(pictures: np.ndarray, shifts: Sequence[int]) -> np.ndarray:
+    """uint8 RGB (n, height, width, 3) with hue, saturation and value shifted by whole numbers, the same for all (TSAV spec 4)."""
+    if not len(pictures):
+        return pictures
+    sheet = pictures.reshape(-1, *pictures.shape[2:])
+    values = cv2.cvtColor(sheet, cv2.COLOR_RGB2HSV).astype(np.int16) + np.array(shifts, np.int16)
+    values[..., 0] %= 180
+    shifted = values.clip(0, 255).astype(np.uint8)
+    return cv2.cvtColor(shifted, cv2.COLOR_HSV2RGB).reshape(pictures.shape)
+
+
+@dataclass(frozen=True)
+class Picked:
+    """Frames of one trial to be sampled, with what is known of them: named float32 arrays of one row per frame."""
+
+    trial: TrialData
+    frames: np.ndarray
+    known: Mapping[str, np.ndarray]
+
+
+class ClipSamples:
+    """Frames with their clips and mel images; see :class:`wildaffect.systems.interface.Samples`.
+
+    A sample has ``clip`` uint8 (8, 112, 112, 4), ``audio_features`` float32 (1, 64, 1001) and the entries of :class:`Picked`.
+    """
+
+    def __init__(
+        self,
+        picked: Sequence[Picked],
+        *,
+        feature: str,
+        windows: Callable[[np.ndarray, np.ndarray], np.ndarray],
+        dilation: int,
+        jpeg_masks: bool,
+        exchange_sides: bool,
+        augment: bool,
+        finish: Callable[[np.ndarray], np.ndarray],
+        in_order: bool,
+    ) -> None:
+        """``windows`` cuts mel images from ``feature``; ``finish`` turns raw outputs into predictions. ``in_order``: samples will be read
+        one after the other, so it pays to cut the images of many at once.
+        """
+        self._picked, self._feature, self._windows = picked, feature, windows
+        self._dilation, self._exchange, self._augment, self._finish = dilation, exchange_sides, augment, finish
+        self._block = BLOCK if in_order else 1
+        self._planes = Planes([part.trial for part in picked], jpeg_masks=jpeg_masks)
+        counts = [len(part.frames) for part in picked]
+        self._numbers = np.repeat(np.arange(len(picked)), counts)
+        self._starts = np.cumsum([0, *counts])
+        self._images: dict[int, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def read(self, index: int, draw: np.random.Generator | None) -> dict[str, np.ndarray]:
+        """One frame; where it is augmented, one coin for mirroring and one shift of colours for the whole clip. Black stays black."""
+        number = int(self._numbers[index])
+        part, position = self._picked[number], index - self._starts[number]
+        rows = clip_rows(int(part.frames[position]), self._dilation)
+        clip = self._planes.read(number, rows)
+        if self._augment and draw is not None:
+            if draw.random() < 0.5:
+                clip = mirrored(clip, self._exchange)
+            shifts = [int(draw.uniform(-most, most)) for most in COLOUR_SHIFTS]
+            seen = (rows >= 0) & part.trial.crops[TEMPLATE].valid[rows.clip(0)]
+            clip[seen, ..., :3] = recoloured(clip[seen, ..., :3], shifts)
+        sample = {"clip": clip, "audio_features": self._image(index)}
+        return sample | {name: values[position] for name, values in part.known.items()}
+
+    def combine(self, outputs: np.ndarray) -> list[np.ndarray]:
+        """Predictions per trial; frames between the sampled ones are interpolated."""
+        finished = self._finish(outputs)
+        return [
+            fill(finished[start:stop], part.frames, len(part.trial.times))
+            for part, start, stop in zip(self._picked, self._starts, self._starts[1:], strict=False)
+        ]
+
+    def _image(self, index: int) -> np.ndarray:
+        """The mel image of one sample; those of its neighbours are made with it and kept until another block is asked for."""
+        if index not in self._images:
+            number = int(self._numbers[index])
+            start = index // self._block * self._block
+            first, last = max(start, self._starts[number]), min(start + self._block, self._starts[number + 1])
+            trial, frames = self._picked[number].trial, self._picked[number].frames
+            chosen = frames[first - self._starts[number] : last - self._starts[number]]
+            images = self._windows(trial.features[self._feature], trial.times[chosen])
+            self._images = dict(zip(range(first, last), images, strict=True))
+        return self._images[index]

@@ -1,0 +1,133 @@
+"""Declared ensembles: resolved to files before anything runs, then fused."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from wildaffect.errors import InputError
+from wildaffect.scoring.editions import get_task
+from wildaffect.scoring.ensembles import Offer, fuse_members, plan_ensemble, target_columns
+from wildaffect.tables import read_metadata
+
+VA, CLASSES = ("valence", "arousal"), get_task("abaw2", "expr").parts[0].names
+HELD_OUT, TEST = {0: frozenset("ab"), 1: frozenset("cd"), 2: frozenset()}, frozenset("t")
+
+
+def offer(*columns, held_out=HELD_OUT, test=TEST):
+    return Offer(columns, held_out, test)
+
+
+OFFERS = {
+    ("lfan", "multimodal", "valence"): offer("valence"),
+    ("lfan", "multimodal", "arousal"): offer("arousal"),
+    ("cnu_adl", "image", "mtl"): offer(*VA, *CLASSES),
+    ("cnu_adl", "image", "expr"): offer(*CLASSES),
+    ("cnu_adl", "frames_stat", "mtl"): offer(*VA, *CLASSES),
+    ("new", "wide", "expr"): offer(*CLASSES, "Other"),
+    ("new", "short", "va"): offer(*VA, held_out={0: frozenset("ab")}),
+    ("new", "part", "arousal"): offer("arousal"),
+}
+
+
+def block(*members, target="va", method="mean", clip="late", weights=None):
+    return {"members": list(members), "target": target, "method": method, "clip": clip, "weights": weights}
+
+
+def test_members_are_resolved_to_targets():
+    found = plan_ensemble("t57", block("cnu_adl/image", "cnu_adl/frames_stat", "lfan/multimodal"), OFFERS)
+    assert found.members == (
+        (("cnu_adl", "image", "mtl"),),
+        (("cnu_adl", "frames_stat", "mtl"),),
+        (("lfan", "multimodal", "valence"), ("lfan", "multimodal", "arousal")),
+    )
+    assert found.offer.columns == VA and found.offer.folds == (0, 1) and found.offer.test == TEST
+    assert len(found.sources) == 4
+    # The target of that name comes first; another one can be named.
+    both = plan_ensemble("t58", block("cnu_adl/image", "cnu_adl/image/mtl", target="expr"), OFFERS)
+    assert both.members == ((("cnu_adl", "image", "expr"),), (("cnu_adl", "image", "mtl"),))
+    assert both.offer.columns == CLASSES
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (block("cnu_adl/imag"), "no member 'cnu_adl/imag'.*There are: lfan/multimodal, cnu_adl/image"),
+        (block("cnu_adl"), "no member 'cnu_adl'"),
+        (block("lfan/multimodal", "lfan/multimodal"), "named twice"),
+        (block("lfan/multimodal", target="expr"), "does not predict target 'expr', only valence, arousal"),
+        (block("new/part"), "does not predict target 'va', only arousal"),
+        (block("cnu_adl/image", "new/wide", target="expr"), "Other.*only the same columns can be fused"),
+        (block("lfan/multimodal", "new/short"), "new/short/va has other folds or trials than lfan/multimodal/valence"),
+        (block("lfan/multimodal", "cnu_adl/image", weights=[1, 2]), "weights are for 'weighted'"),
+        (
+            block("lfan/multimodal", "cnu_adl/image", method="weighted", weights=[1]),
+            "one for each of the 2 predictions",
+        ),
+        (block("cnu_adl/image", target="expr", method="ccc_centring"), "is for valence and arousal"),
+    ],
+)
+def test_refusals_name_the_ensemble(settings, message):
+    with pytest.raises(InputError, match=f"config.score.ensembles.mine: .*{message}"):
+        plan_ensemble("mine", settings, OFFERS)
+
+
+def test_target_columns_are_the_largest_space_predicted():
+    assert target_columns("expr", [*CLASSES, "Other"]) == (*CLASSES, "Other")
+    assert target_columns("expr", CLASSES) == CLASSES
+    assert target_columns("au", get_task("abaw1", "au").columns) == get_task("abaw1", "au").columns
+    assert target_columns("arousal", VA) == ("arousal",)
+    assert target_columns("va", ["valence"]) == () == target_columns("smell", VA)
+
+
+def test_fused_files(tmp_path):
+    rng, frames = np.random.default_rng(0), 30
+    keys = {
+        "trial": ["a"] * frames,
+        "frame": np.arange(frames),
+        "time_s": np.arange(frames) / 30,
+        "source": ["model"] * frames,
+    }
+    plan = plan_ensemble(
+        "mix", block("lfan/multimodal", "cnu_adl/image/mtl", method="weighted", weights=[3, 1]), OFFERS
+    )
+    entries, values = [], {}
+    for source in plan.sources:
+        columns = {name: rng.uniform(-0.9, 0.9, frames).astype(np.float32) for name in OFFERS[source].columns}
+        path = tmp_path / f"{'-'.join(source)}.parquet"
+        pq.write_table(pa.table({**keys, **columns}).take(rng.permutation(frames)), path)
+        entries.append(dict(zip(("system", "variant", "target"), source, strict=True)) | {"path": path})
+        values[source] = columns
+    fuse_members(
+        tmp_path / "out.parquet",
+        entries,
+        plan.members,
+        plan.offer.columns,
+        method="weighted",
+        clip="late",
+        weights=[3, 1],
+    )
+    fused = pq.read_table(tmp_path / "out.parquet").sort_by("frame")
+    assert set(fused.column_names) == {*keys, *VA}
+    for name in VA:
+        expected = 0.75 * values["lfan", "multimodal", name][name] + 0.25 * values["cnu_adl", "image", "mtl"][name]
+        assert fused[name].to_numpy() == pytest.approx(expected, abs=1e-6)
+    about = read_metadata(tmp_path / "out.parquet")
+    assert about["fusion"] == {"method": "weighted", "clip": "late", "weights": [3, 1]}
+    named = [{"lfan/multimodal/valence", "lfan/multimodal/arousal"}, {"cnu_adl/image/mtl"}]
+    assert [set(member) for member in about["members"]] == named
+
+
+def test_mean_of_class_probabilities_can_decide_what_no_member_does():
+    # The rule of t58: the mean of softmax vectors, then the largest.
+    from wildaffect.scoring.decisions import decide
+    from wildaffect.scoring.fusion import fuse
+
+    part = get_task("abaw2", "expr").parts[0]
+    members = [[0.5, 0.4, 0.1], [0.1, 0.4, 0.5]]
+    tables = []
+    for row in members:
+        columns = dict(zip(part.names, [[value] for value in [*row, 0.0, 0.0, 0.0, 0.0]], strict=True))
+        tables.append(pa.table({"trial": ["a"], "frame": [0], **columns}))
+    assert [decide(table, part)[0, 0] for table in tables] == [0, 2]
+    assert decide(fuse(tables, "mean"), part)[0, 0] == 1

@@ -1,0 +1,212 @@
+"""TSAV samples: clips, landmark drawings, mel images, augmentation, interpolation; each piece of work is done once."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from support.tsav import TINY, trial_in_memory
+from wildaffect.errors import InputError
+from wildaffect.features.tsav_mel import centred_windows, faithful_windows
+from wildaffect.systems import build_recipe
+from wildaffect.systems.interface import Labels
+from wildaffect.systems.tsav import labels as known
+from wildaffect.systems.tsav.data import clip_rows, fill, grid, mirrored, recoloured, through_jpeg
+from wildaffect.systems.tsav.spec import EXPRESSIONS, SPEC, UNITS
+
+MODES = ("corrected", "faithful")
+
+
+def samples_of(trials, mode="corrected", purpose="predict", target="mtl", **settings):
+    recipe = build_recipe("tsav", "two_stream", target, mode, TINY | settings)
+    return recipe.samples(trials, recipe.fit(trials), purpose)
+
+
+def test_clips_end_at_their_frame():
+    assert clip_rows(100).tolist() == [58, 64, 70, 76, 82, 88, 94, 100]
+    assert clip_rows(2, 1).tolist() == [-5, -4, -3, -2, -1, 0, 1, 2]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_sample_is_clip_image_and_labels_of_its_frame(mode):
+    trial = trial_in_memory(60)
+    samples = samples_of([trial], mode, "train", dilation=6, filter_contradictions=False)
+    assert len(samples) == 60
+    sample = samples.read(45, None)
+    rows = [3, 9, 15, 21, 27, 33, 39, 45]
+    np.testing.assert_array_equal(sample["clip"][..., :3], trial.crops["tsav112"].read(rows))
+    masks = trial.masks["tsav112"].read(rows)
+    if mode == "faithful":
+        masks = np.stack([through_jpeg(mask) for mask in masks])
+    np.testing.assert_array_equal(sample["clip"][..., 3], masks)
+    windows, feature = {"faithful": (faithful_windows, "tsav_wave"), "corrected": (centred_windows, "tsav_mel")}[mode]
+    want = windows(trial.features[feature], trial.times[[45]])[0]
+    np.testing.assert_allclose(sample["audio_features"], want, rtol=0, atol=1e-5)
+    for task in ("expr", "va", "au"):
+        np.testing.assert_array_equal(sample[task], trial.labels[task].values[45])
+
+
+def test_pictures_before_the_start_and_without_face_are_black():
+    clip = samples_of([trial_in_memory(60)]).read(4, None)["clip"]
+    assert not clip[:3].any()  # rows -3, -2, -1
+    assert not clip[5].any()  # row 2 has no face
+    assert clip[3].any() and clip[4].any() and clip[6].any()
+
+
+def test_drawings_through_jpeg_waver_by_a_few_greys():
+    mask = trial_in_memory(4).masks["tsav112"].read(np.array([0]))[0]
+    off = np.abs(through_jpeg(mask).astype(int) - mask)
+    assert 0 < off.max() <= 8
+
+
+class Counted:
+    """Pictures that remember which rows were read."""
+
+    def __init__(self, pictures):
+        self.valid, self._pictures, self.rows = pictures.valid, pictures, []
+
+    def read(self, rows):
+        self.rows += rows.tolist()
+        return self._pictures.read(rows)
+
+
+def counted(trial):
+    crops, masks = Counted(trial.crops["tsav112"]), Counted(trial.masks["tsav112"])
+    return replace(trial, crops={"tsav112": crops}, masks={"tsav112": masks}), crops, masks
+
+
+def test_in_order_every_picture_is_read_once():
+    trial, crops, masks = counted(trial_in_memory(130))
+    samples = samples_of([trial, trial_in_memory(20, seed=1)], dilation=6)
+    for index in range(len(samples)):
+        samples.read(index, None)
+    assert crops.rows == masks.rows == list(range(130))
+
+
+def test_memory_of_pictures_is_bounded():
+    samples = samples_of([trial_in_memory(200)], dilation=6)
+    for index in range(200):
+        samples.read(index, None)
+        assert len(samples._planes._kept) <= 64
+        assert len(samples._images) <= 128
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_order_of_reading_does_not_matter(mode):
+    trials = [trial_in_memory(40), trial_in_memory(35, seed=1)]
+    ordered, random = samples_of(trials, mode), samples_of(trials, mode)
+    want = [ordered.read(index, None) for index in range(75)]
+    for index in np.random.default_rng(0).permutation(75)[:12].tolist():
+        got = random.read(index, None)
+        np.testing.assert_array_equal(got["clip"], want[index]["clip"])
+        np.testing.assert_allclose(got["audio_features"], want[index]["audio_features"], rtol=0, atol=1e-5)
+
+
+def test_mirroring_exchanges_left_and_right_in_the_drawing():
+    clip = np.zeros((8, 4, 4, 4), np.uint8)
+    clip[..., 0, :3] = 7
+    clip[:, :, 0, 3] = [[255, 223, 159, 63]]
+    turned = mirrored(clip, True)
+    assert (turned[..., 3, :3] == 7).all() and not turned[..., 0, :3].any()
+    assert turned[0, :, 3, 3].tolist() == [255, 191, 127, 63]
+    assert mirrored(clip, False)[0, :, 3, 3].tolist() == [255, 223, 159, 63]
+    for exchange in (True, False):
+        np.testing.assert_array_equal(mirrored(mirrored(clip, exchange), exchange), clip)
+
+
+def test_colours_shift_alike_in_all_pictures():
+    picture = np.random.default_rng(0).integers(0, 256, (6, 5, 3)).astype(np.uint8)
+    pictures = np.stack([picture] * 3)
+    shifted = recoloured(pictures, (5, 10, -15))
+    assert (shifted == shifted[0]).all() and (shifted != pictures).any()
+    assert (
+        np.abs(recoloured(pictures, (0, 0, 0)).astype(int) - pictures).max() <= 6
+    )  # there and back through whole numbers
+    grey = np.full((1, 2, 2, 3), 250, np.uint8)
+    assert (recoloured(grey, (0, 0, 20)) == 255).all()
+    red = np.zeros((1, 1, 1, 3), np.uint8)
+    red[..., 0] = 255
+    assert recoloured(red, (-60, 0, 0))[0, 0, 0].tolist() == [0, 0, 255]  # hues are a circle
+
+
+def test_augmentation_follows_the_draw_and_leaves_black_alone():
+    samples = samples_of([trial_in_memory(60)], purpose="train", augment=True)
+    clips = [samples.read(5, np.random.default_rng(seed))["clip"] for seed in (1, 1, 2)]
+    np.testing.assert_array_equal(clips[0], clips[1])
+    assert (clips[0] != clips[2]).any()
+    assert not clips[0][:2].any() and not clips[0][4].any()  # before the start; row 2 has no face
+    assert (clips[0][7] != samples.read(5, None)["clip"][7]).any()
+
+
+def test_without_augmentation_draws_change_nothing():
+    samples = samples_of([trial_in_memory(30)], purpose="train", augment=False)
+    drawn = samples.read(9, np.random.default_rng(0))
+    np.testing.assert_array_equal(drawn["clip"], samples.read(9, None)["clip"])
+
+
+def test_frames_between_predicted_ones_are_interpolated():
+    assert grid(11, 5).tolist() == [0, 5, 10]
+    assert grid(12, 5).tolist() == [0, 5, 10, 11]
+    assert grid(0, 5).tolist() == [] and grid(1, 5).tolist() == [0]
+    got = fill(np.array([[0.0, 4], [5, 4], [6, 8]]), np.array([0, 5, 6]), 7)
+    assert got.tolist() == [[0, 4], [1, 4], [2, 4], [3, 4], [4, 4], [5, 4], [6, 8]]
+
+
+def test_every_frame_gets_a_row_whatever_the_stride():
+    trials = [trial_in_memory(23), trial_in_memory(0, seed=1), trial_in_memory(1, seed=2)]
+    for stride in (1, 4):
+        samples = samples_of(trials, target="va", prediction_stride=stride)
+        outputs = np.random.default_rng(0).random((len(samples), 2)).astype(np.float32)
+        values = samples.combine(outputs)
+        assert [part.shape for part in values] == [(23, 2), (0, 2), (1, 2)]
+        assert np.isfinite(np.concatenate(values)).all()
+        np.testing.assert_allclose(values[0][::stride], outputs[: len(grid(23, stride))][: len(values[0][::stride])])
+    assert [part.shape for part in samples_of([trials[1]], target="va").combine(np.empty((0, 2)))] == [(0, 2)]
+
+
+def test_missing_labels_are_nan_and_frames_without_any_are_left_out():
+    trial = trial_in_memory(30, tasks=("expr", "va"))
+    found = known.known_labels(trial, SPEC.targets["mtl"])
+    assert np.isnan(found["au"]).all() and np.isnan(found["expr"][3]) and np.isnan(found["va"][4]).all()
+    alone = samples_of([replace(trial, labels={"expr": trial.labels["expr"]})], purpose="train")
+    assert len(alone) == 29
+    assert len(samples_of([trial], purpose="train", target="au")) == 0
+
+
+def test_a_class_of_a_later_edition_is_an_error():
+    other = Labels(np.full((5, 1), 7, np.float32), np.ones(5, bool))
+    with pytest.raises(InputError, match=r"expression label 7; TSAV knows the 7 classes"):
+        known.known_labels(replace(trial_in_memory(5), labels={"expr": other}), SPEC.targets["expr"])
+
+
+def test_contradictions():
+    cases = [("Happiness", -0.1, 0, True), ("Happiness", 0.1, 0, False), ("Sadness", 0.1, 0, True), ("Sadness", -0.1, 0, False),
+             ("Neutral", 0.4, 0.4, True), ("Neutral", 0.3, 0.3, False), ("Fear", 0.9, 0.9, False)]  # fmt: skip
+    labels = {
+        "expr": np.array([[EXPRESSIONS.index(name)] for name, *_ in cases], np.float32),
+        "va": np.array([case[1:3] for case in cases], np.float32),
+        "au": np.ones((len(cases), len(UNITS)), np.float32),
+    }
+    labels["va"] = np.append(labels["va"], [[np.nan, np.nan]], axis=0)
+    labels["expr"] = np.append(labels["expr"], [[4]], axis=0)
+    kept = known.without_contradictions(labels)
+    dropped = [*(case[3] for case in cases), False]
+    assert np.isnan(kept["expr"][:, 0]).tolist() == dropped
+    assert np.isnan(kept["va"][:-1, 0]).tolist() == dropped[:-1]
+    assert (kept["au"] == 1).all()
+    assert set(known.without_contradictions({"va": labels["va"]})) == {"va"}
+
+
+def test_balanced_classes_weigh_the_same_together():
+    expression = np.array([0] * 8 + [4] * 2 + [np.nan], np.float32)[:, None]
+    units = np.tile(np.array([1] * 2 + [0] * 8 + [np.nan], np.float32)[:, None], (1, len(UNITS)))
+    labels = {"expr": expression, "au": units}
+    counts = known.count_labels([labels])
+    assert counts["expressions"] == [8, 0, 0, 0, 2, 0, 0]
+    assert (counts["active"][0], counts["inactive"][0]) == (2, 8)
+    full = known.weights(labels, counts, 1)
+    assert full["expr_weight"][:8].sum() == pytest.approx(full["expr_weight"][8:10].sum())
+    assert full["au_weight"][:2].sum() == pytest.approx(full["au_weight"][2:10].sum())
+    assert not full["expr_weight"][10].any() and not full["au_weight"][10].any()
+    even = known.weights(labels, counts, 0)
+    assert (even["expr_weight"][:10] == 1).all() and (even["au_weight"][:10] == 1).all()

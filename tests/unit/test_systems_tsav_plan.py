@@ -1,0 +1,90 @@
+"""What the workflow plans for TSAV: files per job, trials of several tasks, folds, fusion, submissions."""
+
+from pathlib import Path
+
+import pytest
+
+from support.corpora import touch, write_annotation
+from wildaffect.errors import InputError
+from wildaffect.workflow import Instance, make_plan, tasks_of
+
+FOLDERS = {
+    "va": ("VA_Set", "valence,arousal", "0.1,0.2"),
+    "expr": ("EXPR_Set", "Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise", "0"),
+    "au": ("AU_Set", "AU1,AU2,AU4,AU6,AU12,AU15,AU20,AU25", "0,1,0,1,0,1,0,1"),
+}
+TRAIN = {"va": ["a", "b_left", "e"], "expr": ["a", "c", "e"], "au": ["a", "d", "e"]}
+VALIDATION = {"va": ["c"], "expr": ["b_right"], "au": ["b_left"]}
+
+
+@pytest.fixture
+def schemas(root) -> Path:
+    return root / "workflow" / "schemas"
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    touch(*(tmp_path / "batch1" / f"{video}.mp4" for video in "abcdez"))
+    for task, (folder, header, row) in FOLDERS.items():
+        for name, trials in (("Training_Set", TRAIN[task]), ("Validation_Set", VALIDATION[task])):
+            for trial in trials:
+                write_annotation(tmp_path / "annotations" / folder / name / f"{trial}.txt", 3, header, row)
+    (tmp_path / "va_test_set.txt").write_text("z\n")
+    return tmp_path
+
+
+def plan_of(corpus, schemas, block, **changes):
+    raw = {"corpus": {"root": str(corpus), "edition": "abaw1"}, "faces": {"backend": "dlib", "model": "hog"},
+           "folds": {"scheme": "official"}, "features": {"vggish_weights": "seeded"},
+           "systems": {"tsav": block}, "submission": {"editions": ["abaw1"]}}  # fmt: skip
+    return make_plan(raw | changes, schemas)
+
+
+def test_a_job_reads_drawings_sound_and_the_labels_of_its_tasks(corpus, schemas):
+    plan = plan_of(corpus, schemas, {"targets": ["mtl", "va"]})
+    mtl, va = (next(i for i in plan.instances if i.target == target) for target in ("mtl", "va"))
+    assert tasks_of(mtl) == ("expr", "va", "au") and tasks_of(va) == ("va",)
+    files = plan.training_files(mtl)
+    assert set(files["persons"]) == {f"results/faces/{video}/persons.parquet" for video in "abcde"}
+    assert {Path(path).parent.name for path in files["features"]} == {"tsav_mel"}
+    assert {Path(path).parent.name for path in files["crops"]} == {"tsav112"}
+    faithful = plan_of(corpus, schemas, {"targets": ["va"], "mode": "faithful"})
+    assert {Path(path).parent.name for path in faithful.training_files(va)["features"]} == {"tsav_wave"}
+
+
+def test_systems_without_drawings_read_no_persons(corpus, schemas):
+    plan = plan_of(corpus, schemas, {}, systems={"lfan": {"variants": ["unimodal"]}})
+    assert plan.training_files(plan.instances[0])["persons"] == []
+
+
+def test_several_tasks_train_on_the_union_without_what_one_holds_out(corpus, schemas):
+    plan = plan_of(corpus, schemas, {"targets": ["mtl", "va", "expr"]})
+    mtl, va, expr = (Instance("tsav", "two_stream", target, 0) for target in ("mtl", "va", "expr"))
+    assert set(plan.trials_of(mtl, "train")) == {"a", "e", "d"}  # c and both of b are held out by some task
+    assert set(plan.trials_of(mtl, "validation")) == {"c", "b_left", "b_right"}
+    assert set(plan.trials_of(va, "train")) == {"a", "b_left", "e"}
+    assert set(plan.trials_of(expr, "train")) == {"a", "c", "e"}
+    assert plan.trials_of(mtl, "test") == plan.trials_of(va, "test") == ("z",)
+    assert plan.trials_of(expr, "test") == ()
+
+
+def test_every_task_of_a_target_must_be_labelled(corpus, schemas):
+    for path in (corpus / "annotations" / "AU_Set").rglob("*.txt"):
+        path.unlink()
+    with pytest.raises(InputError, match=r"no training labels for mtl \(it learns expr, va, au\)"):
+        plan_of(corpus, schemas, {"targets": ["mtl"]})
+    assert plan_of(corpus, schemas, {"targets": ["va", "expr"]}).instances
+
+
+def test_classes_are_fused_by_the_mean(corpus, schemas):
+    assert plan_of(corpus, schemas, {"targets": ["mtl"]}).system_config("tsav")["fusion"]["method"] == "mean"
+    assert plan_of(corpus, schemas, {"targets": ["va"]}).system_config("tsav")["fusion"]["method"] == "ccc_centring"
+    with pytest.raises(InputError, match=r"fusion\.method"):
+        plan_of(corpus, schemas, {"targets": ["mtl"], "fusion": {"method": "ccc_centring"}})
+    with pytest.raises(InputError, match="targets"):
+        plan_of(corpus, schemas, {"targets": 5})
+
+
+def test_submissions_of_tasks_with_test_trials(corpus, schemas):
+    plan = plan_of(corpus, schemas, {"targets": ["mtl"]})
+    assert plan.submission_paths() == ["results/submissions/abaw1/tsav/two_stream/va.json"]

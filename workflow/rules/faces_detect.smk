@@ -1,0 +1,111 @@
+rule detect_faces:
+    """Find every face of every frame."""
+    input:
+        video=lambda wildcards: raw_video(wildcards.video),
+        frames="<results>/media/{video}/frames.parquet",
+    output:
+        detections="<results>/faces/{video}/detections.parquet",
+    log:
+        "<results>/logs/detect_faces/{video}.log",
+    benchmark:
+        "<results>/benchmarks/detect_faces/{video}.jsonl"
+    conda:
+        "../../envs/faces.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
+        gpu=0,
+        serial=1,
+    params:
+        code=code_fingerprint("detect_faces.py", [f"wildaffect.faces.detectors.{PLAN.config['faces']['backend']}"]),
+        backend=PLAN.config["faces"]["backend"],
+        model=PLAN.config["faces"]["model"],
+        models_dir=PLAN.config["models_dir"],
+        options=PLAN.config["faces"]["options"],
+    script:
+        "../../scripts/detect_faces.py"
+
+
+rule assign_persons:
+    """Follow faces over time and decide which one each trial shows."""
+    input:
+        detections="<results>/faces/{video}/detections.parquet",
+        frames="<results>/media/{video}/frames.parquet",
+        overrides=PLAN.config["faces"]["overrides"] or [],
+    output:
+        persons="<results>/faces/{video}/persons.parquet",
+    log:
+        "<results>/logs/assign_persons/{video}.log",
+    benchmark:
+        "<results>/benchmarks/assign_persons/{video}.jsonl"
+    conda:
+        "../../envs/faces.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(10),
+        serial=1,
+    params:
+        code=code_fingerprint("assign_persons.py"),
+        trials=lambda wildcards: PLAN.corpus.of_video(wildcards.video),
+        options=PLAN.config["faces"]["tracking"],
+    script:
+        "../../scripts/assign_persons.py"
+
+
+rule cut_crops:
+    """Cut the aligned face of one trial out of every frame."""
+    input:
+        video=lambda wildcards: raw_video(PLAN.trial(wildcards.trial).video),
+        persons=lambda wildcards: f"<results>/faces/{PLAN.trial(wildcards.trial).video}/persons.parquet",
+    output:
+        crops="<results>/crops/{template}/{trial}.arrow",
+    log:
+        "<results>/logs/cut_crops/{template}/{trial}.log",
+    benchmark:
+        "<results>/benchmarks/cut_crops/{template}/{trial}.jsonl"
+    wildcard_constraints:
+        template="|".join(CUT),
+    conda:
+        "../../envs/faces.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(20),
+        serial=1,
+    params:
+        code=code_fingerprint("cut_crops.py"),
+    script:
+        "../../scripts/cut_crops.py"
+
+
+rule draw_overlay:
+    """A copy of the video with boxes, points and names drawn in; made only when asked for."""
+    input:
+        video=lambda wildcards: raw_video(wildcards.video),
+        frames="<results>/media/{video}/frames.parquet",
+        persons="<results>/faces/{video}/persons.parquet",
+    output:
+        overlay="<results>/faces/overlays/{video}.mp4",
+    log:
+        "<results>/logs/draw_overlay/{video}.log",
+    benchmark:
+        "<results>/benchmarks/draw_overlay/{video}.jsonl"
+    conda:
+        "../../envs/faces.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
+        serial=1,
+    params:
+        code=code_fingerprint("draw_overlay.py"),
+    script:
+        "../../scripts/draw_overlay.py"
+
+
+rule overlays:
+    input:
+        expand("<results>/faces/overlays/{video}.mp4", video=VIDEOS),
+    localrule: True
