@@ -270,7 +270,8 @@ def make_plan(raw: Mapping[str, Any], schemas: Path) -> Plan:
     """
     config = complete(raw, load_schema(schemas / "config.schema.yaml"))
     common = load_schema(schemas / "system.schema.yaml")
-    config["systems"] = {name: _system_config(name, block or {}, common) for name, block in config["systems"].items()}
+    wanted = {name: block for name, block in config["systems"].items() if block is not False}
+    config["systems"] = {name: _system_config(name, block or {}, common) for name, block in wanted.items()}
     declared = config["score"]["ensembles"]
     config["score"]["ensembles"] = {name: _ensemble_config(name, block, schemas) for name, block in declared.items()}
     corpus = _scan(config)

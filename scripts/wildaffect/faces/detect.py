@@ -32,8 +32,6 @@ DETECTIONS = pa.schema(
         ("identity", pa.list_(pa.float32())),  # length depends on the backend; null where it was not computed
     ]
 )
-# Pictures held at once for each thread: enough to keep the detector busy, few enough for 4K video.
-BATCH = 4
 # A face that overlaps one of the frame before by this much is the same one, as far as scheduling goes.
 SAME_PLACE = 0.4
 
@@ -66,8 +64,9 @@ def detect_faces(
     detector = open_detector(backend, model, options, device, threads, models_dir)
     schedule, search = IdentitySchedule(identity_every), detector.search()
     rows, cuts, decoded = _Rows(), [], 0
-    pictures = ahead(_with_cuts(video, threads), BATCH * threads) if about["frames"] else iter(())
-    for batch in _batches(pictures, BATCH * threads):
+    # While a batch is searched the next one is decoded.
+    pictures = ahead(_with_cuts(video, threads), max(2, detector.batch)) if about["frames"] else iter(())
+    for batch in _batches(pictures, detector.batch):
         for (picture, new_shot), faces in zip(batch, search.find(*map(list, zip(*batch, strict=True))), strict=True):
             if new_shot:
                 cuts.append(decoded)

@@ -142,7 +142,12 @@ def face_findings(video: str, about: Mapping[str, Any]) -> Iterator[Finding]:
         coverage = facts["coverage"]
         if coverage == 0:
             yield Finding(
-                trial, video, "warning", "no_face", "no face in any frame", "predicted without a picture, marked no_face"
+                trial,
+                video,
+                "warning",
+                "no_face",
+                "no face in any frame",
+                "predicted without a picture, marked no_face",
             )
         elif coverage < LOW_COVERAGE:
             yield Finding(

@@ -26,18 +26,29 @@ def predictions_schema(columns: Sequence[str]) -> pa.Schema:
     return pa.schema([*head, *((column, pa.float32()) for column in columns), ("source", pa.string())])
 
 
-def predict_from(weights: str | Path, *, system: str, variant: str, target: str, mode: str, **arguments: Any) -> None:
-    """Predict with a weight file, and with the statistics beside it where it lies in a run folder; ``arguments`` as for :func:`predict`.
+def predict_from(
+    weights: str | Path,
+    *,
+    system: str,
+    variant: str,
+    target: str,
+    mode: str,
+    recipe: Mapping[str, Any],
+    **arguments: Any,
+) -> None:
+    """Predict with a weight file; ``arguments`` as for :func:`predict`.
 
+    Where the file lies in a run folder, recipe and statistics are those it was trained with, whatever ``recipe`` says.
     :class:`InputError` if the folder's ``run.json`` says that the weights belong to something else.
     """
     asked = {"system": system, "variant": variant, "target": target, "mode": mode}
-    record = _json_beside(weights, "run.json") or asked
+    record = _json_beside(weights, "run.json") or {**asked, "recipe": recipe}
     for key, value in asked.items():
         if record[key] != value:
             raise InputError(f"{weights}: its run.json says {key} {record[key]}, but {value} was asked for.")
     statistics = _json_beside(weights, "stats.json")
-    predict(weights=weights, statistics=statistics and statistics["train"], **asked, **arguments)
+    trained = {"recipe": record["recipe"], "statistics": statistics and statistics["train"]}
+    predict(weights=weights, **trained, **asked, **arguments)
 
 
 def _json_beside(weights: str | Path, name: str) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ A detector is an object with
 * ``search() -> VideoSearch``: a search through the successive pictures of one video, which may use what it has seen;
 * ``identify(picture, faces, row) -> float32 vector``: the identity vector of one of those faces, comparable by
   Euclidean distance; only if ``identity`` is not None;
+* ``batch``: how many pictures it is best given at once;
 * ``about``: plain values for the metadata (model files with SHA-256, licence, provider really bound, options);
 * ``identity``: None, or the distance below which two vectors are taken for one person.
 """
@@ -39,6 +40,7 @@ class Faces:
 class Detector(Protocol):
     about: dict[str, Any]
     identity: float | None
+    batch: int
 
     def find(self, pictures: list[np.ndarray]) -> list[Faces]: ...
 

@@ -19,6 +19,8 @@ LICENCE = (
 )
 # dlib's documentation of the network: faces nearer than this are the same person.
 SAME_PERSON_DISTANCE = 0.6
+# Pictures given to each thread at once: threads wait for each other at the end of a batch.
+PICTURES_PER_THREAD = 4
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class DlibDetector:
         self._options = options
         # A dlib detector keeps scratch space between calls, so each thread gets its own.
         count = threads if model == "hog" else 1
+        self.batch = PICTURES_PER_THREAD * count
         self._detectors = [_open_search(model, used, options) for _ in range(count)]
         self._predictor = dlib.shape_predictor(str(used["landmarks"]))
         self._recogniser = dlib.face_recognition_model_v1(str(used["identity"])) if options.identity else None

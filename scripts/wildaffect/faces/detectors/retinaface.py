@@ -53,6 +53,7 @@ class RetinaFaceDetector:
         files = pack_files(model, models_dir)
         batch = options.batch or BATCH[device]
         network = FaceNetwork(files["detector"], device, threads, options.threshold, batch)
+        self.batch = network.batch
         self._scanner = Scanner(network, tuple(options.det_sizes), options.nms)
         self._scanner.check(files["detector"].name)
         self._follow = None if options.follow is None else parse_options(FollowOptions, options.follow)

@@ -1,0 +1,104 @@
+"""The face rules in the workflow: official pictures, derived templates, overlays on demand."""
+
+import csv
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.data import astronaut
+
+from support.corpora import write_annotation
+from support.faces import write_video
+from support.pipeline import TINY_RECIPE, copy_project, run_workflow, write_config
+from wildaffect.faces.crops import CropFile
+from wildaffect.faces.persons import PERSONS
+from wildaffect.media.frames import write_frame_table
+from wildaffect.tables import read_metadata, read_table
+
+pytestmark = pytest.mark.slow
+FRAMES = 12
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """The workflow, two short clips of the portrait, labels, and official pictures for all but two frames of each."""
+    project = copy_project(tmp_path_factory.mktemp("faces"))
+    videos = project / "data" / "videos"
+    videos.mkdir(parents=True)
+    face = astronaut()[:256, 80:400]
+    for name, folder in (("a", "Train_Set"), ("b", "Validation_Set")):
+        write_video(videos / f"{name}.mkv", [np.roll(face, 2 * step, axis=1) for step in range(FRAMES)])
+        write_annotation(project / "data" / "VA_Estimation_Challenge" / folder / f"{name}.txt", FRAMES)
+        pictures = project / "official" / "cropped_aligned" / name
+        pictures.mkdir(parents=True)
+        for number in range(1, FRAMES - 1):
+            Image.fromarray(face[60:172, 90:202]).save(pictures / f"{number:05}.jpg")
+    return project
+
+
+def config(project, **faces):
+    values = {
+        "corpus": {"layout": "affwild2", "root": "data"},
+        "folds": {"scheme": "official"},
+        "faces": faces,
+        "features": {"vggish_weights": "seeded"},
+        "systems": {"lfan": {"variants": ["unimodal"], "targets": ["valence"], "recipe": TINY_RECIPE}},
+    }
+    return write_config(project / "own.yaml", values)
+
+
+def test_official_pictures_become_the_same_files(project):
+    """Persons, crops, contact sheets and the audit, without a detector and without its model."""
+    settings = config(project, source="official", official_root="official")
+    wanted = ["faces", "results/corpus/audit.csv"]
+    done = run_workflow(project, settings, "--", *wanted)
+    assert done.status == 0, done.text
+    assert {
+        name: done.jobs[name] for name in ("read_official", "pack_official", "resize_crops", "draw_contact_sheet")
+    } == {
+        "read_official": 2,
+        "pack_official": 2,
+        "resize_crops": 2,
+        "draw_contact_sheet": 2,
+    }
+    assert not {"detect_faces", "assign_persons", "cut_crops"} & set(done.jobs)
+    rows = read_table(project / "results/faces/a/persons.parquet", PERSONS)
+    assert rows["source"].to_pylist() == ["detected"] * (FRAMES - 2) + ["none"] * 2
+    crops = CropFile(project / "results/crops/lfan48/a.arrow")
+    assert crops.valid.tolist() == [True] * (FRAMES - 2) + [False] * 2
+    assert crops.size == 48
+    assert (project / "results/faces/sheets/b.jpg").stat().st_size > 1000
+    with (project / "results/corpus/audit.csv").open(newline="") as handle:
+        assert not [row for row in csv.DictReader(handle) if row["finding"] in ("no_face", "low_face_coverage")]
+    assert run_workflow(project, settings, "-n", *wanted).nothing_to_do
+
+
+@pytest.mark.parametrize(
+    ("faces", "message"),
+    [
+        ({"source": "official"}, "official_root: None is no folder that holds cropped_aligned"),
+        ({"source": "official", "official_root": "nowhere"}, "nowhere is no folder"),
+        ({"source": "official", "official_root": "official", "overrides": "o.csv"}, "overrides"),
+        ({"source": "detect", "model": "d.onnx", "options": {"follow": {"evry": 3}}}, "evry"),
+    ],
+)
+def test_what_cannot_work_is_said_before_any_job(project, faces, message):
+    outcome = run_workflow(project, config(project, **faces), "-n", "faces")
+    assert outcome.status != 0
+    assert message in outcome.text
+
+
+def test_overlays_are_made_when_asked_for_and_only_then(project):
+    settings = config(project, backend="dlib", model="hog", options={"max_side": 0, "identity": False})
+    shutil.rmtree(project / "results", ignore_errors=True)
+    planned = run_workflow(project, settings, "-n", "all")
+    assert planned.status == 0, planned.text
+    assert planned.jobs["cut_crops"] == planned.jobs["resize_crops"] == 2
+    assert "draw_overlay" not in planned.jobs
+    done = run_workflow(project, settings, "--", "overlays")
+    assert done.status == 0, done.text
+    assert done.jobs["draw_overlay"] == 2
+    overlay = project / "results/faces/overlays/a.mp4"
+    write_frame_table(overlay, project / "f.parquet")
+    assert read_metadata(project / "f.parquet")["frames"] == FRAMES
