@@ -11,6 +11,7 @@ less; with several, elapsed time.
 
 import argparse
 import multiprocessing
+import os
 import resource
 import statistics
 import sys
@@ -23,6 +24,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+# As in the pipeline's jobs (wildaffect.stage), and read when pyarrow is imported.
+os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 

@@ -55,11 +55,11 @@ def write_audit(
     findings = [Finding(**entry) for entry in read_metadata(trials)["findings"]]
     findings += cross_task_leakage(rows)
     for video, path in frames.items():
-        findings += media_findings(video, read_metadata(path))
-    for video, path in audio.items():
-        findings += audio_findings(video, read_about(path))
-    for video, path in persons.items():
-        findings += face_findings(video, read_metadata(path))
+        about = read_metadata(path)
+        findings += media_findings(video, about)
+        if about["status"] != "unreadable":  # that it has no sound and no face either goes without saying
+            findings += audio_findings(video, read_about(audio[video]))
+            findings += face_findings(video, read_metadata(persons[video]))
     for task, path in labels.items():
         findings += label_findings(task, read_metadata(path), video_of)
     findings.sort(
@@ -116,7 +116,7 @@ def media_findings(video: str, about: Mapping[str, Any]) -> Iterator[Finding]:
         yield found("error", "unreadable_video", about["reason"], "no frames; nothing can be predicted")
         return
     if about["status"] != "ok":
-        detail = f"{about['reason']}; {about['frames']} frames decoded"
+        detail = f"{about['reason'].rstrip('.')}; {about['frames']} frames decoded"
         yield found("error", "truncated_video", detail, "decodable frames kept")
     for rule, count in about["repairs"].items():
         yield found("warning", "timestamps_repaired", f"{count} frames", rule)

@@ -89,7 +89,7 @@ class ScoreTable:
             formula = f": {self.formula}" if self.formula else ""
             return f"the score by which {self.edition} orders entries{formula}; all valid frames of all trials joined"
         if self.bound:
-            return "a bound of the 95 % interval from resampling whole trials; the mean over folds is not an interval itself"
+            return "a bound of the 95 % interval from resampling whole videos; the mean over folds is not an interval itself"
         if self.per_video:
             kind = "weighted by frames" if self.metric.endswith("_weighted") else "every trial counting the same"
             return f"one value for each trial, then the mean, {kind}; not comparable with values over all frames joined"
