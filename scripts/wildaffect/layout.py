@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from wildaffect.corpus.trials import TRIALS
+from wildaffect.features.registry import of_trial
 from wildaffect.tables import read_table
 
 
@@ -51,7 +52,8 @@ def samples_by_trial(
 ) -> dict[str, Any]:
     """Files of a training or prediction job keyed by trial: ``frames``, ``crops`` by template, ``features`` by id and ``persons``.
 
-    All but crops belong to a video, which two trials may share; ``trials`` is the trials table.
+    Crops, and features that show one person, belong to a trial; all else to a video, which two trials may share. ``trials`` is the
+    trials table.
     """
     videos = video_of_trial(trials)
 
@@ -61,7 +63,9 @@ def samples_by_trial(
     return {
         "frames": of_trials(by_video(frames)),
         "crops": by_folder(crops),
-        "features": {feature: of_trials(files) for feature, files in by_folder(features).items()},
+        "features": {
+            feature: files if of_trial(feature) else of_trials(files) for feature, files in by_folder(features).items()
+        },
         "persons": of_trials(by_video(persons)),
     }
 

@@ -21,8 +21,8 @@ from wildaffect.delivery import Delivery, plan_delivery
 from wildaffect.errors import InputError
 from wildaffect.faces.catalogue import check_official
 from wildaffect.faces.packs import pack_files
-from wildaffect.features.registry import FEATURES, SEEDED
-from wildaffect.models import locate
+from wildaffect.features.registry import of_trial
+from wildaffect.features.settings import problems as feature_problems
 from wildaffect.provenance import stable_hash
 from wildaffect.scoring.editions import Task, edition_tasks, get_task
 from wildaffect.scoring.ensembles import Offer
@@ -87,6 +87,28 @@ class Plan:
         chosen = members(divisions, partition, videos)
         return tuple(dict.fromkeys(name for names in chosen.values() for name in names))
 
+    def fold_rows(self, instance: Instance) -> list[dict[str, Any]]:
+        """Rows of the folds table that concern the training of ``instance``."""
+        divisions = {task: self.divisions.get((task, instance.fold), {}) for task in tasks_of(instance)}
+        videos = {trial.trial: trial.video for trial in self.corpus.trials}
+        scheme = self.config["folds"]["scheme"]
+        return [
+            {"task": task, "fold": instance.fold, "trial": name, "partition": partition, "scheme": scheme}
+            for partition in ("train", "validation")
+            for task, names in members(divisions, partition, videos).items()
+            for name in names
+        ]
+
+    def member_rows(self, instance: Instance) -> list[dict[str, Any]]:
+        """Rows of the trials table that concern the training of ``instance``."""
+        wanted = {row["trial"] for row in self.fold_rows(instance)}
+        return [asdict(trial) for trial in self.corpus.trials if trial.trial in wanted]
+
+    def predicted_table(self, instance: Instance, partition: str) -> str:
+        """Table with the trials of ``partition``: for held-out ones that of the training, which other videos do not change."""
+        folder = f"members/{instance.key}/" if partition == "validation" else ""
+        return f"{self.results}/corpus/{folder}trials.parquet"
+
     def trainings(self) -> list[Instance]:
         """Instances that have to be trained here."""
         return [instance for instance in self.instances if not self.system_config(instance.system)["trained"]]
@@ -117,7 +139,9 @@ class Plan:
             "frames": [f"{self.results}/media/{video}/frames.parquet" for video in videos],
             "crops": [f"{self.results}/crops/{template}/{trial}.arrow" for template in needs.crops for trial in trials],
             "features": [
-                f"{self.results}/features/{feature}/{video}.npy" for feature in needs.features for video in videos
+                f"{self.results}/features/{feature}/{name}.npy"
+                for feature in needs.features
+                for name in (trials if of_trial(feature) else videos)
             ],
             "persons": [f"{self.results}/faces/{video}/persons.parquet" for video in videos if needs.masks],
         }
@@ -228,6 +252,19 @@ class Plan:
         block = self.config["corpus"]
         return f"{self.results}/corpus/demo" if block["layout"] == "demo" else block["annotations"] or block["root"]
 
+    def annotated_rows(self, task: str) -> list[dict[str, Any]]:
+        """Rows of the trials table that have an annotation of ``task``."""
+        return [asdict(trial) for trial in self.corpus.trials if trial.annotation(task)]
+
+    def annotated_frames(self, task: str) -> list[str]:
+        """Frame tables of the videos annotated for ``task``."""
+        videos = dict.fromkeys(trial.video for trial in self.corpus.trials if trial.annotation(task))
+        return [f"{self.results}/media/{video}/frames.parquet" for video in videos]
+
+    def corpus_settings(self) -> dict[str, Any]:
+        """What the scan of the corpus depends on."""
+        return {key: value for key, value in self.config["corpus"].items() if key != "accept_findings"}
+
     def annotation_files(self, task: str) -> list[str]:
         """Annotation files of all trials of ``task``."""
         names = [trial.annotation(task) for trial in self.corpus.trials if trial.annotation(task)]
@@ -235,7 +272,9 @@ class Plan:
 
     def templates(self) -> list[str]:
         """Crop templates that this run needs."""
-        return sorted({template for i in self.instances for template in self._needs(i.system, i.variant).crops})
+        embedded = {entry["crops"] for entry in self.config["features"]["embeddings"].values()}
+        needed = {template for i in self.instances for template in self._needs(i.system, i.variant).crops}
+        return sorted(embedded | needed)
 
     def features(self) -> list[str]:
         """Features that this run needs."""
@@ -355,14 +394,8 @@ def _check_files(plan: Plan) -> None:
     """Model, sample and override files that the run will need; all that are missing in one message."""
     faces, models_dir = plan.config["faces"], Path(plan.config["models_dir"])
     problems = _official_problems(plan) if faces["source"] == "official" else _detector_problems(faces, models_dir)
-    weights = plan.config["features"]["vggish_weights"]
-    if weights != SEEDED and any(FEATURES[feature].weights for feature in plan.features()):
-        path = locate(weights, models_dir)
-        if not path.is_file():
-            problems.append(
-                f"features.vggish_weights: {path} not found. Put it there ('wildaffect models' says where it comes from), "
-                f"or set {SEEDED} for untrained weights."
-            )
+    videos = {trial.trial: trial.video for trial in plan.corpus.trials}
+    problems += feature_problems(plan.config["features"], plan.features(), videos, models_dir)
     submission = plan.config["submission"]
     problems += [
         f"submission.samples.{task}: {path} does not exist."
@@ -395,6 +428,11 @@ def _official_problems(plan: Plan) -> list[str]:
         problems.append(f"faces.official_root: {faces['official_root']} is no folder that holds cropped_aligned/.")
     if faces["overrides"]:
         problems.append("faces.overrides: corrects tracks, which faces.source official does not have.")
+    bodies = plan.config["features"]["bodies"]
+    if bodies and bodies["person"] == "face":
+        problems.append(
+            "features.bodies.person: face needs the places of faces, which faces.source official does not have. Use first."
+        )
     try:
         check_official(plan.templates())
     except InputError as error:

@@ -8,13 +8,13 @@ import pytest
 
 from support.media import Sound, Video, beep, flash_at, write_media
 from wildaffect.corpus.labels import write_labels
-from wildaffect.corpus.trials import TRIALS, Trial, trials_table
+from wildaffect.corpus.trials import Trial
 from wildaffect.features.extract import extract_feature
 from wildaffect.media.audio import write_audio
 from wildaffect.media.decode import decode
 from wildaffect.media.frames import read_frames, write_frame_table
 from wildaffect.submission import write as write_submission
-from wildaffect.tables import read_table, write_table
+from wildaffect.tables import read_table
 
 SECONDS = 6.0
 ENERGY = 12  # column c0 of mfcc39
@@ -62,12 +62,11 @@ def test_flash_beep_and_label_share_a_row(tmp_path: Path, rate, offset):
     rows[flash] = 1
     (tmp_path / "clip.txt").write_text("valence,arousal\n" + "".join(f"{v},{a}\n" for v, a in rows))
     trial = Trial("clip", "clip", "clip.mkv", partition_va="train", annotation_va="clip.txt")
-    write_table(tmp_path / "trials.parquet", trials_table([trial]), TRIALS)
     rules = {"one_more": "truncate", "near": "mask", "far": "exclude", "tolerance": 30}
     write_labels(
         tmp_path / "va.parquet",
         task="va",
-        trials=tmp_path / "trials.parquet",
+        trials=[trial],
         annotations=tmp_path,
         frames={"clip": frames},
         rules=rules,

@@ -2,6 +2,8 @@
 
 import importlib.util
 import shutil
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from skimage.data import astronaut
 
-from support.faces import write_video
+from support.faces import write_detector, write_video
 from wildaffect.errors import InputError
 from wildaffect.faces.columns import detections_from_table
 from wildaffect.faces.cuts import CutFinder
@@ -275,3 +277,32 @@ def test_cuts_are_told_from_motion_and_light(portrait):
     other = [255 - portrait] * 3
     assert not any(finder(picture) for picture in pan + noisy + fade)
     assert [finder(picture) for picture in other] == [True, False, False]
+
+
+PEAK = """
+import resource, sys
+sys.path[:0] = sys.argv[1:3]
+from wildaffect.faces.detect import detect_faces
+from wildaffect.media.frames import write_frame_table
+video, model, folder = sys.argv[3:]
+write_frame_table(video, folder + "/f.parquet")
+options = {"det_sizes": [256], "threshold": 0.999}
+detect_faces(video, folder + "/f.parquet", folder + "/d.parquet", backend="retinaface", model=model, options=options)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_video(tmp_path, portrait, root):
+    """Ten times the pictures (440 MB of them decoded) cost no more than a tenth more memory."""
+    model = write_detector(tmp_path / "m.onnx", 9)
+    peaks = []
+    for count in (60, 600):
+        write_video(tmp_path / "v.mkv", [np.roll(portrait, 3 * step, axis=0) for step in range(count)])
+        paths = [root / "scripts", root / "tests", tmp_path / "v.mkv", model, tmp_path]
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", PEAK, *map(str, paths)], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        peaks.append(int(done.stdout))
+    assert peaks[1] < 1.1 * peaks[0]

@@ -46,3 +46,11 @@ def test_two_trials_share_the_files_of_their_video(tmp_path):
     assert files["frames"]["v_left"] == files["frames"]["v_right"] == Path("r/media/v/frames.parquet")
     assert set(files["crops"]["lfan48"]) == {"v_left", "v_right"}
     assert set(files["features"]["mfcc39"]) == {"v_left", "v_right"}
+
+
+def test_features_that_show_one_person_belong_to_their_trial(tmp_path):
+    trials = [Trial("v", "v", "v.mp4"), Trial("v_left", "v", "v.mp4", "left")]
+    write_table(tmp_path / "trials.parquet", trials_table(trials), TRIALS)
+    paths = ["r/features/import.net/v.npy", "r/features/import.net/v_left.npy"]
+    files = samples_by_trial(tmp_path / "trials.parquet", [], [], paths)
+    assert files["features"]["import.net"] == {"v": Path(paths[0]), "v_left": Path(paths[1])}

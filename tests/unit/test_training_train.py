@@ -159,8 +159,18 @@ def test_weights_of_something_else_are_refused(trained, corpus):
     _, folder = trained["corrected"]
     with pytest.raises(InputError, match=r"run\.json says target valence, but arousal was asked for"):
         predictions(corpus, folder, "x.parquet", target="arousal")
-    with pytest.raises(InputError, match=r"model\.safetensors: does not fit LeaderFollower"):
-        predictions(corpus, folder, "x.parquet", recipe={})
+    what = {"system": "lfan", "variant": "multimodal", "target": "valence", "mode": "corrected", "recipe": {}}
+    (corpus.folder / "elsewhere").mkdir()
+    alone = shutil.copy(folder / "model.safetensors", corpus.folder / "elsewhere" / "alone.safetensors")
+    with pytest.raises(InputError, match=r"alone\.safetensors: does not fit LeaderFollower"):
+        predict_from(alone, output=corpus.folder / "x.parquet", trials=corpus.trials, **what, **corpus.inputs())
+
+
+def test_a_run_folder_brings_its_recipe(trained, corpus):
+    _, folder = trained["corrected"]
+    asked = predictions(corpus, folder, "asked.parquet")
+    unasked = predictions(corpus, folder, "unasked.parquet", recipe={})
+    assert asked.equals(unasked)
 
 
 class Stop(Exception):

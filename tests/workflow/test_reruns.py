@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from support.pipeline import TINY_DEMO, TINY_RECIPE, copy_project, run_workflow, write_config
+from wildaffect.demo.plan import plan
+from wildaffect.demo.render import render_video, write_annotations
 
 AFTER_TRAINING = {
     "predict_system",
@@ -20,11 +22,25 @@ AFTER_TRAINING = {
 }
 
 
+TINY = TINY_DEMO | {"corpus": {"layout": "affwild2", "root": "data"}}
+TEST_LIST = "Valence_Arousal_Estimation_Challenge_test_set_release.txt"
+
+
+def render_corpus(root: Path) -> None:
+    """The demo corpus as somebody's Aff-Wild2 copy."""
+    sizes = TINY_DEMO["corpus"]["demo"]
+    videos = plan(sizes["subjects"], sizes["seconds"], sizes["seed"])
+    for video in videos:
+        render_video(video, sizes["seed"], root / "videos" / video.media)
+    write_annotations(videos, sizes["seed"], root)
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> tuple[Path, Path]:
     """Project copy and configuration of a finished run."""
     project = copy_project(tmp_path_factory.mktemp("project"))
-    config = write_config(project / "tiny.yaml", TINY_DEMO)
+    render_corpus(project / "data")
+    config = write_config(project / "tiny.yaml", TINY)
     outcome = run_workflow(project, config)
     assert outcome.status == 0, outcome.text[-5000:]
     return project, config
@@ -49,7 +65,7 @@ def edit(finished):
 def planned(finished, *arguments: str, **changes) -> dict[str, int]:
     """Jobs that a call would run with ``changes`` to the configuration."""
     project, _ = finished
-    changed = copy.deepcopy(TINY_DEMO)
+    changed = copy.deepcopy(TINY)
     for key, value in changes.items():
         changed[key] = value
     outcome = run_workflow(project, write_config(project / "changed.yaml", changed), "-n", *arguments)
@@ -89,9 +105,9 @@ def test_a_second_run_does_nothing(finished):
 
 def test_a_fresh_clone_with_the_same_results_does_nothing(finished, tmp_path):
     clone = copy_project(tmp_path / "clone")
-    shutil.copytree(finished[0] / "results", clone / "results")  # keeps time stamps, as rsync -a does
-    shutil.copytree(finished[0] / ".snakemake", clone / ".snakemake")
-    outcome = run_workflow(clone, write_config(clone / "tiny.yaml", TINY_DEMO), "-n")
+    for part in ("results", ".snakemake", "data"):
+        shutil.copytree(finished[0] / part, clone / part)  # keeps time stamps, as rsync -a does
+    outcome = run_workflow(clone, write_config(clone / "tiny.yaml", TINY), "-n")
     assert outcome.nothing_to_do, outcome.text[-3000:]
 
 
@@ -118,9 +134,37 @@ def test_the_tracker_reruns_persons_and_what_follows(finished, edit):
 
 def test_a_learning_rate_retrains_and_nothing_before(finished):
     recipe = TINY_RECIPE | {"learning_rate": 2e-3}
-    jobs = planned(finished, systems={"lfan": TINY_DEMO["systems"]["lfan"] | {"recipe": recipe}})
+    jobs = planned(finished, systems={"lfan": TINY["systems"]["lfan"] | {"recipe": recipe}})
     assert set(jobs) == {"train_system", *AFTER_TRAINING}
     assert jobs["train_system"] == 4
+
+
+def test_a_test_video_more_is_processed_and_nothing_is_trained_again(finished):
+    project, config = finished
+    videos = sorted((project / "data/videos").iterdir())
+    extra, listed = project / "data/videos/extra.mp4", project / "data" / TEST_LIST
+    names = listed.read_text()
+    try:
+        shutil.copy(videos[0], extra)
+        listed.write_text(names + "extra\n")
+        jobs = run_workflow(project, config, "-n").jobs
+    finally:
+        extra.unlink()
+        listed.write_text(names)
+    each = (
+        "decode_frames",
+        "extract_audio",
+        "detect_faces",
+        "assign_persons",
+        "cut_crops",
+        "resize_crops",
+        "draw_contact_sheet",
+    )
+    assert {rule: jobs[rule] for rule in each} == dict.fromkeys(each, 1)
+    assert jobs["extract_feature"] == 2 and jobs["predict_system"] == 4, (
+        "two features; test trials of two targets and folds"
+    )
+    assert not {"train_system", "join_labels", "list_members"} & set(jobs)
 
 
 def test_one_system_leaves_the_others_alone(finished, edit):
@@ -134,12 +178,12 @@ def test_one_system_leaves_the_others_alone(finished, edit):
             path.write_text(
                 path.read_text().replace("systems.lfan", "systems.twin").replace('name="lfan"', 'name="twin"')
             )
-        block = TINY_DEMO["systems"]["lfan"]
+        block = TINY["systems"]["lfan"]
         added = planned(finished, systems={"lfan": block, "twin": block})
         assert added["train_system"] == 4 and "extract_feature" not in added and "cut_crops" not in added
         edit("scripts/wildaffect/systems/lfan/model.py", "import torch\n", "import torch\n\nCHANGED = 1\n")
         reasons = run_workflow(
-            project, write_config(project / "two.yaml", TINY_DEMO | {"systems": {"lfan": block, "twin": block}}), "-n"
+            project, write_config(project / "two.yaml", TINY | {"systems": {"lfan": block, "twin": block}}), "-n"
         )
         assert reasons.jobs["train_system"] == 8  # four of the twin that never ran, four of the edited one
         only_twin = planned(finished, systems={"lfan": False, "twin": block})
@@ -152,32 +196,38 @@ def test_one_system_leaves_the_others_alone(finished, edit):
 
 
 def test_own_videos_with_a_trained_run(finished, tmp_path):
-    """A plain folder and a trained run give a CSV per video; a video added later is the only one processed."""
+    """A plain folder and a trained run give a CSV per video; a broken file is told; a video added later is the only one processed."""
     project, _ = finished
     films = tmp_path / "my films"
     films.mkdir()
-    videos = sorted((project / "results/corpus/demo/videos").iterdir())
+    videos = sorted((project / "data/videos").iterdir())
     shutil.copy(videos[0], films / "first film.v1.mp4")
-    config = write_config(
-        project / "own.yaml",
-        {
-            **TINY_DEMO,
-            "results_dir": "own results",
-            "corpus": {"layout": "folder", "root": str(films)},
-            "systems": {"lfan": {"variants": ["multimodal"], "trained": "results/runs"}},
-        },
-    )
+    (films / "empty.mp4").touch()
+    settings = {
+        **TINY,
+        "results_dir": "own results",
+        "corpus": {"layout": "folder", "root": str(films)},
+        "systems": {"lfan": {"variants": ["multimodal"], "trained": "results/runs"}},
+    }
+    config = write_config(project / "own.yaml", settings)
     outcome = run_workflow(project, config)
-    assert outcome.status == 0, outcome.text[-4000:]
+    assert outcome.status == 1 and "empty: unreadable_video" in outcome.text, outcome.text[-4000:]
     assert "train_system" not in outcome.jobs and "join_labels" not in outcome.jobs
+    assert (project / "own results/report/index.html").is_file()
     exported = project / "own results/exports/lfan/multimodal/first film.v1.csv"
     header, first, *_ = exported.read_text().splitlines()
     assert header.replace('"', "") == "frame,time_s,valence,arousal,source" and first.startswith("0,0")
+
+    settings["corpus"]["accept_findings"] = ["unreadable_video"]
+    config = write_config(project / "own.yaml", settings)
+    accepted = run_workflow(project, config)
+    assert accepted.status == 0, accepted.text[-4000:]
+    assert not {"decode_frames", "detect_faces", "predict_system"} & set(accepted.jobs)
+
     shutil.copy(videos[1], films / f"Zweiter Film ä{videos[1].suffix}")
     added = run_workflow(project, config, "-n").jobs
     each = ("decode_frames", "extract_audio", "detect_faces", "assign_persons", "draw_contact_sheet")
     assert {rule: added[rule] for rule in each} == dict.fromkeys(each, 1)
     assert added["cut_crops"] == added["resize_crops"] == 1 and added["extract_feature"] == 2
-    touched = films / "first film.v1.mp4"
-    touched.touch()
+    (films / "first film.v1.mp4").touch()
     assert run_workflow(project, config, "-n").jobs == added, "a newer time stamp alone must not redo a video"

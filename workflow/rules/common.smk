@@ -1,5 +1,6 @@
 """Configuration, plan and input functions; the logic is in wildaffect.workflow."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -9,7 +10,9 @@ sys.path.insert(0, str(Path(workflow.basedir).parent / "scripts"))
 
 from wildaffect import systems
 from wildaffect.errors import InputError
-from wildaffect.features.registry import FEATURES
+from wildaffect.features.imported import source as import_source
+from wildaffect.features.registry import FEATURES, of_trial
+from wildaffect.features.settings import body_source, configured, weights_file
 from wildaffect.provenance import code_fingerprint
 from wildaffect.workflow import Instance, make_plan, tasks_of
 
@@ -51,3 +54,23 @@ def feature_code(script):
 def feature_weights(wildcards):
     """Configured weights of a learnt feature; None for the others."""
     return PLAN.config["features"]["vggish_weights"] if FEATURES[wildcards.feature].weights else None
+
+
+def one_of(names):
+    """Pattern of a wildcard that stands for one of ``names``; matches nothing if there are none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def import_file(name, trial):
+    """Where the vectors of one trial come from that were computed elsewhere."""
+    return str(import_source(name, PLAN.config["features"]["import"][name]).file(trial, PLAN.trial(trial).video))
+
+
+def embedding(wildcards):
+    """What the configuration says of the embedding that the wildcards name."""
+    return PLAN.config["features"]["embeddings"][wildcards.name]
+
+
+def embedding_weights(wildcards):
+    """Weights file of the embedding that the wildcards name, none for untrained ones."""
+    return weights_file(embedding(wildcards)["weights"], PLAN.config["models_dir"])

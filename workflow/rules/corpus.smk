@@ -59,19 +59,42 @@ rule list_trials:
         runtime=growing(5),
     params:
         code=code_fingerprint("list_trials.py"),
-        corpus=PLAN.config["corpus"],
+        corpus=PLAN.corpus_settings(),
         folds=PLAN.config["folds"],
         found=PLAN.corpus_hash(),
     script:
         "../../scripts/list_trials.py"
 
 
+rule list_members:
+    """Write down which trials one training reads, apart from all others."""
+    output:
+        trials="<results>/corpus/members/{system}/{variant}/{target}/fold{fold}/trials.parquet",
+        folds="<results>/corpus/members/{system}/{variant}/{target}/fold{fold}/folds.parquet",
+    log:
+        "<results>/logs/list_members/{system}/{variant}/{target}/fold{fold}.log",
+    benchmark:
+        "<results>/benchmarks/list_members/{system}/{variant}/{target}/fold{fold}.jsonl"
+    conda:
+        "../../envs/media.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(5),
+        serial=1,
+    params:
+        code=code_fingerprint("list_members.py"),
+        trials=lambda wildcards: PLAN.member_rows(instance_of(wildcards)),
+        folds=lambda wildcards: PLAN.fold_rows(instance_of(wildcards)),
+    script:
+        "../../scripts/list_members.py"
+
+
 rule join_labels:
     """Join the annotation rows of one task to the decoded frames."""
     input:
-        trials="<results>/corpus/trials.parquet",
         annotations=lambda wildcards: PLAN.annotation_files(wildcards.task),
-        frames=expand("<results>/media/{video}/frames.parquet", video=VIDEOS),
+        frames=lambda wildcards: PLAN.annotated_frames(wildcards.task),
     output:
         labels="<results>/labels/{task}.parquet",
     log:
@@ -88,6 +111,7 @@ rule join_labels:
         code=code_fingerprint("join_labels.py"),
         root=PLAN.annotations(),
         rules=PLAN.config["labels"],
+        trials=lambda wildcards: PLAN.annotated_rows(wildcards.task),
     script:
         "../../scripts/join_labels.py"
 

@@ -1,15 +1,17 @@
 rule fuse_members:
     """Fuse the members of a declared ensemble: held-out trials fold by fold, test trials after the fusion of folds."""
     input:
-        predictions=lambda wildcards: PLAN.delivery.member_predictions(wildcards.variant, wildcards.part, wildcards.partition),
+        predictions=lambda wildcards: PLAN.delivery.member_predictions(
+            wildcards.variant, wildcards.part, wildcards.partition
+        ),
     output:
         predictions="<results>/predictions/ensemble/{variant}/{target}/{part}/{partition}.parquet",
-    wildcard_constraints:
-        part=r"fold[0-9]+|ensemble",
     log:
         "<results>/logs/fuse_members/{variant}/{target}/{part}/{partition}.log",
     benchmark:
         "<results>/benchmarks/fuse_members/{variant}/{target}/{part}/{partition}.jsonl"
+    wildcard_constraints:
+        part=r"fold[0-9]+|ensemble",
     conda:
         "../../envs/media.yaml"
     threads: 1
@@ -36,12 +38,12 @@ rule smooth_predictions:
         predictions="<results>/predictions/{system}/{variant}/{target}/{part}/{partition}.parquet",
     output:
         predictions="<results>/smoothed/{system}/{variant}/{target}/{part}/{partition}.parquet",
-    wildcard_constraints:
-        part=r"fold[0-9]+|ensemble",
     log:
         "<results>/logs/smooth_predictions/{system}/{variant}/{target}/{part}/{partition}.log",
     benchmark:
         "<results>/benchmarks/smooth_predictions/{system}/{variant}/{target}/{part}/{partition}.jsonl"
+    wildcard_constraints:
+        part=r"fold[0-9]+|ensemble",
     conda:
         "../../envs/media.yaml"
     threads: 1
@@ -97,12 +99,12 @@ rule write_submission:
         sample=lambda wildcards: PLAN.sample(wildcards.task),
     output:
         record="<results>/submissions/{edition}/{system}/{variant}/{task}.json",
-    wildcard_constraints:
-        task=r"va|expr|au|mtl|compound",
     log:
         "<results>/logs/write_submission/{edition}/{system}/{variant}/{task}.log",
     benchmark:
         "<results>/benchmarks/write_submission/{edition}/{system}/{variant}/{task}.jsonl"
+    wildcard_constraints:
+        task=r"va|expr|au|mtl|compound",
     conda:
         "../../envs/media.yaml"
     threads: 1

@@ -2,8 +2,8 @@ rule train_system:
     """Train one variant of a system for one target on one fold."""
     input:
         unpack(lambda wildcards: PLAN.training_files(instance_of(wildcards))),
-        trials="<results>/corpus/trials.parquet",
-        folds="<results>/corpus/folds.parquet",
+        trials="<results>/corpus/members/{system}/{variant}/{target}/fold{fold}/trials.parquet",
+        folds="<results>/corpus/members/{system}/{variant}/{target}/fold{fold}/folds.parquet",
         labels=lambda wildcards: [f"<results>/labels/{task}.parquet" for task in tasks_of(instance_of(wildcards))],
     output:
         model="<results>/runs/{system}/{variant}/{target}/fold{fold}/model.safetensors",
@@ -35,17 +35,17 @@ rule predict_system:
     """Predict the held-out or the test trials of one instance, a row per decoded frame."""
     input:
         unpack(lambda wildcards: PLAN.prediction_files(instance_of(wildcards), wildcards.partition)),
-        trials="<results>/corpus/trials.parquet",
+        trials=lambda wildcards: PLAN.predicted_table(instance_of(wildcards), wildcards.partition),
         labels=lambda wildcards: PLAN.known_labels(instance_of(wildcards), wildcards.partition),
         model=lambda wildcards: PLAN.weights(instance_of(wildcards)),
     output:
         predictions="<results>/predictions/{system}/{variant}/{target}/fold{fold}/{partition}.parquet",
-    wildcard_constraints:
-        system=r"(?!ensemble/)[a-z0-9_]+",
     log:
         "<results>/logs/predict_system/{system}/{variant}/{target}/fold{fold}/{partition}.log",
     benchmark:
         "<results>/benchmarks/predict_system/{system}/{variant}/{target}/fold{fold}/{partition}.jsonl"
+    wildcard_constraints:
+        system=r"(?!ensemble/)[a-z0-9_]+",
     conda:
         "../../envs/train.yaml"
     threads: 2
@@ -69,12 +69,12 @@ rule fuse_folds:
         predictions=lambda wildcards: PLAN.fold_predictions(wildcards.system, wildcards.variant, wildcards.target),
     output:
         predictions="<results>/predictions/{system}/{variant}/{target}/ensemble/test.parquet",
-    wildcard_constraints:
-        system=r"(?!ensemble/)[a-z0-9_]+",
     log:
         "<results>/logs/fuse_folds/{system}/{variant}/{target}.log",
     benchmark:
         "<results>/benchmarks/fuse_folds/{system}/{variant}/{target}.jsonl"
+    wildcard_constraints:
+        system=r"(?!ensemble/)[a-z0-9_]+",
     conda:
         "../../envs/media.yaml"
     threads: 1

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from wildaffect.corpus.trials import TRIALS, Trial, trials_from_table
+from wildaffect.corpus.trials import Trial
 from wildaffect.errors import InputError
 from wildaffect.tables import read_table, write_table
 
@@ -145,16 +145,14 @@ def write_labels(
     output: Path,
     *,
     task: str,
-    trials: Path,
+    trials: Sequence[Trial],
     annotations: Path,
     frames: Mapping[str, Path],
     rules: Mapping[str, str | int],
 ) -> None:
-    """Write ``labels/{task}.parquet`` from the trials table and the frame table of every video."""
-    rows = trials_from_table(read_table(trials, TRIALS))
-    used = {trial.video for trial in rows if trial.annotation(task)}
-    times = {video: read_table(path, TIMES)["time_s"].to_numpy() for video, path in frames.items() if video in used}
-    table, report = label_table(task, rows, annotations, times, JoinRules(**rules))
+    """Write ``labels/{task}.parquet`` for the annotated ``trials``; ``frames`` gives the frame table of each of their videos."""
+    times = {video: read_table(path, TIMES)["time_s"].to_numpy() for video, path in frames.items()}
+    table, report = label_table(task, trials, annotations, times, JoinRules(**rules))
     write_table(output, table, table.schema, report)
 
 

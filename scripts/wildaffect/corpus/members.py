@@ -1,6 +1,14 @@
 """Which trials of a fold belong to a partition, for one task or for several at once."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from wildaffect.corpus.folds import FOLDS
+from wildaffect.corpus.trials import TRIALS
+from wildaffect.tables import write_table
 
 Division = Mapping[str, Sequence[str]]
 """Trials of each partition of one task in one fold."""
@@ -23,3 +31,14 @@ def members(divisions: Mapping[str, Division], partition: str, videos: Mapping[s
         for trial in division.get(part, ())
     }
     return {task: tuple(name for name in names if videos[name] not in held_out) for task, names in chosen.items()}
+
+
+def write_members(
+    trials_path: Path, folds_path: Path, *, trials: Sequence[Mapping[str, Any]], folds: Sequence[Mapping[str, Any]]
+) -> None:
+    """Write the rows of the trials and folds tables that one training reads.
+
+    The whole tables change whenever a video is added anywhere; these change only when this training is concerned.
+    """
+    write_table(trials_path, pa.Table.from_pylist(list(trials), schema=TRIALS), TRIALS)
+    write_table(folds_path, pa.Table.from_pylist(list(folds), schema=FOLDS), FOLDS)

@@ -52,9 +52,10 @@ MEANING = {
     "window": "the window whose centre, a multiple of 0.1 s, is nearest to the frame's own timestamp",
     "signal": "no rows per frame: a signal that begins at the time of frame 0, from which windows are cut by timestamp",
     "frame": "rows were assigned to frames by who computed them",
+    "picture": "the row is computed from the picture of the frame itself",
 }
 # Rules that need no frame rate; only they are right for a variable one. (third_time uses it for the distance of its rows alone.)
-WITHOUT_RATE = frozenset({"time", "window", "signal", "frame"})
+WITHOUT_RATE = frozenset({"time", "window", "signal", "frame", "picture"})
 
 
 @dataclass(frozen=True)

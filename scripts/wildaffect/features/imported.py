@@ -84,6 +84,19 @@ def source(name: str, entry: Mapping[str, Any]) -> Source:
     return found
 
 
+def check_columns(found: Source, path: Path) -> None:
+    """:class:`InputError` if the table ``path`` lacks a column that ``found`` asks for, or is none."""
+    try:
+        have = pq.read_schema(path).names
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path}: not a readable table of numbers ({error}).") from error
+    absent = [
+        name for name in (found.frame, *found.column_names, *([found.key] if found.key else [])) if name not in have
+    ]
+    if absent:
+        raise InputError(f"{path}: column {absent[0]!r} is missing; it has {', '.join(have[:12])}.")
+
+
 def spec(found: Source) -> FeatureSpec:
     """The registry entry of an imported feature."""
     return FeatureSpec(
@@ -181,12 +194,9 @@ def _read_npy(found: Source, path: Path, trial: str, video: str, frames: int) ->
 
 
 def _read_table(found: Source, path: Path, trial: str, video: str, frames: int) -> np.ndarray:
+    check_columns(found, path)
     wanted = [found.frame, *found.column_names]
     try:
-        have = pq.read_schema(path).names
-        absent = [name for name in [*wanted, *([found.key] if found.key else [])] if name not in have]
-        if absent:
-            raise InputError(f"{path}: column {absent[0]!r} is missing; it has {', '.join(have[:12])}.")
         chosen = pc.field(found.key).isin([trial, video]) if found.key else None
         table = pq.read_table(path, columns=wanted, filters=chosen)
         index = table[found.frame].cast(pa.int64()).to_numpy() - found.first_frame

@@ -18,6 +18,8 @@ SEEDED = "seeded"
 """Given as weights: an untrained network with a fixed seed."""
 IMPORT_PREFIX = "import."
 """How the ids of features begin that were computed elsewhere."""
+EMBED_PREFIX = "embed."
+"""How the ids of features begin that are vectors of a frozen image network."""
 
 OPENSMILE_NOTICE = (
     "Computed with openSMILE (audEERING GmbH), whose research licence covers private, research and educational use, "
@@ -59,8 +61,13 @@ class FeatureSpec:
 
 
 def rows_per_second(feature: str) -> float | None:
-    """None for a feature with one row per decoded frame (imported ones too), else the rate of its rows."""
+    """None for a feature with one row per decoded frame (imports and embeddings too), else the rate of its rows."""
     return FEATURES[feature].rows_per_second if feature in FEATURES else None
+
+
+def of_trial(feature: str) -> bool:
+    """The feature is made for each trial, because it shows one person; the others are made for each video."""
+    return feature.startswith((IMPORT_PREFIX, EMBED_PREFIX))
 
 
 def _pair(

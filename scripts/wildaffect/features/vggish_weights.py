@@ -2,21 +2,16 @@
 
 import math
 import os
-import pickle
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from wildaffect.errors import InputError
+from wildaffect.features.state_dicts import UNREADABLE, load_exactly, read_state
 from wildaffect.features.vggish import VGGish
 
 SEED = 2021
-
-UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, SafetensorError)
 
 # Layer of the network -> scope of the TensorFlow checkpoint (LFAN spec 2.7).
 TENSORFLOW = {
@@ -56,15 +51,7 @@ def load_network(path: str | os.PathLike) -> VGGish:
     ``.safetensors``, ``.pth``, ``.pt``: a state dict with the keys of :class:`VGGish`, read without running pickled code.
     """
     network = _empty()
-    expected = {key: tensor.shape for key, tensor in network.state_dict().items()}
-    found = _read(Path(path))
-    if found.keys() != expected.keys():
-        missing, extra = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
-        raise InputError(f"{path}: not weights of VGGish (missing: {missing[:4]}, not expected: {extra[:4]}).")
-    for key, shape in expected.items():
-        if found[key].shape != shape:
-            raise InputError(f"{path}: {key} has shape {tuple(found[key].shape)}, VGGish needs {tuple(shape)}.")
-    network.load_state_dict({key: tensor.float() for key, tensor in found.items()}, assign=True)
+    load_exactly(network, _read(Path(path)), path)
     return network
 
 
@@ -92,19 +79,10 @@ def _empty() -> VGGish:
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:
+    if path.suffix != ".npz":
+        return read_state(path)
     try:
-        match path.suffix:
-            case ".npz":
-                with np.load(path, allow_pickle=False) as archive:
-                    return from_tensorflow(dict(archive))
-            case ".safetensors":
-                return load_file(path)
-            case ".pth" | ".pt":
-                state = torch.load(path, map_location="cpu", weights_only=True)
-                if isinstance(state, dict) and all(isinstance(value, torch.Tensor) for value in state.values()):
-                    return state
-                raise InputError(f"{path}: holds something else than a state dict.")
-            case _:
-                raise InputError(f"{path}: weights must be a .npz, .safetensors, .pth or .pt file.")
+        with np.load(path, allow_pickle=False) as archive:
+            return from_tensorflow(dict(archive))
     except UNREADABLE as error:
         raise InputError(f"{path}: not a readable weights file ({error}).") from error

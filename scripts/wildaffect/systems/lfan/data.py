@@ -1,6 +1,6 @@
 """LFAN samples: windows of consecutive frames (LFAN spec 4.2, 4.3)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,27 +17,6 @@ def windows(length: int, window: int, hop: int) -> list[tuple[int, int]]:
     if length <= window:
         return [(0, length)] if length else []
     return [(start, start + window) for start in range(0, length - window, hop)] + [(length - window, length)]
-
-
-def scalar_statistics(values: Iterable[np.ndarray]) -> dict[str, float]:
-    """One mean and one standard deviation (N-1) over all rows and columns together, as the original had (LFAN spec 2.10, B11)."""
-    mean, std = _moments([part.reshape(-1, 1) for part in values])
-    return {"mean": float(mean[0]), "std": float(std[0])}
-
-
-def column_statistics(values: Iterable[np.ndarray]) -> dict[str, list[float]]:
-    """Mean and standard deviation (N-1) of every column over all rows."""
-    mean, std = _moments(list(values))
-    return {"mean": mean.tolist(), "std": std.tolist()}
-
-
-def _moments(values: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Two passes, one array at a time. A column that never varies (digital silence) gets 1 and is thereby only centred."""
-    count = sum(len(part) for part in values)
-    mean = sum(part.sum(axis=0, dtype=np.float64) for part in values) / max(count, 1)
-    squares = sum(np.square(part - mean).sum(axis=0) for part in values)
-    std = np.sqrt(squares / max(count - 1, 1))
-    return mean, np.where(std > 1e-6, std, 1.0)
 
 
 @dataclass(frozen=True)

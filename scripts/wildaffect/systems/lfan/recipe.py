@@ -9,15 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from wildaffect.errors import InputError
+from wildaffect.features.statistics import column_statistics, scalar_statistics
 from wildaffect.scoring import ccc
 from wildaffect.systems.interface import Schedule, Target, TrialData
-from wildaffect.systems.lfan.data import (
-    WindowSamples,
-    column_statistics,
-    complete_axis,
-    labelled_axis,
-    scalar_statistics,
-)
+from wildaffect.systems.lfan.data import WindowSamples, complete_axis, labelled_axis
 from wildaffect.systems.lfan.model import build as build_model
 from wildaffect.systems.lfan.spec import needs
 from wildaffect.systems.losses import concordance
@@ -113,10 +108,10 @@ class Faithful(Lfan):
     metric = "ccc_mixed"
 
     def fit(self, trials: Sequence[TrialData]) -> dict[str, Any]:
-        """One scalar pair per feature."""
+        """One scalar pair per feature, over all rows and columns together (LFAN spec 2.10, B11)."""
         axes = [labelled_axis(trial, TASK) for trial in trials]
         return {
-            feature: scalar_statistics([axis.trial.features[feature][axis.rows] for axis in axes])
+            feature: scalar_statistics(axis.trial.features[feature][axis.rows] for axis in axes)
             for feature in self._features.values()
         }
 
@@ -157,7 +152,7 @@ class Corrected(Lfan):
     def fit(self, trials: Sequence[TrialData]) -> dict[str, Any]:
         """Per column."""
         return {
-            feature: column_statistics([trial.features[feature] for trial in trials])
+            feature: column_statistics(trial.features[feature] for trial in trials)
             for feature in self._features.values()
         }
 

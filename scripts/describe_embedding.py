@@ -1,0 +1,15 @@
+"""Write down which network with which weights made the vectors."""
+
+from wildaffect.stage import stage
+
+with stage(snakemake.log[0], snakemake.threads):
+    from pathlib import Path
+
+    from wildaffect.features.networks import describe_embedding
+
+    describe_embedding(
+        snakemake.wildcards.name,
+        Path(snakemake.output.about),
+        **snakemake.params.entry,
+        models_dir=snakemake.params.models_dir,
+    )

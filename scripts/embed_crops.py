@@ -1,0 +1,22 @@
+"""Run a frozen image network over the crops of one trial."""
+
+from wildaffect.stage import stage
+
+with stage(snakemake.log[0], snakemake.threads):
+    from pathlib import Path
+
+    from wildaffect.faces.crops import CropFile
+    from wildaffect.features.embedding import embed_crops
+    from wildaffect.features.networks import open_network, prepare
+    from wildaffect.stage import device
+
+    entry = snakemake.params.entry
+    network, _ = open_network(entry["network"], entry["weights"], snakemake.params.models_dir)
+    embed_crops(
+        network,
+        prepare,
+        CropFile(snakemake.input.crops),
+        Path(snakemake.output.feature),
+        device=device(snakemake.resources.gpu),
+        threads=snakemake.threads,
+    )

@@ -1,0 +1,22 @@
+"""Find the body of the person that each trial of a video shows."""
+
+from wildaffect.stage import stage
+
+with stage(snakemake.log[0], snakemake.threads):
+    from pathlib import Path
+
+    from wildaffect.features.find_bodies import find_bodies
+    from wildaffect.stage import device
+
+    find_bodies(
+        snakemake.params.bodies["source"],
+        Path(snakemake.input.source),
+        Path(snakemake.input.video),
+        Path(snakemake.input.persons),
+        Path(snakemake.output.bodies),
+        first_frame=snakemake.params.bodies["first_frame"],
+        person=snakemake.params.bodies["person"],
+        models_dir=snakemake.params.models_dir,
+        device=device(snakemake.resources.gpu),
+        threads=snakemake.threads,
+    )

@@ -1,0 +1,18 @@
+"""Take one trial's vectors that were computed elsewhere, a row per decoded frame."""
+
+from wildaffect.stage import stage
+
+with stage(snakemake.log[0], snakemake.threads):
+    from pathlib import Path
+
+    from wildaffect.features.imported import import_feature, source
+    from wildaffect.media.frames import read_frames
+
+    import_feature(
+        source(snakemake.wildcards.name, snakemake.params.entry),
+        snakemake.wildcards.trial,
+        snakemake.params.video,
+        read_frames(snakemake.input.frames).times,
+        Path(snakemake.output.feature),
+        Path(snakemake.output.report),
+    )

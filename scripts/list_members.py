@@ -1,0 +1,15 @@
+"""Write down which trials one training reads, apart from all others."""
+
+from wildaffect.stage import stage
+
+with stage(snakemake.log[0], snakemake.threads):
+    from pathlib import Path
+
+    from wildaffect.corpus.members import write_members
+
+    write_members(
+        Path(snakemake.output.trials),
+        Path(snakemake.output.folds),
+        trials=snakemake.params.trials,
+        folds=snakemake.params.folds,
+    )

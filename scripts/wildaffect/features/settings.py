@@ -1,0 +1,103 @@
+"""What the section ``features`` of a configuration asks for, checked before any job starts. Import-light.
+
+The schema has seen to keys and types; here files, columns and names are looked up.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from wildaffect.config import nearest
+from wildaffect.errors import InputError
+from wildaffect.faces.catalogue import CUT, RESIZED
+from wildaffect.features.imported import check_columns, source
+from wildaffect.features.registry import EMBED_PREFIX, FEATURES, IMPORT_PREFIX, SEEDED
+from wildaffect.models import locate
+
+KEYPOINT_RCNN = "https://download.pytorch.org/models/keypointrcnn_resnet50_fpn_coco-fc266e95.pth"
+_SHOWN = 3
+
+
+def configured(features: Mapping[str, Any]) -> list[str]:
+    """Ids of the imports and embeddings that the section describes."""
+    imports = [IMPORT_PREFIX + name for name in features["import"]]
+    return imports + [EMBED_PREFIX + name for name in features["embeddings"]]
+
+
+def weights_file(weights: str, models_dir: str | Path) -> list[str]:
+    """The file behind ``weights``, as the input of a job; none for untrained weights."""
+    return [] if weights == SEEDED else [str(locate(weights, models_dir))]
+
+
+def body_source(bodies: Mapping[str, Any], video: str, models_dir: str | Path) -> str:
+    """What the people of one video are found with: the folder of OpenPose's files, or the weights of the network."""
+    return (
+        bodies["path"].replace("{video}", video)
+        if bodies["source"] == "openpose"
+        else str(locate(bodies["path"], models_dir))
+    )
+
+
+def problems(
+    features: Mapping[str, Any], needed: Sequence[str], trials: Mapping[str, str], models_dir: str | Path
+) -> list[str]:
+    """Everything that keeps the section from being carried out, a line each. ``needed`` are the ids that systems ask for, ``trials`` maps
+    every trial to its video."""
+    found = [
+        f"features: a system asks for {feature!r}, which is neither built in nor described here"
+        f"{nearest(feature, [*FEATURES, *configured(features)])}"
+        for feature in needed
+        if feature not in FEATURES and feature not in configured(features)
+    ]
+    if any(FEATURES[feature].weights for feature in needed if feature in FEATURES):
+        found += _absent_weights("features.vggish_weights", features["vggish_weights"], models_dir)
+    for name, entry in features["import"].items():
+        try:
+            found += _import_problems(name, entry, trials)
+        except InputError as error:
+            found.append(str(error))
+    for name, entry in features["embeddings"].items():
+        where = f"features.embeddings.{name}"
+        found += _absent_weights(f"{where}.weights", entry["weights"], models_dir)
+        if entry["crops"] not in (*CUT, *RESIZED):
+            found.append(
+                f"{where}.crops: unknown template {entry['crops']!r}{nearest(entry['crops'], [*CUT, *RESIZED])}"
+            )
+    if features["bodies"]:
+        found += _body_problems(features["bodies"], dict.fromkeys(trials.values()), models_dir)
+    return found
+
+
+def _absent_weights(where: str, weights: str, models_dir: str | Path) -> list[str]:
+    return [
+        f"{where}: {path} not found. Put it there ('wildaffect models' says where it comes from), or set {SEEDED} for untrained weights."
+        for path in weights_file(weights, models_dir)
+        if not Path(path).is_file()
+    ]
+
+
+def _import_problems(name: str, entry: Mapping[str, Any], trials: Mapping[str, str]) -> list[str]:
+    """Files that are absent, and the columns of the first one that is a table; the others are read by their jobs alone."""
+    described = source(name, entry)
+    files = list(dict.fromkeys(described.file(trial, video) for trial, video in trials.items()))
+    absent = [str(path) for path in files if not path.is_file()]
+    if absent:
+        more = ", …" if len(absent) > _SHOWN else ""
+        return [f"features.import.{name}: {len(absent)} files do not exist: {', '.join(absent[:_SHOWN])}{more}"]
+    if files and files[0].suffix == ".parquet":
+        check_columns(described, files[0])
+    return []
+
+
+def _body_problems(bodies: Mapping[str, Any], videos: Iterable[str], models_dir: str | Path) -> list[str]:
+    where = "features.bodies.path"
+    if bodies["source"] == "openpose" and "{video}" not in bodies["path"]:
+        return [f"{where}: {bodies['path']} must contain {{video}}: OpenPose's files of one video are a folder."]
+    sources = dict.fromkeys(body_source(bodies, video, models_dir) for video in videos)
+    absent = [path for path in sources if not Path(path).exists()]
+    if not absent:
+        return []
+    if bodies["source"] == "openpose":
+        return [f"{where}: {len(absent)} folders do not exist, the first is {absent[0]}."]
+    advice = f"Put torchvision's keypointrcnn_resnet50_fpn there ({KEYPOINT_RCNN}), or use OpenPose's files."
+    return [f"{where}: {absent[0]} not found. {advice}"]

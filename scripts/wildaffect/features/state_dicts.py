@@ -1,0 +1,56 @@
+"""State dicts from local files, read without running anything that is in them."""
+
+import os
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from wildaffect.errors import InputError
+
+UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, SafetensorError)
+
+
+def read_state(path: str | os.PathLike) -> dict[str, torch.Tensor]:
+    """Tensors by key from ``.safetensors``, ``.pth`` or ``.pt``: a state dict, or a mapping with one under ``state_dict``.
+
+    Raises :class:`InputError` for other suffixes, for files that cannot be read so, and for anything else in them.
+    """
+    path = Path(path)
+    try:
+        match path.suffix:
+            case ".safetensors":
+                return load_file(path)
+            case ".pth" | ".pt":
+                state = torch.load(path, map_location="cpu", weights_only=True)
+            case _:
+                raise InputError(f"{path}: weights must be a .safetensors, .pth or .pt file.")
+    except UNREADABLE as error:
+        raise InputError(f"{path}: not a readable weights file ({error}).") from error
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise InputError(f"{path}: holds something else than a state dict.")
+    return state
+
+
+def load_exactly(network: torch.nn.Module, state: Mapping[str, torch.Tensor], path: str | os.PathLike) -> None:
+    """Load ``state``, read from ``path``: every tensor of ``network`` required, in its shape, and no other accepted.
+
+    Only the counters of batch normalisation, which old files lack and evaluation does not use, may be absent.
+    """
+    name, own = type(network).__name__, network.state_dict()
+    state = {key: value for key, value in own.items() if key.endswith(".num_batches_tracked")} | dict(state)
+    if state.keys() != own.keys():
+        missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+        raise InputError(f"{path}: not weights of {name} (missing: {missing[:4]}, not expected: {extra[:4]}).")
+    for key, value in own.items():
+        if state[key].shape != value.shape:
+            raise InputError(f"{path}: {key} has shape {tuple(state[key].shape)}, {name} needs {tuple(value.shape)}.")
+    # Half-precision files are computed with in single precision; counters stay whole numbers.
+    single = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+    network.load_state_dict(single, assign=True)

@@ -1,0 +1,117 @@
+"""The section `features` of a configuration: one message with everything that is wrong, before any job."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from support.corpora import affwild2
+from wildaffect.errors import InputError
+from wildaffect.features.registry import of_trial
+from wildaffect.features.settings import configured, problems
+from wildaffect.workflow import make_plan
+
+NAMES = ["a", "b", "b_left"]
+
+
+@pytest.fixture
+def plan(tmp_path, root):
+    """The plan of a small corpus with a section ``features``."""
+    affwild2(tmp_path, {"Train_Set": ["a", "b"], "Validation_Set": ["b_left"]}, ["a.mp4", "b.mp4"])
+
+    def make(faces=None, **features):
+        config = {
+            "corpus": {"root": str(tmp_path)},
+            "faces": faces or {"backend": "dlib", "model": "hog"},
+            "folds": {"scheme": "official", "allow_shared_videos": True},
+            "features": {"vggish_weights": "seeded", **features},
+            "systems": {"lfan": {}},
+        }
+        return make_plan(config, root / "workflow" / "schemas")
+
+    return make
+
+
+def says(plan, *messages, **features):
+    with pytest.raises(InputError) as caught:
+        plan(**features)
+    for message in messages:
+        assert message in str(caught.value), str(caught.value)
+
+
+def test_imports_with_a_file_for_every_trial(plan, tmp_path):
+    for name in NAMES:
+        np.save(tmp_path / f"{name}.npy", np.zeros((3, 4)))
+    entry = {"path": str(tmp_path / "{trial}.npy"), "columns": 4}
+    made = plan(**{"import": {"net": entry}})
+    assert configured(made.config["features"]) == ["import.net"]
+    (tmp_path / "b_left.npy").unlink()
+    says(plan, "features.import.net: 1 files do not exist", "b_left.npy", **{"import": {"net": entry}})
+
+
+def test_imports_from_one_table(plan, tmp_path):
+    table = str(tmp_path / "all.parquet")
+    pd.DataFrame({"clip": ["a"], "frame": [0], "AU01": [0.5]}).to_parquet(table)
+    entry = {"path": table, "columns": ["AU01"], "key": "clip"}
+    plan(**{"import": {"au": entry}})
+    says(
+        plan, "column 'AU02' is missing; it has clip, frame, AU01", **{"import": {"au": entry | {"columns": ["AU02"]}}}
+    )
+    says(plan, "column 'trial' is missing", **{"import": {"au": entry | {"key": "trial"}}})
+    says(plan, "one file for all needs 'key'", **{"import": {"au": {"path": table, "columns": ["AU01"]}}})
+
+
+def test_everything_that_is_wrong_in_one_message(plan, tmp_path):
+    says(
+        plan,
+        "features.import.net: 3 files do not exist",
+        "features.embeddings.face.weights: no.pth not found",
+        "features.embeddings.face.crops: unknown template 'cnu22'; did you mean 'cnu224'?",
+        "features.bodies.path: body.pth not found. Put torchvision's keypointrcnn_resnet50_fpn there",
+        **{"import": {"net": {"path": "nowhere/{trial}.npy", "columns": 4}}},
+        embeddings={"face": {"network": "resnet18", "weights": "no.pth", "crops": "cnu22"}},
+        bodies={"source": "keypoint_rcnn", "path": "body.pth"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        ({"import": {"net": {"path": "{trial}.npy", "colums": 4}}}, "unknown key 'colums'; did you mean 'columns'?"),
+        ({"import": {"net": {"path": "{trial}.npy", "columns": 4, "missing": "zeros"}}}, "did you mean 'zero'?"),
+        ({"import": {"Big Net": {"path": "{trial}.npy", "columns": 4}}}, "'Big Net' does not match"),
+        ({"embeddings": {"f": {"network": "resnet5", "weights": "w", "crops": "c"}}}, "did you mean 'resnet50'?"),
+        ({"bodies": {"source": "openpose", "path": "json"}}, "json must contain {video}"),
+        ({"bodies": {"source": "openpose", "path": "json/{video}"}}, "2 folders do not exist, the first is json/a"),
+        ({"bodies": {"source": "openpos", "path": "json/{video}"}}, "did you mean 'openpose'?"),
+    ],
+)
+def test_mistakes_are_named(plan, features, message):
+    says(plan, message, **features)
+
+
+def test_features_that_nobody_describes():
+    section = {"vggish_weights": "seeded", "import": {}, "embeddings": {}, "bodies": None}
+    section["embeddings"] = {"face50": {"network": "resnet50", "weights": "seeded", "crops": "cnu224"}}
+    needed = ["mfcc39", "embed.face50", "embed.face5", "import.net"]
+    found = problems(section, needed, {"a": "a"}, "models")
+    assert len(found) == 2
+    assert "'embed.face5'" in found[0] and "did you mean 'embed.face50'?" in found[0]
+    assert "'import.net'" in found[1]
+    assert [of_trial(feature) for feature in needed] == [False, True, True, True]
+
+
+def test_crops_of_embeddings_are_among_those_to_make(plan):
+    entry = {"network": "resnet18", "weights": "seeded", "crops": "cnu224"}
+    assert "cnu224" in plan(embeddings={"face": entry}).templates()
+    assert "cnu224" not in plan().templates()
+
+
+def test_bodies_are_not_found_by_faces_whose_places_nobody_knows(plan, tmp_path):
+    for video in ("a", "b"):
+        (tmp_path / "json" / video).mkdir(parents=True)
+    (tmp_path / "cropped_aligned").mkdir()
+    official = {"source": "official", "official_root": str(tmp_path)}
+    bodies = {"source": "openpose", "path": str(tmp_path / "json" / "{video}")}
+    says(plan, "features.bodies.person: face needs the places of faces", faces=official, bodies=bodies)
+    plan(faces=official, bodies=bodies | {"person": "first"})
+    plan(bodies=bodies)

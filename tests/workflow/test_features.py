@@ -1,0 +1,111 @@
+"""Imports, embeddings and bodies in the graph of jobs."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from support.corpora import write_annotation
+from support.faces import write_video
+from support.pipeline import TINY_RECIPE, copy_project, run_workflow, write_config
+from wildaffect.features.bodies import read_bodies
+
+FRAMES = 5
+BODIES = {"source": "openpose", "path": "openpose/{video}", "first_frame": 1, "person": "first"}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """Two clips with labels, official pictures of all frames but the last, foreign vectors and OpenPose's files."""
+    project = copy_project(tmp_path_factory.mktemp("features"))
+    (project / "data" / "videos").mkdir(parents=True)
+    (project / "external").mkdir()
+    draw = np.random.default_rng(0)
+    for name, folder in (("a", "Train_Set"), ("b", "Validation_Set")):
+        write_video(
+            project / "data" / "videos" / f"{name}.mkv", list(draw.integers(0, 255, (FRAMES, 32, 48, 3), np.uint8))
+        )
+        write_annotation(project / "data" / "VA_Estimation_Challenge" / folder / f"{name}.txt", FRAMES)
+        pictures, people = project / "official" / "cropped_aligned" / name, project / "openpose" / name
+        pictures.mkdir(parents=True)
+        people.mkdir(parents=True)
+        for number in range(1, FRAMES):
+            Image.fromarray(draw.integers(0, 255, (112, 112, 3), np.uint8)).save(pictures / f"{number:05}.jpg")
+            person = {"pose_keypoints_2d": [10.0 * number, 20.0, 0.9] * 25}
+            (people / f"{number:05}_keypoints.json").write_text(json.dumps({"people": [person]}))
+        np.save(project / "external" / f"{name}.npy", draw.normal(size=(FRAMES - 1, 3)).astype(np.float32))
+    return project
+
+
+def config(project, **features):
+    section = {
+        "vggish_weights": "seeded",
+        "import": {"net": {"path": "external/{trial}.npy", "columns": 3, "missing": "hold"}},
+        "embeddings": {"face": {"network": "resnet18", "weights": "seeded", "crops": "arcface112"}},
+        "bodies": BODIES,
+    }
+    values = {
+        "corpus": {"layout": "affwild2", "root": "data"},
+        "folds": {"scheme": "official"},
+        "faces": {"source": "official", "official_root": "official"},
+        "features": section | features,
+        "systems": {"lfan": {"variants": ["unimodal"], "targets": ["valence"], "recipe": TINY_RECIPE}},
+    }
+    return write_config(project / "own.yaml", values)
+
+
+def test_a_trial_is_imported_without_anything_else(project):
+    outcome = run_workflow(project, config(project), "-n", "--", "results/features/import.net/a.npy")
+    assert outcome.status == 0, outcome.text
+    assert outcome.jobs == {"decode_frames": 1, "import_feature": 1}
+
+
+def test_what_is_not_described_has_no_rule(project):
+    settings = config(project)
+    wanted = [
+        "results/features/import.other/a.npy",
+        "results/features/embed.other/a.npy",
+        "results/features/mfcc40/a.npy",
+    ]
+    for target in wanted:
+        outcome = run_workflow(project, settings, "-n", "--", target)
+        assert outcome.status != 0 and "MissingRuleException" in outcome.text, outcome.text
+    outcome = run_workflow(project, config(project, bodies=None), "-n", "--", "results/bodies/a.parquet")
+    assert outcome.status != 0 and "MissingRuleException" in outcome.text, outcome.text
+
+
+def test_an_absent_file_ends_before_any_job(project):
+    entry = {"path": "external/{trial}.parquet", "columns": ["x"]}
+    outcome = run_workflow(project, config(project, **{"import": {"net": entry}}), "-n")
+    assert outcome.status != 0
+    assert "features.import.net: 2 files do not exist: external/a.parquet, external/b.parquet" in outcome.text
+    assert "Traceback" not in outcome.text
+
+
+@pytest.mark.slow
+def test_everything_described_is_made_and_made_again_when_its_source_changes(project):
+    settings, results = config(project), project / "results"
+    done = run_workflow(project, settings, "--", "features")
+    assert done.status == 0, done.text[-4000:]
+    made = {name: done.jobs[name] for name in done.jobs if done.jobs[name] and ("import" in name or "embed" in name)}
+    assert made == {"import_feature": 2, "describe_import": 1, "embed_crops": 2, "describe_embedding": 1}
+
+    source = np.load(project / "external" / "a.npy")
+    values = np.load(results / "features" / "import.net" / "a.npy")
+    assert np.array_equal(values, source[[0, 1, 2, 3, 3]])
+    report = json.loads((results / "features" / "import.net" / "reports" / "a.json").read_text())
+    assert report["runs"] == [[FRAMES - 1, 1]]
+    assert json.loads((results / "features" / "import.net" / "about.json").read_text())["dim"] == 3
+
+    vectors = np.load(results / "features" / "embed.face" / "b.npy")
+    assert vectors.shape == (FRAMES, 512)
+    assert len(np.unique(vectors, axis=0)) == FRAMES
+    bodies = read_bodies(results / "bodies" / "b.parquet", "b")
+    assert bodies.found.tolist() == [True] * (FRAMES - 1) + [False]
+    assert bodies.boxes[2].tolist() == [30, 20, 30, 20]
+
+    assert run_workflow(project, settings, "-n", "--", "features").nothing_to_do
+    np.save(project / "external" / "a.npy", source + 1)
+    again = run_workflow(project, settings, "-n", "--", "features").jobs
+    assert again == {"features": 1, "import_feature": 1}
