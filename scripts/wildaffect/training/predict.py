@@ -38,16 +38,16 @@ def predict_from(
 ) -> None:
     """Predict with a weight file; ``arguments`` as for :func:`predict`.
 
-    Where the file lies in a run folder, recipe and statistics are those it was trained with, whatever ``recipe`` says.
+    Where the file lies in a run folder, its statistics are used, and ``recipe`` holds differences from the one it was trained with.
     :class:`InputError` if the folder's ``run.json`` says that the weights belong to something else.
     """
     asked = {"system": system, "variant": variant, "target": target, "mode": mode}
-    record = _json_beside(weights, "run.json") or {**asked, "recipe": recipe}
+    record = _json_beside(weights, "run.json") or {**asked, "recipe": {}}
     for key, value in asked.items():
         if record[key] != value:
             raise InputError(f"{weights}: its run.json says {key} {record[key]}, but {value} was asked for.")
     statistics = _json_beside(weights, "stats.json")
-    trained = {"recipe": record["recipe"], "statistics": statistics and statistics["train"]}
+    trained = {"recipe": {**record["recipe"], **recipe}, "statistics": statistics and statistics["train"]}
     predict(weights=weights, **trained, **asked, **arguments)
 
 
