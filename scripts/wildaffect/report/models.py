@@ -34,7 +34,8 @@ def used_models(detections: Iterable[str], abouts: Iterable[str], runs: Sequence
                 }
             )
         if about["notice"]:
-            entry = {"name": "openSMILE", "licence": about["notice"], "sha256": None, "trained": None}
+            name = "openSMILE" if "openSMILE" in about["notice"] else about["id"]
+            entry = {"name": name, "licence": about["notice"], "sha256": None, "trained": None}
             found.append(entry | {"source": f"feature {about['id']}"})
     for run in runs:
         record = json.loads(Path(run["path"]).read_text())

@@ -1,0 +1,45 @@
+"""The report names every model that a result depends on, and nothing else."""
+
+import json
+
+import pyarrow as pa
+
+from wildaffect.report.models import notes, used_models
+from wildaffect.tables import write_table
+
+
+def test_models_of_a_run(tmp_path):
+    schema = pa.schema([("frame", pa.int32())])
+    detector = {"backend": "dlib", "files": {"points.dat": "aa"}, "licence": "no commercial use"}
+    for video in "ab":
+        write_table(tmp_path / f"{video}.parquet", schema.empty_table(), schema, detector)
+    weights = {"name": "seeded", "trained": False, "sha256": None, "note": "a random projection"}
+    abouts = {
+        "mfcc39": {"id": "mfcc39", "weights": None, "notice": "Computed with openSMILE"},
+        "vggish128": {"id": "vggish128", "weights": weights, "notice": "Architecture of somebody"},
+    }
+    for name, about in abouts.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(about))
+    run = {"initial_weights": [{"part": "spatial", "file": "models/face.pth", "sha256": "bb"}]}
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    found = used_models(
+        [tmp_path / "a.parquet", tmp_path / "b.parquet"],
+        [tmp_path / "mfcc39.json", tmp_path / "vggish128.json"],
+        [{"system": "lfan", "path": tmp_path / "run.json"}],
+    )
+    assert [(entry["name"], entry["source"], entry["trained"]) for entry in found] == [
+        ("face.pth", "initial weights of lfan", True),
+        ("openSMILE", "feature mfcc39", None),
+        ("points.dat", "dlib", True),
+        ("seeded", "feature vggish128", False),
+        ("vggish128", "feature vggish128", None),
+    ]
+
+
+def test_notes_say_what_is_approximate():
+    block = {"recipe": {"epochs": 3}, "trained": None, "mode": "corrected"}
+    config = {"features": {"vggish_weights": "seeded"}, "systems": {"lfan": block}}
+    text = " ".join(notes(config))
+    assert "random projection" in text and "epochs" in text and "corrected mode" in text
+    given = {"features": {"vggish_weights": "vggish"}, "systems": {"lfan": block | {"trained": "runs", "recipe": {}}}}
+    assert len(notes(given)) == 2 and "given weights (runs)" in " ".join(notes(given))
