@@ -14,7 +14,7 @@ Agreement: landmarks of the most prominent person against the plain loop's, as a
 import argparse
 import json
 import os
-import resource
+import re
 import subprocess
 import sys
 import tempfile
@@ -192,7 +192,8 @@ def one_length(arguments: argparse.Namespace) -> None:
         common = (arguments.model, arguments.device, arguments.threads)
         output, spent = stage(arguments.clips[0], Path(scratch), *common, follow=json.loads(arguments.follow))
         count = int(detections_from_table(read_table(output, DETECTIONS)).frame.max(initial=-1)) + 1
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    # Not getrusage: that counts what the parent had in memory when it started this process.
+    peak = int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 2**10
     print(f"{count} frames, {count / spent[0]:.1f} frames/s wall, {count / spent[1]:.1f} cpu, peak {peak:.0f} MiB")
 
 

@@ -5,7 +5,7 @@ from wildaffect.stage import stage
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
-    from wildaffect.faces.crops import cut_crops
+    from wildaffect.faces.cutting import cut_crops
 
     cut_crops(
         Path(snakemake.input.video),

@@ -5,6 +5,6 @@ from wildaffect.stage import stage
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
-    from wildaffect.faces.crops import resize_crops
+    from wildaffect.faces.cutting import resize_crops
 
     resize_crops(Path(snakemake.input.crops), snakemake.wildcards.template, Path(snakemake.output.crops))

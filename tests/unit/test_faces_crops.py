@@ -10,7 +10,8 @@ from skimage.data import astronaut
 from support.faces import face, scene, write_detections, write_frames, write_video
 from wildaffect.errors import InputError
 from wildaffect.faces.catalogue import RESIZED
-from wildaffect.faces.crops import CHUNK, CropFile, cut_crops, resize_crops
+from wildaffect.faces.crops import CHUNK, CropFile
+from wildaffect.faces.cutting import cut_crops, resize_crops
 from wildaffect.faces.persons import assign_persons, read_trial
 from wildaffect.faces.sheet import contact_sheet
 from wildaffect.faces.templates import TEMPLATES, crop_transform, cut, resized

@@ -99,6 +99,16 @@ def test_cuts_and_empty_pictures_are_scanned():
     assert scans == [0, 3, 6, 7, 8, 9]
 
 
+def test_where_nobody_is_for_long_fewer_pictures_are_scanned_but_soon_a_face_is_found():
+    scenes = [((100, 100, 50 if t >= 40 else 0),) for t in range(50)]
+    found, scans = follow([draw(*scene) for scene in scenes], cuts=[30], every=12)
+    assert scans[:18] == [*range(16), 18, 21]
+    assert {30, 31, 32, 33} <= set(scans)
+    first = [len(faces.boxes) for faces in found].index(1)
+    assert 40 <= first <= 42
+    assert all(len(faces.boxes) == 1 for faces in found[first:])
+
+
 def test_two_faces_in_one_window_stay_two():
     scenes = [((100 + 3 * t, 100, 60), (240 - 3 * t, 110, 60)) for t in range(12)]
     found, _ = follow([draw(*scene) for scene in scenes], every=100)

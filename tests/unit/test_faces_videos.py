@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from wildaffect.faces.crops import CropFile, cut_crops
+from wildaffect.faces.crops import CropFile
+from wildaffect.faces.cutting import cut_crops
 from wildaffect.faces.detect import detect_faces
 from wildaffect.faces.persons import assign_persons, read_trial
 from wildaffect.media.frames import write_frame_table

@@ -1,10 +1,24 @@
-"""Faces as NumPy arrays, and the landmark columns of their tables."""
+"""The table of detections, faces as NumPy arrays, and landmark columns."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+
+DETECTIONS = pa.schema(
+    [
+        ("frame", pa.int32()),
+        ("x0", pa.float32()),
+        ("y0", pa.float32()),
+        ("x1", pa.float32()),
+        ("y1", pa.float32()),
+        ("score", pa.float32()),
+        ("points5", pa.list_(pa.float32(), 10)),
+        ("points68", pa.list_(pa.float32(), 136)),
+        ("identity", pa.list_(pa.float32())),  # length depends on the backend; null where it was not computed
+    ]
+)
 
 
 @dataclass(frozen=True)

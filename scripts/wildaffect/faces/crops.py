@@ -6,7 +6,7 @@ Columns: frame int32; valid bool; picture binary (JPEG, quality 95, full colour 
 import json
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -14,67 +14,14 @@ import numpy as np
 import pyarrow as pa
 
 from wildaffect.errors import InputError
-from wildaffect.faces.ahead import ahead
-from wildaffect.faces.catalogue import RESIZED
-from wildaffect.faces.persons import read_trial
-from wildaffect.faces.templates import Template, crop_transform, cut, get_template, resized
+from wildaffect.faces.templates import Template
 from wildaffect.files import atomic
-from wildaffect.media.decode import decode
 from wildaffect.tables import METADATA_KEY
 
 CROPS = pa.schema([("frame", pa.int32()), ("valid", pa.bool_()), ("picture", pa.binary())])
 # Rows per record batch; every batch but the last has this many, so a row's place follows from its number.
 CHUNK = 256
-# Pictures decoded ahead of cutting.
-AHEAD = 2
 JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-
-
-def cut_crops(
-    video: str | os.PathLike,
-    persons: str | os.PathLike,
-    trial: str,
-    templates: dict[str, str | os.PathLike],
-    *,
-    threads: int = 1,
-) -> None:
-    """Cut one trial's face in every template of ``templates`` (name -> output path) in a single decoding pass.
-
-    Frames whose source is "none" are rows without a picture. Raises :class:`InputError` for an unknown template, a trial
-    that ``persons`` lacks, or a video that no longer has the frames of the table.
-    """
-    faces = read_trial(persons, trial)
-    valid, points5, boxes = faces.valid, faces.points5, faces.boxes
-    kinds = {name: get_template(name) for name in templates}
-    with ExitStack() as stack:
-        sinks = {
-            name: stack.enter_context(crop_writer(path, name, kinds[name], trial)) for name, path in templates.items()
-        }
-        decoded = 0
-        for frame, picture in ahead(decode(Path(video), threads), AHEAD) if len(valid) else ():
-            if frame < len(valid):
-                for name, kind in kinds.items():
-                    transform = crop_transform(kind, points5[frame], boxes[frame]) if valid[frame] else None
-                    sinks[name](frame, None if transform is None else encode(cut(picture, kind, transform)))
-            decoded += 1
-        if decoded != len(valid):
-            raise InputError(
-                f"{video}: {decoded} frames decoded, {persons} has {len(valid)}. Run the face stage again."
-            )
-
-
-def resize_crops(crops: str | os.PathLike, name: str, output: str | os.PathLike) -> None:
-    """Write the crop file of template ``name`` from the ``crops`` of the template it is a resized copy of.
-
-    Pictures are scaled by Pillow's bicubic filter. Raises :class:`InputError` if ``name`` is not made from such crops.
-    """
-    source, kind = CropFile(crops), get_template(name)
-    if RESIZED.get(name) != source.about["template"]:
-        raise InputError(f"{crops}: {name} is not made from {source.about['template']} crops.")
-    with crop_writer(output, name, kind, source.about["trial"]) as append:
-        for frame, valid in enumerate(source.valid.tolist()):
-            picture = resized(source.read([frame])[0], kind.size) if valid else None
-            append(frame, None if picture is None else encode(picture))
 
 
 def encode(picture: np.ndarray) -> bytes:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from wildaffect.errors import InputError
 from wildaffect.faces.ahead import ahead
-from wildaffect.faces.columns import points_column
+from wildaffect.faces.columns import DETECTIONS, points_column
 from wildaffect.faces.cuts import CutFinder
 from wildaffect.faces.detectors import Faces, open_detector
 from wildaffect.faces.geometry import pairwise_iou
@@ -19,19 +19,6 @@ from wildaffect.media.decode import decode
 from wildaffect.media.frames import read_frames
 from wildaffect.tables import write_table
 
-DETECTIONS = pa.schema(
-    [
-        ("frame", pa.int32()),
-        ("x0", pa.float32()),
-        ("y0", pa.float32()),
-        ("x1", pa.float32()),
-        ("y1", pa.float32()),
-        ("score", pa.float32()),
-        ("points5", pa.list_(pa.float32(), 10)),
-        ("points68", pa.list_(pa.float32(), 136)),
-        ("identity", pa.list_(pa.float32())),  # length depends on the backend; null where it was not computed
-    ]
-)
 # A face that overlaps one of the frame before by this much is the same one, as far as scheduling goes.
 SAME_PLACE = 0.4
 
@@ -152,13 +139,14 @@ class _Rows:
         boxes, points5 = settle(
             *(np.concatenate([getattr(f, name) for f in self._faces]) for name in ("boxes", "points5"))
         )
-        unknown = [np.full((len(f.boxes), 68, 2), np.nan) if f.points68 is None else f.points68 for f in self._faces]
+        dense = [faces.points68 for faces in self._faces]
+        known = dense[0] is not None  # a detector gives 68 points always or never
         columns = [
             pa.array(self._frame, pa.int32()),
             *(pa.array(boxes[:, side].astype(np.float32)) for side in range(4)),
             pa.array(np.concatenate([f.scores for f in self._faces]).astype(np.float32)),
             points_column(points5),
-            points_column(np.concatenate(unknown)),
+            points_column(np.concatenate(dense)) if known else pa.nulls(len(boxes), pa.list_(pa.float32(), 136)),
             pa.array(self._vectors, pa.list_(pa.float32())),
         ]
         return pa.Table.from_arrays(columns, schema=DETECTIONS)

@@ -1,36 +1,15 @@
 """Fill the frames between a person's detections, within honest limits."""
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from wildaffect.faces.columns import Detections
 from wildaffect.faces.geometry import areas, centres
+from wildaffect.faces.rows import Rows
 
 # A face that reappears further away than this many box sides was not followed in between (a missed cut, say).
 FARTHEST_MOVE = 1.0
-
-
-@dataclass(frozen=True)
-class Rows:
-    """What one trial shows in each of N frames; NaN (track -1) where source is "none".
-
-    source (N,) of str; track (N,); boxes (N, 4); scores (N,), NaN unless detected; points5 (N, 5, 2);
-    points68 (N, 68, 2).
-    """
-
-    source: np.ndarray
-    track: np.ndarray
-    boxes: np.ndarray
-    scores: np.ndarray
-    points5: np.ndarray
-    points68: np.ndarray
-
-    @property
-    def valid(self) -> np.ndarray:
-        """Bool (N,): frames with a face."""
-        return self.source != "none"
 
 
 def fill_rows(

@@ -16,10 +16,9 @@ from PIL import Image, UnidentifiedImageError
 
 from wildaffect.errors import InputError
 from wildaffect.faces.catalogue import OFFICIAL, check_official
+from wildaffect.faces.columns import DETECTIONS
 from wildaffect.faces.crops import crop_writer, encode
-from wildaffect.faces.detect import DETECTIONS
-from wildaffect.faces.filling import Rows
-from wildaffect.faces.persons import PERSONS, rows_table, source_counts
+from wildaffect.faces.rows import PERSONS, Rows, rows_table, source_counts
 from wildaffect.faces.templates import get_template, resized
 from wildaffect.media.frames import read_frames
 from wildaffect.tables import write_table

@@ -10,8 +10,7 @@ import numpy as np
 
 from wildaffect.errors import InputError
 from wildaffect.faces.ahead import ahead
-from wildaffect.faces.filling import Rows
-from wildaffect.faces.persons import read_trial
+from wildaffect.faces.rows import Rows, read_trial
 from wildaffect.faces.sheet import COLOURS
 from wildaffect.files import atomic
 from wildaffect.media.decode import decode

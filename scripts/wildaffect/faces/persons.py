@@ -6,34 +6,18 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from wildaffect.errors import InputError
 from wildaffect.faces.assignment import Assignment, assign_tracks
-from wildaffect.faces.columns import Detections, detections_from_table, points_column, read_points
-from wildaffect.faces.detect import DETECTIONS
-from wildaffect.faces.filling import Rows, fill_rows
+from wildaffect.faces.columns import DETECTIONS, Detections, detections_from_table
+from wildaffect.faces.filling import fill_rows
 from wildaffect.faces.options import parse_options
 from wildaffect.faces.overrides import apply_override, read_overrides
+from wildaffect.faces.rows import PERSONS, Rows, read_trial, rows_table, source_counts
 from wildaffect.faces.tracking import track_faces
 from wildaffect.media.frames import read_frames
 from wildaffect.tables import read_metadata, read_table, write_table
 
-PERSONS = pa.schema(
-    [
-        ("trial", pa.string()),
-        ("frame", pa.int32()),
-        ("source", pa.string()),  # detected | interpolated | held | none
-        ("track", pa.int32()),  # -1 where none
-        ("x0", pa.float32()),
-        ("y0", pa.float32()),
-        ("x1", pa.float32()),
-        ("y1", pa.float32()),
-        ("score", pa.float32()),
-        ("points5", pa.list_(pa.float32(), 10)),
-        ("points68", pa.list_(pa.float32(), 136)),
-    ]
-)
+__all__ = ["PERSONS", "PersonOptions", "assign_persons", "read_trial", "rows_table"]
 
 
 @dataclass(frozen=True)
@@ -96,22 +80,6 @@ def assign_persons(
     write_table(output, pa.concat_tables(parts), PERSONS, metadata)
 
 
-def read_trial(persons: str | os.PathLike, trial: str) -> Rows:
-    """One trial's rows of a persons table; :class:`InputError` if the table has no such trial."""
-    table = read_table(persons, PERSONS)
-    if trial not in read_metadata(persons)["trials"]:
-        raise InputError(f"{persons}: has no trial {trial!r}. Delete the file and run the face stage again.")
-    table = table.filter(pc.equal(table["trial"], trial))
-    return Rows(
-        np.array(table["source"].to_pylist(), dtype="<U12"),
-        table["track"].to_numpy(),
-        np.stack([table[name].to_numpy() for name in ("x0", "y0", "x1", "y1")], axis=1),
-        table["score"].to_numpy(),
-        read_points(table["points5"]),
-        read_points(table["points68"]),
-    )
-
-
 def _rows_of_chain(detections: Detections, tracks: np.ndarray, chain: set[int], count: int) -> np.ndarray:
     """Detection row (N,) per frame of the chain's tracks, -1 where they are not seen."""
     chosen = np.full(count, -1)
@@ -128,26 +96,6 @@ def _blocked(overrides, count: int) -> np.ndarray:
     return blocked
 
 
-def rows_table(trial: str, rows: Rows) -> pa.Table:
-    """One trial's rows with the columns of :data:`PERSONS`."""
-    count = len(rows.source)
-
-    def nullable(values):
-        return pa.array(values.astype(np.float32), mask=np.isnan(values))
-
-    columns = [
-        pa.array([trial] * count, pa.string()),
-        pa.array(np.arange(count, dtype=np.int32)),
-        pa.array(rows.source.tolist(), pa.string()),
-        pa.array(rows.track.astype(np.int32)),
-        *(nullable(rows.boxes[:, side]) for side in range(4)),
-        nullable(rows.scores),
-        points_column(rows.points5),
-        points_column(rows.points68),
-    ]
-    return pa.Table.from_arrays(columns, schema=PERSONS)
-
-
 def _facts(person: str, rows: Rows, assignment: Assignment, overrides: int) -> dict[str, Any]:
     return {
         "person": person,
@@ -156,13 +104,6 @@ def _facts(person: str, rows: Rows, assignment: Assignment, overrides: int) -> d
         "tracks_without_identity": assignment.chained[person],
         "overrides": overrides,
     }
-
-
-def source_counts(rows: Rows) -> dict[str, Any]:
-    """Frames of each source, and ``coverage``: the share with a face."""
-    counts = {name: int((rows.source == name).sum()) for name in ("detected", "interpolated", "held", "none")}
-    total = len(rows.source)
-    return counts | {"coverage": 1 - counts["none"] / total if total else 0.0}
 
 
 def _track_list(detections: Detections, tracks: np.ndarray) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from wildaffect.faces.crops import CropFile, encode
-from wildaffect.faces.persons import read_trial
+from wildaffect.faces.rows import read_trial
 from wildaffect.files import atomic
 
 TILE = 96

@@ -13,13 +13,15 @@ A detector is an object with
 """
 
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from wildaffect.errors import InputError
-from wildaffect.faces.options import parse_options
+
+BACKENDS = ("retinaface", "dlib")
 
 
 @dataclass(frozen=True)
@@ -82,15 +84,11 @@ def open_detector(
     ``model``: for retinaface a pack name looked up in ``models_dir`` or the path of an ONNX file; for dlib "hog" or
     "cnn". ``device``: "cpu" or "cuda"; "cuda" raises :class:`InputError` where CUDA cannot be bound.
     """
-    if backend == "retinaface":
-        from wildaffect.faces.detectors.retinaface import RetinaFaceDetector, RetinaFaceOptions
-
-        return RetinaFaceDetector(model, parse_options(RetinaFaceOptions, options), device, threads, models_dir)
-    if backend == "dlib":
-        from wildaffect.faces.detectors.dlib import DlibDetector, DlibOptions
-
-        return DlibDetector(model, parse_options(DlibOptions, options), device, threads)
-    raise InputError(f"faces.backend: unknown detector {backend!r}, use 'retinaface' or 'dlib'.")
+    if backend not in BACKENDS:
+        raise InputError(f"faces.backend: unknown detector {backend!r}, use 'retinaface' or 'dlib'.")
+    # By name: what one backend needs is loaded, and counts as code of the job, only where it is chosen.
+    module = import_module(f"{__name__}.{backend}")
+    return module.open_detector(model, options, device, threads, models_dir)
 
 
 def points5_from_68(points68: np.ndarray) -> np.ndarray:

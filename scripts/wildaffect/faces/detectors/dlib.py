@@ -4,6 +4,7 @@ import importlib.util
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import dlib
@@ -11,6 +12,7 @@ import numpy as np
 
 from wildaffect.errors import InputError
 from wildaffect.faces.detectors import EveryPicture, Faces, points5_from_68
+from wildaffect.faces.options import parse_options
 from wildaffect.files import sha256
 
 LICENCE = (
@@ -105,6 +107,13 @@ class DlibDetector:
         points = dlib.points([dlib.point(round(float(x)), round(float(y))) for x, y in faces.points68[row]])
         shape = dlib.full_object_detection(_rectangle(faces.boxes[row]), points)
         return np.array(self._recogniser.compute_face_descriptor(picture, shape), np.float32)
+
+
+def open_detector(
+    model: str, options: dict[str, Any], device: str, threads: int, models_dir: Path | None
+) -> DlibDetector:
+    """See :func:`wildaffect.faces.detectors.open_detector`; the weights come with a Python package."""
+    return DlibDetector(model, parse_options(DlibOptions, options), device, threads)
 
 
 def _open_search(model: str, used: dict[str, Path], options: DlibOptions):

@@ -22,8 +22,10 @@ from wildaffect.faces.geometry import pairwise_iou
 SAME_FACE = 0.3
 # Around a small face a window keeps at least this many pixels of the scaled picture.
 LEAST_MARGIN = 64
-# A face that was lost is looked for at its place in this many more frames.
+# A face that was lost is looked for at its place in this many more frames; where nobody is seen for longer, only each
+# IDLE-th picture is scanned.
 PATIENCE = 15
+IDLE = 3
 # Flow carries a face no further than this share of the distance between its eyes.
 MOST_MOTION = 0.06
 
@@ -67,13 +69,16 @@ class Follower:
         self._targets: list[_Target] = []
         self._final: dict[int, np.ndarray] = {}
         self._frame, self._since_scan, self._rows = -1, 0, 0
+        self._nobody = 0
 
     def __call__(self, picture: np.ndarray, new_shot: bool) -> Found:
         """Faces of the next picture (uint8 RGB (H, W, 3)); ``new_shot``: a camera cut lies before it."""
         self._frame += 1
         self._since_scan += 1
         if new_shot:
-            self._targets = []
+            self._targets, self._nobody = [], 0
+        if self._nobody > PATIENCE and self._since_scan < min(IDLE, self._options.every):
+            return empty()
         found = None
         if self._since_scan < self._options.every and any(not target.missed for target in self._targets):
             found = self._follow(_View(self._scanner, picture))
@@ -93,6 +98,7 @@ class Follower:
         """Search the whole picture; a face at the place of a known one is that one."""
         self._since_scan = 0
         found = self._scanner.scan([picture])[0]
+        self._nobody = 0 if len(found.boxes) else self._nobody + 1
         before, self._targets = self._targets, []
         overlap = pairwise_iou(np.array([target.box for target in before]).reshape(-1, 4), found.boxes)
         for row in range(len(found.boxes)):

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -121,3 +122,10 @@ class FollowedFaces:
     def settle(self, boxes: np.ndarray, points5: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`wildaffect.faces.detectors.VideoSearch`."""
         return self._follower.correct(boxes, points5)
+
+
+def open_detector(
+    model: str, options: dict[str, Any], device: str, threads: int, models_dir: Path | None
+) -> RetinaFaceDetector:
+    """See :func:`wildaffect.faces.detectors.open_detector`."""
+    return RetinaFaceDetector(model, parse_options(RetinaFaceOptions, options), device, threads, models_dir)

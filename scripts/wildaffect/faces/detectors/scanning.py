@@ -55,9 +55,11 @@ class Scanner:
         for one stride, which keeps the picture's edge from being the network's edge.
         """
         wide, high, scale = fitted_size(picture, size)
-        canvas = np.zeros(self.network.fixed or self._canvas(high, wide, size), np.uint8)[..., None].repeat(3, axis=2)
-        canvas[:high, :wide] = cv2.resize(picture, (wide, high))
-        return canvas, scale
+        fitted = cv2.resize(picture, (wide, high))
+        below, beside = np.subtract(self.network.fixed or self._canvas(high, wide, size), (high, wide)).tolist()
+        if below or beside:
+            fitted = cv2.copyMakeBorder(fitted, 0, below, 0, beside, cv2.BORDER_CONSTANT)
+        return fitted, scale
 
     def _canvas(self, high: int, wide: int, size: int) -> tuple[int, int]:
         multiple = self.network.multiple
