@@ -89,6 +89,29 @@ def test_what_cannot_work_is_said_before_any_job(project, faces, message):
     assert message in outcome.text
 
 
+def test_templates_named_together_come_from_one_pass_with_the_same_bytes(project):
+    settings = config(project, backend="dlib", model="hog", options={"max_side": 0, "identity": False})
+    shutil.rmtree(project / "results", ignore_errors=True)
+    names = [f"results/crops/{template}/a.arrow" for template in ("arcface112", "m3t256", "lfan48")]
+    apart = run_workflow(project, settings, "--", *names)
+    assert apart.status == 0, apart.text
+    assert apart.jobs["cut_crops"] == 2 and "cut_crops_together" not in apart.jobs
+    before = {name: (project / name).read_bytes() for name in names}
+    shutil.rmtree(project / "results/crops")
+    settings = config(
+        project,
+        backend="dlib",
+        model="hog",
+        options={"max_side": 0, "identity": False},
+        together=["m3t256", "arcface112"],
+    )
+    done = run_workflow(project, settings, "--", *names)
+    assert done.status == 0, done.text
+    assert done.jobs["cut_crops_together"] == 1 and "cut_crops" not in done.jobs
+    assert {name: (project / name).read_bytes() for name in names} == before
+    assert run_workflow(project, settings, "-n", "--", *names).nothing_to_do
+
+
 def test_overlays_are_made_when_asked_for_and_only_then(project):
     settings = config(project, backend="dlib", model="hog", options={"max_side": 0, "identity": False})
     shutil.rmtree(project / "results", ignore_errors=True)

@@ -54,6 +54,9 @@ rule assign_persons:
         "../../scripts/assign_persons.py"
 
 
+TOGETHER = PLAN.config["faces"]["together"]
+
+
 rule cut_crops:
     """Cut the aligned face of one trial out of every frame."""
     input:
@@ -66,7 +69,7 @@ rule cut_crops:
     benchmark:
         "<results>/benchmarks/cut_crops/{template}/{trial}.jsonl"
     wildcard_constraints:
-        template="|".join(CUT),
+        template=one_of([template for template in CUT if template not in TOGETHER]),
     conda:
         "../../envs/faces.yaml"
     threads: 1
@@ -78,6 +81,18 @@ rule cut_crops:
         code=code_fingerprint("cut_crops.py"),
     script:
         "../../scripts/cut_crops.py"
+
+
+if TOGETHER:
+
+    # Several templates in one decoding pass, as the configuration asks.
+    use rule cut_crops as cut_crops_together with:
+        output:
+            [f"<results>/crops/{template}/{{trial}}.arrow" for template in TOGETHER],
+        log:
+            "<results>/logs/cut_crops_together/{trial}.log",
+        benchmark:
+            "<results>/benchmarks/cut_crops_together/{trial}.jsonl"
 
 
 rule draw_overlay:
