@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from wildaffect.faces.detectors.flow import FlowSegment
+from wildaffect.faces.detectors.flow import TRUST, FlowSegment
 from wildaffect.faces.detectors.following import Follower, FollowOptions
 from wildaffect.faces.detectors.network import Candidates
 from wildaffect.faces.detectors.scanning import Scanner
@@ -135,12 +135,16 @@ def truth(t):
     return MARKS @ motion(t)[:, :2].T + motion(t)[:, 2]
 
 
+def never(picture, marks):
+    raise AssertionError("searched although both ways agree")
+
+
 def test_flow_knows_where_the_face_went():
     """Between two searches four frames apart, within half a percent of the distance between the eyes."""
     segment = FlowSegment(0, portrait(0), truth(0))
     for t in range(1, 4):
         assert segment.advance(t, 10 + t, portrait(t)) is not None
-    final = segment.close(4, portrait(4), truth(4))
+    final = segment.close(4, portrait(4), truth(4), never)
     assert sorted(final) == [11, 12, 13]
     for row, marks in final.items():
         error = np.linalg.norm(marks - truth(row - 10), axis=1)[:5].mean()
@@ -153,9 +157,35 @@ def test_flow_takes_half_of_what_both_searches_say():
     segment = FlowSegment(0, picture, truth(0))
     for t in (1, 2, 3):
         segment.advance(t, t, picture)
-    final = segment.close(4, picture, truth(0) + np.array([4, 0]))
-    np.testing.assert_allclose(final[2] - truth(0), np.tile([2, 0], (7, 1)), atol=0.05)
-    np.testing.assert_allclose(final[1] - truth(0), np.tile([1, 0], (7, 1)), atol=0.05)
+    shift = np.array([0.8 * TRUST * 43, 0])
+    final = segment.close(4, picture, truth(0) + shift, never)
+    np.testing.assert_allclose(final[2] - truth(0), np.tile(shift / 2, (7, 1)), atol=0.01)
+    np.testing.assert_allclose(final[1] - truth(0), np.tile(shift / 4, (7, 1)), atol=0.01)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_frames_that_flow_does_not_explain_are_searched(known):
+    """The mouth opens from frame 2 on and nothing else moves: flow cannot tell, the search of the frame in the middle does."""
+    picture, opened, asked = portrait(0), truth(0), []
+    opened[3:5, 1] += 8
+    searches = {1: truth(0), 2: opened, 3: opened}
+    pictures = {t: picture + np.uint8(0) for t in range(5)}
+
+    def search(seen, marks):
+        asked.append(next(t for t, picture in pictures.items() if picture is seen))
+        return searches[asked[-1]] if known else None
+
+    segment = FlowSegment(0, pictures[0], truth(0))
+    for t in (1, 2, 3):
+        segment.advance(t, t, pictures[t])
+    final = segment.close(4, pictures[4], opened, search)
+    if known:
+        assert sorted(asked) == [1, 2]
+        for t in (1, 2, 3):
+            np.testing.assert_allclose(final[t], searches[t], atol=0.01)
+    else:
+        assert asked == [2]
+        np.testing.assert_allclose(final[2], (truth(0) + opened) / 2, atol=0.01)
 
 
 @pytest.mark.parametrize("other", [np.zeros((512, 512, 3), np.uint8), astronaut()[::-1].copy()])

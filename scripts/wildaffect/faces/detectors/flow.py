@@ -1,6 +1,8 @@
 """A large face carried over a few frames by optical flow, between two searches by the network."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -17,12 +19,18 @@ LEVELS = 2
 # A face was followed if at least this share of the places moves alike (to one pixel), and its size changes by less than this.
 LEAST_AGREEMENT = 0.5
 MOST_GROWTH = 1.25
+# Marks carried from one search to the next are believed if they end within this share of the distance between the eyes.
+TRUST = 0.015
+
+# Searches a picture near marks (k, 2): the marks found, or None.
+Search = Callable[[np.ndarray, np.ndarray], np.ndarray | None]
 
 
 @dataclass(frozen=True)
 class _Step:
     frame: int
     row: int
+    picture: np.ndarray
     grey: np.ndarray
     marks: np.ndarray
 
@@ -41,38 +49,56 @@ class FlowSegment:
         self._low = np.clip(np.floor(low - margin), 0, limit - 2).astype(int)
         self._high = np.clip(np.ceil(high + margin), self._low + 2, limit).astype(int)
         self._scale = min(1.0, SIDE / size)
-        self._steps = [_Step(frame, -1, self._grey(picture), marks)]
+        self._steps = [_Step(frame, -1, picture, self._grey(picture), marks)]
 
     def advance(self, frame: int, row: int, picture: np.ndarray) -> np.ndarray | None:
         """Marks in the next frame's picture, or None if the face could not be followed; ``row``: whose result this is."""
         last, grey = self._steps[-1], self._grey(picture)
         marks = self._moved(last.grey, grey, last.marks)
         if marks is not None:
-            self._steps.append(_Step(frame, row, grey, marks))
+            self._steps.append(_Step(frame, row, picture, grey, marks))
         return marks
 
     @property
     def motion(self) -> float:
         """How far the marks have moved on average since the first search, as a share of the distance between the eyes."""
-        first, last = self._steps[0].marks, self._steps[-1].marks
-        return float(np.linalg.norm(last[:5] - first[:5], axis=1).mean() / np.linalg.norm(first[0] - first[1]))
+        return eye_distances(self._steps[-1].marks, self._steps[0].marks)
 
-    def close(self, frame: int, picture: np.ndarray, marks: np.ndarray) -> dict[int, np.ndarray]:
+    def close(self, frame: int, picture: np.ndarray, marks: np.ndarray, search: Search) -> dict[int, np.ndarray]:
         """Final marks by row of the frames before ``frame``, where the network found ``marks`` again.
 
         Followed forward from the first search and backward from this one, blended by nearness in time; only forward from
-        where the way back is lost.
+        where the way back is lost. If the way forward does not lead to what the network found, the face did what flow does
+        not see: then the picture in the middle is searched as well, and the frames on both sides follow from it.
         """
-        first, grey = self._steps[0].frame, self._grey(picture)
-        final: dict[int, np.ndarray] = {}
-        for step in reversed([step for step in self._steps[1:] if step.frame < frame]):
-            marks = self._moved(grey, step.grey, marks)
-            if marks is None:
-                break
-            share = (step.frame - first) / (frame - first)
-            final[step.row] = (1 - share) * step.marks + share * marks
-            grey = step.grey
+        steps = [step for step in self._steps if step.frame < frame]
+        return self._between([*steps, _Step(frame, -1, picture, self._grey(picture), marks)], search)
+
+    def _between(self, chain: list[_Step], search: Search) -> dict[int, np.ndarray]:
+        """Final marks of the steps between the first and the last, whose marks are the network's."""
+        if len(chain) < 3:
+            return {}
+        forward, backward = self._carried(chain), self._carried(chain[::-1])[::-1]
+        if forward[-1] is None or eye_distances(forward[-1], chain[-1].marks) > TRUST:
+            middle = len(chain) // 2
+            found = search(chain[middle].picture, chain[middle].marks)
+            if found is not None:
+                step = replace(chain[middle], marks=found)
+                left = self._between([*chain[:middle], step], search)
+                return {step.row: found} | left | self._between([step, *chain[middle + 1 :]], search)
+        final, first, length = {}, chain[0].frame, chain[-1].frame - chain[0].frame
+        for step, ahead, back in zip(chain[1:-1], forward[1:-1], backward[1:-1], strict=True):
+            share = (step.frame - first) / length
+            ahead = step.marks if ahead is None else ahead
+            final[step.row] = ahead if back is None else (1 - share) * ahead + share * back
         return final
+
+    def _carried(self, chain: list[_Step]) -> list[np.ndarray | None]:
+        """The marks of the first step carried through all of them; None from where they are lost."""
+        marks = [chain[0].marks]
+        for before, after in pairwise(chain):
+            marks.append(None if marks[-1] is None else self._moved(before.grey, after.grey, marks[-1]))
+        return marks
 
     def _grey(self, picture: np.ndarray) -> np.ndarray:
         part = picture[self._low[1] : self._high[1], self._low[0] : self._high[0]]
@@ -97,3 +123,9 @@ class FlowSegment:
             return None
         moved = ((marks - self._low) * self._scale) @ turn[:, :2].T + turn[:, 2]
         return moved / self._scale + self._low
+
+
+def eye_distances(marks: np.ndarray, reference: np.ndarray) -> float:
+    """Mean distance of the first five points of (k, 2) marks, as a share of the reference's distance between the eyes."""
+    apart = np.linalg.norm(marks[:5] - reference[:5], axis=1).mean()
+    return float(apart / np.linalg.norm(reference[0] - reference[1]))

@@ -6,10 +6,11 @@ grid. So that following gives what scanning gives,
 * a window is cut out of the same scaled picture that a scan sees, at a whole number of the network's strides, with so much
   around the face that the window's edge matters little;
 * a face that fills most of the scaled picture, where a window saves nothing, is searched every few frames only; optical
-  flow from both neighbouring searches says where it was in between.
+  flow from both neighbouring searches says where it was in between, unless the two disagree: then it is searched after all.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from wildaffect.faces.geometry import pairwise_iou
 # A face found again overlaps its last place by this much.
 SAME_FACE = 0.3
 # Around a small face a window keeps at least this many pixels of the scaled picture.
-LEAST_MARGIN = 64
+LEAST_MARGIN = 32
 # A face that was lost is looked for at its place in this many more frames; where nobody is seen for longer, only each
 # IDLE-th picture is scanned.
 PATIENCE = 15
@@ -40,7 +41,7 @@ class FollowOptions:
     """
 
     every: int = 12
-    margin: float = 0.5
+    margin: float = 0.2
     large: int = 192
     key: int = 4
 
@@ -122,7 +123,7 @@ class Follower:
             if target.flow is not None and target.since_search < self._options.key:
                 found = self._flow(target, view.picture, sum(len(part.boxes) for part in parts))
             if found is None:
-                found = view.near(target, self._options.margin)
+                found = view.near(target.box, target.size, self._options.margin)
                 if len(found.boxes):
                     self._close(target, view.picture, _marks(found, 0))
                     self._targets[index] = self._target(found, 0, view.picture)
@@ -151,7 +152,12 @@ class Follower:
 
     def _close(self, target: _Target, picture: np.ndarray, marks: np.ndarray) -> None:
         if target.flow is not None and not target.missed:
-            self._final |= target.flow.close(self._frame, picture, marks)
+            self._final |= target.flow.close(self._frame, picture, marks, partial(self._search, target.size))
+
+    def _search(self, size: int, picture: np.ndarray, marks: np.ndarray) -> np.ndarray | None:
+        """What the network finds at the place of ``marks`` in an earlier picture."""
+        found = _View(self._scanner, picture).near(marks[5:].ravel(), size, self._options.margin)
+        return _marks(found, 0) if len(found.boxes) else None
 
 
 class _View:
@@ -162,19 +168,19 @@ class _View:
         self._scanner = scanner
         self._fitted: dict[int, tuple[np.ndarray, float]] = {}
 
-    def near(self, target: _Target, margin: float) -> Found:
-        """The face near its last place, from the picture as a scan sees it; none or one."""
-        if target.size not in self._fitted:
-            self._fitted[target.size] = self._scanner.fit(self.picture, target.size)
-        canvas, scale = self._fitted[target.size]
+    def near(self, place: np.ndarray, size: int, margin: float) -> Found:
+        """The face near its last place, a box (4,), from the picture as a scan at ``size`` sees it; none or one."""
+        if size not in self._fitted:
+            self._fitted[size] = self._scanner.fit(self.picture, size)
+        canvas, scale = self._fitted[size]
         multiple, limit = self._scanner.network.multiple, np.array(canvas.shape[1::-1])
-        box = target.box * scale
+        box = place * scale
         around = max(margin * max(box[2:] - box[:2]), LEAST_MARGIN)
         low = np.clip((box[:2] - around) // multiple * multiple, 0, limit - multiple).astype(int)
         high = np.clip(-((-box[2:] - around) // multiple) * multiple, low + multiple, limit).astype(int)
         window = canvas[low[1] : high[1], low[0] : high[0]]
-        found = self._scanner.placed(self._scanner.network(window[None])[0], scale, low, target.size)
-        overlap = pairwise_iou(found.boxes, target.box[None])[:, 0]
+        found = self._scanner.placed(self._scanner.network(window[None])[0], scale, low, size)
+        overlap = pairwise_iou(found.boxes, place[None])[:, 0]
         return select(found, [int(overlap.argmax())]) if overlap.max(initial=0) >= SAME_FACE else empty()
 
 
