@@ -479,10 +479,19 @@ def _has_other_columns(spec, targets: Sequence[str]) -> bool:
 
 
 def _instances(name: str, block: Mapping[str, Any], divisions) -> list[Instance]:
-    """Instances of one system; training needs training trials, prediction alone needs weights."""
+    """Instances of one system; training needs training trials, prediction alone needs weights.
+
+    A variant is left out for targets that it does not have, as long as one remains.
+    """
     wanted = []
     for variant in block["variants"]:
-        for target in block["targets"]:
+        known = systems.spec(name).targets_of(variant)
+        targets = [target for target in block["targets"] if target in known]
+        if not targets:
+            raise InputError(
+                f"config.systems.{name}: {variant} has none of the targets {', '.join(block['targets'])}; it has {', '.join(known)}."
+            )
+        for target in targets:
             tasks = tasks_of(Instance(name, variant, target, 0))
             folds = _folds(name, block, variant, target, tasks, divisions)
             wanted += [Instance(name, variant, target, fold) for fold in folds]

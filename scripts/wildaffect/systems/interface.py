@@ -42,7 +42,8 @@ class Spec:
     """A system as the workflow sees it.
 
     ``needs(variant, mode, recipe)`` gives its inputs, with ``recipe`` complete. ``schema`` is a JSON Schema whose property ``recipe``
-    describes the system's settings; their defaults are written there and nowhere else.
+    describes the system's settings; their defaults are written there and nowhere else. ``narrowed`` lists the targets of variants that do
+    not have all.
     """
 
     name: str
@@ -52,6 +53,11 @@ class Spec:
     needs: Callable[[str, str, Mapping[str, Any]], Needs]
     schema: Mapping[str, Any]
     modes: tuple[str, ...] = ("faithful", "corrected")
+    narrowed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def targets_of(self, variant: str) -> tuple[str, ...]:
+        """Names of the targets that ``variant`` can be trained for."""
+        return self.narrowed.get(variant, tuple(self.targets))
 
 
 class Pictures(Protocol):
