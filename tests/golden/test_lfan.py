@@ -10,8 +10,9 @@ from support.golden import load_fill
 from support.runs import trial_in_memory
 from wildaffect import systems
 from wildaffect.scoring import ccc
-from wildaffect.systems.lfan.data import WindowSamples, complete_axis, windows
+from wildaffect.systems.lfan.data import WindowSamples, complete_axis
 from wildaffect.systems.losses import concordance
+from wildaffect.systems.windows import windows
 
 VARIANTS = ("unimodal", "multimodal")
 # Relative to the largest value; the reference states 3e-5 for the face vectors, whose own spread between kernels is 1e-5.
