@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -48,8 +49,20 @@ def pictures(label: np.ndarray, seed: int) -> np.ndarray:
 class Corpus:
     """Files of a few trials in ``folder``: frame tables, crops, features, a label table and a fold table.
 
-    Valence drives the pictures and the audio features; row 5 of every trial is unlabelled and row 7 has no face.
+    Valence drives the pictures and the features; row 5 of every trial is unlabelled and row 7 has no face. Corpora of other systems
+    replace what stands before the first method.
     """
+
+    what: ClassVar[dict] = {
+        "system": "lfan",
+        "variant": "multimodal",
+        "target": "valence",
+        "mode": "corrected",
+        "recipe": TINY,
+    }
+    template = "lfan48"
+    widths: ClassVar[dict[str, int]] = {"vggish128": 128, "mfcc39": 39, "vggish128.indexed": 128, "mfcc39.indexed": 39}
+    pictures = staticmethod(pictures)
 
     def __init__(self, folder: Path, train: int = 3, validation: int = 2, frames: int = 70):
         self.folder = folder
@@ -57,10 +70,9 @@ class Corpus:
         self.partition = dict(zip(self.trials, ["train"] * train + ["validation"] * validation, strict=True))
         self.lengths = {name: frames + 3 * number for number, name in enumerate(self.trials)}
         self.frames = {name: folder / name / "frames.parquet" for name in self.trials}
-        self.crops = {"lfan48": {name: folder / name / "lfan48.arrow" for name in self.trials}}
-        features = ("vggish128", "mfcc39", "vggish128.indexed", "mfcc39.indexed")
+        self.crops = {self.template: {name: folder / name / f"{self.template}.arrow" for name in self.trials}}
         self.features = {
-            feature: {name: folder / name / f"{feature}.npy" for name in self.trials} for feature in features
+            feature: {name: folder / name / f"{feature}.npy" for name in self.trials} for feature in self.widths
         }
         self.labels = {"va": folder / "va.parquet"}
         self.folds = folder / "folds.parquet"
@@ -82,8 +94,7 @@ class Corpus:
     def train_arguments(self, name: str, **changes) -> dict:
         """Arguments of a short training whose files go to ``folder/name``."""
         arguments = {
-            "system": "lfan", "variant": "multimodal", "target": "valence", "fold": 0, "mode": "corrected",
-            "recipe": TINY, "seed": 3, "folds": self.folds, "labels": self.labels, **self.inputs(),
+            **self.what, "fold": 0, "seed": 3, "folds": self.folds, "labels": self.labels, **self.inputs(),
             "output": self.folder / name / "run", "state": self.folder / name / "state",
         }  # fmt: skip
         return arguments | changes
@@ -102,10 +113,10 @@ class Corpus:
             }
         )
         write_table(self.frames[name], table, FRAMES, {"status": "ok", "frames": count})
-        write_crops(self.crops["lfan48"][name], pictures(label, number), np.arange(count) != 7)
+        write_crops(self.crops[self.template][name], self.pictures(label, number), np.arange(count) != 7)
         random = np.random.default_rng(number)
         for feature, paths in self.features.items():
-            dim = 128 if feature.startswith("vggish") else 39
+            dim = self.widths[feature]
             noise = random.standard_normal((count, dim))
             np.save(paths[name], (label[:, None] * np.linspace(-2, 2, dim) + noise + 7).astype(np.float32))
 
