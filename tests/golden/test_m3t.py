@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from support.golden import load_fill
+from support.golden import assert_layout, load_fill, load_filled
 from support.m3t import trial_in_memory
 from wildaffect import systems
 from wildaffect.scoring import ccc
@@ -41,26 +41,12 @@ INSIDE = {
 @pytest.fixture(scope="module", params=VARIANTS)
 def filled(request, shared):
     """The reference description and arrays, the model with the reference weights, and the reference inputs."""
-    fill = load_fill(shared)
-    base = shared / "golden" / "models" / f"m3t_{request.param}"
-    description = json.loads(base.with_suffix(".json").read_text())
-    model = systems.build_model("m3t", request.param).eval()
-    model.load_state_dict(fill.state_dict_from_json(base.with_suffix(".json")))
-    inputs = {
-        entry["name"].removeprefix("m3t."): torch.from_numpy(
-            fill.sample_input(entry["name"], entry["shape"], entry["low"], entry["high"], entry["grid"])
-        )
-        for entry in description["inputs"]
-    }
-    return request.param, description, np.load(base.with_suffix(".npz")), model, inputs
+    return request.param, *load_filled(shared, "m3t", request.param, f"m3t_{request.param}")
 
 
 def test_keys_order_and_sizes_are_the_originals(filled):
     variant, description, _, model, _ = filled
-    want = [(entry["key"], entry["shape"], entry["dtype"]) for entry in description["entries"]]
-    got = [(k, list(v.shape), str(v.dtype).removeprefix("torch.")) for k, v in model.state_dict().items()]
-    assert got == want
-    assert sum(parameter.numel() for parameter in model.parameters()) == description["n_parameters"]
+    assert_layout(model, description)
     found = detect(model.state_dict())
     assert (found.variant, found.options) == (variant, {})
 

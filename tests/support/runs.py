@@ -6,7 +6,9 @@ from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
+import pytest
 import torch
 from torch import nn
 
@@ -16,6 +18,8 @@ from wildaffect.faces.crops import CROPS, encode
 from wildaffect.media.frames import FRAMES
 from wildaffect.systems.interface import Labels, Schedule, Target, TrialData
 from wildaffect.tables import METADATA_KEY, write_table
+from wildaffect.training.predict import predict_from
+from wildaffect.training.train import train
 
 # A face network and a recipe that learn the corpus below in seconds on one thread.
 TINY_BACKBONE = {"units": [1, 1, 1, 1], "channels": [4, 4, 8, 8, 8], "embedding": 32, "pooling": 4}
@@ -144,6 +148,34 @@ def write_crops(path: Path, faces: np.ndarray, valid: np.ndarray) -> None:
             data = [encode(faces[row]) if valid[row] else None for row in rows]
             columns = [pa.array(rows, pa.int32()), pa.array(valid[rows.start : rows.stop]), pa.array(data, pa.binary())]
             writer.write_batch(pa.record_batch(columns, schema=schema))
+
+
+def predictions(corpus, run: Path, name: str, **changes) -> pd.DataFrame:
+    """What the run folder ``run`` says of the trials of ``corpus``, by way of the file ``name``; ``changes`` to the arguments."""
+    record = json.loads((run / "run.json").read_text())
+    what = {key: record[key] for key in ("system", "variant", "target", "mode", "recipe")}
+    arguments = {**what, "trials": corpus.trials, "labels": corpus.labels, **corpus.inputs()} | changes
+    predict_from(run / "model.safetensors", output=corpus.folder / name, **arguments)
+    return pd.read_parquet(corpus.folder / name)
+
+
+class Stop(Exception):
+    """Ends a training from its report."""
+
+
+def train_in_two_parts(arguments: dict) -> dict:
+    """A training that is stopped after its first epoch, and run again; returns the record of the second."""
+
+    def stop(row):
+        if row["epoch"] == 0:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(**arguments, report=stop)
+    assert not arguments["output"].exists()
+    record = train(**arguments)
+    assert record["resumed_at"] == [1]
+    return record
 
 
 class ArrayPictures:

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from support.m3t import TINY, Corpus
+from support.runs import predictions, train_in_two_parts
 from wildaffect import systems
 from wildaffect.errors import InputError
 from wildaffect.scoring import ccc
@@ -29,14 +30,6 @@ def corpus(tmp_path_factory):
 def trained(corpus):
     """Record and folder of a short training on both tasks in each mode."""
     return {mode: (train(**corpus.train_arguments(mode, mode=mode)), corpus.folder / mode / "run") for mode in MODES}
-
-
-def predictions(corpus, run, name, **changes):
-    record = json.loads((run / "run.json").read_text())
-    what = {key: record[key] for key in ("system", "variant", "target", "mode", "recipe")}
-    arguments = {**what, "trials": corpus.trials, "labels": corpus.labels, **corpus.inputs()} | changes
-    predict_from(run / "model.safetensors", output=corpus.folder / name, **arguments)
-    return pd.read_parquet(corpus.folder / name)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -125,21 +118,9 @@ def test_every_variant_trains_and_predicts(corpus, variant):
     assert record["parameters"] > 0
 
 
-class Stop(Exception):
-    pass
-
-
 def test_interrupted_training_ends_with_the_same_files(trained, corpus):
     arguments = corpus.train_arguments("parts")
-
-    def stop(row):
-        if row["epoch"] == 0:
-            raise Stop
-
-    with pytest.raises(Stop):
-        train(**arguments, report=stop)
-    assert not arguments["output"].exists()
-    assert train(**arguments)["resumed_at"] == [1]
+    train_in_two_parts(arguments)
     first, second = trained["corrected"][1], arguments["output"]
     assert (first / "model.safetensors").read_bytes() == (second / "model.safetensors").read_bytes()
     histories = [pd.read_csv(folder / "history.csv").drop(columns="seconds") for folder in (first, second)]
