@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from support.corpora import touch, write_annotation
 from support.m3t import TINY, TINY_NETWORK
@@ -217,6 +218,12 @@ def test_earlier_models_start_an_audiovisual_one(tmp_path):
     )
     with pytest.raises(InputError, match=r"v\.safetensors: does not fit the audio stream: 20 tensors missing"):
         wrong.initialise(wrong.model())
+
+
+def test_the_demo_overlay_holds_one_block_that_fits(root):
+    (name, blocks), *others = yaml.safe_load((root / "config" / "demo_m3t.yaml").read_text()).items()
+    assert (name, list(blocks), others) == ("systems", ["m3t"], [])
+    assert systems.resolve_recipe("m3t", blocks["m3t"]["recipe"])["face_vectors"] == "zeros"
 
 
 def needs(variant, mode="corrected", **settings):

@@ -94,11 +94,12 @@ class M3T:
 
     def initialise(self, model: nn.Module) -> list[dict[str, Any]]:
         """The streams for which a file is configured and that the variant has."""
+        files = {"visual": self._settings["visual_weights"], "audio": self._settings["audio_weights"]}
         split_layer = self._settings["network"]["split_layer"]
         return [
-            load_stream(model, stream, self._settings[f"{stream}_weights"], split_layer)
-            for stream in ENCODERS
-            if stream in self._modality and self._settings[f"{stream}_weights"] is not None
+            load_stream(model, stream, path, split_layer)
+            for stream, path in files.items()
+            if stream in self._modality and path is not None
         ]
 
     def fit(self, trials: Sequence[TrialData]) -> dict[str, Any]:
