@@ -11,7 +11,8 @@ from support.runs import ArrayPictures
 from wildaffect import systems
 from wildaffect.errors import InputError
 from wildaffect.systems.interface import Labels, TrialData
-from wildaffect.systems.m3t.data import choices, cover, good_starts, shown_rows
+from wildaffect.systems.m3t.data import cover, shown_rows
+from wildaffect.systems.m3t.sampling import choices, good_starts
 
 MODES = ("faithful", "corrected")
 
@@ -189,7 +190,9 @@ def test_corrected_sound_needs_the_statistics_of_training():
 def test_videos_of_few_frames_per_second_do_not_train_the_sound_alone():
     slow, fast = trial_in_memory(40, fps=12), trial_in_memory(40, fps=25)
     for mode, count in (("faithful", 1), ("corrected", 2)):
-        assert len(samples_of([slow, fast], "train", mode, "audio")) == count * TINY["windows_per_epoch"]
+        trained = samples_of([slow, fast], "train", mode, "audio")
+        assert len(trained) == count * TINY["windows_per_epoch"]
+        assert {len(trained.read(index, np.random.default_rng(0))["audio"]) for index in range(len(trained))} == {16}
         assert len(samples_of([slow, fast], "train", mode)) == 2 * TINY["windows_per_epoch"]
         assert bool(starts_of(samples_of([slow, fast], "validate", mode, "audio"))) == (mode == "corrected")
         predicted = samples_of([slow, fast], "predict", mode, "audio")
@@ -257,7 +260,7 @@ def test_choices_offer_every_window(counts, per_trial, equal_trials):
 def test_no_window_at_all():
     trial = trial_in_memory(20, labelled=np.zeros(20, bool))
     assert len(samples_of([trial, trial_in_memory(9)], "train")) == 0
-    assert len(samples_of([], "predict", "faithful")) == 0
+    assert len(samples_of([], "train", "faithful")) == len(samples_of([], "predict", "faithful")) == 0
     assert samples_of([], "predict", "faithful").combine(np.empty((0, 9))) == []
 
 

@@ -2,22 +2,20 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import cv2
 import numpy as np
 
 from wildaffect.errors import InputError
 from wildaffect.systems.interface import Pictures, Target, TrialData
-from wildaffect.systems.m3t.spec import EXPRESSIONS, TEMPLATE, ZEROS
+from wildaffect.systems.m3t.sampling import task_labels
+from wildaffect.systems.m3t.spec import TEMPLATE, ZEROS
 from wildaffect.systems.windows import average
 
 SIDE = 112
 CUT = 2 * SIDE
 # What covers a picture in Cutout: the middle of the range, zero once normalised.
 GREY = 127.5
-# Share of a window's labels and of its faces that may be missing when resampling.
-TOLERATED = 0.25
 
 
 @dataclass(frozen=True)
@@ -123,64 +121,6 @@ def shown_rows(valid: np.ndarray, rows: np.ndarray, nearest: bool) -> np.ndarray
     return known[np.maximum(np.searchsorted(known, rows, "right") - 1, 0)]
 
 
-def task_labels(trial: TrialData, target: Target, task: str, rows: np.ndarray | slice = np.s_[:]) -> np.ndarray:
-    """Labels float32 (n, columns) of a task in ``rows``, NaN where missing."""
-    if task not in trial.labels:
-        return np.full((len(trial.times[rows]), len(target.labels[task])), np.nan, np.float32)
-    given = trial.labels[task]
-    return np.where(given.valid[rows, None], given.values[rows], np.nan).astype(np.float32)
-
-
-def check_classes(trials: Sequence[TrialData], target: Target) -> None:
-    """:class:`InputError` for an expression that M3T does not have."""
-    for trial in trials if "expr" in target.labels else ():
-        largest = np.nanmax(task_labels(trial, target, "expr"), initial=0)
-        if largest >= len(EXPRESSIONS):
-            raise InputError(
-                f"trial {trial.name}: expression label {largest:g}; M3T knows the {len(EXPRESSIONS)} classes 0 to {len(EXPRESSIONS) - 1} "
-                "of the editions until 2021. Use the target va for this corpus."
-            )
-
-
-def good_starts(labelled: np.ndarray, seen: np.ndarray, window: int, tolerated: float = 0.0) -> np.ndarray:
-    """First frames of windows in which at most a share ``tolerated`` of the labels, and of the faces, is missing."""
-    if len(labelled) < window:
-        return np.empty(0, int)
-    missing = [np.lib.stride_tricks.sliding_window_view(~known, window).sum(axis=1) for known in (labelled, seen)]
-    return np.flatnonzero(np.max(missing, axis=0) <= tolerated * window)
-
-
-def training_starts(trial: TrialData, reader: Reader, resample: bool) -> np.ndarray:
-    """Where training windows may begin (M3T spec 4); with ``resample`` those of negative mean valence stand there twice."""
-    values = task_labels(trial, reader.target, "va")
-    labelled = ~np.isnan(values).any(axis=1)
-    seen = trial.crops[TEMPLATE].valid if reader.sees else np.ones(len(labelled), bool)
-    if not resample:
-        return good_starts(labelled, seen, reader.window)
-    starts = good_starts(labelled, seen, reader.window, TOLERATED)
-    sums = np.cumsum(np.append(0.0, np.nan_to_num(values[:, 0])))
-    negative = sums[starts + reader.window] < sums[starts]
-    return np.sort(np.concatenate([starts, starts[negative]]))
-
-
-def choices(starts: Sequence[np.ndarray], per_trial: int, equal_trials: bool) -> list[np.ndarray]:
-    """For every training sample the windows that it is drawn from, int (k, 2): number of the trial and first frame.
-
-    Either ``per_trial`` samples of every trial with any window, however long it is, or as many in total, evenly spread over all windows.
-    """
-    windows = np.concatenate(
-        [np.empty((0, 2), int), *(np.stack([np.full(len(own), n), own], axis=1) for n, own in enumerate(starts))]
-    )
-    counts = np.array([len(own) for own in starts if len(own)], int)
-    if equal_trials:
-        borders = np.append(0, np.cumsum(counts))
-        return [windows[a:b] for a, b in pairwise(borders) for _ in range(per_trial)]
-    total = per_trial * len(counts)
-    first = np.arange(total) * len(windows) // max(total, 1)
-    last = np.maximum((np.arange(total) + 1) * len(windows) // max(total, 1), first + 1)
-    return [windows[a:b] for a, b in zip(first, last, strict=True)]
-
-
 class WindowSamples:
     """Windows; see :class:`wildaffect.systems.interface.Samples`. Where a sample has several to choose from, ``draw`` picks one.
 
@@ -195,7 +135,7 @@ class WindowSamples:
         reader: Reader,
         finish: Callable[[np.ndarray], np.ndarray],
     ) -> None:
-        """``chosen``: windows int (k, 2) for every sample, as :func:`choices` gives them; ``finish`` turns raw outputs into predictions."""
+        """``chosen``: windows int (k, 2) for every sample, see :func:`.sampling.choices`; ``finish`` turns raw outputs into predictions."""
         self._trials, self._chosen, self._reader, self._finish = trials, chosen, reader, finish
 
     def __len__(self) -> int:

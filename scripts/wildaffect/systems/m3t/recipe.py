@@ -11,20 +11,12 @@ from wildaffect.errors import InputError
 from wildaffect.features.statistics import column_statistics
 from wildaffect.systems.interface import Schedule, Target, TrialData
 from wildaffect.systems.m3t.checkpoint import VARIANTS
-from wildaffect.systems.m3t.data import (
-    Reader,
-    Sound,
-    Vectors,
-    WindowSamples,
-    check_classes,
-    choices,
-    task_labels,
-    training_starts,
-)
+from wildaffect.systems.m3t.data import Reader, Sound, Vectors, WindowSamples
 from wildaffect.systems.m3t.losses import AFFECT, expression_loss
 from wildaffect.systems.m3t.model import build as build_model
 from wildaffect.systems.m3t.modes import MODES, Rules
 from wildaffect.systems.m3t.pretrained import load_stream
+from wildaffect.systems.m3t.sampling import check_classes, choices, task_labels, training_starts
 from wildaffect.systems.m3t.scores import expression_scores, frame_scores
 from wildaffect.systems.m3t.spec import EXPRESSIONS, OUTPUTS, VALENCE_AROUSAL
 from wildaffect.systems.windows import windows
@@ -122,8 +114,11 @@ class M3T:
         check_classes(trials, self.target)
         reader = self._reader(statistics, purpose)
         if purpose == "train":
-            resample = self._settings["resample"]
-            starts = [training_starts(trial, reader, resample) if self._used(trial) else [] for trial in trials]
+            rules = {"sees": reader.sees, "resample": self._settings["resample"]}
+            starts = [
+                training_starts(trial, self.target, reader.window, **rules) if self._used(trial) else []
+                for trial in trials
+            ]
             chosen = choices(starts, self._settings["windows_per_epoch"], self._rules.equal_trials)
         else:
             stride = self._settings["validation_stride" if purpose == "validate" else "stride"]
