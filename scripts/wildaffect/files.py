@@ -1,10 +1,14 @@
-"""Atomic files and checksums."""
+"""Atomic files, checksums, and facts written beside a file."""
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from wildaffect.errors import InputError
 
 
 @contextmanager
@@ -30,3 +34,12 @@ def sha256(path: str | os.PathLike) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
     with Path(path).open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def json_beside(path: str | os.PathLike, name: str) -> Any:
+    """Content of the JSON file ``name`` in the folder of ``path``, None where there is none; :class:`InputError` for a damaged one."""
+    beside = Path(path).with_name(name)
+    try:
+        return json.loads(beside.read_text()) if beside.exists() else None
+    except ValueError as error:
+        raise InputError(f"{beside}: not readable JSON ({error}). Train this instance again.") from error

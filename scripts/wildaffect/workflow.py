@@ -23,10 +23,12 @@ from wildaffect.faces.catalogue import check_official
 from wildaffect.faces.packs import pack_files
 from wildaffect.features.registry import of_trial
 from wildaffect.features.settings import problems as feature_problems
+from wildaffect.files import json_beside
 from wildaffect.provenance import stable_hash
 from wildaffect.scoring.editions import Task, edition_tasks, get_task
 from wildaffect.scoring.ensembles import Offer
 from wildaffect.submission.job import submitted_trials
+from wildaffect.systems.interface import Needs
 from wildaffect.tables import write_table
 
 EDGE_BYTES = 65536
@@ -133,7 +135,7 @@ class Plan:
 
     def sample_files(self, instance: Instance, trials: Sequence[str]) -> dict[str, list[str]]:
         """Frame tables, crops, features and, for systems that draw landmarks, tables of persons of ``trials``."""
-        needs = self._needs(instance.system, instance.variant)
+        needs = self._needs(instance)
         videos = list(dict.fromkeys(self.trial(name).video for name in trials))
         return {
             "frames": [f"{self.results}/media/{video}/frames.parquet" for video in videos],
@@ -273,12 +275,12 @@ class Plan:
     def templates(self) -> list[str]:
         """Crop templates that this run needs."""
         embedded = {entry["crops"] for entry in self.config["features"]["embeddings"].values()}
-        needed = {template for i in self.instances for template in self._needs(i.system, i.variant).crops}
+        needed = {template for i in self.instances for template in self._needs(i).crops}
         return sorted(embedded | needed)
 
     def features(self) -> list[str]:
         """Features that this run needs."""
-        return sorted({feature for i in self.instances for feature in self._needs(i.system, i.variant).features})
+        return sorted({feature for i in self.instances for feature in self._needs(i).features})
 
     def demo_annotations(self) -> list[str]:
         """Files that the demo corpus writes besides its videos; empty for other layouts."""
@@ -294,8 +296,13 @@ class Plan:
         columns = {name for offer in self.delivery.tested(system, variant).values() for name in offer.columns}
         return all(set(part.names) <= columns for part in task.parts)
 
-    def _needs(self, system: str, variant: str):
-        return systems.spec(system).needs(variant, self.system_config(system)["mode"])
+    def _needs(self, instance: Instance) -> Needs:
+        """What an instance reads; given weights keep the recipe they were trained with, as when predicting."""
+        block = self.system_config(instance.system)
+        recorded = json_beside(self.weights(instance), "run.json") if block["trained"] else None
+        recipe = {**(recorded or {}).get("recipe", {}), **block["recipe"]}
+        resolved = systems.resolve_recipe(instance.system, recipe)
+        return systems.spec(instance.system).needs(instance.variant, block["mode"], resolved)
 
     def system_config(self, system: str) -> Mapping[str, Any]:
         """The completed configuration block of a system."""
@@ -478,10 +485,19 @@ def _has_other_columns(spec, targets: Sequence[str]) -> bool:
 
 
 def _instances(name: str, block: Mapping[str, Any], divisions) -> list[Instance]:
-    """Instances of one system; training needs training trials, prediction alone needs weights."""
+    """Instances of one system; training needs training trials, prediction alone needs weights.
+
+    A variant is left out for targets that it does not have, as long as one remains.
+    """
     wanted = []
     for variant in block["variants"]:
-        for target in block["targets"]:
+        known = systems.spec(name).targets_of(variant)
+        targets = [target for target in block["targets"] if target in known]
+        if not targets:
+            raise InputError(
+                f"config.systems.{name}: {variant} has none of the targets {', '.join(block['targets'])}; it has {', '.join(known)}."
+            )
+        for target in targets:
             tasks = tasks_of(Instance(name, variant, target, 0))
             folds = _folds(name, block, variant, target, tasks, divisions)
             wanted += [Instance(name, variant, target, fold) for fold in folds]

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from support.golden import load_fill
+from support.golden import load_filled
 from support.runs import trial_in_memory
-from wildaffect import systems
 from wildaffect.scoring import ccc
-from wildaffect.systems.lfan.data import WindowSamples, complete_axis, windows
+from wildaffect.systems.lfan.data import WindowSamples, complete_axis
 from wildaffect.systems.losses import concordance
+from wildaffect.systems.windows import windows
 
 VARIANTS = ("unimodal", "multimodal")
 # Relative to the largest value; the reference states 3e-5 for the face vectors, whose own spread between kernels is 1e-5.
@@ -21,18 +21,7 @@ TOLERANCE = {"spatial_b2": 3e-5}
 @pytest.fixture(scope="module", params=VARIANTS)
 def filled(request, shared):
     """Variant, its reference description and arrays, the model with the reference weights, and the reference inputs."""
-    fill = load_fill(shared)
-    base = shared / "golden" / "models" / f"lfan_{request.param}"
-    description = json.loads(base.with_suffix(".json").read_text())
-    model = systems.build_model("lfan", request.param).eval()
-    model.load_state_dict(fill.state_dict_from_json(base.with_suffix(".json")))
-    inputs = {
-        entry["name"].removeprefix("lfan."): torch.from_numpy(
-            fill.sample_input(entry["name"], entry["shape"], entry["low"], entry["high"], entry["grid"])
-        )
-        for entry in description["inputs"]
-    }
-    return request.param, description, np.load(base.with_suffix(".npz")), model, inputs
+    return request.param, *load_filled(shared, "lfan", request.param, f"lfan_{request.param}")
 
 
 def assert_close(name, got, want):

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from support.golden import load_fill
+from support.golden import assert_layout, load_filled
 from support.runs import ArrayPictures
-from wildaffect import systems
 from wildaffect.systems.interface import TrialData
 from wildaffect.systems.tsav.data import Planes, clip_rows
 from wildaffect.systems.tsav.model import normalised
@@ -17,27 +16,13 @@ from wildaffect.systems.tsav.model import normalised
 @pytest.fixture(scope="module")
 def filled(shared):
     """The reference description and arrays, the model with the reference weights, and the reference inputs."""
-    fill = load_fill(shared)
-    base = shared / "golden" / "models" / "tsav"
-    description = json.loads(base.with_suffix(".json").read_text())
-    model = systems.build_model("tsav", "two_stream").eval()
-    model.load_state_dict(fill.state_dict_from_json(base.with_suffix(".json")))
-    inputs = {
-        entry["name"].removeprefix("tsav."): torch.from_numpy(
-            fill.sample_input(entry["name"], entry["shape"], entry["low"], entry["high"], entry["grid"])
-        )
-        for entry in description["inputs"]
-    }
-    return description, np.load(base.with_suffix(".npz")), model, inputs
+    return load_filled(shared, "tsav", "two_stream", "tsav")
 
 
 def test_keys_order_and_sizes_are_the_originals(filled):
     description, _, model, _ = filled
-    want = [(entry["key"], entry["shape"], entry["dtype"]) for entry in description["entries"]]
-    got = [(k, list(v.shape), str(v.dtype).removeprefix("torch.")) for k, v in model.state_dict().items()]
-    assert got == want
-    assert len(got) == 344
-    assert sum(parameter.numel() for parameter in model.parameters()) == description["n_parameters"]
+    assert_layout(model, description)
+    assert len(model.state_dict()) == 344
 
 
 def test_outputs_and_intermediate_values(filled):

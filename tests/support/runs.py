@@ -3,9 +3,12 @@
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
+import pytest
 import torch
 from torch import nn
 
@@ -15,6 +18,8 @@ from wildaffect.faces.crops import CROPS, encode
 from wildaffect.media.frames import FRAMES
 from wildaffect.systems.interface import Labels, Schedule, Target, TrialData
 from wildaffect.tables import METADATA_KEY, write_table
+from wildaffect.training.predict import predict_from
+from wildaffect.training.train import train
 
 # A face network and a recipe that learn the corpus below in seconds on one thread.
 TINY_BACKBONE = {"units": [1, 1, 1, 1], "channels": [4, 4, 8, 8, 8], "embedding": 32, "pooling": 4}
@@ -48,8 +53,20 @@ def pictures(label: np.ndarray, seed: int) -> np.ndarray:
 class Corpus:
     """Files of a few trials in ``folder``: frame tables, crops, features, a label table and a fold table.
 
-    Valence drives the pictures and the audio features; row 5 of every trial is unlabelled and row 7 has no face.
+    Valence drives the pictures and the features; row 5 of every trial is unlabelled and row 7 has no face. Corpora of other systems
+    replace what stands before the first method.
     """
+
+    what: ClassVar[dict] = {
+        "system": "lfan",
+        "variant": "multimodal",
+        "target": "valence",
+        "mode": "corrected",
+        "recipe": TINY,
+    }
+    template = "lfan48"
+    widths: ClassVar[dict[str, int]] = {"vggish128": 128, "mfcc39": 39, "vggish128.indexed": 128, "mfcc39.indexed": 39}
+    pictures = staticmethod(pictures)
 
     def __init__(self, folder: Path, train: int = 3, validation: int = 2, frames: int = 70):
         self.folder = folder
@@ -57,10 +74,9 @@ class Corpus:
         self.partition = dict(zip(self.trials, ["train"] * train + ["validation"] * validation, strict=True))
         self.lengths = {name: frames + 3 * number for number, name in enumerate(self.trials)}
         self.frames = {name: folder / name / "frames.parquet" for name in self.trials}
-        self.crops = {"lfan48": {name: folder / name / "lfan48.arrow" for name in self.trials}}
-        features = ("vggish128", "mfcc39", "vggish128.indexed", "mfcc39.indexed")
+        self.crops = {self.template: {name: folder / name / f"{self.template}.arrow" for name in self.trials}}
         self.features = {
-            feature: {name: folder / name / f"{feature}.npy" for name in self.trials} for feature in features
+            feature: {name: folder / name / f"{feature}.npy" for name in self.trials} for feature in self.widths
         }
         self.labels = {"va": folder / "va.parquet"}
         self.folds = folder / "folds.parquet"
@@ -82,8 +98,7 @@ class Corpus:
     def train_arguments(self, name: str, **changes) -> dict:
         """Arguments of a short training whose files go to ``folder/name``."""
         arguments = {
-            "system": "lfan", "variant": "multimodal", "target": "valence", "fold": 0, "mode": "corrected",
-            "recipe": TINY, "seed": 3, "folds": self.folds, "labels": self.labels, **self.inputs(),
+            **self.what, "fold": 0, "seed": 3, "folds": self.folds, "labels": self.labels, **self.inputs(),
             "output": self.folder / name / "run", "state": self.folder / name / "state",
         }  # fmt: skip
         return arguments | changes
@@ -102,10 +117,10 @@ class Corpus:
             }
         )
         write_table(self.frames[name], table, FRAMES, {"status": "ok", "frames": count})
-        write_crops(self.crops["lfan48"][name], pictures(label, number), np.arange(count) != 7)
+        write_crops(self.crops[self.template][name], self.pictures(label, number), np.arange(count) != 7)
         random = np.random.default_rng(number)
         for feature, paths in self.features.items():
-            dim = 128 if feature.startswith("vggish") else 39
+            dim = self.widths[feature]
             noise = random.standard_normal((count, dim))
             np.save(paths[name], (label[:, None] * np.linspace(-2, 2, dim) + noise + 7).astype(np.float32))
 
@@ -133,6 +148,34 @@ def write_crops(path: Path, faces: np.ndarray, valid: np.ndarray) -> None:
             data = [encode(faces[row]) if valid[row] else None for row in rows]
             columns = [pa.array(rows, pa.int32()), pa.array(valid[rows.start : rows.stop]), pa.array(data, pa.binary())]
             writer.write_batch(pa.record_batch(columns, schema=schema))
+
+
+def predictions(corpus, run: Path, name: str, **changes) -> pd.DataFrame:
+    """What the run folder ``run`` says of the trials of ``corpus``, by way of the file ``name``; ``changes`` to the arguments."""
+    record = json.loads((run / "run.json").read_text())
+    what = {key: record[key] for key in ("system", "variant", "target", "mode", "recipe")}
+    arguments = {**what, "trials": corpus.trials, "labels": corpus.labels, **corpus.inputs()} | changes
+    predict_from(run / "model.safetensors", output=corpus.folder / name, **arguments)
+    return pd.read_parquet(corpus.folder / name)
+
+
+class Stop(Exception):
+    """Ends a training from its report."""
+
+
+def train_in_two_parts(arguments: dict) -> dict:
+    """A training that is stopped after its first epoch, and run again; returns the record of the second."""
+
+    def stop(row):
+        if row["epoch"] == 0:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(**arguments, report=stop)
+    assert not arguments["output"].exists()
+    record = train(**arguments)
+    assert record["resumed_at"] == [1]
+    return record
 
 
 class ArrayPictures:

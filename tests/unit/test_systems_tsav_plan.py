@@ -1,11 +1,14 @@
 """What the workflow plans for TSAV: files per job, trials of several tasks, folds, fusion, submissions."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from support.corpora import touch, write_annotation
 from wildaffect.errors import InputError
+from wildaffect.systems import build_recipe
+from wildaffect.systems.tsav import spec
 from wildaffect.workflow import Instance, make_plan, tasks_of
 
 FOLDERS = {
@@ -88,3 +91,13 @@ def test_classes_are_fused_by_the_mean(corpus, schemas):
 def test_submissions_of_tasks_with_test_trials(corpus, schemas):
     plan = plan_of(corpus, schemas, {"targets": ["mtl"]})
     assert plan.submission_paths() == ["results/submissions/abaw1/tsav/two_stream/va.json"]
+
+
+def test_a_variant_without_a_target_is_left_out_or_named(corpus, schemas, monkeypatch):
+    monkeypatch.setattr(spec, "SPEC", replace(spec.SPEC, narrowed={"two_stream": ("va", "au")}))
+    plan = plan_of(corpus, schemas, {})
+    assert [instance.target for instance in plan.instances] == ["va", "au"]
+    with pytest.raises(InputError, match="two_stream has none of the targets expr, mtl; it has va, au"):
+        plan_of(corpus, schemas, {"targets": ["expr", "mtl"]})
+    with pytest.raises(InputError, match="two_stream has no target 'mtl'; its targets are va, au"):
+        build_recipe("tsav", "two_stream", "mtl", "corrected")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from support.runs import write_crops
+from support.runs import predictions, train_in_two_parts, write_crops
 from support.tsav import FRAMES_OF, PARTITIONS, TINY, Corpus, labels_of, points_of
 from wildaffect import systems
 from wildaffect.errors import InputError
@@ -35,14 +35,6 @@ def corpus(tmp_path_factory):
 def trained(corpus):
     """Record and folder of a short training on all tasks in each mode."""
     return {mode: (train(**corpus.train_arguments(mode, mode=mode)), corpus.folder / mode / "run") for mode in MODES}
-
-
-def predictions(corpus, run, name, **changes):
-    record = json.loads((run / "run.json").read_text())
-    what = {key: record[key] for key in ("system", "variant", "target", "mode", "recipe")}
-    arguments = {**what, "trials": corpus.trials, "labels": corpus.labels, **corpus.inputs()} | changes
-    predict_from(run / "model.safetensors", output=corpus.folder / name, **arguments)
-    return pd.read_parquet(corpus.folder / name)
 
 
 @pytest.mark.slow
@@ -124,22 +116,10 @@ def test_predictions_need_neither_labels_nor_statistics_nor_company(trained, cor
     np.testing.assert_allclose(got[list(OUTPUTS)], want[list(OUTPUTS)], rtol=1e-4, atol=1e-5)
 
 
-class Stop(Exception):
-    pass
-
-
 @pytest.mark.parametrize("mode", MODES)
 def test_interrupted_training_ends_with_the_same_files(trained, corpus, mode):
     arguments = corpus.train_arguments(f"parts-{mode}", mode=mode)
-
-    def stop(row):
-        if row["epoch"] == 0:
-            raise Stop
-
-    with pytest.raises(Stop):
-        train(**arguments, report=stop)
-    assert not arguments["output"].exists()
-    assert train(**arguments)["resumed_at"] == [1]
+    train_in_two_parts(arguments)
     first, second = trained[mode][1], arguments["output"]
     assert (first / "model.safetensors").read_bytes() == (second / "model.safetensors").read_bytes()
     histories = [pd.read_csv(folder / "history.csv").drop(columns="seconds") for folder in (first, second)]

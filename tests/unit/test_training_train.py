@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from support.runs import TINY, Corpus
+from support.runs import TINY, Corpus, Stop, predictions, train_in_two_parts
 from wildaffect.errors import InputError
 from wildaffect.scoring import ccc
 from wildaffect.systems import build_model, load_weights
@@ -39,14 +39,6 @@ def trained(corpus):
         record = train(**corpus.train_arguments(mode, mode=mode, recipe=LONGER))
         runs[mode] = record, corpus.folder / mode / "run"
     return runs
-
-
-def predictions(corpus, run, name, **changes):
-    record = json.loads((run / "run.json").read_text())
-    what = {key: record[key] for key in ("system", "variant", "target", "mode", "recipe")}
-    arguments = {**what, "trials": corpus.trials, "labels": corpus.labels, **corpus.inputs()} | changes
-    predict_from(run / "model.safetensors", output=corpus.folder / name, **arguments)
-    return pd.read_parquet(corpus.folder / name)
 
 
 @pytest.mark.parametrize("mode", ["corrected", "faithful"])
@@ -173,24 +165,11 @@ def test_a_run_folder_brings_its_recipe(trained, corpus):
     assert asked.equals(unasked)
 
 
-class Stop(Exception):
-    pass
-
-
 @pytest.mark.parametrize("mode", ["corrected", "faithful"])
 def test_interrupted_training_ends_with_the_same_files(corpus, mode):
     whole = train(**corpus.train_arguments(f"whole-{mode}", mode=mode, variant="unimodal"))
     arguments = corpus.train_arguments(f"parts-{mode}", mode=mode, variant="unimodal")
-
-    def stop(row):
-        if row["epoch"] == 0:
-            raise Stop
-
-    with pytest.raises(Stop):
-        train(**arguments, report=stop)
-    assert not arguments["output"].exists()
-    parts = train(**arguments)
-    assert parts["resumed_at"] == [1]
+    parts = train_in_two_parts(arguments)
     assert parts["best_score"] == whole["best_score"]
     first, second = (corpus.folder / f"{name}-{mode}" / "run" / "model.safetensors" for name in ("whole", "parts"))
     assert first.read_bytes() == second.read_bytes()

@@ -47,8 +47,9 @@ def build_recipe(
     """How an instance is trained and run. ``settings`` override single defaults of :func:`resolve_recipe`."""
     _check_variant(system, variant)
     declared = spec(system)
-    if target not in declared.targets:
-        raise InputError(f"{system} has no target {target!r}; its targets are {', '.join(declared.targets)}.")
+    if target not in declared.targets_of(variant):
+        known = ", ".join(declared.targets_of(variant))
+        raise InputError(f"{system} {variant} has no target {target!r}; its targets are {known}.")
     if mode not in declared.modes:
         raise InputError(f"{system} has no mode {mode!r}; its modes are {', '.join(declared.modes)}.")
     module = import_module(f"{__name__}.{system}.recipe")

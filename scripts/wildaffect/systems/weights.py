@@ -66,7 +66,10 @@ def load_weights(model: nn.Module, path: str | Path, sha256: str | None = None) 
 
 
 def load_state(model: nn.Module, state: Mapping[str, Tensor], path: str | Path, digest: str) -> LoadReport:
-    """Load ``state``, read from ``path``, into ``model`` as :func:`load_weights` does."""
+    """Load ``state``, read from ``path``, into ``model`` as :func:`load_weights` does.
+
+    A model with a method ``explain(state) -> str`` says itself what a state dict that does not fit belongs to.
+    """
     own = model.state_dict()
     matched = tuple(key for key in own if key in state)
     missing = tuple(key for key in own if key not in state)
@@ -82,9 +85,8 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], path: str | Path, 
         if names
     ]
     if problems:
-        raise InputError(
-            f"{path}: does not fit {type(model).__name__}: {'; '.join(problems)}. Check system, variant and model options."
-        )
+        advice = model.explain(state) if hasattr(model, "explain") else "Check system, variant and model options."
+        raise InputError(f"{path}: does not fit {type(model).__name__}: {'; '.join(problems)}. {advice}")
     model.load_state_dict(dict(state))
     return LoadReport(str(path), digest, matched, missing, unexpected)
 

@@ -1,6 +1,5 @@
 """Predictions of a trained model for every decoded frame."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from torch import nn
 
 from wildaffect import systems
 from wildaffect.errors import InputError
-from wildaffect.files import sha256
+from wildaffect.files import json_beside, sha256
 from wildaffect.systems.interface import Recipe, TrialData
 from wildaffect.tables import write_table
 from wildaffect.training.batches import infer
@@ -42,21 +41,13 @@ def predict_from(
     :class:`InputError` if the folder's ``run.json`` says that the weights belong to something else.
     """
     asked = {"system": system, "variant": variant, "target": target, "mode": mode}
-    record = _json_beside(weights, "run.json") or {**asked, "recipe": {}}
+    record = json_beside(weights, "run.json") or {**asked, "recipe": {}}
     for key, value in asked.items():
         if record[key] != value:
             raise InputError(f"{weights}: its run.json says {key} {record[key]}, but {value} was asked for.")
-    statistics = _json_beside(weights, "stats.json")
+    statistics = json_beside(weights, "stats.json")
     trained = {"recipe": {**record["recipe"], **recipe}, "statistics": statistics and statistics["train"]}
     predict(weights=weights, **trained, **asked, **arguments)
-
-
-def _json_beside(weights: str | Path, name: str) -> dict[str, Any] | None:
-    path = Path(weights).with_name(name)
-    try:
-        return json.loads(path.read_text()) if path.exists() else None
-    except ValueError as error:
-        raise InputError(f"{path}: not readable JSON ({error}). Train this instance again.") from error
 
 
 def predict(
@@ -89,7 +80,7 @@ def predict(
     are then predicted in a second pass over all rows. Column ``source``: ``model``, ``no_face`` where the model saw a black picture,
     ``interpolated`` between frames that were predicted. ``persons``: table of persons per trial, for systems that draw landmarks.
     """
-    needs = systems.spec(system).needs(variant, mode)
+    needs = systems.spec(system).needs(variant, mode, systems.resolve_recipe(system, recipe))
     plan = systems.build_recipe(system, variant, target, mode, recipe)
     fabric = open_fabric(device, precision)
     known = read_labels(labels, plan.target, dict.fromkeys(plan.target.labels, trials)) if labels else {}

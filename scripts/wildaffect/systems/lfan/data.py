@@ -7,16 +7,7 @@ import numpy as np
 
 from wildaffect.systems.interface import TrialData
 from wildaffect.systems.lfan.model import PICTURE
-
-
-def windows(length: int, window: int, hop: int) -> list[tuple[int, int]]:
-    """Half-open ranges that cover ``length`` rows: one every ``hop``, and always one that ends with the last row.
-
-    A series shorter than ``window`` gives one short range, to be padded at its end; an empty one gives none.
-    """
-    if length <= window:
-        return [(0, length)] if length else []
-    return [(start, start + window) for start in range(0, length - window, hop)] + [(length - window, length)]
+from wildaffect.systems.windows import average, windows
 
 
 @dataclass(frozen=True)
@@ -103,17 +94,11 @@ class WindowSamples:
 
     def combine(self, outputs: np.ndarray) -> list[np.ndarray]:
         """Plain mean of all windows that cover a row (LFAN spec 6.1), float64."""
-        columns = outputs.shape[-1]
-        sums = [np.zeros((len(axis.trial.times), columns)) for axis in self._axes]
-        covers = [np.zeros((len(axis.trial.times), 1)) for axis in self._axes]
-        for (number, start, stop), output in zip(self._ranges, outputs, strict=True):
-            rows = self._axes[number].rows[start:stop]
-            sums[number][rows] += output[: stop - start]
-            covers[number][rows] += 1
-        return [
-            np.divide(total, cover, out=np.full_like(total, np.nan), where=cover > 0)
-            for total, cover in zip(sums, covers, strict=True)
-        ]
+        pieces = (
+            (number, self._axes[number].rows[start:stop], output[: stop - start])
+            for (number, start, stop), output in zip(self._ranges, outputs, strict=True)
+        )
+        return average(pieces, [len(axis.trial.times) for axis in self._axes], outputs.shape[-1])
 
     def _pictures(self, trial: TrialData, rows: np.ndarray, draw: np.random.Generator | None) -> np.ndarray:
         pictures = trial.crops[self._template].read(rows)
