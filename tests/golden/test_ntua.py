@@ -67,10 +67,10 @@ def test_outputs_of_both_heads_and_intermediate_values(filled):
     first, name = model(), SECOND[variant][0]
     seen = {}
     with torch.inference_mode():
-        parts = {stream: first.features(stream, pictures, None) for stream, pictures in inputs.items()}
+        parts = {stream: first.encode(stream, pictures, None) for stream, pictures in inputs.items()}
         for stream, vectors in parts.items():
             assert_close(vectors[:, :4].numpy(), arrays[PARTS[stream]], stream)
-        first.features = lambda stream, pictures, valid: parts[stream]
+        first.encode = lambda stream, pictures, valid: parts[stream]
         first.rnn.register_forward_hook(lambda _, __, output: seen.update(rnn=output[0].numpy()))
         assert_close(first(**inputs).numpy(), arrays["output"], "output")
         assert_close(seen["rnn"], arrays["rnn"], "rnn")

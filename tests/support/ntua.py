@@ -59,6 +59,8 @@ def pictures_of(valence: np.ndarray, seed: int) -> np.ndarray:
 
 def sound_of(valence: np.ndarray, seed: int) -> np.ndarray:
     """float32 (R, 128): a spectrogram whose level follows the valence."""
+    if not len(valence):
+        return np.full((1, BANDS), -100, np.float32)
     rows = 1 + int(len(valence) / FPS * ROWS_PER_SECOND)
     level = np.interp(np.arange(rows) / ROWS_PER_SECOND, np.arange(len(valence)) / FPS, valence)
     noise = np.random.default_rng(seed).normal(0, 3, (rows, BANDS))

@@ -97,7 +97,7 @@ class StreamNetwork(nn.Module):
         ``valid`` bool (B, t) says which frames are not padding, the first ones of each chunk. The others are then shown to no layer, nor do
         they count in batch statistics; their outputs mean nothing. None takes all frames, padding too, as the original does.
         """
-        features = torch.cat([self.features(name, streams[name], valid) for name in self.streams], dim=2)
+        features = torch.cat([self.encode(name, streams[name], valid) for name in self.streams], dim=2)
         if valid is None:
             states, _ = self.rnn(features)
         else:
@@ -106,7 +106,7 @@ class StreamNetwork(nn.Module):
             states, _ = pad_packed_sequence(packed, batch_first=True, total_length=features.shape[1])
         return self.fc(states.flatten(0, 1))
 
-    def features(self, stream: str, pictures: Tensor, valid: Tensor | None = None) -> Tensor:
+    def encode(self, stream: str, pictures: Tensor, valid: Tensor | None = None) -> Tensor:
         """Features (B, t, d) of one stream, zero where not ``valid``."""
         chunks, frames = pictures.shape[:2]
         flat = pictures.flatten(0, 1) if valid is None else pictures[valid]
