@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from support.ntua import TINY, labels_of, trial_in_memory, valence_of
 from wildaffect.errors import InputError
 from wildaffect.features.ntua_mel import COLUMNS, first_columns, silence, windows
-from wildaffect.systems import build_recipe
-from wildaffect.systems.interface import Labels
+from wildaffect.systems import build_recipe, resolve_recipe
+from wildaffect.systems.interface import Labels, Needs
 from wildaffect.systems.ntua.data import chunks, masked, nominal_times, padded
 from wildaffect.systems.ntua.spec import EXPRESSIONS, SPEC
 
@@ -37,13 +37,14 @@ def test_twenty_frames_in_chunks_of_sixteen():
 
 
 def test_what_a_variant_reads():
-    assert SPEC.needs("visual", "faithful").crops == ("arcface112", "ntua_frame112", "ntua_context112")
-    assert SPEC.needs("visual", "corrected").crops == ("arcface112", "ntua_body112", "ntua_context112")
-    assert SPEC.needs("face", "corrected").crops == ("arcface112",)
-    assert (SPEC.needs("aural", "faithful").crops, SPEC.needs("aural", "faithful").features) == ((), ("ntua_mel",))
+    usual = resolve_recipe("ntua")
+    assert SPEC.needs("visual", "faithful", usual).crops == ("arcface112", "ntua_frame112", "ntua_context112")
+    assert SPEC.needs("visual", "corrected", usual).crops == ("arcface112", "ntua_body112", "ntua_context112")
+    assert SPEC.needs("face", "corrected", usual).crops == ("arcface112",)
+    assert SPEC.needs("aural", "faithful", usual) == Needs(crops=(), features=("ntua_mel",))
     fewer = {"streams": ["context", "face"]}
     assert SPEC.needs("visual", "faithful", fewer).crops == ("arcface112", "ntua_context112")
-    assert SPEC.needs("aural", "faithful", fewer).features == ("ntua_mel",)
+    assert SPEC.needs("face", "faithful", {"streams": ["body"]}).crops == ("arcface112",)
 
 
 def test_corrected_chunks_run_over_all_frames_and_count_the_labelled():

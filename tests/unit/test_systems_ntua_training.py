@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from support.corpora import touch, write_annotation
 from support.ntua import FRAMES_OF, TINY, Corpus, labels_of
+from support.resuming import train_in_two_parts
 from wildaffect import systems
 from wildaffect.errors import InputError
 from wildaffect.scoring.fusion import fuse
@@ -109,23 +110,11 @@ def test_predictions_reproduce_the_validation_score(trained, corpus, case):
         assert record["best_score"] >= got["criterion"]
 
 
-class Stop(Exception):
-    pass
-
-
 @pytest.mark.parametrize("case", [CASES[0], CASES[2]])
 def test_interrupted_training_ends_with_the_same_files(trained, corpus, case):
     variant, target, mode = case
     arguments = corpus.train_arguments(f"parts-{variant}", variant=variant, target=target, mode=mode)
-
-    def stop(row):
-        if row["epoch"] == 0:
-            raise Stop
-
-    with pytest.raises(Stop):
-        train(**arguments, report=stop)
-    assert not arguments["output"].exists()
-    assert train(**arguments)["resumed_at"] == [1]
+    train_in_two_parts(arguments)
     first, second = trained[case][1], arguments["output"]
     assert (first / "model.safetensors").read_bytes() == (second / "model.safetensors").read_bytes()
 
@@ -179,6 +168,8 @@ def test_what_a_job_reads(plan):
     files = {i.variant: made.training_files(i) for i in made.instances}
     assert {Path(path).parent.name for path in files["visual"]["crops"]} == set(made.templates())
     assert not files["aural"]["crops"] and not files["visual"]["features"] and not files["visual"]["persons"]
+    fewer = plan({"recipe": {"streams": ["face"]}})
+    assert fewer.templates() == ["arcface112"]  # and nobody has to look for bodies
     faithful = plan({"mode": "faithful"}, {"source": "face_box"})
     assert faithful.templates() == ["arcface112", "ntua_context112", "ntua_frame112"]
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from support.resuming import train_in_two_parts
 from support.runs import write_crops
 from support.tsav import FRAMES_OF, PARTITIONS, TINY, Corpus, labels_of, points_of
 from wildaffect import systems
@@ -124,22 +125,10 @@ def test_predictions_need_neither_labels_nor_statistics_nor_company(trained, cor
     np.testing.assert_allclose(got[list(OUTPUTS)], want[list(OUTPUTS)], rtol=1e-4, atol=1e-5)
 
 
-class Stop(Exception):
-    pass
-
-
 @pytest.mark.parametrize("mode", MODES)
 def test_interrupted_training_ends_with_the_same_files(trained, corpus, mode):
     arguments = corpus.train_arguments(f"parts-{mode}", mode=mode)
-
-    def stop(row):
-        if row["epoch"] == 0:
-            raise Stop
-
-    with pytest.raises(Stop):
-        train(**arguments, report=stop)
-    assert not arguments["output"].exists()
-    assert train(**arguments)["resumed_at"] == [1]
+    train_in_two_parts(arguments)
     first, second = trained[mode][1], arguments["output"]
     assert (first / "model.safetensors").read_bytes() == (second / "model.safetensors").read_bytes()
     histories = [pd.read_csv(folder / "history.csv").drop(columns="seconds") for folder in (first, second)]

@@ -16,6 +16,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from support.resuming import Stop, train_in_two_parts
 from support.runs import TINY, Corpus
 from wildaffect.errors import InputError
 from wildaffect.scoring import ccc
@@ -173,24 +174,11 @@ def test_a_run_folder_brings_its_recipe(trained, corpus):
     assert asked.equals(unasked)
 
 
-class Stop(Exception):
-    pass
-
-
 @pytest.mark.parametrize("mode", ["corrected", "faithful"])
 def test_interrupted_training_ends_with_the_same_files(corpus, mode):
     whole = train(**corpus.train_arguments(f"whole-{mode}", mode=mode, variant="unimodal"))
     arguments = corpus.train_arguments(f"parts-{mode}", mode=mode, variant="unimodal")
-
-    def stop(row):
-        if row["epoch"] == 0:
-            raise Stop
-
-    with pytest.raises(Stop):
-        train(**arguments, report=stop)
-    assert not arguments["output"].exists()
-    parts = train(**arguments)
-    assert parts["resumed_at"] == [1]
+    parts = train_in_two_parts(arguments)
     assert parts["best_score"] == whole["best_score"]
     first, second = (corpus.folder / f"{name}-{mode}" / "run" / "model.safetensors" for name in ("whole", "parts"))
     assert first.read_bytes() == second.read_bytes()

@@ -17,19 +17,18 @@ SOUND = "ntua_mel"
 BODY = {"faithful": "ntua_frame112", "corrected": "ntua_body112"}
 
 
-def templates(variant: str, mode: str, recipe: Mapping[str, Any] | None = None) -> dict[str, str]:
+def templates(variant: str, mode: str, recipe: Mapping[str, Any]) -> dict[str, str]:
     """The crop template of each picture stream of a variant, without those that ``recipe`` leaves out."""
     of_stream = {"face": "arcface112", "body": BODY[mode], "context": "ntua_context112"}
     return {stream: of_stream[stream] for stream in streams(variant, recipe) if stream in of_stream}
 
 
-def streams(variant: str, recipe: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+def streams(variant: str, recipe: Mapping[str, Any]) -> tuple[str, ...]:
     """Streams of a variant; ``recipe`` may leave some of ``visual`` out."""
-    chosen = STREAMS[variant]
-    return tuple(name for name in chosen if recipe is None or variant != "visual" or name in recipe["streams"])
+    return tuple(name for name in STREAMS[variant] if variant != "visual" or name in recipe["streams"])
 
 
-def needs(variant: str, mode: str, recipe: Mapping[str, Any] | None = None) -> Needs:
+def needs(variant: str, mode: str, recipe: Mapping[str, Any]) -> Needs:
     """Pictures of the face, the body and the scene, or sound."""
     return Needs(
         crops=tuple(templates(variant, mode, recipe).values()), features=(SOUND,) if variant == "aural" else ()
