@@ -57,12 +57,12 @@ def pictures_of(valence: np.ndarray, seed: int) -> np.ndarray:
     return np.clip(120 + 80 * valence[:, None, None, None] + noise, 0, 255).astype(np.uint8).repeat(3, axis=3)
 
 
-def sound_of(valence: np.ndarray, seed: int) -> np.ndarray:
+def sound_of(valence: np.ndarray, seed: int, fps: float = FPS) -> np.ndarray:
     """float32 (R, 128): a spectrogram whose level follows the valence."""
     if not len(valence):
         return np.full((1, BANDS), -100, np.float32)
-    rows = 1 + int(len(valence) / FPS * ROWS_PER_SECOND)
-    level = np.interp(np.arange(rows) / ROWS_PER_SECOND, np.arange(len(valence)) / FPS, valence)
+    rows = 1 + int(len(valence) / fps * ROWS_PER_SECOND)
+    level = np.interp(np.arange(rows) / ROWS_PER_SECOND, np.arange(len(valence)) / fps, valence)
     noise = np.random.default_rng(seed).normal(0, 3, (rows, BANDS))
     return (-40 + 20 * level[:, None] + noise).astype(np.float32)
 
@@ -85,10 +85,13 @@ def trial_in_memory(frames: int = 40, tasks: tuple[str, ...] = ("va", "expr"), s
 
 
 class Corpus:
-    """Files of five trials (two of one video) in ``folder``: everything that training and prediction read."""
+    """Files of five trials (two of one video) in ``folder``: everything that training and prediction read.
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    With few frames per second the sound has time to change within a trial, so that windows of ten seconds differ.
+    """
+
+    def __init__(self, folder: Path, fps: float = FPS):
+        self.folder, self.fps = folder, fps
         self.trials = list(PARTITIONS)
         self.videos = {name: name.split("_")[0] for name in self.trials}
         self.valence = {name: valence_of(FRAMES_OF[name], number) for number, name in enumerate(self.trials)}
@@ -128,11 +131,11 @@ class Corpus:
         count, valence = FRAMES_OF[name], self.valence[name]
         columns = {
             "frame": pa.array(range(count), pa.int32()), "pts": pa.array(range(count), pa.int64()),
-            "time_s": np.arange(count) / FPS, "duration_s": np.full(count, 1 / FPS), "keyframe": [True] * count,
+            "time_s": np.arange(count) / self.fps, "duration_s": np.full(count, 1 / self.fps), "keyframe": [True] * count,
             "repair": [""] * count,
         }  # fmt: skip
         write_table(self.frames[name], pa.table(columns), FRAMES, {"status": "ok", "frames": count})
-        np.save(self.features["ntua_mel"][name], sound_of(valence, number))
+        np.save(self.features["ntua_mel"][name], sound_of(valence, number, self.fps))
         for kind in TEMPLATES:
             seen = np.arange(count) != 2 if kind == "arcface112" else np.ones(count, bool)
             write_crops(self.crops[kind][name], pictures_of(valence, number), seen)
@@ -148,7 +151,7 @@ class Corpus:
                     for column, value in zip(LABELS[task], row, strict=True)
                 }
                 rows.append(
-                    {"trial": name, "frame": frame, "time_s": frame / FPS, **given, "valid": bool(known[frame])}
+                    {"trial": name, "frame": frame, "time_s": frame / self.fps, **given, "valid": bool(known[frame])}
                 )
         schema = labels_schema(task, LABELS[task])
         write_table(self.labels[task], pa.Table.from_pylist(rows, schema=schema), schema)

@@ -12,7 +12,7 @@ from support.ntua import TINY, trial_in_memory
 from wildaffect import systems
 from wildaffect.errors import InputError
 from wildaffect.systems.losses import concordance
-from wildaffect.systems.ntua.model import normalised, three_channels
+from wildaffect.systems.ntua.model import normalised
 from wildaffect.systems.ntua.recipe import occurring_scores
 from wildaffect.systems.ntua.spec import SPEC, STREAMS
 from wildaffect.systems.weights import load_weights
@@ -145,8 +145,11 @@ def test_pictures_are_normalised_as_imagenet_wants_it():
     assert got.shape == (1, 2, 3, 4, 5)
     red = (pictures[0, 1, 2, 3, 0].item() / 255 - 0.485) / 0.229
     assert got[0, 1, 0, 2, 3].item() == pytest.approx(red, abs=1e-5)
-    windows = torch.rand(1, 2, 4, 5)
-    assert all(torch.equal(three_channels(windows)[:, :, channel], windows) for channel in range(3))
+
+
+def test_sound_windows_of_one_channel_are_repeated():
+    model, window = systems.build_model("ntua", "aural", **NARROW).eval(), torch.rand(1, 2, 1, 128, 861)
+    torch.testing.assert_close(model(audio=window), model(audio=window.repeat(1, 1, 3, 1, 1)))
 
 
 @pytest.mark.parametrize("mode", MODES)

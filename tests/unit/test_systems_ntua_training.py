@@ -55,9 +55,11 @@ def predictions(corpus, folder, name, **changes):
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["corrected", "faithful"])
 @pytest.mark.parametrize("variant", ["visual", "aural", "face"])
-def test_it_learns(corpus, variant, mode):
+def test_it_learns(corpus, variant, mode, tmp_path):
     """Far above what a constant reaches, which is 0, on held-out frames."""
-    record, _ = run(corpus, f"long-{variant}-{mode}", variant, "va", mode, recipe=TINY | {"epochs": 12})
+    corpus = Corpus(tmp_path, fps=1) if variant == "aural" else corpus
+    recipe = TINY | {"epochs": 12}
+    record, _ = run(corpus, f"long-{variant}-{mode}", variant, "va", mode, recipe=recipe)
     history = pd.read_csv(corpus.folder / f"long-{variant}-{mode}" / "run" / "history.csv")
     assert record["best_score"] == history["val_criterion"].max() > 0.6
     assert history["train_loss"].iloc[-1] < 0.6 * history["train_loss"][0]

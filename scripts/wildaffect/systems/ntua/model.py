@@ -94,6 +94,8 @@ class StreamNetwork(nn.Module):
     def forward(self, valid: Tensor | None = None, **streams: Tensor) -> Tensor:
         """``streams``: normalised float32 (B, t, 3, H, W) of each; sound windows are pictures too, of mel bands and columns.
 
+        Pictures of one channel are repeated to three; how the original made three of a sound window is not known.
+
         ``valid`` bool (B, t) says which frames are not padding, the first ones of each chunk. The others are then shown to no layer, nor do
         they count in batch statistics; their outputs mean nothing. None takes all frames, padding too, as the original does.
         """
@@ -112,6 +114,8 @@ class StreamNetwork(nn.Module):
         flat = pictures.flatten(0, 1) if valid is None else pictures[valid]
         if max(self._poolings[stream]) > 1:
             flat = F.avg_pool2d(flat, self._poolings[stream])
+        if flat.shape[1] == 1:
+            flat = flat.expand(-1, 3, -1, -1)
         vectors = self.get_submodule(self.modules_of[stream])(flat).flatten(1)
         if valid is None:
             return vectors.unflatten(0, (chunks, frames))
@@ -125,8 +129,3 @@ def normalised(pictures: Tensor) -> Tensor:
     mean, std = (torch.tensor(values, device=pictures.device)[:, None, None] for values in (MEAN, STD))
     planes = pictures.permute(0, 1, 4, 2, 3).contiguous().float()
     return planes.div_(255).sub_(mean).div_(std)
-
-
-def three_channels(windows: Tensor) -> Tensor:
-    """Sound windows (B, t, bands, columns) as pictures (B, t, 3, bands, columns); how the original made three channels is not known."""
-    return windows[:, :, None].expand(-1, -1, 3, -1, -1)

@@ -15,7 +15,7 @@ from wildaffect.systems.axes import Axis, complete_axis, labelled_axis
 from wildaffect.systems.interface import Schedule, Target, TrialData
 from wildaffect.systems.losses import concordance
 from wildaffect.systems.ntua.data import ChunkSamples, Sound
-from wildaffect.systems.ntua.model import StreamNetwork, normalised, three_channels
+from wildaffect.systems.ntua.model import StreamNetwork, normalised
 from wildaffect.systems.ntua.model import build as build_model
 from wildaffect.systems.ntua.pretrained import load_trunk
 from wildaffect.systems.ntua.spec import EXPRESSIONS, SOUND, streams, templates
@@ -143,7 +143,7 @@ class Ntua:
         """Raw outputs (B, duration, columns)."""
         inputs = {name: normalised(batch[name]) for name in self._pictures}
         if "audio" in batch:
-            inputs["audio"] = three_channels(batch["audio"])
+            inputs["audio"] = batch["audio"][:, :, None]
         valid = batch["valid"]
         hidden = valid if self._rules.masked and not valid.all() else None
         return model(valid=hidden, **inputs).unflatten(0, valid.shape)
