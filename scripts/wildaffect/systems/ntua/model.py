@@ -3,7 +3,8 @@
 Parameter names and order are those of the original checkpoints.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -51,11 +52,18 @@ def build(
     return StreamNetwork(
         {name: (names[name], scene if name in ("body", "context") else kind) for name in names if name in chosen},
         joined=chosen,
-        poolings={name: (1, mel_pooling) if name == "audio" else (picture_pooling,) * 2 for name in chosen},
+        recurrent=partial(
+            CELLS[cell],
+            hidden_size=hidden,
+            num_layers=layers,
+            batch_first=True,
+            dropout=dropout if layers > 1 else 0.0,  # nowhere to drop in a single layer; torch would warn
+            bidirectional=variant != "face",
+        ),
         outputs=outputs or OUTPUTS[variant],
-        recurrent={"cell": cell, "hidden": hidden, "layers": layers, "dropout": dropout, "both_ways": variant != "face"},
         width=width,
-    )  # fmt: skip
+        poolings={name: (1, mel_pooling) if name == "audio" else (picture_pooling,) * 2 for name in chosen},
+    )
 
 
 class StreamNetwork(nn.Module):
@@ -63,15 +71,18 @@ class StreamNetwork(nn.Module):
 
     def __init__(
         self,
-        trunks: dict[str, tuple[str, str]],
+        trunks: Mapping[str, tuple[str, str]],
         *,
         joined: Sequence[str],
-        poolings: dict[str, tuple[int, int]],
+        recurrent: Callable[[int], nn.RNNBase],
         outputs: int,
-        recurrent: dict,
         width: float,
+        poolings: Mapping[str, tuple[int, int]],
     ) -> None:
-        """``trunks``: module name and kind of each stream, in the order of the parameters; ``joined``: the order of the features."""
+        """``trunks``: module name and kind of each stream, in the order of the parameters; ``joined``: the order of the features.
+
+        ``recurrent`` makes the recurrent layer for a number of features. ``poolings``: rows and columns averaged before each trunk.
+        """
         super().__init__()
         self.streams = tuple(joined)
         self.modules_of = {name: module for name, (module, _) in trunks.items()}
@@ -83,13 +94,8 @@ class StreamNetwork(nn.Module):
             if width != 1:
                 widen(network, width)
             setattr(self, module, nn.Sequential(*list(network.children())[:-1]))
-        hidden, layers, both_ways = recurrent["hidden"], recurrent["layers"], recurrent["both_ways"]
-        # With one layer there is nowhere to drop; torch warns of it.
-        dropout = recurrent["dropout"] if layers > 1 else 0.0
-        self.rnn = CELLS[recurrent["cell"]](
-            size, hidden, layers, batch_first=True, dropout=dropout, bidirectional=both_ways
-        )
-        self.fc = nn.Linear(hidden * (2 if both_ways else 1), outputs)
+        self.rnn = recurrent(size)
+        self.fc = nn.Linear(self.rnn.hidden_size * (1 + self.rnn.bidirectional), outputs)
 
     def forward(self, valid: Tensor | None = None, **streams: Tensor) -> Tensor:
         """``streams``: normalised float32 (B, t, 3, H, W) of each; sound windows are pictures too, of mel bands and columns.
