@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from safetensors.torch import load_file
+from snakemake.utils import update_config
 
 from support.corpora import touch, write_annotation
 from support.ntua import FRAMES_OF, TINY, Corpus, labels_of
@@ -195,3 +197,14 @@ def test_both_tracks_and_the_fusion_of_modalities_are_submitted(plan):
         "ensemble/both/va.json",
         "ensemble/classes/expr.json",
     }
+
+
+def test_the_demo_of_this_system_is_planned(root):
+    """The overlay that ships with the system: the variants that need bodies have a source of them, and are fused."""
+    config = yaml.safe_load((root / "config.yaml").read_text())
+    for name in ("demo.yaml", "demo_ntua.yaml"):
+        update_config(config, yaml.safe_load((root / "config" / name).read_text()))
+    made = make_plan(config | {"systems": {"ntua": config["systems"]["ntua"]}}, root / "workflow" / "schemas")
+    assert [instance.key for instance in made.instances] == ["ntua/visual/va/fold0", "ntua/aural/va/fold0"]
+    assert "ntua_context112" in made.templates()
+    assert made.delivery.ensembles["ntua"].members == ((("ntua", "visual", "va"),), (("ntua", "aural", "va"),))
