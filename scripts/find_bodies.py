@@ -10,7 +10,7 @@ with stage(snakemake.log[0], snakemake.threads):
 
     find_bodies(
         snakemake.params.bodies["source"],
-        Path(snakemake.input.source),
+        snakemake.input.get("source") or None,
         Path(snakemake.input.video),
         Path(snakemake.input.persons),
         Path(snakemake.output.bodies),

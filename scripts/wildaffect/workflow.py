@@ -19,7 +19,7 @@ from wildaffect.corpus.scan import scan_corpus
 from wildaffect.corpus.trials import TASKS, TRIALS, Corpus, Trial, trials_table
 from wildaffect.delivery import Delivery, plan_delivery
 from wildaffect.errors import InputError
-from wildaffect.faces.catalogue import check_official
+from wildaffect.faces.catalogue import SCENES, check_official
 from wildaffect.faces.packs import pack_files
 from wildaffect.features.registry import of_trial
 from wildaffect.features.settings import problems as feature_problems
@@ -403,6 +403,12 @@ def _check_files(plan: Plan) -> None:
     problems = _official_problems(plan) if faces["source"] == "official" else _detector_problems(faces, models_dir)
     videos = {trial.trial: trial.video for trial in plan.corpus.trials}
     problems += feature_problems(plan.config["features"], plan.features(), videos, models_dir)
+    shown = [template for template in plan.templates() if SCENES.get(template)]
+    if shown and not plan.config["features"]["bodies"]:
+        problems.append(
+            f"features.bodies: crops {', '.join(shown)} show a person's body, or the scene without it, but nobody looks for bodies. Set "
+            "it to one of the sources keypoint_rcnn, openpose and face_box (guessed from the face), or leave out what needs them."
+        )
     submission = plan.config["submission"]
     problems += [
         f"submission.samples.{task}: {path} does not exist."
@@ -438,7 +444,8 @@ def _official_problems(plan: Plan) -> list[str]:
     bodies = plan.config["features"]["bodies"]
     if bodies and bodies["person"] == "face":
         problems.append(
-            "features.bodies.person: face needs the places of faces, which faces.source official does not have. Use first."
+            "features.bodies.person: face needs the places of faces, which faces.source official does not have. Use first"
+            + (", and not source face_box." if bodies["source"] == "face_box" else ".")
         )
     try:
         check_official(plan.templates())

@@ -9,7 +9,8 @@ import torch
 from support.golden import load_filled
 from support.runs import trial_in_memory
 from wildaffect.scoring import ccc
-from wildaffect.systems.lfan.data import WindowSamples, complete_axis
+from wildaffect.systems.axes import complete_axis
+from wildaffect.systems.lfan.data import WindowSamples
 from wildaffect.systems.losses import concordance
 from wildaffect.systems.windows import windows
 

@@ -3,7 +3,6 @@
 import json
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 from hypothesis import given
@@ -12,34 +11,17 @@ from torch import nn
 from torchvision.models.detection import keypointrcnn_resnet50_fpn
 from torchvision.ops import FrozenBatchNorm2d
 
+from support.bodies import persons_table
 from support.faces import write_video
 from wildaffect.errors import InputError
-from wildaffect.faces.filling import Rows
-from wildaffect.faces.persons import PERSONS, rows_table
 from wildaffect.features import keypoint_rcnn
 from wildaffect.features.bodies import JOINTS, People, nearest, read_bodies, write_bodies
 from wildaffect.features.find_bodies import find_bodies
 from wildaffect.features.keypoint_rcnn import detected_people, open_keypoint_rcnn
 from wildaffect.features.openpose import openpose_people, people_of
-from wildaffect.tables import read_metadata, write_table
+from wildaffect.tables import read_metadata
 
 BODY25 = JOINTS[25]
-
-
-def persons(path, faces):
-    """A persons table of trials with the face boxes ``faces[trial]``, one per frame, None where there is no face."""
-    parts, count = [], len(next(iter(faces.values())))
-    for trial, boxes in faces.items():
-        found = np.array([box is not None for box in boxes])
-        values = np.array([box or [np.nan] * 4 for box in boxes], np.float32).reshape(-1, 4)
-        nothing = [np.full((count, joints, 2), np.nan, np.float32) for joints in (5, 68)]
-        source = np.where(found, "detected", "none").astype("<U12")
-        rows = Rows(
-            source, np.where(found, 0, -1), values, np.where(found, np.float32(0.9), np.float32(np.nan)), *nothing
-        )
-        parts.append(rows_table(trial, rows))
-    write_table(path, pa.concat_tables(parts), PERSONS, {"trials": {trial: {} for trial in faces}, "frames": count})
-    return path
 
 
 def body(x, y, confidence=0.8):
@@ -63,7 +45,7 @@ def write_json(folder, people, number, name="v_{:012d}_keypoints.json"):
 
 
 def test_each_trial_gets_the_body_at_its_own_face(tmp_path):
-    table = persons(
+    table = persons_table(
         tmp_path / "persons.parquet",
         {"v_left": [face(100, 80), None, face(104, 80)], "v_right": [face(300, 90), face(300, 90), face(304, 90)]},
     )
@@ -84,7 +66,7 @@ def test_each_trial_gets_the_body_at_its_own_face(tmp_path):
 
 
 def test_the_first_of_the_list_as_published(tmp_path):
-    table = persons(tmp_path / "persons.parquet", {"v": [face(100, 80), None, face(100, 80), face(100, 80)]})
+    table = persons_table(tmp_path / "persons.parquet", {"v": [face(100, 80), None, face(100, 80), face(100, 80)]})
     write_json(tmp_path / "json", [body(300, 92), body(100, 82)], 1)
     write_json(tmp_path / "json", [body(300, 92)], 2)
     write_json(tmp_path / "json", [], 3)
@@ -185,7 +167,7 @@ def test_a_network_on_a_video(tmp_path):
         picture[10:90, 20 + frame : 60 + frame, 1] = 255
         picture[10:90, 120:160, 0] = 255
     video = write_video(tmp_path / "v.mkv", pictures)
-    table = persons(tmp_path / "persons.parquet", {"v": [face(41 + frame, 31) for frame in range(4)]})
+    table = persons_table(tmp_path / "persons.parquet", {"v": [face(41 + frame, 31) for frame in range(4)]})
     people = detected_people(Squares(), video)
     write_bodies(people, table, tmp_path / "out.parquet", about={"source": "stand-in"})
     got = read_bodies(tmp_path / "out.parquet", "v")
@@ -197,7 +179,7 @@ def test_a_network_on_a_video(tmp_path):
 
 @pytest.mark.parametrize("frames", [2, 5])
 def test_tables_and_people_of_different_lengths(tmp_path, frames):
-    table = persons(tmp_path / "persons.parquet", {"v": [None] * 3})
+    table = persons_table(tmp_path / "persons.parquet", {"v": [None] * 3})
     nobody = People(*(np.zeros(shape, np.float32) for shape in ((0, 4), (0,), (0, 17, 3), (0, 17))))
     with pytest.raises(InputError, match="has 3 frames"):
         write_bodies([nobody] * frames, table, tmp_path / "out.parquet", about={})
@@ -206,7 +188,7 @@ def test_tables_and_people_of_different_lengths(tmp_path, frames):
 
 def test_videos_without_frames_or_people(tmp_path):
     for frames in (0, 2):
-        table = persons(tmp_path / f"{frames}.parquet", {"v": [None] * frames})
+        table = persons_table(tmp_path / f"{frames}.parquet", {"v": [None] * frames})
         nobody = People(*(np.zeros(shape, np.float32) for shape in ((0, 4), (0,), (0, 17, 3), (0, 17))))
         write_bodies([nobody] * frames, table, tmp_path / "out.parquet", about={})
         got = read_bodies(tmp_path / "out.parquet", "v")

@@ -95,6 +95,8 @@ def test_everything_that_is_wrong_in_one_message(plan, tmp_path):
         ({"bodies": {"source": "openpose", "path": "json"}}, "json must contain {video}"),
         ({"bodies": {"source": "openpose", "path": "json/{video}"}}, "2 folders do not exist, the first is json/a"),
         ({"bodies": {"source": "openpos", "path": "json/{video}"}}, "did you mean 'openpose'?"),
+        ({"bodies": {"source": "openpose"}}, "'path' is a required property"),
+        ({"bodies": {"source": "face_box", "person": "first"}}, "face_box guesses the body that belongs to a face"),
     ],
 )
 def test_mistakes_are_named(plan, features, message):
@@ -125,5 +127,15 @@ def test_bodies_are_not_found_by_faces_whose_places_nobody_knows(plan, tmp_path)
     official = {"source": "official", "official_root": str(tmp_path)}
     bodies = {"source": "openpose", "path": str(tmp_path / "json" / "{video}")}
     says(plan, "features.bodies.person: face needs the places of faces", faces=official, bodies=bodies)
+    guessed = {"source": "face_box"}
+    says(plan, "places of faces, which faces.source official does not have", faces=official, bodies=guessed)
     plan(faces=official, bodies=bodies | {"person": "first"})
     plan(bodies=bodies)
+
+
+@pytest.mark.parametrize("crops", ["ntua_body112", "ntua_context112"])
+def test_whoever_shows_bodies_needs_somebody_who_finds_them(plan, crops):
+    entry = {"face": {"network": "resnet18", "weights": "seeded", "crops": crops}}
+    says(plan, f"features.bodies: crops {crops} show a person's body", embeddings=entry)
+    assert crops in plan(embeddings=entry, bodies={"source": "face_box"}).templates()
+    plan(embeddings={"face": {**entry["face"], "crops": "ntua_frame112"}})

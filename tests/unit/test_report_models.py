@@ -38,8 +38,14 @@ def test_models_of_a_run(tmp_path):
 
 def test_notes_say_what_is_approximate():
     block = {"recipe": {"epochs": 3}, "trained": None, "mode": "corrected"}
-    config = {"features": {"vggish_weights": "seeded"}, "systems": {"lfan": block}}
+    config = {"features": {"vggish_weights": "seeded", "bodies": {"source": "face_box"}}, "systems": {"lfan": block}}
     text = " ".join(notes(config))
-    assert "random projection" in text and "epochs" in text and "corrected mode" in text
-    given = {"features": {"vggish_weights": "vggish"}, "systems": {"lfan": block | {"trained": "runs", "recipe": {}}}}
+    assert (
+        "Nobody looked for people" in text
+        and "random projection" in text
+        and "epochs" in text
+        and "corrected mode" in text
+    )
+    features = {"vggish_weights": "vggish", "bodies": None}
+    given = {"features": features, "systems": {"lfan": block | {"trained": "runs", "recipe": {}}}}
     assert len(notes(given)) == 2 and "given weights (runs)" in " ".join(notes(given))

@@ -9,7 +9,7 @@ from support.runs import curve, pictures, trial_in_memory
 from wildaffect.errors import InputError
 from wildaffect.features.statistics import column_statistics, scalar_statistics
 from wildaffect.systems import build_recipe
-from wildaffect.systems.lfan.data import labelled_axis
+from wildaffect.systems.axes import labelled_axis
 from wildaffect.systems.windows import windows
 
 LABEL = curve(4, 30)

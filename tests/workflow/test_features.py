@@ -9,6 +9,7 @@ from PIL import Image
 from support.corpora import write_annotation
 from support.faces import write_video
 from support.pipeline import TINY_RECIPE, copy_project, run_workflow, write_config
+from wildaffect.faces.crops import CropFile
 from wildaffect.features.bodies import read_bodies
 
 FRAMES = 5
@@ -73,6 +74,20 @@ def test_what_is_not_described_has_no_rule(project):
         assert outcome.status != 0 and "MissingRuleException" in outcome.text, outcome.text
     outcome = run_workflow(project, config(project, bodies=None), "-n", "--", "results/bodies/a.parquet")
     assert outcome.status != 0 and "MissingRuleException" in outcome.text, outcome.text
+
+
+def test_pictures_of_scenes_are_cut_from_the_video_whoever_gave_the_faces(project):
+    settings = config(project)
+    wanted = [f"results/crops/{name}/a.arrow" for name in ("ntua_frame112", "ntua_body112", "ntua_context112")]
+    whole = run_workflow(project, settings, "-n", "--", wanted[0])
+    assert whole.jobs == {"decode_frames": 1, "cut_scenes": 1}, whole.text
+    done = run_workflow(project, settings, "--", *wanted)
+    assert done.jobs == {"decode_frames": 1, "read_official": 1, "find_bodies": 1, "cut_scenes": 3}, done.text
+    assert done.status == 0, done.text
+    assert all(len(CropFile(project / path)) == FRAMES for path in wanted)
+    assert run_workflow(project, settings, "-n", "--", *wanted).nothing_to_do
+    outcome = run_workflow(project, config(project, bodies={"source": "face_box"}), "-n")
+    assert outcome.status != 0 and "and not source face_box" in outcome.text
 
 
 def test_an_absent_file_ends_before_any_job(project):

@@ -1,3 +1,6 @@
+from wildaffect.faces.catalogue import SCENES
+
+
 rule extract_feature:
     """Compute one feature of one video, a row per decoded frame."""
     input:
@@ -161,8 +164,8 @@ rule describe_embedding:
 rule find_bodies:
     """Find the body of the person that each trial of a video shows."""
     input:
-        source=lambda wildcards: body_source(
-            PLAN.config["features"]["bodies"], wildcards.video, PLAN.config["models_dir"]
+        source=lambda wildcards: (
+            body_source(PLAN.config["features"]["bodies"], wildcards.video, PLAN.config["models_dir"]) or []
         ),
         video=lambda wildcards: raw_video(wildcards.video),
         persons="<results>/faces/{video}/persons.parquet",
@@ -188,6 +191,35 @@ rule find_bodies:
         models_dir=PLAN.config["models_dir"],
     script:
         "../../scripts/find_bodies.py"
+
+
+rule cut_scenes:
+    """Make one trial's pictures of the whole scene, of the body in it, or of the scene without it."""
+    input:
+        video=lambda wildcards: raw_video(PLAN.trial(wildcards.trial).video),
+        frames=lambda wildcards: f"<results>/media/{PLAN.trial(wildcards.trial).video}/frames.parquet",
+        bodies=lambda wildcards: (
+            f"<results>/bodies/{PLAN.trial(wildcards.trial).video}.parquet" if SCENES[wildcards.template] else []
+        ),
+    output:
+        crops="<results>/crops/{template}/{trial}.arrow",
+    log:
+        "<results>/logs/cut_scenes/{template}/{trial}.log",
+    benchmark:
+        "<results>/benchmarks/cut_scenes/{template}/{trial}.jsonl"
+    wildcard_constraints:
+        template="|".join(SCENES),
+    conda:
+        "../../envs/faces.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(20),
+        serial=1,
+    params:
+        code=code_fingerprint("cut_scenes.py"),
+    script:
+        "../../scripts/cut_scenes.py"
 
 
 rule features:

@@ -10,13 +10,15 @@ from wildaffect.errors import InputError
 CUT = ("arcface112", "tsav112", "m3t256", "cnu224")
 # Resized from the crops of another template.
 RESIZED = {"lfan48": "arcface112", "cnu_aligned224": "arcface112"}
+# Made from the decoded video too, but not by where the face is: whether they need the table of bodies (wildaffect.features.scenes).
+SCENES = {"ntua_frame112": False, "ntua_body112": True, "ntua_context112": True}
 # What can be made from the organisers' pictures: the folder each template is read from (tsav112 also needs landmarks).
 OFFICIAL = {"arcface112": "cropped_aligned", "m3t256": "cropped_aligned", "cnu224": "cropped"}
 
 
 def check_official(templates: list[str]) -> None:
     """:class:`InputError` if a template cannot be made from the organisers' pictures."""
-    if unfit := sorted(set(templates) - set(OFFICIAL) - set(RESIZED)):
+    if unfit := sorted(set(templates) - set(OFFICIAL) - set(RESIZED) - set(SCENES)):
         raise InputError(
             f"faces.source official: {', '.join(unfit)} cannot be made from the organisers' pictures, which have no "
             "landmarks. Leave out the systems that need it or use faces.source detect."

@@ -1,8 +1,11 @@
 """Cutting the crops of a trial out of its video, and making crops from crops."""
 
 import os
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+
+import numpy as np
 
 from wildaffect.errors import InputError
 from wildaffect.faces.ahead import ahead
@@ -34,19 +37,29 @@ def cut_crops(
     kinds = {name: get_template(name) for name in templates}
     with ExitStack() as stack:
         sinks = {
-            name: stack.enter_context(crop_writer(path, name, kinds[name], trial)) for name, path in templates.items()
+            name: stack.enter_context(crop_writer(path, name, kinds[name].size, trial))
+            for name, path in templates.items()
         }
-        decoded = 0
-        for frame, picture in ahead(decode(Path(video), threads), AHEAD) if len(valid) else ():
-            if frame < len(valid):
-                for name, kind in kinds.items():
-                    transform = crop_transform(kind, points5[frame], boxes[frame]) if valid[frame] else None
-                    sinks[name](frame, None if transform is None else encode(cut(picture, kind, transform)))
-            decoded += 1
-        if decoded != len(valid):
-            raise InputError(
-                f"{video}: {decoded} frames decoded, {persons} has {len(valid)}. Run the face stage again."
-            )
+        for frame, picture in pictures(video, len(valid), persons, threads):
+            for name, kind in kinds.items():
+                transform = crop_transform(kind, points5[frame], boxes[frame]) if valid[frame] else None
+                sinks[name](frame, None if transform is None else encode(cut(picture, kind, transform)))
+
+
+def pictures(
+    video: str | os.PathLike, count: int, table: str | os.PathLike, threads: int = 1
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The ``count`` frames that ``table`` says ``video`` has, as (frame, upright picture uint8 (H, W, 3)), decoded a little ahead.
+
+    Raises :class:`InputError` after the last one if the video has another number of frames.
+    """
+    decoded = 0
+    for frame, picture in ahead(decode(Path(video), threads), AHEAD) if count else ():
+        if frame < count:
+            yield frame, picture
+        decoded += 1
+    if decoded != count:
+        raise InputError(f"{video}: {decoded} frames decoded, {table} has {count}. Run the face stage again.")
 
 
 def resize_crops(crops: str | os.PathLike, name: str, output: str | os.PathLike) -> None:
@@ -57,7 +70,7 @@ def resize_crops(crops: str | os.PathLike, name: str, output: str | os.PathLike)
     source, kind = CropFile(crops), get_template(name)
     if RESIZED.get(name) != source.about["template"]:
         raise InputError(f"{crops}: {name} is not made from {source.about['template']} crops.")
-    with crop_writer(output, name, kind, source.about["trial"]) as append:
+    with crop_writer(output, name, kind.size, source.about["trial"]) as append:
         for frame, valid in enumerate(source.valid.tolist()):
             picture = resized(source.read([frame])[0], kind.size) if valid else None
             append(frame, None if picture is None else encode(picture))

@@ -15,6 +15,8 @@ import pyarrow.compute as pc
 
 from wildaffect.errors import InputError
 from wildaffect.faces.persons import read_trial
+from wildaffect.faces.rows import Rows
+from wildaffect.features.face_box import body_boxes
 from wildaffect.tables import read_metadata, read_table, write_table
 
 BODIES = pa.schema(
@@ -103,18 +105,22 @@ def write_bodies(
         raise InputError(
             f"{persons}: has {facts['frames']} frames, but people were looked for in {count}. Run the face stage again."
         )
-    metadata = {
-        **about,
-        "joints": list(JOINTS.get(joints, ())),
-        "person": person,
-        "frames": count,
-        "trials": {
-            trial: {"faces": int(face.valid.sum()), "found": int(chosen[trial].found.sum())}
-            for trial, face in faces.items()
-        },
-    }
-    parts = [BODIES.empty_table(), *(column.table(trial) for trial, column in chosen.items())]
-    write_table(output, pa.concat_tables(parts), BODIES, metadata)
+    _write(output, faces, chosen, {**about, "joints": list(JOINTS.get(joints, ())), "person": person, "frames": count})
+
+
+def write_guessed_bodies(persons: str | os.PathLike, output: str | os.PathLike, about: Mapping[str, Any]) -> None:
+    """Write ``output`` like :func:`write_bodies`, with bodies guessed from the faces of ``persons`` alone: no joints, the face's score."""
+    facts = read_metadata(persons)
+    faces = {trial: read_trial(persons, trial) for trial in facts["trials"]}
+    chosen = {trial: _Column(facts["frames"]) for trial in faces}
+    for trial, face in faces.items():
+        boxes = body_boxes(face.boxes)
+        for frame in np.flatnonzero(face.valid):
+            alone = People(
+                boxes[[frame]], face.scores[[frame]], np.zeros((1, 0, 3), np.float32), np.zeros((1, 0), bool)
+            )
+            chosen[trial].put(frame, alone, 0)
+    _write(output, faces, chosen, {**about, "joints": [], "person": "face", "frames": facts["frames"]})
 
 
 def read_bodies(path: str | os.PathLike, trial: str) -> Bodies:
@@ -147,6 +153,17 @@ def nearest(people: People, face: np.ndarray) -> int | None:
     distance[known] = np.linalg.norm(points[known] / seen[known].sum(axis=1, keepdims=True) - middle, axis=1)
     best = int(distance.argmin())
     return best if distance[best] <= REACH * side else None
+
+
+def _write(
+    output: str | os.PathLike, faces: Mapping[str, Rows], chosen: Mapping[str, "_Column"], about: Mapping[str, Any]
+) -> None:
+    trials = {
+        trial: {"faces": int(face.valid.sum()), "found": int(chosen[trial].found.sum())}
+        for trial, face in faces.items()
+    }
+    parts = [BODIES.empty_table(), *(column.table(trial) for trial, column in chosen.items())]
+    write_table(output, pa.concat_tables(parts), BODIES, {**about, "trials": trials})
 
 
 class _Column:

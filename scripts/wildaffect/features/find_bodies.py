@@ -1,18 +1,19 @@
-"""From a video, or from what OpenPose said of it, to the table of bodies."""
+"""From a video, from what OpenPose said of it, or from its faces alone to the table of bodies."""
 
 import os
 
 from wildaffect.errors import InputError
-from wildaffect.features.bodies import write_bodies
+from wildaffect.features.bodies import write_bodies, write_guessed_bodies
+from wildaffect.features.face_box import RULE
 from wildaffect.features.openpose import NOTICE, openpose_people
 from wildaffect.tables import read_metadata
 
-SOURCES = ("keypoint_rcnn", "openpose")
+SOURCES = ("keypoint_rcnn", "openpose", "face_box")
 
 
 def find_bodies(
     source: str,
-    path: str | os.PathLike,
+    path: str | os.PathLike | None,
     video: str | os.PathLike,
     persons: str | os.PathLike,
     output: str | os.PathLike,
@@ -26,11 +27,15 @@ def find_bodies(
     """Write the bodies of all trials of ``persons`` to ``output``, see :func:`~wildaffect.features.bodies.write_bodies`.
 
     ``source`` ``openpose``: ``path`` is the folder of its JSON files, counted from ``first_frame``; the video is not opened.
-    ``keypoint_rcnn``: ``path`` is the file of the network's weights, and the video is decoded. Raises :class:`InputError` for an unknown
+    ``keypoint_rcnn``: ``path`` is the file of the network's weights, and the video is decoded. ``face_box``: nobody is looked for, ``path``
+    is None (:mod:`wildaffect.features.face_box`). Raises :class:`InputError` for an unknown
     source and for files that cannot be used.
     """
     if source not in SOURCES:
         raise InputError(f"features.bodies.source: '{source}' is not known: use one of {', '.join(SOURCES)}.")
+    if source == "face_box":
+        write_guessed_bodies(persons, output, {"source": source, "weights": None, "box": RULE, "notice": ""})
+        return
     if source == "openpose":
         frames = read_metadata(persons)["frames"]
         people, about = openpose_people(path, frames, first_frame), {"weights": None, "box": "joints", "notice": NOTICE}

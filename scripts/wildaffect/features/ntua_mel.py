@@ -37,18 +37,29 @@ def frame_values(wave: np.ndarray, clock: Clock) -> np.ndarray:
     return np.maximum(db, db.max() - np.float32(RANGE_DB))
 
 
-def first_columns(times: np.ndarray) -> np.ndarray:
-    """Where the windows of frames at ``times`` (n,) s begin: five seconds before, at the beginning at the earliest -> int64 (n,)."""
-    return np.floor(np.maximum(0.0, np.asarray(times) - 5) * RATE / HOP).astype(np.int64)
+def silence(db: np.ndarray) -> np.float32:
+    """The level of silence in the signal ``db`` (R, 128): the lowest that it may hold."""
+    floor = decibel(np.zeros(1, np.float32))[0]
+    return max(db.max(initial=floor) - np.float32(RANGE_DB), floor)
 
 
-def windows(db: np.ndarray, times: np.ndarray, fill: float = 0.0) -> np.ndarray:
-    """Windows of frames at ``times`` (n,) s of the signal ``db`` (R, 128) -> float32 (n, 128, 861), ``fill`` behind the end.
+def first_columns(times: np.ndarray, centred: bool = False) -> np.ndarray:
+    """Where the windows of frames at ``times`` (n,) s begin: five seconds before -> int64 (n,).
 
-    The original takes frame index / frame rate for the time and fills with 0 dB, which is no silence.
+    At the beginning of the sound at the earliest; ``centred`` ones may begin before it, at negative columns.
+    """
+    earliest = -np.inf if centred else 0.0
+    return np.floor(np.maximum(earliest, np.asarray(times) - 5) * RATE / HOP).astype(np.int64)
+
+
+def windows(db: np.ndarray, times: np.ndarray, fill: float = 0.0, centred: bool = False) -> np.ndarray:
+    """Windows of frames at ``times`` (n,) s of the signal ``db`` (R, 128) -> float32 (n, 128, 861), ``fill`` where there is no sound.
+
+    The original takes frame index / frame rate for the time and fills with 0 dB, which is no silence; its windows are not ``centred``.
     """
     images = np.full((len(times), db.shape[1], COLUMNS), fill, np.float32)
-    for image, first in zip(images, first_columns(times), strict=True):
-        found = db[first : first + COLUMNS]
-        image[:, : len(found)] = found.T
+    for image, first in zip(images, first_columns(times, centred), strict=True):
+        found = db[max(first, 0) : max(first + COLUMNS, 0)]
+        lead = max(-first, 0)
+        image[:, lead : lead + len(found)] = found.T
     return images

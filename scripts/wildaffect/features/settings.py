@@ -9,7 +9,7 @@ from typing import Any
 
 from wildaffect.config import nearest
 from wildaffect.errors import InputError
-from wildaffect.faces.catalogue import CUT, RESIZED
+from wildaffect.faces.catalogue import CUT, RESIZED, SCENES
 from wildaffect.features.imported import check_columns, source
 from wildaffect.features.registry import EMBED_PREFIX, FEATURES, IMPORT_PREFIX, SEEDED
 from wildaffect.models import locate
@@ -29,13 +29,12 @@ def weights_file(weights: str, models_dir: str | Path) -> list[str]:
     return [] if weights == SEEDED else [str(locate(weights, models_dir))]
 
 
-def body_source(bodies: Mapping[str, Any], video: str, models_dir: str | Path) -> str:
-    """What the people of one video are found with: the folder of OpenPose's files, or the weights of the network."""
-    return (
-        bodies["path"].replace("{video}", video)
-        if bodies["source"] == "openpose"
-        else str(locate(bodies["path"], models_dir))
-    )
+def body_source(bodies: Mapping[str, Any], video: str, models_dir: str | Path) -> str | None:
+    """What the people of one video are found with: the folder of OpenPose's files, or the weights of the network; None for ``face_box``."""
+    if bodies["source"] == "face_box":
+        return None
+    path = bodies["path"]
+    return path.replace("{video}", video) if bodies["source"] == "openpose" else str(locate(path, models_dir))
 
 
 def problems(
@@ -59,10 +58,8 @@ def problems(
     for name, entry in features["embeddings"].items():
         where = f"features.embeddings.{name}"
         found += _absent_weights(f"{where}.weights", entry["weights"], models_dir)
-        if entry["crops"] not in (*CUT, *RESIZED):
-            found.append(
-                f"{where}.crops: unknown template {entry['crops']!r}{nearest(entry['crops'], [*CUT, *RESIZED])}"
-            )
+        if entry["crops"] not in (known := [*CUT, *RESIZED, *SCENES]):
+            found.append(f"{where}.crops: unknown template {entry['crops']!r}{nearest(entry['crops'], known)}")
     if features["bodies"]:
         found += _body_problems(features["bodies"], dict.fromkeys(trials.values()), models_dir)
     return found
@@ -91,6 +88,9 @@ def _import_problems(name: str, entry: Mapping[str, Any], trials: Mapping[str, s
 
 def _body_problems(bodies: Mapping[str, Any], videos: Iterable[str], models_dir: str | Path) -> list[str]:
     where = "features.bodies.path"
+    if bodies["source"] == "face_box":
+        wrong = bodies["person"] != "face"
+        return ["features.bodies.person: face_box guesses the body that belongs to a face; use face."] if wrong else []
     if bodies["source"] == "openpose" and "{video}" not in bodies["path"]:
         return [f"{where}: {bodies['path']} must contain {{video}}: OpenPose's files of one video are a folder."]
     sources = dict.fromkeys(body_source(bodies, video, models_dir) for video in videos)
@@ -99,5 +99,5 @@ def _body_problems(bodies: Mapping[str, Any], videos: Iterable[str], models_dir:
         return []
     if bodies["source"] == "openpose":
         return [f"{where}: {len(absent)} folders do not exist, the first is {absent[0]}."]
-    advice = f"Put torchvision's keypointrcnn_resnet50_fpn there ({KEYPOINT_RCNN}), or use OpenPose's files."
+    advice = f"Put torchvision's keypointrcnn_resnet50_fpn there ({KEYPOINT_RCNN}), use OpenPose's files, or face_box."
     return [f"{where}: {absent[0]} not found. {advice}"]

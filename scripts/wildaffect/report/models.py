@@ -61,6 +61,11 @@ def notes(config: Mapping[str, Any]) -> list[str]:
             "VGGish has random weights here (features.vggish_weights: seeded): its 128 values are a random projection of the log-mel "
             "spectrogram, not the published embedding."
         )
+    if config["features"]["bodies"] and config["features"]["bodies"]["source"] == "face_box":
+        found.append(
+            "Nobody looked for people (features.bodies.source: face_box): the places of bodies are guessed from those of faces by fixed "
+            "proportions."
+        )
     for name, block in config["systems"].items():
         if block["recipe"] and not block["trained"]:
             changed = ", ".join(sorted(block["recipe"]))

@@ -31,8 +31,9 @@ class LoadReport:
 def read_weights(path: str | Path, sha256: str | None = None) -> tuple[dict[str, Tensor], str]:
     """Tensors of a ``.safetensors`` or PyTorch file on the CPU, and the file's SHA-256.
 
-    A PyTorch file may hold a state dict or a mapping with one under ``state_dict``. It is unpickled with ``weights_only``: tensors and
-    plain containers, never code. Raises :class:`InputError` naming the file if it is absent, unreadable or not the expected one.
+    A PyTorch file may hold a state dict or a mapping with one under ``state_dict`` or ``model_state_dict``. It is unpickled with
+    ``weights_only``: tensors and plain containers, never code. Raises :class:`InputError` naming the file if it is absent, unreadable or
+    not the expected one.
     """
     path = Path(path)
     if not path.is_file():
@@ -48,8 +49,9 @@ def read_weights(path: str | Path, sha256: str | None = None) -> tuple[dict[str,
         raise InputError(
             f"{path}: not a weight file that can be read safely ({error}). Save a plain state dict as .safetensors or .pth."
         ) from error
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
+    for name in ("state_dict", "model_state_dict"):
+        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
+            content = content[name]
     if (
         not isinstance(content, Mapping)
         or not content
