@@ -295,7 +295,8 @@ class Plan:
         return all(set(part.names) <= columns for part in task.parts)
 
     def _needs(self, system: str, variant: str):
-        return systems.spec(system).needs(variant, self.system_config(system)["mode"])
+        block = self.system_config(system)
+        return systems.spec(system).needs(variant, block["mode"], systems.resolve_recipe(system, block["recipe"]))
 
     def system_config(self, system: str) -> Mapping[str, Any]:
         """The completed configuration block of a system."""

@@ -1,5 +1,7 @@
 """The section `features` of a configuration: one message with everything that is wrong, before any job."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +10,8 @@ from support.corpora import affwild2
 from wildaffect.errors import InputError
 from wildaffect.features.registry import of_trial
 from wildaffect.features.settings import configured, problems
+from wildaffect.systems.interface import Needs
+from wildaffect.systems.lfan import spec
 from wildaffect.workflow import make_plan
 
 NAMES = ["a", "b", "b_left"]
@@ -46,6 +50,14 @@ def test_imports_with_a_file_for_every_trial(plan, tmp_path):
     assert configured(made.config["features"]) == ["import.net"]
     (tmp_path / "b_left.npy").unlink()
     says(plan, "features.import.net: 1 files do not exist", "b_left.npy", **{"import": {"net": entry}})
+
+
+def test_what_a_system_reads_may_depend_on_its_recipe(plan, monkeypatch):
+    def needs(variant, mode, recipe):
+        return Needs(crops=(), features=(f"import.{variant}{recipe['window']}",))
+
+    monkeypatch.setattr(spec, "SPEC", replace(spec.SPEC, needs=needs))
+    says(plan, "a system asks for 'import.unimodal300'", "a system asks for 'import.multimodal300'")
 
 
 def test_imports_from_one_table(plan, tmp_path):

@@ -21,8 +21,7 @@ for name, variants in systems.available().items():
     spec = systems.spec(name)
     for variant in variants:
         for mode in spec.modes:
-            spec.needs(variant, mode)
-    systems.resolve_recipe(name)
+            spec.needs(variant, mode, systems.resolve_recipe(name))
 print(sorted({"torch", "lightning", "cv2", "scipy", "pandas"} & set(sys.modules)))
 """
     done = subprocess.run(
@@ -32,11 +31,11 @@ print(sorted({"torch", "lightning", "cv2", "scipy", "pandas"} & set(sys.modules)
 
 
 def test_needs_follow_variant_and_mode():
-    needs = systems.spec("lfan").needs
-    assert needs("unimodal", "faithful").features == ()
-    assert needs("multimodal", "faithful").features == ("vggish128.indexed", "mfcc39.indexed")
-    assert needs("multimodal", "corrected").features == ("vggish128", "mfcc39")
-    assert needs("multimodal", "corrected").crops == ("lfan48",)
+    needs, recipe = systems.spec("lfan").needs, systems.resolve_recipe("lfan")
+    assert needs("unimodal", "faithful", recipe).features == ()
+    assert needs("multimodal", "faithful", recipe).features == ("vggish128.indexed", "mfcc39.indexed")
+    assert needs("multimodal", "corrected", recipe).features == ("vggish128", "mfcc39")
+    assert needs("multimodal", "corrected", recipe).crops == ("lfan48",)
 
 
 def test_defaults_are_the_published_recipe():

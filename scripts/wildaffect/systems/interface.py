@@ -41,15 +41,15 @@ class Needs:
 class Spec:
     """A system as the workflow sees it.
 
-    ``needs(variant, mode)`` gives its inputs. ``schema`` is a JSON Schema whose property ``recipe`` describes the system's settings; their
-    defaults are written there and nowhere else.
+    ``needs(variant, mode, recipe)`` gives its inputs, with ``recipe`` complete. ``schema`` is a JSON Schema whose property ``recipe``
+    describes the system's settings; their defaults are written there and nowhere else.
     """
 
     name: str
     title: str
     variants: tuple[str, ...]
     targets: Mapping[str, Target]
-    needs: Callable[[str, str], Needs]
+    needs: Callable[[str, str, Mapping[str, Any]], Needs]
     schema: Mapping[str, Any]
     modes: tuple[str, ...] = ("faithful", "corrected")
 

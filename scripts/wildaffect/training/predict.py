@@ -89,7 +89,7 @@ def predict(
     are then predicted in a second pass over all rows. Column ``source``: ``model``, ``no_face`` where the model saw a black picture,
     ``interpolated`` between frames that were predicted. ``persons``: table of persons per trial, for systems that draw landmarks.
     """
-    needs = systems.spec(system).needs(variant, mode)
+    needs = systems.spec(system).needs(variant, mode, systems.resolve_recipe(system, recipe))
     plan = systems.build_recipe(system, variant, target, mode, recipe)
     fabric = open_fabric(device, precision)
     known = read_labels(labels, plan.target, dict.fromkeys(plan.target.labels, trials)) if labels else {}

@@ -65,7 +65,7 @@ def train(
     declared = systems.spec(system)
     plan = systems.build_recipe(system, variant, target, mode, recipe)
     settings = systems.resolve_recipe(system, recipe)
-    needs = declared.needs(variant, mode)
+    needs = declared.needs(variant, mode, settings)
     inputs = Inputs(frames, crops, features, persons or {})
     fabric = open_fabric(device, precision)
 

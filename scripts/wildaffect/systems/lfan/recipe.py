@@ -24,7 +24,9 @@ PHASES = {"gradual": 3, "all": 1, "frozen": 1}
 
 def build(variant: str, target: Target, mode: str, settings: Mapping[str, Any]) -> "Lfan":
     """Recipe of one instance; ``settings`` complete, as described in schema.yaml."""
-    return {"faithful": Faithful, "corrected": Corrected}[mode](variant, target, settings, needs(variant, mode))
+    return {"faithful": Faithful, "corrected": Corrected}[mode](
+        variant, target, settings, needs(variant, mode, settings)
+    )
 
 
 class Lfan:

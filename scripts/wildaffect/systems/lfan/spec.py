@@ -1,6 +1,8 @@
 """What LFAN offers and needs; read while the workflow is planned, so no torch here."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -9,7 +11,7 @@ from wildaffect.systems.interface import Needs, Spec, Target
 FEATURES = ("vggish128", "mfcc39")
 
 
-def needs(variant: str, mode: str) -> Needs:
+def needs(variant: str, mode: str, recipe: Mapping[str, Any]) -> Needs:
     """Crops and features of a variant; ``faithful`` reads features by the original's frame-index rule (LFAN spec 2.5, 2.7)."""
     suffix = ".indexed" if mode == "faithful" else ""
     audio = FEATURES if variant == "multimodal" else ()

@@ -45,7 +45,7 @@ MODES = {
 
 def build(variant: str, target: Target, mode: str, settings: Mapping[str, Any]) -> "Tsav":
     """Recipe of one instance; ``settings`` complete, as described in schema.yaml."""
-    (feature,) = needs(variant, mode).features
+    (feature,) = needs(variant, mode, settings).features
     return Tsav(variant, target, MODES[mode], feature, settings)
 
 

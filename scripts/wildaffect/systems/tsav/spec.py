@@ -1,6 +1,8 @@
 """What TSAV offers and needs; read while the workflow is planned, so no torch here."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -19,7 +21,7 @@ LABELS = {"expr": ("expression",), "va": VALENCE_AROUSAL, "au": UNITS}
 """The label columns of each task."""
 
 
-def needs(variant: str, mode: str) -> Needs:
+def needs(variant: str, mode: str, recipe: Mapping[str, Any]) -> Needs:
     """Faces with drawn landmarks, and sound: ``faithful`` cuts the original's windows from the waveform (TSAV spec 2.9)."""
     sound = "tsav_wave" if mode == "faithful" else "tsav_mel"
     return Needs(crops=(TEMPLATE,), features=(sound,), masks=(TEMPLATE,))
