@@ -32,7 +32,7 @@ def prepare(pictures):
 def crops(path, levels):
     """A crop file with one grey picture per level, none for None."""
     template = get_template("lfan48")
-    with crop_writer(path, "lfan48", template, "t") as append:
+    with crop_writer(path, "lfan48", template.size, "t") as append:
         for frame, level in enumerate(levels):
             picture = np.full((template.size, template.size, 3), level or 0, np.uint8)
             append(frame, None if level is None else cv2.imencode(".png", picture)[1].tobytes())

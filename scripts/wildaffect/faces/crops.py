@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 
 from wildaffect.errors import InputError
-from wildaffect.faces.templates import Template
 from wildaffect.files import atomic
 from wildaffect.tables import METADATA_KEY
 
@@ -31,9 +30,9 @@ def encode(picture: np.ndarray) -> bytes:
 
 
 @contextmanager
-def crop_writer(path: str | os.PathLike, name: str, template: Template, trial: str) -> Iterator:
-    """A function (frame, JPEG bytes or None) that appends rows to an atomically written crop file."""
-    about = {"template": name, "size": template.size, "trial": trial, "chunk": CHUNK}
+def crop_writer(path: str | os.PathLike, name: str, size: int, trial: str) -> Iterator:
+    """A function (frame, JPEG bytes or None) that appends rows to an atomically written crop file of ``size`` x ``size`` pictures."""
+    about = {"template": name, "size": size, "trial": trial, "chunk": CHUNK}
     schema = CROPS.with_metadata({METADATA_KEY: json.dumps(about, sort_keys=True).encode()})
     pending: list[tuple[int, bytes | None]] = []
     with atomic(path) as partial, pa.OSFile(str(partial), "wb") as file, pa.ipc.new_file(file, schema) as writer:

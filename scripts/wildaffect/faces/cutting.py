@@ -34,7 +34,7 @@ def cut_crops(
     kinds = {name: get_template(name) for name in templates}
     with ExitStack() as stack:
         sinks = {
-            name: stack.enter_context(crop_writer(path, name, kinds[name], trial)) for name, path in templates.items()
+            name: stack.enter_context(crop_writer(path, name, kinds[name].size, trial)) for name, path in templates.items()
         }
         decoded = 0
         for frame, picture in ahead(decode(Path(video), threads), AHEAD) if len(valid) else ():
@@ -57,7 +57,7 @@ def resize_crops(crops: str | os.PathLike, name: str, output: str | os.PathLike)
     source, kind = CropFile(crops), get_template(name)
     if RESIZED.get(name) != source.about["template"]:
         raise InputError(f"{crops}: {name} is not made from {source.about['template']} crops.")
-    with crop_writer(output, name, kind, source.about["trial"]) as append:
+    with crop_writer(output, name, kind.size, source.about["trial"]) as append:
         for frame, valid in enumerate(source.valid.tolist()):
             picture = resized(source.read([frame])[0], kind.size) if valid else None
             append(frame, None if picture is None else encode(picture))

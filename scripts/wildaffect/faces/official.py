@@ -85,7 +85,7 @@ def pack_official(
     with ExitStack() as stack:
         for name, path in templates.items():
             pictures, _ = list_pictures(Path(root) / OFFICIAL[name] / trial, count)
-            append = stack.enter_context(crop_writer(path, name, get_template(name), trial))
+            append = stack.enter_context(crop_writer(path, name, get_template(name).size, trial))
             for frame in range(count):
                 append(frame, encode(_fit(_open(pictures[frame]), name)) if frame in pictures else None)
 
