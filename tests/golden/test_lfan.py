@@ -10,7 +10,8 @@ from support.golden import load_fill
 from support.runs import trial_in_memory
 from wildaffect import systems
 from wildaffect.scoring import ccc
-from wildaffect.systems.lfan.data import WindowSamples, complete_axis, windows
+from wildaffect.systems.axes import complete_axis
+from wildaffect.systems.lfan.data import WindowSamples, windows
 from wildaffect.systems.losses import concordance
 
 VARIANTS = ("unimodal", "multimodal")

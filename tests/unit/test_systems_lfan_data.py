@@ -9,7 +9,8 @@ from support.runs import curve, pictures, trial_in_memory
 from wildaffect.errors import InputError
 from wildaffect.features.statistics import column_statistics, scalar_statistics
 from wildaffect.systems import build_recipe
-from wildaffect.systems.lfan.data import labelled_axis, windows
+from wildaffect.systems.axes import labelled_axis
+from wildaffect.systems.lfan.data import windows
 
 LABEL = curve(4, 30)
 VALID = np.isin(np.arange(30), [3, 4, 5, 20], invert=True)

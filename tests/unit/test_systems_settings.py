@@ -30,7 +30,8 @@ def test_lfan_pictures_vary_only_where_asked():
     import numpy as np
 
     from support.runs import trial_in_memory
-    from wildaffect.systems.lfan.data import WindowSamples, complete_axis
+    from wildaffect.systems.axes import complete_axis
+    from wildaffect.systems.lfan.data import WindowSamples
 
     axis = complete_axis(trial_in_memory(np.zeros(50, np.float32)), "va")
     frames = {}

@@ -16,7 +16,7 @@ from wildaffect.faces.landmarks import draw_landmarks
 from wildaffect.faces.persons import PERSONS
 from wildaffect.media.frames import FRAMES
 from wildaffect.systems.interface import Needs
-from wildaffect.systems.tsav.scores import task_scores
+from wildaffect.systems.scores import task_scores
 from wildaffect.systems.tsav.spec import COLUMNS, OUTPUTS
 from wildaffect.tables import write_table
 from wildaffect.training.inputs import Inputs, cache_pictures, open_trial, partition_members

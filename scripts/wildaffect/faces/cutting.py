@@ -34,7 +34,8 @@ def cut_crops(
     kinds = {name: get_template(name) for name in templates}
     with ExitStack() as stack:
         sinks = {
-            name: stack.enter_context(crop_writer(path, name, kinds[name].size, trial)) for name, path in templates.items()
+            name: stack.enter_context(crop_writer(path, name, kinds[name].size, trial))
+            for name, path in templates.items()
         }
         decoded = 0
         for frame, picture in ahead(decode(Path(video), threads), AHEAD) if len(valid) else ():

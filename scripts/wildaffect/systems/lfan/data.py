@@ -1,10 +1,10 @@
 """LFAN samples: windows of consecutive frames (LFAN spec 4.2, 4.3)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from wildaffect.systems.axes import Axis
 from wildaffect.systems.interface import TrialData
 from wildaffect.systems.lfan.model import PICTURE
 
@@ -17,33 +17,6 @@ def windows(length: int, window: int, hop: int) -> list[tuple[int, int]]:
     if length <= window:
         return [(0, length)] if length else []
     return [(start, start + window) for start in range(0, length - window, hop)] + [(length - window, length)]
-
-
-@dataclass(frozen=True)
-class Axis:
-    """The rows of one trial that its windows run over, with their labels (NaN where missing) and which of them count."""
-
-    trial: TrialData
-    rows: np.ndarray
-    labels: np.ndarray
-    counts: np.ndarray
-
-
-def labelled_axis(trial: TrialData, task: str) -> Axis:
-    """Rows with a usable label only, gaps closed without a mark (LFAN spec 2.2, B10); all rows of a trial without labels."""
-    if task not in trial.labels:
-        return complete_axis(trial, task)
-    labels = trial.labels[task]
-    rows = np.flatnonzero(labels.valid)
-    return Axis(trial, rows, labels.values[rows], np.ones(len(rows), bool))
-
-
-def complete_axis(trial: TrialData, task: str) -> Axis:
-    """All decoded frames, so that neighbours in the window are neighbours in time; unlabelled ones do not count."""
-    rows = np.arange(len(trial.times))
-    if task not in trial.labels:
-        return Axis(trial, rows, np.full((len(rows), 1), np.nan, np.float32), np.zeros(len(rows), bool))
-    return Axis(trial, rows, trial.labels[task].values, trial.labels[task].valid)
 
 
 class WindowSamples:

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from wildaffect.errors import InputError
 from wildaffect.features.statistics import column_statistics, scalar_statistics
 from wildaffect.scoring import ccc
+from wildaffect.systems.axes import complete_axis, labelled_axis
 from wildaffect.systems.interface import Schedule, Target, TrialData
-from wildaffect.systems.lfan.data import WindowSamples, complete_axis, labelled_axis
+from wildaffect.systems.lfan.data import WindowSamples
 from wildaffect.systems.lfan.model import build as build_model
 from wildaffect.systems.lfan.spec import needs
 from wildaffect.systems.losses import concordance

@@ -10,6 +10,7 @@ from torchvision.models import resnet18
 from torchvision.models.video import r2plus1d_18
 
 from wildaffect.systems.tsav.spec import OUTPUTS
+from wildaffect.systems.widths import scaled, widen
 
 CHANNELS = 4
 FEATURES = 512
@@ -84,28 +85,3 @@ def normalised(clip: Tensor) -> Tensor:
     mean, std = (torch.tensor(values, device=clip.device)[:, None, None, None] for values in (MEAN, STD))
     planes = clip.permute(0, 4, 1, 2, 3).contiguous().float()
     return planes.mul_(1 / (255 * std)).sub_(mean / std)
-
-
-def scaled(channels: int, width: float) -> int:
-    """Channels of a layer that has ``channels`` in the published network; those of the inputs stay."""
-    return channels if channels <= CHANNELS else max(1, round(channels * width))
-
-
-def widen(network: nn.Module, width: float) -> None:
-    """Replace all convolutions and batch norms, in place, by ones with ``width`` times the channels, initialised as torchvision does.
-
-    Every layer is scaled by the same rule, so they still fit together; names and number of the parameters stay.
-    """
-    for name, layer in list(network.named_modules()):
-        if isinstance(layer, nn.Conv2d | nn.Conv3d):
-            shape = (layer.kernel_size, layer.stride, layer.padding)
-            new: nn.Module = type(layer)(
-                scaled(layer.in_channels, width), scaled(layer.out_channels, width), *shape, bias=False
-            )
-            nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
-        elif isinstance(layer, nn.BatchNorm2d | nn.BatchNorm3d):
-            new = type(layer)(scaled(layer.num_features, width))
-        else:
-            continue
-        parent, _, own = name.rpartition(".")
-        setattr(network.get_submodule(parent), own, new)

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from wildaffect.features.tsav_mel import centred_windows, faithful_windows
 from wildaffect.systems.interface import Schedule, Target, TrialData
+from wildaffect.systems.scores import task_scores
 from wildaffect.systems.tsav import labels as known
 from wildaffect.systems.tsav.data import ClipSamples, Picked, grid
 from wildaffect.systems.tsav.losses import expression_loss, unit_loss, valence_arousal_loss
 from wildaffect.systems.tsav.model import TwoStream, normalised
 from wildaffect.systems.tsav.model import build as build_model
 from wildaffect.systems.tsav.pretrained import load_audio, load_video
-from wildaffect.systems.tsav.scores import task_scores
 from wildaffect.systems.tsav.spec import COLUMNS, OUTPUTS, needs
 
 

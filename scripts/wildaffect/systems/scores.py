@@ -1,10 +1,9 @@
-"""The 2020 challenge's metrics of one task, from arrays."""
+"""The 2020 challenge's metrics of one task, from arrays; ABAW2 kept those of valence and arousal and of expressions."""
 
 import numpy as np
 
 from wildaffect.scoring import ccc
 from wildaffect.scoring.f1 import accuracy, confusion_matrix, macro_f1, unit_counts, unit_f1
-from wildaffect.systems.tsav.spec import EXPRESSIONS
 
 THRESHOLD = 0.5
 
@@ -12,7 +11,8 @@ THRESHOLD = 0.5
 def task_scores(task: str, truth: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
     """Metrics and ``criterion`` of ``task`` from labels (NaN where missing) and predicted columns, one row per frame; NaN without labels.
 
-    ``va``: mean CCC. ``expr``: 0.67 macro F1 + 0.33 accuracy. ``au``: half mean F1, half accuracy over all decisions (TSAV spec 1).
+    ``va``: mean CCC. ``expr``: 0.67 macro F1 + 0.33 accuracy, the classes being the columns. ``au``: half mean F1, half accuracy over all
+    decisions (TSAV spec 1).
     """
     known = ~np.isnan(truth)
     if not known.any():
@@ -27,7 +27,7 @@ def _valence_arousal(truth: np.ndarray, prediction: np.ndarray, known: np.ndarra
 
 
 def _expression(truth: np.ndarray, prediction: np.ndarray, known: np.ndarray) -> dict[str, float]:
-    matrix = confusion_matrix(truth[:, 0], prediction.argmax(axis=1), range(len(EXPRESSIONS)), known[:, 0])
+    matrix = confusion_matrix(truth[:, 0], prediction.argmax(axis=1), range(prediction.shape[1]), known[:, 0])
     f1, correct = float(macro_f1(matrix)), float(accuracy(matrix))
     return {"expr_f1": f1, "expr_accuracy": correct, "criterion": 0.67 * f1 + 0.33 * correct}
 
