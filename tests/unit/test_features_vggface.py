@@ -87,8 +87,13 @@ def test_a_bottleneck_strides_in_its_first_convolution(project):
 
 
 def test_pictures_become_blue_green_red_without_scaling():
-    picture = torch.tensor([[[[255, 0, 10]]]], dtype=torch.uint8)
-    assert prepared(picture).flatten().tolist() == pytest.approx([10 - 91.4953, -103.8827, 255 - 131.0912], abs=1e-4)
+    for side in (224, 2):
+        picture = torch.tensor([255, 0, 10], dtype=torch.uint8).expand(1, side, side, 3)
+        got = prepared(picture)
+        assert got.shape == (1, 3, 224, 224)
+        for corner in (0, -1):
+            want = [10 - 91.4953, -103.8827, 255 - 131.0912]
+            assert got[0, :, corner, corner].tolist() == pytest.approx(want, abs=1e-4)
 
 
 def test_narrow_networks_keep_the_names():

@@ -17,6 +17,8 @@ CHANNELS = (64, 256, 512, 1024, 2048)
 FEATURES = 2048
 # Blue, green, red of VGGFace2; nothing is divided.
 MEAN = (91.4953, 103.8827, 131.0912)
+PREPARATION = f"BGR, 224 pixels (bilinear), minus {MEAN}"
+SIDE = 224
 
 
 def scaled(channels: int, width: float) -> int:
@@ -25,9 +27,10 @@ def scaled(channels: int, width: float) -> int:
 
 
 def prepared(pictures: Tensor) -> Tensor:
-    """Pictures uint8 RGB (n, S, S, 3) -> float32 BGR (n, 3, S, S) minus the mean."""
+    """Pictures uint8 RGB (n, S, S, 3) -> float32 BGR (n, 3, 224, 224) minus the mean."""
     mean = torch.tensor(MEAN, device=pictures.device)
-    return (pictures.flip(3).float() - mean).permute(0, 3, 1, 2)
+    planes = (pictures.flip(3).float() - mean).permute(0, 3, 1, 2)
+    return planes if planes.shape[2] == SIDE else F.interpolate(planes, (SIDE, SIDE), mode="bilinear")
 
 
 def padded(x: Tensor, kernel: int, stride: int) -> Tensor:
