@@ -15,7 +15,7 @@ SIDE = 224
 # A network and a recipe that learn the corpus below in seconds on one thread.
 NETWORK = {
     "width": 1 / 32, "units": [1, 1, 1, 1], "picture_pooling": 4, "classification": [16], "regression": [16],
-    "lstm_units": 4, "dropout": 0,
+    "lstm_units": 4, "dropout": 0, "norm_momentum": 0.3,
 }  # fmt: skip
 TINY = {
     "block": 4,

@@ -106,7 +106,10 @@ def add(groups):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (drop("conv3_1_3x3/kernel"), r"w\.h5: does not fit Affect: 1 keys missing \(face\.conv3_1\.middle\.conv\.weight\)"),
+        (
+            drop("conv3_1_3x3/kernel"),
+            r"w\.h5: does not fit Affect: 1 keys missing \(face\.conv3_1\.middle\.conv\.weight\)",
+        ),
         (reshape, r"heads\.class\.predictions\.weight is \(6, 8\), model has \(7, 8\)"),
         (differ, r"w\.h5: holds two different features/bias"),
         (add, r"keys unknown \(keras:dense/kernel\)"),
@@ -184,6 +187,10 @@ def test_the_converter_finds_the_sizes_and_keeps_the_numbers(file, tmp_path, cap
     load_keras(want, "stat_bilstm", path)
     assert all(torch.equal(value, want.state_dict()[name]) for name, value in model.state_dict().items())
     assert load_file(tmp_path / "out.safetensors").keys() == want.state_dict().keys()
+    monkeypatch.setattr(keras_files, "FaceNetwork", lambda: small("stat_bilstm").face)
+    keras_files.main([str(path), "face", str(tmp_path / "face.safetensors")])
+    assert "recipe" not in capsys.readouterr().out
+    assert load_file(tmp_path / "face.safetensors").keys() == want.face.state_dict().keys()
     with pytest.raises(SystemExit) as stopped:
         keras_files.main([str(tmp_path / "none.h5"), "image", str(tmp_path / "x.safetensors")])
     assert stopped.value.code == 2 and "none.h5: weight file not found" in capsys.readouterr().err

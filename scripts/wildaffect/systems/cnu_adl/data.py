@@ -49,10 +49,10 @@ def closed_blocks(rows: np.ndarray, length: int) -> np.ndarray:
 
 def held_blocks(rows: np.ndarray, seen: np.ndarray, length: int) -> np.ndarray:
     """Blocks (K, length) of consecutive decoded frames; one that is not ``seen`` (N,), or lies before the start, is replaced by the last
-    seen before it, or else by the first of all.
+    seen before it, or else by the first of all. ``rows`` are those seen.
     """
     held = np.maximum.accumulate(np.where(seen, np.arange(len(seen)), -1))
-    held[held < 0] = np.flatnonzero(seen)[:1]
+    held = np.where(held < 0, rows.min(initial=len(seen)), held)
     return held[(rows[:, None] + np.arange(1 - length, 1)).clip(0)]
 
 

@@ -2,7 +2,8 @@
 
     python -m wildaffect.systems.cnu_adl.keras_files t31.h5 frames_stat t31.safetensors
 
-makes a file for ``systems.cnu_adl.trained`` out of an original checkpoint.
+makes a file for ``systems.cnu_adl.trained`` out of an original checkpoint; ``face`` in place of the variant makes one for
+``features.embeddings`` out of that of a face network, or the one within a whole model.
 """
 
 import argparse
@@ -135,25 +136,26 @@ def main(arguments: list[str] | None = None) -> None:
     """Convert a checkpoint; prints the settings to go with it, and how it was compiled if it tells."""
     parser = argparse.ArgumentParser(prog="python -m wildaffect.systems.cnu_adl.keras_files", description=main.__doc__)
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("variant", choices=SPEC.variants)
+    parser.add_argument("variant", choices=[*SPEC.variants, "face"])
     parser.add_argument("output", type=Path, help="a .safetensors file")
     parser.add_argument("--sha256", help="expected SHA-256 of the checkpoint")
     given = parser.parse_args(arguments)
     try:
-        arrays, _ = read_keras(given.checkpoint, given.sha256)
-        model, network = build_like(given.variant, arrays)
-        report = load_keras(model, given.variant, given.checkpoint, given.sha256)
+        arrays, digest = read_keras(given.checkpoint, given.sha256)
+        if given.variant == "face":
+            model, network = FaceNetwork(), {}
+            load_face(model, given.checkpoint)
+        else:
+            model, network = build_like(given.variant, arrays)
+            load_keras(model, given.variant, given.checkpoint)
     except InputError as error:
         parser.exit(2, f"{error}\n")
-    about = {
-        "system": SPEC.name,
-        "variant": given.variant,
-        "source": given.checkpoint.name,
-        "source_sha256": report.sha256,
-    }
-    save_weights(model.state_dict(), given.output, about)
-    print(f"{given.output}: {len(report.matched)} tensors of {given.checkpoint.name}, SHA-256 {report.sha256}")
-    print(f"recipe: {json.dumps({'network': network})}")
+    state = model.state_dict()
+    about = {"system": SPEC.name, "variant": given.variant, "source": given.checkpoint.name, "source_sha256": digest}
+    save_weights(state, given.output, about)
+    print(f"{given.output}: {len(state)} tensors of {given.checkpoint.name}, SHA-256 {digest}")
+    if network:
+        print(f"recipe: {json.dumps({'network': network})}")
     with h5py.File(given.checkpoint) as file:
         if "training_config" in file.attrs:
             print(f"compiled with: {_text(file.attrs['training_config'])}")

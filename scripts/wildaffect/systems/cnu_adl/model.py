@@ -35,14 +35,15 @@ def build(
     width: float = 1.0,
     units: Sequence[int] = (3, 4, 6, 3),
     picture_pooling: int = 1,
+    norm_momentum: float = 0.01,
     with_face: bool = True,
 ) -> "Affect":
     """``image`` (t8, t15; t12 with hidden layers (2048,) in all heads), ``frames_stat`` (t31) or ``stat_bilstm`` (t45).
 
     ``classification`` and ``regression``: hidden layers of the heads, None for the variant's published ones. ``repeat_dropout``: the
     classification head of the frame variants drops twice before its output, as the original does. ``width``, ``units`` and
-    ``picture_pooling`` shrink the face network, see :class:`FaceNetwork`. Without a face network (``with_face``) the model works on
-    stored vectors of one.
+    ``picture_pooling`` shrink the face network, see :class:`FaceNetwork`; its batch norms remember ``norm_momentum`` of a batch.
+    Without a face network (``with_face``) the model works on stored vectors of one.
     """
     frames = variant != "image"
     hidden = [
@@ -51,6 +52,9 @@ def build(
     ]
     classes = CLASSES if frames else 0
     face = FaceNetwork(width, units, picture_pooling, classes) if with_face else None
+    for layer in face.modules() if face is not None else ():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = norm_momentum
     temporal = BiLstm(lstm_units, dropout) if variant == "stat_bilstm" else None
     features = scaled(FEATURES, width)
     inputs = features + 4 * CLASSES * frames + (2 * lstm_units if temporal is not None else 0)
