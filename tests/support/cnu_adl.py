@@ -20,9 +20,9 @@ NETWORK = {
 TINY = {
     "block": 4,
     "chunk": 4,
-    "batch": 4,
+    "batch": 16,
     "epochs": 2,
-    "samples_per_epoch": 12,
+    "frames_per_epoch": 48,
     "learning_rate": 3e-3,
     "augment": False,
     "validation_stride": 3,

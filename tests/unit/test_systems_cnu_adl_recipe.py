@@ -296,3 +296,13 @@ def test_tasks_without_labels_do_not_count():
     assert got["criterion"] == pytest.approx(1) and "expr_f1" not in got
     nothing = scores({"va": np.full((2, 2), np.nan)}, {"va": np.zeros((2, 2))})
     assert np.isnan(nothing["criterion"])
+
+
+def test_batches_and_epochs_are_counted_in_frames():
+    for variant, samples, epoch in (("image", 64, 100), ("frames_stat", 16, 25)):
+        plan = recipe(variant, batch=64, chunk=4, frames_per_epoch=100)
+        assert plan.schedule.batch == samples
+        order = plan.order(1000, 0, 3)
+        assert len(order) == len(set(order.tolist())) == epoch
+        assert (order == plan.order(1000, 0, 3)).all() and (order != plan.order(1000, 1, 3)).any()
+    assert len(recipe(frames_per_epoch=None).order(50, 0, 3)) == 50

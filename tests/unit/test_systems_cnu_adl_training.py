@@ -48,7 +48,7 @@ def predictions(corpus, run, name, **changes):
     ("variant", "mode"), [("image", "corrected"), ("frames_stat", "faithful"), ("stat_bilstm", "corrected")]
 )
 def test_it_learns_both_tasks(corpus, variant, mode):
-    changes = {"epochs": 6, "samples_per_epoch": None, "batch": 8, "chunk": 2, "balance": False, "learning_rate": 5e-3}
+    changes = {"epochs": 6, "frames_per_epoch": None, "batch": 16, "chunk": 2, "balance": False, "learning_rate": 5e-3}
     name = f"long-{variant}"
     record = train(**corpus.train_arguments(name, variant=variant, mode=mode, recipe=TINY | changes))
     history = pd.read_csv(corpus.folder / name / "run" / "history.csv")
@@ -155,7 +155,7 @@ def test_stored_vectors_of_a_frozen_network_give_what_running_it_gives(corpus, t
     """A training without a face network goes through, and the same heads say the same on vectors as on pictures."""
     write_keras(tmp_path / "face.h5", small_checkpoint("frames_stat"))
     network = NETWORK | {"units": [1, 2, 1, 1], "picture_pooling": 1}
-    short = TINY | {"epochs": 1, "samples_per_epoch": 4, "network": network}
+    short = TINY | {"epochs": 1, "frames_per_epoch": 16, "network": network}
     frozen = short | {"face_training": "none", "face_weights": str(tmp_path / "face.h5")}
     stored = short | {"face_features": "embed.cnu"}
     face = systems.build_model("cnu_adl", "frames_stat", **network).face
