@@ -71,12 +71,12 @@ class CnuAdl:
     def __init__(self, variant: str, target: Target, rules: Rules, settings: Mapping[str, Any]) -> None:
         self.target = target
         self._variant, self._rules, self._settings = variant, rules, settings
-        self._block = 1 if variant == "image" else settings["block"]
+        self._block, self._chunk = (1, 1) if variant == "image" else (settings["block"], settings["chunk"])
         self._face: frozenset[int] = frozenset()
         self._penalised: frozenset[int] = frozenset()
         self.schedule = Schedule(
             epochs=settings["epochs"],
-            batch=settings["batch"],
+            batch=max(1, settings["batch"] // self._chunk),
             accumulate=settings["accumulate"],
             minimum_rate=settings["minimum_rate"],
             patience=settings["early_stop"],
@@ -122,7 +122,7 @@ class CnuAdl:
             [self._part(trial, purpose) for trial in trials],
             template=self._settings["crops"],
             feature=self._settings["face_features"],
-            chunk=1 if self._block == 1 else self._settings["chunk"] if train else PREDICTED,
+            chunk=self._chunk if train or self._block == 1 else PREDICTED,
             block=self._block,
             labelled_only=train,
             balance=self._settings["balance"],
@@ -133,7 +133,9 @@ class CnuAdl:
 
     def order(self, count: int, epoch: int, seed: int) -> np.ndarray:
         """A random subset, drawn anew every epoch."""
-        return np.random.default_rng([seed, epoch]).permutation(count)[: self._settings["samples_per_epoch"]]
+        frames = self._settings["frames_per_epoch"]
+        wanted = count if frames is None else max(1, frames // self._chunk)
+        return np.random.default_rng([seed, epoch]).permutation(count)[:wanted]
 
     def start_phase(self, model: Affect, phase: int) -> None:
         """The heads, and of the face network what ``face_training`` says."""
