@@ -7,14 +7,14 @@ with stage(snakemake.log[0], snakemake.threads):
 
     from wildaffect.faces.crops import CropFile
     from wildaffect.features.embedding import embed_crops
-    from wildaffect.features.networks import open_network, prepare
+    from wildaffect.features.networks import open_network, preparation
     from wildaffect.stage import device
 
     entry = snakemake.params.entry
     network, _ = open_network(entry["network"], entry["weights"], snakemake.params.models_dir)
     embed_crops(
         network,
-        prepare,
+        preparation(entry["network"])[0],
         CropFile(snakemake.input.crops),
         Path(snakemake.output.feature),
         device=device(snakemake.resources.gpu),

@@ -11,8 +11,9 @@ from torchvision.transforms.v2 import functional
 
 from wildaffect.config import load_schema
 from wildaffect.errors import InputError
-from wildaffect.features.networks import NETWORKS, describe_embedding, open_network, prepare
+from wildaffect.features.networks import NETWORKS, describe_embedding, open_network, preparation, prepare
 from wildaffect.features.state_dicts import read_state
+from wildaffect.features.vggface import FaceNetwork
 from wildaffect.files import sha256
 
 PICTURES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 40, 40, 3), dtype=np.uint8))
@@ -114,3 +115,28 @@ def test_the_configuration_knows_the_same_networks(root):
     schema = load_schema(root / "workflow" / "schemas" / "config.schema.yaml")
     entry = schema["properties"]["features"]["properties"]["embeddings"]["additionalProperties"]
     assert set(entry["properties"]["network"]["enum"]) == set(NETWORKS)
+
+
+def test_the_face_network_answers_features_and_probabilities(tmp_path):
+    """Alone or out of a whole model; one without the layer of expressions is refused."""
+    torch.manual_seed(4)
+    state = FaceNetwork().state_dict()
+    torch.save(state, tmp_path / "face.pth")
+    whole = {f"face.{key}": value for key, value in state.items()} | {"heads.aro.predictions.weight": torch.zeros(1)}
+    torch.save(whole, tmp_path / "whole.pth")
+    function, words = preparation("vggface_resnet50")
+    answers = []
+    for name in ("face", "whole"):
+        network, about = open_network("vggface_resnet50", str(tmp_path / f"{name}.pth"), tmp_path)
+        with torch.inference_mode():
+            answers.append(network.eval()(function(PICTURES[:1])))
+        assert about["trained"] and about["sha256"] == sha256(tmp_path / f"{name}.pth")
+    assert answers[0].shape == (1, 2055) and torch.equal(*answers)
+    assert float(answers[0][:, 2048:].sum()) == pytest.approx(1, abs=1e-5)
+    entry = {"network": "vggface_resnet50", "weights": str(tmp_path / "face.pth"), "crops": "cnu224"}
+    describe_embedding("cnu", tmp_path / "about.json", **entry, models_dir=tmp_path)
+    written = json.loads((tmp_path / "about.json").read_text())
+    assert (written["dim"], written["parameters"]["preparation"]) == (2055, words)
+    torch.save({key: value for key, value in state.items() if key != "predictions.weight"}, tmp_path / "face.pth")
+    with pytest.raises(InputError, match=r"not weights of FaceNetwork \(missing: \['predictions\.weight'\]"):
+        open_network("vggface_resnet50", str(tmp_path / "face.pth"), tmp_path)

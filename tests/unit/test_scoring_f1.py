@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn import metrics
 
+from support.published import CNU_ADL_FUSED
 from wildaffect.scoring.f1 import (
     accuracy,
     au_f1,
@@ -23,19 +24,6 @@ from wildaffect.scoring.f1 import (
 CLASSES = range(8)
 LABELS = st.integers(0, 7)
 PAIRS = st.integers(1, 30).flatmap(lambda n: arrays(np.int64, (2, n), elements=LABELS))
-
-# CNU_ADL's fused expression predictions on its validation frames (CNU_ADL spec, acceptance test 5); rows are the truth.
-CNU_ADL_FUSED = np.array(
-    [
-        [80328, 8376, 1299, 3788, 22263, 14211, 25804],
-        [1908, 1917, 16, 79, 579, 1886, 418],
-        [114, 158, 212, 0, 154, 246, 93],
-        [1286, 80, 471, 416, 306, 3971, 1622],
-        [3900, 184, 54, 123, 27123, 2105, 3116],
-        [8893, 1247, 828, 771, 2010, 16696, 741],
-        [3015, 723, 44, 217, 1561, 510, 9821],
-    ]
-)
 
 
 @settings(deadline=None)

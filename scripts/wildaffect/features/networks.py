@@ -1,7 +1,8 @@
-"""Image networks whose vectors can be features: torchvision's residual networks up to the layer before the classes.
+"""Image networks whose vectors can be features: torchvision's residual networks up to the layer before the classes, and VGGFace2's.
 
 K. He et al., Deep Residual Learning for Image Recognition, CVPR 2016. Any local state dict of the same network will do, whatever
-number of classes it was trained for.
+number of classes it was trained for. ``vggface_resnet50`` answers its features and the probabilities of seven expressions; the state dict
+of a whole model will do that has it under ``face.``.
 """
 
 import os
@@ -16,6 +17,8 @@ from torch.nn.functional import interpolate
 from wildaffect.features.about import write_about
 from wildaffect.features.registry import EMBED_PREFIX, OWN_NOTICE, SEEDED, FeatureSpec
 from wildaffect.features.state_dicts import load_exactly, read_state
+from wildaffect.features.vggface import PREPARATION as FACE_PREPARATION
+from wildaffect.features.vggface import FaceNetwork, prepared
 from wildaffect.models import resolve
 
 SEED = 2021
@@ -27,6 +30,7 @@ NETWORKS: Mapping[str, Callable[..., nn.Module]] = {
     "resnet34": torchvision.models.resnet34,
     "resnet50": torchvision.models.resnet50,
     "resnet101": torchvision.models.resnet101,
+    "vggface_resnet50": lambda weights: FaceNetwork(),
 }
 
 
@@ -39,15 +43,23 @@ def open_network(name: str, weights: str, models_dir: str | os.PathLike) -> tupl
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         network = NETWORKS[name](weights=None)
-    network.fc = nn.Identity()
+    if not isinstance(network, FaceNetwork):
+        network.fc = nn.Identity()
     if weights == SEEDED:
         note = "Untrained network: the values are a random projection of the picture, not a learnt embedding."
         return network, {"name": SEEDED, "trained": False, "seed": SEED, "sha256": None, "note": note}
     file = resolve(weights, models_dir)
     state = {key: value for key, value in read_state(file.path).items() if not key.startswith("fc.")}
+    if isinstance(network, FaceNetwork):
+        state = {key.removeprefix("face."): value for key, value in state.items() if key.startswith("face.")} or state
     load_exactly(network, state, file.path)
     about = {name: getattr(file, name) for name in ("name", "sha256", "verified", "licence", "citation")}
     return network, about | {"trained": True}
+
+
+def preparation(name: str) -> tuple[Callable[[Tensor], Tensor], str]:
+    """How pictures are prepared for the network ``name``, as a function and in words."""
+    return (prepared, FACE_PREPARATION) if name == "vggface_resnet50" else (prepare, PREPARATION)
 
 
 def prepare(pictures: Tensor) -> Tensor:
@@ -64,14 +76,16 @@ def describe_embedding(
 ) -> None:
     """Write ``about.json`` of the feature ``embed.<name>``: vectors of ``network`` over the crops of template ``crops``."""
     opened, about = open_network(network, weights, models_dir)
+    face = isinstance(opened, FaceNetwork)
+    dimension = opened.features.out_features + opened.predictions.out_features if face else opened.inplanes
     spec = FeatureSpec(
         id=EMBED_PREFIX + name,
-        columns=tuple(f"{name}{k}" for k in range(opened.inplanes)),
-        source="torchvision",
+        columns=tuple(f"{name}{k}" for k in range(dimension)),
+        source="own" if face else "torchvision",
         module=__name__,
         rule="picture",
         description=f"{network} before its last layer, over {crops} crops; frames without a face have the vector of a black picture",
         notice=f"Weights: {about['licence']}. {about['citation']}".strip() if about["trained"] else OWN_NOTICE,
     )
-    parameters = {"network": network, "crops": crops, "preparation": PREPARATION}
+    parameters = {"network": network, "crops": crops, "preparation": preparation(network)[1]}
     write_about(output, spec, parameters=parameters, resampling=None, weights=about)
