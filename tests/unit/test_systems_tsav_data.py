@@ -84,11 +84,12 @@ def test_in_order_every_picture_is_read_once():
 
 
 def test_memory_of_pictures_is_bounded():
-    samples = samples_of([trial_in_memory(200)], dilation=6)
-    for index in range(200):
+    samples = samples_of([trial_in_memory(300)], dilation=6)
+    for index in range(300):
         samples.read(index, None)
         assert len(samples._planes._kept) <= 64
-        assert len(samples._images) <= 128
+        assert len(samples._images) <= 256
+    assert len(samples._images) == 300 - 256
 
 
 @pytest.mark.parametrize("mode", MODES)
