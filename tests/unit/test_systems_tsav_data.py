@@ -139,6 +139,19 @@ def test_augmentation_follows_the_draw_and_leaves_black_alone():
     assert (clips[0][7] != samples.read(5, None)["clip"][7]).any()
 
 
+def test_sound_is_dropped_from_as_many_samples_as_asked_for():
+    trial = trial_in_memory(60)
+    silent = centred_windows(np.zeros((0, 64), np.float32), np.zeros(1))[0]
+    for share in (0, 0.4, 1):
+        samples = samples_of([trial], purpose="train", augment=True, drop_sound=share)
+        whole = samples.read(20, None)["audio_features"]
+        assert (whole != silent).any()
+        images = [samples.read(20, np.random.default_rng(seed))["audio_features"] for seed in range(100)]
+        dropped = [np.array_equal(image, silent) for image in images]
+        assert abs(np.mean(dropped) - share) < 0.15
+        assert all(np.array_equal(image, whole) for image, gone in zip(images, dropped, strict=True) if not gone)
+
+
 def test_without_augmentation_draws_change_nothing():
     samples = samples_of([trial_in_memory(30)], purpose="train", augment=False)
     drawn = samples.read(9, np.random.default_rng(0))

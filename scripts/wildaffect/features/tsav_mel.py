@@ -45,6 +45,9 @@ _FILTERS = htk_filters(RATE, FFT, BANDS, 0.0, RATE / 2)
 _SILENCE_DB = np.float32(-100)
 _ROWS = 256  # rows transformed at a time
 
+SILENCE = (_SILENCE_DB - np.float32(MEAN_DB)) / np.float32(STD_DB)
+"""Every value of an image of no sound."""
+
 
 def frame_values(wave: np.ndarray, clock: Clock) -> np.ndarray:
     """The signal ``tsav_mel`` of the whole ``wave``: float32 (1 + S // 441, 64); ``clock`` is not needed."""

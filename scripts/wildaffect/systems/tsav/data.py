@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from wildaffect.features.tsav_mel import SILENCE
 from wildaffect.systems.interface import TrialData
 from wildaffect.systems.tsav.spec import TEMPLATE
 
@@ -128,14 +129,17 @@ class ClipSamples:
         jpeg_masks: bool,
         exchange_sides: bool,
         augment: bool,
+        drop_sound: float,
         finish: Callable[[np.ndarray], np.ndarray],
         in_order: bool,
     ) -> None:
-        """``images`` cuts mel images from ``feature``; ``finish`` turns raw outputs into predictions. ``in_order``: samples will be read
-        one after the other, so it pays to prepare the images of many at once.
+        """``images`` cuts mel images from ``feature``; ``finish`` turns raw outputs into predictions. ``drop_sound``: share of augmented
+        samples that lose their sound. ``in_order``: samples will be read one after the other, so it pays to prepare the images of many
+        at once.
         """
         self._picked, self._feature, self._cut = picked, feature, images
-        self._dilation, self._exchange, self._augment, self._finish = dilation, exchange_sides, augment, finish
+        self._dilation, self._exchange, self._finish = dilation, exchange_sides, finish
+        self._augment, self._drop_sound = augment, drop_sound
         self._block = BLOCK if in_order else 1
         self._planes = Planes([part.trial for part in picked], jpeg_masks=jpeg_masks)
         counts = [len(part.frames) for part in picked]
@@ -147,18 +151,22 @@ class ClipSamples:
         return len(self._numbers)
 
     def read(self, index: int, draw: np.random.Generator | None) -> dict[str, np.ndarray]:
-        """One frame; where it is augmented, one coin for mirroring and one shift of colours for the whole clip. Black stays black."""
+        """One frame; where it is augmented, one coin for mirroring, one shift of colours for the whole clip, one coin for its sound.
+        Black stays black.
+        """
         number = int(self._numbers[index])
         part, position = self._picked[number], index - self._starts[number]
         rows = clip_rows(int(part.frames[position]), self._dilation)
-        clip = self._planes.read(number, rows)
+        clip, image = self._planes.read(number, rows), self._image(index)
         if self._augment and draw is not None:
             if draw.random() < 0.5:
                 clip = mirrored(clip, self._exchange)
             shifts = [int(draw.uniform(-most, most)) for most in COLOUR_SHIFTS]
             seen = (rows >= 0) & part.trial.crops[TEMPLATE].valid[rows.clip(0)]
             clip[seen, ..., :3] = recoloured(clip[seen, ..., :3], shifts)
-        sample = {"clip": clip, "audio_features": self._image(index)}
+            if draw.random() < self._drop_sound:
+                image = np.full_like(image, SILENCE)
+        sample = {"clip": clip, "audio_features": image}
         return sample | {name: values[position] for name, values in part.known.items()}
 
     def combine(self, outputs: np.ndarray) -> list[np.ndarray]:

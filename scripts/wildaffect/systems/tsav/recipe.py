@@ -100,6 +100,7 @@ class Tsav:
             jpeg_masks=self._rules.jpeg_masks,
             exchange_sides=self._rules.exchange_sides,
             augment=self._settings["augment"],
+            drop_sound=self._settings["drop_sound"],
             finish=self._finish,
             in_order=purpose != "train",
         )
