@@ -160,6 +160,36 @@ def run_submit(options: argparse.Namespace) -> int:
     return 0
 
 
+def add_label_files(commands) -> None:
+    """``wildaffect label-files``."""
+    parser = commands.add_parser(
+        "label-files", help="write label files of 2020 for validation and test trials, as TSAV's authors did"
+    )
+    parser.add_argument("predictions", type=Path, help="prediction table (Parquet), one row per decoded frame")
+    parser.add_argument("trials", type=Path, help="the table of trials, results/corpus/trials.parquet")
+    parser.add_argument("output", type=Path, help="folder in which val/ and test/ are written")
+    parser.add_argument(
+        "--names",
+        choices=("corrected", "original"),
+        default="corrected",
+        help="<trial>.txt, or the original's names: media extension in validation files, _main beside other persons",
+    )
+    parser.set_defaults(run=run_label_files)
+
+
+def run_label_files(options: argparse.Namespace) -> int:
+    """Write the files and say how many."""
+    from wildaffect.corpus.trials import TRIALS, trials_from_table
+    from wildaffect.scoring.rows import read_parquet
+    from wildaffect.submission.label_files import write_label_files
+    from wildaffect.tables import read_table
+
+    trials = {trial.trial: trial for trial in trials_from_table(read_table(options.trials, TRIALS))}
+    written = write_label_files(read_parquet(options.predictions), trials, options.output, options.names)
+    print(f"{options.output}: {len(written)} files")
+    return 0
+
+
 def add_validate_submission(commands) -> None:
     """``wildaffect validate-submission``."""
     parser = commands.add_parser("validate-submission", help="check submission files row by row")
@@ -313,6 +343,7 @@ COMMANDS = (
     add_compare,
     add_editions,
     add_submit,
+    add_label_files,
     add_validate_submission,
     add_summary,
     add_doctor,

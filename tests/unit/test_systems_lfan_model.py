@@ -1,5 +1,7 @@
 """LFAN networks: sizes, causality, attention, gradual release (LFAN spec 3 and 5.3)."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 
@@ -147,6 +149,45 @@ def test_frozen_layers_drift_in_faithful_and_rest_in_corrected():
     assert any(key.startswith("spatial.input_layer") for key in drifted["faithful"])
     assert drifted["corrected"]
     assert all(key.startswith("spatial.output_layer") for key in drifted["corrected"])
+
+
+def states_of_parts(model, phase, mode="corrected"):
+    """Whether each part of the face network ran in inference mode during a training step, whose gradients stay."""
+    recipe = build_recipe("lfan", "multimodal", "valence", mode, {"backbone": TINY_BACKBONE | {"dropout": 0}})
+    recipe.start_phase(model, phase)
+    recipe.train_mode(model)
+    seen = []
+    hooks = [
+        part.register_forward_hook(lambda *step: seen.append(step[2].is_inference())) for part in model.spatial.parts()
+    ]
+    recipe.forward(model, inputs(6, batch=2)).square().sum().backward()
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
+@pytest.mark.parametrize(("phase", "frozen"), [(0, 5), (1, 4), (2, 3)])
+def test_frozen_layers_run_in_inference_mode_and_change_no_gradient(phase, frozen):
+    torch.manual_seed(2)
+    model = build_model("lfan", "multimodal", **TINY_BACKBONE, dropout=0)
+    plain = deepcopy(model)
+    assert states_of_parts(model, phase) == [True] * frozen + [False] * (6 - frozen)
+
+    recipe = build_recipe("lfan", "multimodal", "valence", "corrected", {"backbone": TINY_BACKBONE | {"dropout": 0}})
+    recipe.start_phase(plain, phase)
+    recipe.train_mode(plain)
+    for part in plain.spatial.parts()[:frozen]:
+        part.requires_grad_(True)  # then nothing rests, and everything is recorded
+    recipe.forward(plain, inputs(6, batch=2)).square().sum().backward()
+    for (name, got), want in zip(model.named_parameters(), plain.parameters(), strict=True):
+        if got.requires_grad and want.grad is not None:
+            assert torch.equal(got.grad, want.grad), name
+        else:
+            assert got.grad is None, name
+
+
+def test_nothing_rests_in_faithful_where_batch_statistics_move():
+    assert not any(states_of_parts(build_model("lfan", "multimodal", **TINY_BACKBONE, dropout=0), 0, "faithful"))
 
 
 def test_published_backbone_file_loads(tmp_path):

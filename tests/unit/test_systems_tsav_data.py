@@ -84,11 +84,12 @@ def test_in_order_every_picture_is_read_once():
 
 
 def test_memory_of_pictures_is_bounded():
-    samples = samples_of([trial_in_memory(200)], dilation=6)
-    for index in range(200):
+    samples = samples_of([trial_in_memory(300)], dilation=6)
+    for index in range(300):
         samples.read(index, None)
         assert len(samples._planes._kept) <= 64
-        assert len(samples._images) <= 128
+        assert len(samples._images) <= 256
+    assert len(samples._images) == 300 - 256
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -136,6 +137,19 @@ def test_augmentation_follows_the_draw_and_leaves_black_alone():
     assert (clips[0] != clips[2]).any()
     assert not clips[0][:2].any() and not clips[0][4].any()  # before the start; row 2 has no face
     assert (clips[0][7] != samples.read(5, None)["clip"][7]).any()
+
+
+def test_sound_is_dropped_from_as_many_samples_as_asked_for():
+    trial = trial_in_memory(60)
+    silent = centred_windows(np.zeros((0, 64), np.float32), np.zeros(1))[0]
+    for share in (0, 0.4, 1):
+        samples = samples_of([trial], purpose="train", augment=True, drop_sound=share)
+        whole = samples.read(20, None)["audio_features"]
+        assert (whole != silent).any()
+        images = [samples.read(20, np.random.default_rng(seed))["audio_features"] for seed in range(100)]
+        dropped = [np.array_equal(image, silent) for image in images]
+        assert abs(np.mean(dropped) - share) < 0.15
+        assert all(np.array_equal(image, whole) for image, gone in zip(images, dropped, strict=True) if not gone)
 
 
 def test_without_augmentation_draws_change_nothing():

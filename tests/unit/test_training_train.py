@@ -1,13 +1,7 @@
 """Training and predicting LFAN from files: learning, resuming after a kill, records, errors."""
 
 import json
-import os
-import pickle
 import shutil
-import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -172,36 +166,6 @@ def test_interrupted_training_ends_with_the_same_files(corpus, mode):
     parts = train_in_two_parts(arguments)
     assert parts["best_score"] == whole["best_score"]
     first, second = (corpus.folder / f"{name}-{mode}" / "run" / "model.safetensors" for name in ("whole", "parts"))
-    assert first.read_bytes() == second.read_bytes()
-
-
-PROGRAM = """
-import pickle, sys
-from wildaffect.training.train import train
-arguments = pickle.load(open(sys.argv[1], "rb"))
-train(**arguments, report=lambda row: print("epoch", row["epoch"], flush=True))
-"""
-
-
-@pytest.mark.slow
-def test_killed_training_ends_with_the_same_weights(corpus, root):
-    recipe = TINY | {"epochs": 6}
-    train(**corpus.train_arguments("whole", recipe=recipe))
-    arguments = corpus.train_arguments("killed", recipe=recipe)
-    Path(corpus.folder / "arguments").write_bytes(pickle.dumps(arguments))
-    command = [sys.executable, "-c", PROGRAM, str(corpus.folder / "arguments")]
-    environment = os.environ | {"PYTHONPATH": str(root / "scripts")}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        for line in process.stdout:
-            if line.startswith("epoch 2"):
-                process.send_signal(signal.SIGKILL)
-                break
-    assert process.returncode == -signal.SIGKILL
-    assert not arguments["output"].exists()
-    record = train(**arguments)
-    assert len(record["resumed_at"]) == 1
-    assert record["resumed_at"][0] >= 3
-    first, second = (corpus.folder / name / "run" / "model.safetensors" for name in ("whole", "killed"))
     assert first.read_bytes() == second.read_bytes()
 
 

@@ -54,7 +54,10 @@ class ResidualUnit(nn.Module):
 
 
 class FaceNetwork(nn.Module):
-    """IR network for (n, 3, 40, 40) pictures in [-1, 1] -> unit vectors (n, embedding)."""
+    """IR network for (n, 3, 40, 40) pictures in [-1, 1] -> unit vectors (n, embedding).
+
+    Its first layers run in inference mode as far as they are frozen and in evaluation mode; after them training begins.
+    """
 
     def __init__(
         self, units: Sequence[int], channels: Sequence[int], embedding: int, pooling: int, dropout: float
@@ -88,7 +91,14 @@ class FaceNetwork(nn.Module):
         if self.pooling > 1:
             x = F.avg_pool2d(x, self.pooling)
         x = x.contiguous(memory_format=torch.channels_last)  # only the layout in memory; a third less time on CPUs
-        x = self.output_layer(self.body(self.input_layer(x)))
+        parts = self.parts()
+        learning = next((number for number, part in enumerate(parts) if not _rests(part)), len(parts))
+        if learning and torch.is_grad_enabled():
+            with torch.inference_mode():
+                x = _run(parts[:learning], x)
+            x = x.clone()  # made outside, so that what follows may be differentiated
+            parts = parts[learning:]
+        x = _run(parts, x)
         return x / x.norm(dim=1, keepdim=True)
 
     def parts(self) -> list[nn.Module]:
@@ -99,6 +109,16 @@ class FaceNetwork(nn.Module):
         """Layers in the order of their gradual release (LFAN spec 5.3): output layer, last stage, last three units of the stage before."""
         last = sum(self.units[:3])
         return [[self.output_layer], [*self.body[last:]], [*self.body[max(last - 3, sum(self.units[:2])) : last]]]
+
+
+def _rests(part: nn.Module) -> bool:
+    return not part.training and not any(parameter.requires_grad for parameter in part.parameters())
+
+
+def _run(parts: Sequence[nn.Module], x: Tensor) -> Tensor:
+    for part in parts:
+        x = part(x)
+    return x
 
 
 class WeightNormConv1d(nn.Module):

@@ -177,7 +177,7 @@ class Corrected(Lfan):
         return np.random.default_rng([seed, epoch]).permutation(count)
 
     def train_mode(self, model: nn.Module) -> None:
-        """Frozen layers stay in evaluation mode; as they come first, autograd keeps nothing of them."""
+        """Frozen layers stay in evaluation mode; as they come first, the face network runs them in inference mode."""
         model.train()
         for part in model.spatial.parts():
             part.train(any(parameter.requires_grad for parameter in part.parameters()))

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from wildaffect.features.tsav_mel import SILENCE
 from wildaffect.systems.interface import TrialData
 from wildaffect.systems.tsav.spec import TEMPLATE
 
 CLIP = 8
 # Pictures kept of what was read last. A clip of consecutive frames uses each picture 8 times, at most 42 frames apart.
 KEPT = 64
-# Frames whose mel images are cut at once when frames are asked for in order.
-BLOCK = 128
+# Frames whose mel images share their columns when frames are asked for in order.
+BLOCK = 256
 JPEG_100 = [cv2.IMWRITE_JPEG_QUALITY, 100]
 # Largest shifts of hue (of 180), saturation and value (TSAV spec 4).
 COLOUR_SHIFTS = (10, 25, 20)
@@ -61,8 +62,10 @@ class Planes:
             found.append(self._kept[key])
         while len(self._kept) > KEPT:
             self._kept.popitem(last=False)
-        clip = np.zeros((len(rows), *found[0].shape), np.uint8)
-        clip[len(rows) - len(found) :] = found
+        clip = np.empty((len(rows), *found[0].shape), np.uint8)
+        before = len(rows) - len(found)
+        clip[:before] = 0
+        np.stack(found, out=clip[before:])
         return clip
 
     def _load(self, number: int, keys: Sequence[tuple[int, int]]) -> np.ndarray:
@@ -71,7 +74,10 @@ class Planes:
         masks = trial.masks[TEMPLATE].read(rows)
         if self._jpeg:
             masks = np.stack([through_jpeg(mask) for mask in masks]) if len(masks) else masks
-        return np.concatenate([trial.crops[TEMPLATE].read(rows), masks[..., None]], axis=3)
+        faces = trial.crops[TEMPLATE].read(rows)
+        planes = np.empty((*faces.shape[:3], 4), np.uint8)
+        planes[..., :3], planes[..., 3] = faces, masks
+        return planes
 
 
 def through_jpeg(mask: np.ndarray) -> np.ndarray:
@@ -118,42 +124,49 @@ class ClipSamples:
         picked: Sequence[Picked],
         *,
         feature: str,
-        windows: Callable[[np.ndarray, np.ndarray], np.ndarray],
+        images: Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray]],
         dilation: int,
         jpeg_masks: bool,
         exchange_sides: bool,
         augment: bool,
+        drop_sound: float,
         finish: Callable[[np.ndarray], np.ndarray],
         in_order: bool,
     ) -> None:
-        """``windows`` cuts mel images from ``feature``; ``finish`` turns raw outputs into predictions. ``in_order``: samples will be read
-        one after the other, so it pays to cut the images of many at once.
+        """``images`` cuts mel images from ``feature``; ``finish`` turns raw outputs into predictions. ``drop_sound``: share of augmented
+        samples that lose their sound. ``in_order``: samples will be read one after the other, so it pays to prepare the images of many
+        at once.
         """
-        self._picked, self._feature, self._windows = picked, feature, windows
-        self._dilation, self._exchange, self._augment, self._finish = dilation, exchange_sides, augment, finish
+        self._picked, self._feature, self._cut = picked, feature, images
+        self._dilation, self._exchange, self._finish = dilation, exchange_sides, finish
+        self._augment, self._drop_sound = augment, drop_sound
         self._block = BLOCK if in_order else 1
         self._planes = Planes([part.trial for part in picked], jpeg_masks=jpeg_masks)
         counts = [len(part.frames) for part in picked]
         self._numbers = np.repeat(np.arange(len(picked)), counts)
         self._starts = np.cumsum([0, *counts])
-        self._images: dict[int, np.ndarray] = {}
+        self._first, self._images = 0, ()
 
     def __len__(self) -> int:
         return len(self._numbers)
 
     def read(self, index: int, draw: np.random.Generator | None) -> dict[str, np.ndarray]:
-        """One frame; where it is augmented, one coin for mirroring and one shift of colours for the whole clip. Black stays black."""
+        """One frame; where it is augmented, one coin for mirroring, one shift of colours for the whole clip, one coin for its sound.
+        Black stays black.
+        """
         number = int(self._numbers[index])
         part, position = self._picked[number], index - self._starts[number]
         rows = clip_rows(int(part.frames[position]), self._dilation)
-        clip = self._planes.read(number, rows)
+        clip, image = self._planes.read(number, rows), self._image(index)
         if self._augment and draw is not None:
             if draw.random() < 0.5:
                 clip = mirrored(clip, self._exchange)
             shifts = [int(draw.uniform(-most, most)) for most in COLOUR_SHIFTS]
             seen = (rows >= 0) & part.trial.crops[TEMPLATE].valid[rows.clip(0)]
             clip[seen, ..., :3] = recoloured(clip[seen, ..., :3], shifts)
-        sample = {"clip": clip, "audio_features": self._image(index)}
+            if draw.random() < self._drop_sound:
+                image = np.full_like(image, SILENCE)
+        sample = {"clip": clip, "audio_features": image}
         return sample | {name: values[position] for name, values in part.known.items()}
 
     def combine(self, outputs: np.ndarray) -> list[np.ndarray]:
@@ -165,13 +178,12 @@ class ClipSamples:
         ]
 
     def _image(self, index: int) -> np.ndarray:
-        """The mel image of one sample; those of its neighbours are made with it and kept until another block is asked for."""
-        if index not in self._images:
+        """The mel image of one sample; what it shares with its neighbours is kept until a sample of another block is asked for."""
+        if not 0 <= index - self._first < len(self._images):
             number = int(self._numbers[index])
             start = index // self._block * self._block
             first, last = max(start, self._starts[number]), min(start + self._block, self._starts[number + 1])
             trial, frames = self._picked[number].trial, self._picked[number].frames
             chosen = frames[first - self._starts[number] : last - self._starts[number]]
-            images = self._windows(trial.features[self._feature], trial.times[chosen])
-            self._images = dict(zip(range(first, last), images, strict=True))
-        return self._images[index]
+            self._first, self._images = first, self._cut(trial.features[self._feature], trial.times[chosen])
+        return self._images[index - self._first]

@@ -81,7 +81,10 @@ class VideoStream(nn.Module):
 
 
 def normalised(clip: Tensor) -> Tensor:
-    """uint8 (B, T, H, W, 4) -> float32 (B, 4, T, H, W) as the network wants it; black does not become zero."""
-    mean, std = (torch.tensor(values, device=clip.device)[:, None, None, None] for values in (MEAN, STD))
-    planes = clip.permute(0, 4, 1, 2, 3).contiguous().float()
-    return planes.mul_(1 / (255 * std)).sub_(mean / std)
+    """uint8 (B, T, H, W, 4) -> float32 (B, 4, T, H, W) as the network wants it; black does not become zero.
+
+    The channels stay innermost in memory, which saves moving them and costs the network nothing.
+    """
+    mean, std = (torch.tensor(values, device=clip.device).repeat(clip.shape[3]) for values in (MEAN, STD))
+    lines = clip.flatten(3).float()  # whole lines of pixels: long enough to be processed at full speed
+    return lines.mul_(1 / (255 * std)).sub_(mean / std).unflatten(3, (-1, CHANNELS)).permute(0, 4, 1, 2, 3)
