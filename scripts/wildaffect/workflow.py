@@ -316,8 +316,8 @@ def make_plan(raw: Mapping[str, Any], schemas: Path) -> Plan:
     """
     config = complete(raw, load_schema(schemas / "config.schema.yaml"))
     common = load_schema(schemas / "system.schema.yaml")
-    wanted = {name: block for name, block in config["systems"].items() if block is not False}
-    config["systems"] = {name: _system_config(name, block or {}, common) for name, block in wanted.items()}
+    wanted = _system_blocks(config["systems"])
+    config["systems"] = {name: _system_config(name, block, common) for name, block in wanted.items()}
     declared = config["score"]["ensembles"]
     config["score"]["ensembles"] = {name: _ensemble_config(name, block, schemas) for name, block in declared.items()}
     corpus = _scan(config)
@@ -462,6 +462,13 @@ def _scan(config: Mapping[str, Any]) -> Corpus:
         return demo_corpus(**block["demo"])
     annotations = Path(block["annotations"]) if block["annotations"] else None
     return scan_corpus(block["layout"], Path(block["root"]), annotations, block["edition"])
+
+
+def _system_blocks(wanted: Mapping[str, Any] | list[str]) -> dict[str, Mapping[str, Any]]:
+    """The blocks of the systems to run. A list names systems that run by their defaults; ``[all]`` names every one."""
+    if isinstance(wanted, list):
+        return dict.fromkeys(systems.available() if wanted == ["all"] else wanted, {})
+    return {name: block or {} for name, block in wanted.items() if block is not False}
 
 
 def _system_config(name: str, block: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Any]:

@@ -132,3 +132,15 @@ def test_submissions_need_both_dimensions(corpus, schemas):
 
 def test_a_system_can_be_left_out(corpus, schemas):
     assert make_plan(config(corpus, systems={"lfan": False}), schemas).instances == ()
+
+
+def test_systems_can_be_listed_by_name(corpus, schemas):
+    listed = make_plan(config(corpus, systems=["lfan"]), schemas)
+    assert listed.config == make_plan(config(corpus, systems={"lfan": {}}), schemas).config
+    with pytest.raises(InputError, match="'lfann'"):
+        make_plan(config(corpus, systems=["lfann"]), schemas)
+
+
+def test_all_systems_are_every_folder(corpus, schemas, monkeypatch):
+    monkeypatch.setattr("wildaffect.systems.available", lambda: {"lfan": ["unimodal", "multimodal"]})
+    assert make_plan(config(corpus, systems=["all"]), schemas).config["systems"].keys() == {"lfan"}
