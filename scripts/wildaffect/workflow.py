@@ -468,6 +468,12 @@ def _system_blocks(wanted: Mapping[str, Any] | list[str]) -> dict[str, Mapping[s
     """The blocks of the systems to run. A list names systems that run by their defaults; ``[all]`` names every one."""
     if isinstance(wanted, list):
         return dict.fromkeys(systems.available() if wanted == ["all"] else wanted, {})
+    for name, block in wanted.items():
+        if block not in (None, False) and not isinstance(block, Mapping):
+            raise InputError(
+                f"configuration:\n  - config.systems.{name}: {block!r} is no block of settings. Values inside blocks given by --config are "
+                "text; write them into a file and name it with --configfile."
+            )
     return {name: block or {} for name, block in wanted.items() if block is not False}
 
 

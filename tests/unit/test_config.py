@@ -49,6 +49,7 @@ def test_shipped_configuration_states_the_defaults(root, schemas):
         ({"corpus": {"layout": "affwild"}}, ["'affwild2'"]),
         ({"label": {}}, ["'label'", "'labels'"]),
         ({"systems": {"lfann": {}}}, ["'lfann'", "'lfan'"]),
+        ({"systems": {"lfan": "false"}}, ["config.systems.lfan: 'false'", "--configfile"]),
         ({"systems": {"lfan": {"variants": ["multimodel"]}}}, ["'multimodel'", "'multimodal'"]),
         ({"systems": {"lfan": {"targets": ["valance"]}}}, ["'valance'", "'valence'"]),
         ({"systems": {"lfan": {"recipe": {"epoch": 3}}}}, ["'epoch'", "'epochs'"]),
