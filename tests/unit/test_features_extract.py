@@ -9,7 +9,7 @@ import soundfile
 import torch
 
 from wildaffect.errors import InputError
-from wildaffect.features import vggish_embedding, vggish_weights
+from wildaffect.features import mfcc, vggish_embedding, vggish_weights
 from wildaffect.features.columns import MFCC39
 from wildaffect.features.extract import describe_feature, extract_feature
 from wildaffect.features.grid import MEANING
@@ -59,8 +59,11 @@ def frame_table(path, times, **about):
     return path
 
 
-def clip(path, samples, rate=48000):
-    soundfile.write(path, samples, rate, subtype="PCM_16")
+def clip(path, samples, rate=48000, **said):
+    about = {"audio_valid": True, "rate": rate, "samples": len(samples), "offset_s": 0.0, "padded_s": 0.0} | said
+    with soundfile.SoundFile(path, "w", samplerate=rate, channels=1, subtype="PCM_16") as file:
+        file.comment = json.dumps(about)
+        file.write(samples)
     return path
 
 
@@ -168,11 +171,11 @@ def test_the_array_appears_whole_or_not_at_all(tmp_path, monkeypatch):
     audio = clip(tmp_path / "a.wav", np.zeros(1600), 16000)
     frames = frame_table(tmp_path / "frames.parquet", [0.0, 0.04])
 
-    def broken(handle, values):
-        handle.write_bytes(b"half")
+    def broken(speech, clock):
+        yield np.zeros((1, 39), np.float32)
         raise OSError("disk full")
 
-    monkeypatch.setattr(np, "save", broken)
+    monkeypatch.setattr(mfcc, "frame_values", broken)
     with pytest.raises(OSError, match="disk full"):
         extract(tmp_path, "mfcc39", audio, frames)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "frames.parquet"]
@@ -194,7 +197,7 @@ def test_wrong_requests_are_refused(tmp_path):
 
 
 def test_values_that_are_not_finite_are_never_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(vggish_embedding, "embed", lambda *arguments: np.full((2, 128), np.nan, np.float32))
+    monkeypatch.setattr(vggish_embedding, "embed", lambda *arguments: [np.full((2, 128), np.nan, np.float32)])
     monkeypatch.setattr(vggish_embedding, "seeded_network", Bands)
     audio = clip(tmp_path / "a.wav", np.zeros(1600), 16000)
     frames = frame_table(tmp_path / "frames.parquet", [0.0, 0.04])

@@ -5,6 +5,7 @@ rule extract_feature:
         frames="<results>/media/{video}/frames.parquet",
     output:
         feature="<results>/features/{feature}/{video}.npy",
+        valid="<results>/features/{feature}/valid/{video}.npy",
     log:
         "<results>/logs/extract_feature/{feature}/{video}.log",
     benchmark:
@@ -58,6 +59,7 @@ rule import_feature:
         frames=lambda wildcards: f"<results>/media/{PLAN.trial(wildcards.trial).video}/frames.parquet",
     output:
         feature="<results>/features/import.{name}/{trial}.npy",
+        valid="<results>/features/import.{name}/valid/{trial}.npy",
         report="<results>/features/import.{name}/reports/{trial}.json",
     log:
         "<results>/logs/import_feature/{name}/{trial}.log",
@@ -110,6 +112,7 @@ rule embed_crops:
         weights=embedding_weights,
     output:
         feature="<results>/features/embed.{name}/{trial}.npy",
+        valid="<results>/features/embed.{name}/valid/{trial}.npy",
     log:
         "<results>/logs/embed_crops/{name}/{trial}.log",
     benchmark:
