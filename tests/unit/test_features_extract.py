@@ -69,8 +69,15 @@ def clip(path, samples, rate=48000, **said):
 
 def extract(tmp_path, feature, audio, frames, **options):
     weights = "seeded" if feature.startswith("vggish") else None
-    extract_feature(feature, audio, frames, tmp_path / "out.npy", weights=weights, **options)
+    pca = components(tmp_path) if FEATURES[feature].pca else None
+    extract_feature(feature, audio, frames, tmp_path / "out.npy", weights=weights, pca=pca, **options)
     return np.load(tmp_path / "out.npy")
+
+
+def components(folder):
+    """A file of components that turn and whiten nothing."""
+    np.savez(folder / "pca.npz", pca_eigen_vectors=np.eye(128), pca_means=np.zeros((128, 1)))
+    return str(folder / "pca.npz")
 
 
 def noisy_clip(tmp_path, seconds, level, rate):
@@ -189,6 +196,10 @@ def test_wrong_requests_are_refused(tmp_path):
         extract_feature("mfcc13", audio, frames, out)
     with pytest.raises(InputError, match="'mfcc39' takes no weights"):
         extract_feature("mfcc39", audio, frames, out, weights="seeded")
+    with pytest.raises(InputError, match="'vggish128' takes no pca"):
+        extract_feature("vggish128", audio, frames, out, pca="vggish_pca")
+    with pytest.raises(InputError, match=r"vggish_pca_params-970ea276\.pth: the file of model 'vggish_pca' is missing"):
+        extract_feature("vggish128_quantised", audio, frames, out, weights="seeded", models_dir=tmp_path)
     with pytest.raises(InputError, match=r"vggish-10086976\.pth: the file of model 'vggish' is missing"):
         extract_feature("vggish128", audio, frames, out, models_dir=tmp_path)
     with pytest.raises(InputError, match="device 'gpu' is not known"):
@@ -226,12 +237,17 @@ def test_the_description_says_what_the_columns_are_and_where_they_come_from(tmp_
     assert "random projection" in about["weights"]["note"]
 
     for feature in FEATURES:
-        about = describe(feature, weights="seeded" if FEATURES[feature].weights else None)
+        spec = FEATURES[feature]
+        weights = "seeded" if spec.weights else None
+        about = describe(feature, weights=weights, pca=components(tmp_path) if spec.pca else None)
         assert about["dim"] == len(about["columns"]) == len(set(about["columns"]))
         assert about["synchronisation"]["meaning"] == MEANING[FEATURES[feature].rule]
         assert about["notice"]
         assert about["parameters"]["rate_hz"] == FEATURES[feature].rate_hz
     assert describe("tsav_mel")["synchronisation"]["rows_per_second"] == 100
+    about = describe("vggish128_quantised", weights="seeded", pca=components(tmp_path))
+    assert about["weights"]["trained"] is False
+    assert about["weights"]["pca"]["name"] == "pca.npz"
     assert "mel_bands" in describe("ntua_mel")["parameters"]["assumed"]
 
     weights = tmp_path / "mine.pth"

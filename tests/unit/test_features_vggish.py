@@ -2,6 +2,7 @@
 
 import pickle
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from safetensors.torch import save_file
 from wildaffect.errors import InputError
 from wildaffect.features import vggish_embedding, vggish_frontend
 from wildaffect.features.arrays import Spool, save_blocks
+from wildaffect.features.checkpoint import read_variables
 from wildaffect.features.vggish import PATCH
+from wildaffect.features.vggish_quantised import quantised, read_pca
 from wildaffect.features.vggish_weights import TENSORFLOW, from_tensorflow, load_network, seeded_network
 
 
@@ -153,6 +156,69 @@ def test_tensorflow_variables_become_the_same_network(network, tmp_path):
         load_network(tmp_path / "v.npz")
 
 
+# Written by TensorFlow 2.15 (Saver with write_version V1): float32 (0, 1, 2, … - 40) / 8 in each, and an integer global_step.
+CHECKPOINT = Path(__file__).parents[1] / "support" / "tensorflow_v1.ckpt"
+STORED = {
+    "vggish/conv1/weights": (3, 3, 1, 8),
+    "vggish/conv1/biases": (8,),
+    "vggish/fc1/fc1_1/weights": (20, 6),
+    "vggish/fc2/biases": (5,),
+}
+
+
+def test_a_checkpoint_of_tensorflow_is_read_without_it():
+    found = read_variables(CHECKPOINT, {*STORED, "vggish/fc2/weights"})
+    assert {name: values.shape for name, values in found.items()} == STORED
+    for values in found.values():
+        assert np.array_equal(values.ravel(), (np.arange(values.size, dtype=np.float32) - 40) / 8)
+    assert read_variables(CHECKPOINT, ["vggish/fc2/biases"]).keys() == {"vggish/fc2/biases"}
+    with pytest.raises(
+        InputError, match=r"tensorflow_v1\.ckpt: not weights of VGGish \(missing: \['embeddings\.0\.bias'"
+    ):
+        load_network(CHECKPOINT)
+    with pytest.raises(InputError, match="global_step is not float32"):
+        read_variables(CHECKPOINT, ["global_step"])
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path):
+    content = CHECKPOINT.read_bytes()
+    draw = np.random.default_rng(0)
+    (tmp_path / "v.ckpt").write_bytes(content[:-1])
+    with pytest.raises(InputError, match="does not end as one"):
+        read_variables(tmp_path / "v.ckpt", STORED)
+    for place in draw.integers(0, len(content), 300):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << draw.integers(8)
+        (tmp_path / "v.ckpt").write_bytes(damaged)
+        try:
+            read_variables(tmp_path / "v.ckpt", STORED)  # flipped bits in numbers cannot be told
+        except InputError as error:
+            assert "v.ckpt" in str(error)
+
+
+def test_quantised_embeddings_are_those_of_the_published_steps(tmp_path):
+    draw = np.random.default_rng(0)
+    raw, vectors, means = draw.normal(0, 2, (50, 128)), draw.normal(0, 0.1, (128, 128)), draw.normal(0, 0.3, (128, 1))
+    got = quantised(raw.astype(np.float32), vectors, means.ravel())
+    components = np.dot(vectors, np.where(raw > 0, raw, 0).T - means).T
+    want = ((np.clip(components, -2, 2) + 2) * (255 / 4)).astype(np.uint8)
+    assert (got != want).mean() < 1e-3  # single precision may fall on the other side of a step
+    assert np.abs(got - want).max() <= 1
+    assert (got.min(), got.max()) == (0, 255)
+    np.savez(tmp_path / "p.npz", pca_eigen_vectors=vectors, pca_means=means)
+    torch.save(
+        {"pca_eigen_vectors": torch.from_numpy(vectors), "pca_means": torch.from_numpy(means)}, tmp_path / "p.pth"
+    )
+    for name in ("p.npz", "p.pth"):
+        assert np.array_equal(read_pca(tmp_path / name)[0], vectors)
+        assert np.array_equal(read_pca(tmp_path / name)[1], means.ravel())
+    np.savez(tmp_path / "q.npz", pca_eigen_vectors=vectors[:5], pca_means=means)
+    np.savez(tmp_path / "r.npz", pca_means=means)
+    for name in ("q.npz", "r.npz", "absent.npz"):
+        with pytest.raises(InputError, match=f"{name}: not a file with pca_eigen_vectors"):
+            read_pca(tmp_path / name)
+
+
 @pytest.mark.slow
 def test_files_of_every_kind_load(network, tmp_path):
     state = network.state_dict()
@@ -189,7 +255,8 @@ def test_unusable_weight_files_are_refused_by_name(network, tmp_path):
     torch.save([1], tmp_path / "list.pt")
     refused("list.pt", r"list\.pt: holds something else")
     refused("absent.pth", r"absent\.pth: not a readable weights file")
-    refused("v.ckpt", r"v\.ckpt: weights must be")
+    refused("v.ckpt", r"v\.ckpt: not a readable TensorFlow checkpoint")
+    refused("v.h5", r"v\.h5: weights must be")
 
 
 def test_a_missing_device_is_an_error():

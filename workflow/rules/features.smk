@@ -23,6 +23,7 @@ rule extract_feature:
     params:
         code=feature_code("extract_feature.py"),
         weights=feature_weights,
+        pca=feature_pca,
         models_dir=PLAN.config["models_dir"],
     script:
         "../../scripts/extract_feature.py"
@@ -47,6 +48,7 @@ rule describe_feature:
     params:
         code=feature_code("describe_feature.py"),
         weights=feature_weights,
+        pca=feature_pca,
         models_dir=PLAN.config["models_dir"],
     script:
         "../../scripts/describe_feature.py"

@@ -28,6 +28,7 @@ def extract_feature(
     output: str | os.PathLike,
     *,
     weights: str | None = None,
+    pca: str | None = None,
     models_dir: str | os.PathLike = MODELS_DIR,
     device: str = "cpu",
     threads: int = 1,
@@ -41,7 +42,8 @@ def extract_feature(
     Sound and rows pass through in blocks, so memory does not grow with the length.
 
     ``weights`` (VGGish only): a name in the manifest, the path of a weights file, or the word ``seeded`` for an
-    untrained random projection; None means the manifest name that the feature declares. ``device`` is ``cpu`` or
+    untrained random projection; None means the manifest name that the feature declares. ``pca``: likewise, the file of
+    the components, for the quantised embedding alone. ``device`` is ``cpu`` or
     ``cuda``; ``threads`` bounds PyTorch's threads (openSMILE uses one). Raises :class:`InputError` for an unknown
     feature, unusable weights, a missing device and files that cannot be read.
     """
@@ -49,8 +51,8 @@ def extract_feature(
     grid = read_frames(frames)
     clock = Clock(grid.times, _rate(grid, frames, spec), spec.rule)
     signal = read_speech(audio, spec.rate_hz)
-    chosen = _chosen(spec, weights)
-    learnt = {"weights": chosen, "models_dir": models_dir, "device": device, "threads": threads} if chosen else {}
+    files = _files(spec, weights, pca)
+    learnt = {**files, "models_dir": models_dir, "device": device, "threads": threads} if files else {}
     blocks = import_module(spec.module).frame_values(signal, clock, **learnt)
     row = (spec.dim,) if spec.dim > 1 else ()
     save_blocks(
@@ -64,18 +66,19 @@ def describe_feature(
     output: str | os.PathLike,
     *,
     weights: str | None = None,
+    pca: str | None = None,
     models_dir: str | os.PathLike = MODELS_DIR,
 ) -> None:
     """Write ``about.json`` of ``feature``: columns, origin, parameters, synchronisation, weights and licence notice."""
     spec = find_feature(feature)
-    chosen = _chosen(spec, weights)
+    files = _files(spec, weights, pca)
     module = import_module(spec.module)
     write_about(
         output,
         spec,
         parameters=module.PARAMETERS,
         resampling=f"soxr, high quality, to {spec.rate_hz / 1000:g} kHz and 16 bit",
-        weights=module.describe_weights(chosen, models_dir) if chosen else None,
+        weights=module.describe_weights(models_dir=models_dir, **files) if files else None,
     )
 
 
@@ -113,7 +116,12 @@ def _finite(blocks: Iterable[np.ndarray], what: str, unit: str) -> Iterator[np.n
         yield block
 
 
-def _chosen(spec: FeatureSpec, weights: str | None) -> str | None:
-    if weights is not None and spec.weights is None:
-        raise InputError(f"feature '{spec.id}' takes no weights, but '{weights}' was given: remove it.")
-    return weights or spec.weights
+def _files(spec: FeatureSpec, weights: str | None, pca: str | None) -> dict[str, str]:
+    """What was given, or else declared, of the files that the feature needs."""
+    files = {}
+    for kind, given, declared in (("weights", weights, spec.weights), ("pca", pca, spec.pca)):
+        if given is not None and declared is None:
+            raise InputError(f"feature '{spec.id}' takes no {kind}, but '{given}' was given: remove it.")
+        if declared:
+            files[kind] = given or declared
+    return files
