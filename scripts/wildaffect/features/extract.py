@@ -48,8 +48,7 @@ def extract_feature(
     feature, unusable weights, a missing device and files that cannot be read.
     """
     spec = find_feature(feature)
-    grid = read_frames(frames)
-    clock = Clock(grid.times, _rate(grid, frames, spec), spec.rule)
+    clock = frame_clock(frames, spec)
     signal = read_speech(audio, spec.rate_hz)
     files = _files(spec, weights, pca)
     learnt = {**files, "models_dir": models_dir, "device": device, "threads": threads} if files else {}
@@ -87,6 +86,12 @@ def find_feature(feature: str) -> FeatureSpec:
     if feature not in FEATURES:
         raise InputError(f"feature '{feature}' is not known: use one of {', '.join(FEATURES)}.")
     return FEATURES[feature]
+
+
+def frame_clock(frames: str | os.PathLike, spec: FeatureSpec) -> Clock:
+    """The frames of a frame table as ``spec`` sees them."""
+    grid = read_frames(frames)
+    return Clock(grid.times, _rate(grid, frames, spec), spec.rule)
 
 
 def _rate(grid: Frames, frames: str | os.PathLike, spec: FeatureSpec) -> float | None:
