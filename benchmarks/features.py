@@ -26,17 +26,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import soundfile
-import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from wildaffect.features import smile, tsav_mel, vggish_embedding, vggish_frontend  # noqa: E402
+from wildaffect.features import smile, tsav_mel  # noqa: E402
 from wildaffect.features.extract import extract_feature  # noqa: E402
 from wildaffect.features.grid import Clock, by_time  # noqa: E402
 from wildaffect.features.registry import FEATURES  # noqa: E402
-from wildaffect.features.vggish import PATCH  # noqa: E402
-from wildaffect.features.vggish_weights import seeded_network  # noqa: E402
 from wildaffect.media.frames import FRAMES  # noqa: E402
 from wildaffect.tables import write_table  # noqa: E402
 
@@ -99,6 +96,13 @@ def image_speed() -> None:
 
 
 def vggish_speed(seconds: float, threads: int, device: str) -> None:
+    # PyTorch takes half a gigabyte, which the processes that measure memory shall not have.
+    import torch
+
+    from wildaffect.features import vggish_embedding, vggish_frontend
+    from wildaffect.features.vggish import PATCH
+    from wildaffect.features.vggish_weights import seeded_network
+
     torch.set_num_threads(threads)
     network = seeded_network().to(device, memory_format=torch.channels_last).eval()
     sound = make_sound(seconds)
@@ -160,6 +164,10 @@ def write_input(folder: Path, seconds: float, rate: int) -> tuple[Path, Path]:
 
 def _peak(name: str, audio: Path, frames: Path, answer: multiprocessing.Queue) -> None:
     if name == "vggish128":
+        import torch
+
+        from wildaffect.features import vggish_embedding
+
         vggish_embedding._embed_batch = thinned(
             vggish_embedding._embed_batch, 20, lambda network, speech, starts, device: torch.zeros(len(starts), 128)
         )

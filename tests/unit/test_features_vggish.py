@@ -259,6 +259,14 @@ def test_unusable_weight_files_are_refused_by_name(network, tmp_path):
     refused("v.h5", r"v\.h5: weights must be")
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_gives_the_same_embeddings(speech):
+    for starts in (np.arange(0, 200, 3), np.arange(0, 200, 40)):  # work shared by patches, and not
+        want = embed(seeded_network(), speech, starts)
+        got = embed(seeded_network().to("cuda", memory_format=torch.channels_last), speech, starts, "cuda")
+        assert np.abs(got - want).max() <= 1e-5 * np.abs(want).max()
+
+
 def test_a_missing_device_is_an_error():
     with pytest.raises(InputError, match="device 'tpu' is not known"):
         vggish_embedding._require("tpu")
