@@ -1,10 +1,10 @@
 """Speed and memory of the audio features.
 
-    python benchmarks/features.py [--seconds 10] [--threads 1 2] [--device cpu] [--memory 10]
+    python benchmarks/features.py [--seconds 10] [--threads 1 2] [--device cpu] [--memory 10 3600] [--only mfcc39 …] [--no-speed]
 
 Real-time factor of every feature (processing time / duration, from the int16 signal to what is stored for 30 frames per
-second), the time to cut one TSAV image, VGGish patches per second, and then peak memory for each of the lengths after
-``--memory`` in seconds (3600 is an hour).
+second), the time to cut one TSAV image, VGGish patches per second, and then peak memory from ``audio.flac`` to the stored array for
+each of the lengths after ``--memory`` in seconds (3600 is an hour).
 
 The sound is made: noise whose level and colour move. VGGish is measured plainly (each patch through the network) and as it is used
 (work shared by overlapping patches). With one thread processor time is shown beside elapsed time: other work on the
@@ -12,25 +12,30 @@ machine disturbs it less. Best of three.
 """
 
 import argparse
+import json
 import multiprocessing
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 
 import numpy as np
-import torch
+import pyarrow as pa
+import soundfile
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from wildaffect.features import tsav_mel, vggish_embedding, vggish_frontend  # noqa: E402
+from wildaffect.features import smile, tsav_mel  # noqa: E402
+from wildaffect.features.extract import extract_feature  # noqa: E402
 from wildaffect.features.grid import Clock, by_time  # noqa: E402
 from wildaffect.features.registry import FEATURES  # noqa: E402
-from wildaffect.features.vggish import PATCH  # noqa: E402
-from wildaffect.features.vggish_weights import seeded_network  # noqa: E402
+from wildaffect.media.frames import FRAMES  # noqa: E402
+from wildaffect.tables import write_table  # noqa: E402
 
 COMPUTED = [name for name, spec in FEATURES.items() if spec.weights is None and not name.endswith(".indexed")]
 FPS = 30
@@ -58,12 +63,18 @@ def best_of_three(job: Callable[[], object]) -> tuple[float, float]:
     return min(runs)
 
 
-def feature_speed(seconds: float) -> None:
-    for name in COMPUTED:
+def exhaust(blocks: Callable[[], Iterable[np.ndarray]]) -> None:
+    for _ in blocks():
+        pass
+
+
+def feature_speed(seconds: float, names: list[str]) -> None:
+    for name in names:
         spec = FEATURES[name]
-        job = partial(
-            import_module(spec.module).frame_values, make_sound(seconds, spec.rate_hz), clock(seconds, spec.rule)
-        )
+        if spec.weights:
+            continue  # see vggish_speed
+        sound, frames, values = make_sound(seconds, spec.rate_hz), clock(seconds, spec.rule), import_module(spec.module)
+        job = partial(exhaust, lambda values=values, sound=sound, frames=frames: values.frame_values(sound, frames))
         elapsed, processor = best_of_three(job)
         print(f"{name:10}  1 thread  real-time factor {elapsed / seconds:.4f}  (processor {processor / seconds:.4f})")
 
@@ -71,7 +82,7 @@ def feature_speed(seconds: float) -> None:
 def image_speed() -> None:
     """TSAV images of 32 neighbouring frames, as a data loader asks for them in order."""
     wave = make_sound(30, 44_100)
-    power = tsav_mel.frame_values(wave, clock(30))
+    power = np.concatenate([*tsav_mel.frame_values(wave, clock(30))])
     for fps in (30, 29.97):
         times = 15 + np.arange(32) / fps
         for kind, job in (
@@ -85,18 +96,29 @@ def image_speed() -> None:
 
 
 def vggish_speed(seconds: float, threads: int, device: str) -> None:
+    # PyTorch takes half a gigabyte, which the processes that measure memory shall not have.
+    import torch
+
+    from wildaffect.features import vggish_embedding, vggish_frontend
+    from wildaffect.features.vggish import PATCH
+    from wildaffect.features.vggish_weights import seeded_network
+
     torch.set_num_threads(threads)
     network = seeded_network().to(device, memory_format=torch.channels_last).eval()
-    padded = vggish_frontend.pad_tail(make_sound(seconds))
-    starts = by_time(np.arange(round(seconds * FPS)) / FPS, None, vggish_frontend.row_count(len(padded)) - PATCH + 1)
+    sound = make_sound(seconds)
+    rows = vggish_frontend.row_count(len(sound) + vggish_frontend.TAIL) - PATCH + 1
+    starts = by_time(np.arange(round(seconds * FPS)) / FPS, None, rows)
 
     def plain() -> None:
-        rows = torch.from_numpy(vggish_frontend.log_mel(padded, np.arange(starts[-1] + PATCH)))
+        rows = torch.from_numpy(vggish_frontend.log_mel(sound, np.arange(starts[-1] + PATCH)))
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             for batch in torch.from_numpy(starts).split(32 if device == "cpu" else 512):
                 network(rows[batch[:, None] + torch.arange(PATCH)][:, None].to(device)).cpu()
 
-    for name, job in (("plain", plain), ("shared", lambda: vggish_embedding.embed(network, padded, starts, device))):
+    for name, job in (
+        ("plain", plain),
+        ("shared", lambda: exhaust(lambda: vggish_embedding.embed(network, sound, starts, device))),
+    ):
         job()
         elapsed, processor = best_of_three(job)
         print(
@@ -105,46 +127,73 @@ def vggish_speed(seconds: float, threads: int, device: str) -> None:
         )
 
 
-class Silent(torch.nn.Module):
-    """In place of the network where memory beside it is measured, since an hour would take it half a day."""
-
-    def overlapping(self, spectrogram: torch.Tensor, starts: torch.Tensor) -> torch.Tensor:
-        return torch.zeros(len(starts), 128)
-
-
 def peak_memory() -> float:
     """Largest resident size of this process so far in MB (Linux). ``getrusage`` would count the parent's too."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
-def _peak(name: str, seconds: float, answer: multiprocessing.Queue) -> None:
-    torch.set_num_threads(1)
-    spec = FEATURES[name]
-    speech = np.resize(make_sound(10, spec.rate_hz), round(seconds * spec.rate_hz))
-    frames = clock(seconds, spec.rule)
-    before = peak_memory()
+def thinned(function: Callable, every: int, empty: Callable[..., object]) -> Callable:
+    """``function`` at every ``every``-th call, ``empty`` at the others: what takes half a day takes minutes, and the same memory."""
+    calls = count()
+    return lambda *given: function(*given) if next(calls) % every == 0 else empty(*given)
+
+
+def write_input(folder: Path, seconds: float, rate: int) -> tuple[Path, Path]:
+    """An ``audio.flac`` and the frame table of a video."""
+    audio, frames = folder / "audio.flac", folder / "frames.parquet"
+    block = make_sound(10, rate)
+    about = {"audio_valid": True, "rate": rate, "samples": round(seconds * rate), "offset_s": 0.0, "padded_s": 0.0}
+    with soundfile.SoundFile(audio, "w", samplerate=rate, channels=1, format="FLAC") as file:
+        file.comment = json.dumps(about)
+        for first in range(0, about["samples"], len(block)):
+            file.write(block[: about["samples"] - first])
+    n = round(seconds * FPS)
+    columns = {
+        "frame": np.arange(n, dtype=np.int32),
+        "pts": np.arange(n),
+        "time_s": np.arange(n) / FPS,
+        "duration_s": np.full(n, 1 / FPS),
+        "keyframe": np.ones(n, bool),
+        "repair": pa.array([""] * n, pa.string()),
+    }
+    about = {"average_rate": FPS, "nominal_rate": str(FPS), "status": "ok"}
+    write_table(frames, pa.table(columns), FRAMES, about)
+    return audio, frames
+
+
+def _peak(name: str, audio: Path, frames: Path, answer: multiprocessing.Queue) -> None:
     if name == "vggish128":
-        padded = vggish_frontend.pad_tail(speech)
-        vggish_embedding.embed(Silent(), padded, frames.rows(vggish_frontend.row_count(len(padded)) - PATCH + 1))
-    else:
-        import_module(spec.module).frame_values(speech, frames)
+        import torch
+
+        from wildaffect.features import vggish_embedding
+
+        vggish_embedding._embed_batch = thinned(
+            vggish_embedding._embed_batch, 20, lambda network, speech, starts, device: torch.zeros(len(starts), 128)
+        )
+    smile.Functionals.__call__ = thinned(smile.Functionals.__call__, 50, lambda over, speech: np.zeros(88, np.float32))
+    weights = "seeded" if FEATURES[name].weights else None
+    before = peak_memory()
+    extract_feature(name, audio, frames, audio.with_name("out.npy"), weights=weights)
     answer.put((before, peak_memory()))
 
 
-def memory(lengths: list[float]) -> None:
-    """Peak resident memory before and after, each in a fresh process; VGGish without its network."""
+def memory(lengths: list[float], names: list[str]) -> None:
+    """Peak resident memory of a whole extraction, each in a fresh process.
+
+    Of VGGish every 20th batch is computed, of the functionals every 50th window; the others are zeros.
+    """
     context = multiprocessing.get_context("spawn")
-    for name in (*COMPUTED, "vggish128"):
-        for seconds in lengths:
-            answer = context.Queue()
-            process = context.Process(target=_peak, args=(name, seconds, answer))
-            process.start()
-            before, after = answer.get()
-            process.join()
-            print(
-                f"{name:10}  {seconds:6.0f} s: {after:6.0f} MB at peak, {after - before:+.0f} MB over the signal alone"
-            )
+    for seconds in lengths:
+        for name in names:
+            with tempfile.TemporaryDirectory() as folder:
+                audio, frames = write_input(Path(folder), seconds, FEATURES[name].rate_hz)
+                answer = context.Queue()
+                process = context.Process(target=_peak, args=(name, audio, frames, answer))
+                process.start()
+                before, after = answer.get()
+                process.join()
+            print(f"{name:10}  {seconds:6.0f} s: {after:6.0f} MB at peak, {before:.0f} MB before", flush=True)
 
 
 def main() -> None:
@@ -152,13 +201,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--memory", type=float, nargs="+", default=[10.0], metavar="SECONDS")
+    parser.add_argument("--memory", type=float, nargs="*", default=[10.0], metavar="SECONDS")
+    parser.add_argument("--only", nargs="+", choices=[*COMPUTED, "vggish128"], default=[*COMPUTED, "vggish128"])
+    parser.add_argument("--no-speed", action="store_true", help="memory alone")
     options = parser.parse_args()
-    feature_speed(options.seconds)
-    image_speed()
-    for threads in options.threads:
-        vggish_speed(options.seconds, threads, options.device)
-    memory(options.memory)
+    if not options.no_speed:
+        feature_speed(options.seconds, options.only)
+        image_speed()
+        for threads in options.threads:
+            vggish_speed(options.seconds, threads, options.device)
+    memory(options.memory, options.only)
 
 
 if __name__ == "__main__":

@@ -27,8 +27,10 @@ from wildaffect.media.audio import write_audio  # noqa: E402
 from wildaffect.media.frames import read_frames, write_frame_table  # noqa: E402
 
 FINE = 3  # drawn larger and reduced, which smooths the lines
-WIDTH, PANEL, LEFT, RIGHT, TOP, GAP = 1200, 130, 150, 20, 40, 14
-INK, CURVE, DOT, TICK = (40, 40, 40), (70, 110, 170), (200, 80, 40), (222, 222, 222)
+WIDTH, PANEL, LEFT, RIGHT, TOP, GAP = 1200, 140, 200, 24, 44, 16
+INK, CURVE, DOT, TICK = (40, 40, 40), (70, 110, 170), (200, 80, 40), (214, 214, 214)
+RAMP = np.array([[255, 255, 255], [186, 208, 232], [70, 110, 170], [22, 34, 76]])  # quiet to loud
+RANGE_DB = 70
 
 
 @dataclass(frozen=True)
@@ -52,14 +54,14 @@ def measure(video: Path, folder: Path) -> Clip:
         extract_feature(feature, audio, frames, folder / f"{feature}.npy")
         return np.load(folder / f"{feature}.npy")
 
-    speech = read_speech(audio)
+    speech = read_speech(audio)[:]
     c0, loudness = MFCC39.index("c0"), EGEMAPS25.index("Loudness_sma3")
     return Clip(
         read_frames(frames).times,
         speech,
         decibel(stored("tsav_mel")),
-        (mfcc.descriptors(speech)[:, c0], stored("mfcc39")[:, c0]),
-        (egemaps02.descriptors(speech)[:, loudness], stored("egemaps25")[:, loudness]),
+        (mfcc.descriptors(speech)[:][:, c0], stored("mfcc39")[:, c0]),
+        (egemaps02.descriptors(speech)[:][:, loudness], stored("egemaps25")[:, loudness]),
     )
 
 
@@ -79,18 +81,26 @@ class Page:
     def top(self) -> int:
         return TOP + self.panel * (PANEL + GAP)
 
-    def text(self, x: float, y: float, words: str, size: int = 15) -> None:
-        self.pen.text((x * FINE, y * FINE), words, INK, ImageFont.load_default(size * FINE))
+    def text(self, x: float, y: float, words: str, size: int = 15, anchor: str = "la") -> None:
+        self.pen.text((x * FINE, y * FINE), words, INK, ImageFont.load_default(size * FINE), anchor=anchor)
 
     def line(self, points: np.ndarray, colour: tuple[int, int, int], width: float = 1.3) -> None:
         self.pen.line([tuple(point) for point in points * FINE], colour, round(width * FINE))
 
-    def begin(self, title: str, unit: str, frame_times: np.ndarray) -> None:
+    def begin(self, title: str, unit: str) -> None:
         top = self.top()
         self.text(8, top + PANEL / 2 - 20, title)
         self.text(8, top + PANEL / 2, unit, 12)
-        for x in self.x(frame_times[frame_times <= self.seconds]):
-            self.line(np.array([[x, top], [x, top + PANEL]]), TICK, 0.7)
+
+    def frames(self, times: np.ndarray) -> None:
+        """A line at the time of each frame."""
+        for x in self.x(times[times <= self.seconds]):
+            self.line(np.array([[x, self.top()], [x, self.top() + PANEL]]), TICK, 0.7)
+
+    def range(self, low: str, high: str) -> None:
+        """What the lower and the upper edge of the panel stand for."""
+        self.text(LEFT - 6, self.top() + PANEL - 3, low, 12, "rd")
+        self.text(LEFT - 6, self.top() + 3, high, 12, "ra")
 
     def end(self) -> None:
         corners = np.array([LEFT, self.top(), WIDTH - RIGHT, self.top() + PANEL]) * FINE
@@ -101,6 +111,7 @@ class Page:
         """``values`` every ``step_s`` as a line, ``marks`` (times, values) as dots."""
         values = values[: int(self.seconds / step_s) + 1]
         low, high = values.min(), values.max() + 1e-9
+        self.range(*(f"{value:.0f}" if abs(value) >= 10 else f"{value:.2f}" for value in (low, high)))
 
         def y(value: np.ndarray) -> np.ndarray:
             return self.top() + 6 + (PANEL - 12) * (high - np.clip(value, low, high)) / (high - low)
@@ -111,17 +122,23 @@ class Page:
                 self.pen.ellipse([(x - 2.6) * FINE, (at - 2.6) * FINE, (x + 2.6) * FINE, (at + 2.6) * FINE], DOT)
 
     def heat(self, step_s: float, rows: np.ndarray) -> None:
-        """``rows`` (time, band) centred every ``step_s``, the lowest band at the bottom."""
+        """``rows`` (time, band) in dB centred every ``step_s``, the lowest band at the bottom."""
         rows = rows[: int(self.seconds / step_s) + 1].T[::-1]
-        grey = np.uint8(255 - 235 * (np.clip(rows - rows.max() + 70, 0, 70) / 70))
+        loud = 3 * np.clip(rows - rows.max() + RANGE_DB, 0, RANGE_DB) / RANGE_DB
+        colours = np.stack([np.interp(loud, range(len(RAMP)), RAMP[:, k]) for k in range(3)], axis=-1)
         left, right = self.x(-step_s / 2), self.x((rows.shape[1] - 0.5) * step_s)
         size = round((right - left) * FINE), (PANEL - 4) * FINE
-        picture = Image.fromarray(grey).resize(size, Image.Resampling.NEAREST)
-        self.image.paste(picture.convert("RGB"), (round(left * FINE), (self.top() + 2) * FINE))
+        picture = Image.fromarray(np.uint8(colours)).resize(size, Image.Resampling.NEAREST)
+        inside = picture.crop((round((LEFT - left) * FINE), 0, *size))
+        self.image.paste(inside, (LEFT * FINE, (self.top() + 2) * FINE))
+        self.range("band 0", f"band {len(rows) - 1}")
 
     def axis(self) -> None:
-        for second in np.arange(0, self.seconds + 1e-9, 0.5):
-            self.text(float(self.x(second)) - 10, self.top() - 6, f"{second:.1f} s", 13)
+        for second in np.arange(0, self.seconds + 1e-9, 0.25):
+            x, top, whole = float(self.x(second)), self.top() - GAP, second % 0.5 == 0
+            self.line(np.array([[x, top], [x, top + (7 if whole else 4)]]), INK, 1)
+            if whole:
+                self.text(x, top + 10, f"{second:.1f} s", 13, "ma")
 
     def save(self, path: Path) -> None:
         self.image.resize((WIDTH, self.height), Image.Resampling.LANCZOS).quantize(64).save(path, optimize=True)
@@ -129,18 +146,23 @@ class Page:
 
 def draw(clip: Clip, seconds: float, output: Path) -> None:
     page = Page(seconds, 4)
-    page.text(LEFT, 12, "Sound, features and frame times on one clock (grey lines: decoded frames; dots: stored rows)")
-    page.begin("waveform", "16 kHz", clip.times)
+    page.text(
+        LEFT, 14, "One clock: grey lines are the decoded frames, curves the analysis every 10 ms, dots the rows stored"
+    )
+    page.begin("waveform", "16 bit, 16 kHz")
+    page.frames(clip.times)
     page.curve(1 / RATE, clip.speech.astype(float))
     page.end()
-    page.begin("log-mel", "tsav_mel, 64 bands", clip.times)
+    page.begin("log-mel", f"tsav_mel, {RANGE_DB} dB")
     page.heat(1 / tsav_mel.RATE * tsav_mel.HOP, clip.mel_db)
+    page.frames(clip.times)
     page.end()
     for title, unit, (rows, stored) in (
         ("MFCC c0", "mfcc39", clip.c0),
         ("loudness", "egemaps25", clip.loudness),
     ):
-        page.begin(title, unit, clip.times)
+        page.begin(title, unit)
+        page.frames(clip.times)
         page.curve(0.01, rows, (clip.times, stored))
         page.end()
     page.axis()

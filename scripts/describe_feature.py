@@ -11,5 +11,6 @@ with stage(snakemake.log[0], snakemake.threads):
         snakemake.wildcards.feature,
         Path(snakemake.output.about),
         weights=snakemake.params.weights,
+        pca=snakemake.params.pca,
         models_dir=Path(snakemake.params.models_dir),
     )

@@ -14,6 +14,7 @@ with stage(snakemake.log[0], snakemake.threads):
         Path(snakemake.input.frames),
         Path(snakemake.output.feature),
         weights=snakemake.params.weights,
+        pca=snakemake.params.pca,
         models_dir=Path(snakemake.params.models_dir),
         device=device(snakemake.resources.gpu),
         threads=snakemake.threads,

@@ -69,12 +69,12 @@ def test_output_and_order_of_the_flattened_map(network, fill, facts, want, layou
 
 
 def test_from_the_sound_to_the_embedding(network, shared, want):
-    speech = read_speech(shared / "golden/audio/speech16k.wav")
-    assert close(embed(network, speech, 96 * np.arange(4)), want["output_test_wav"])
+    speech = read_speech(shared / "golden/audio/speech16k.wav")[:]
+    assert close(np.concatenate([*embed(network, speech, 96 * np.arange(4))]), want["output_test_wav"])
 
 
 def test_the_same_from_overlapping_patches(network, shared, want):
-    speech = read_speech(shared / "golden/audio/speech16k.wav")
+    speech = read_speech(shared / "golden/audio/speech16k.wav")[:]
     among = np.unique([0, 3, 5, 94, 96, 97, 192, 198, 288, *range(0, 289, 8)])  # so many that work is shared
-    got = embed(network, speech, among)
+    got = np.concatenate([*embed(network, speech, among)])
     assert close(got[np.searchsorted(among, 96 * np.arange(4))], want["output_test_wav"])

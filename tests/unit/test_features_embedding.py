@@ -10,6 +10,7 @@ from wildaffect.errors import InputError
 from wildaffect.faces.crops import CropFile, crop_writer
 from wildaffect.faces.templates import get_template
 from wildaffect.features.embedding import embed_crops
+from wildaffect.features.validity import read_valid
 
 
 class Means(nn.Module):
@@ -48,6 +49,7 @@ def embed(tmp_path, levels, network=None, **options):
 def test_a_row_per_frame_in_order_whatever_the_batch(tmp_path, batch):
     values = embed(tmp_path, [10, None, 250, 0, None, None, None, 90], batch=batch)
     assert values.shape == (8, 4)
+    assert read_valid(tmp_path / "out.npy").tolist() == [True, False, True, True, False, False, False, True]
     assert values.dtype == np.float32
     assert np.allclose(values[:, 0] * 255, [10, 0, 250, 0, 0, 0, 0, 90], atol=1e-3)
     assert (values[:, 3] == 7).all()

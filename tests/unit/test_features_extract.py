@@ -9,7 +9,7 @@ import soundfile
 import torch
 
 from wildaffect.errors import InputError
-from wildaffect.features import vggish_embedding, vggish_weights
+from wildaffect.features import mfcc, vggish_embedding, vggish_weights
 from wildaffect.features.columns import MFCC39
 from wildaffect.features.extract import describe_feature, extract_feature
 from wildaffect.features.grid import MEANING
@@ -59,15 +59,25 @@ def frame_table(path, times, **about):
     return path
 
 
-def clip(path, samples, rate=48000):
-    soundfile.write(path, samples, rate, subtype="PCM_16")
+def clip(path, samples, rate=48000, **said):
+    about = {"audio_valid": True, "rate": rate, "samples": len(samples), "offset_s": 0.0, "padded_s": 0.0} | said
+    with soundfile.SoundFile(path, "w", samplerate=rate, channels=1, subtype="PCM_16") as file:
+        file.comment = json.dumps(about)
+        file.write(samples)
     return path
 
 
 def extract(tmp_path, feature, audio, frames, **options):
     weights = "seeded" if feature.startswith("vggish") else None
-    extract_feature(feature, audio, frames, tmp_path / "out.npy", weights=weights, **options)
+    pca = components(tmp_path) if FEATURES[feature].pca else None
+    extract_feature(feature, audio, frames, tmp_path / "out.npy", weights=weights, pca=pca, **options)
     return np.load(tmp_path / "out.npy")
+
+
+def components(folder):
+    """A file of components that turn and whiten nothing."""
+    np.savez(folder / "pca.npz", pca_eigen_vectors=np.eye(128), pca_means=np.zeros((128, 1)))
+    return str(folder / "pca.npz")
 
 
 def noisy_clip(tmp_path, seconds, level, rate):
@@ -168,11 +178,11 @@ def test_the_array_appears_whole_or_not_at_all(tmp_path, monkeypatch):
     audio = clip(tmp_path / "a.wav", np.zeros(1600), 16000)
     frames = frame_table(tmp_path / "frames.parquet", [0.0, 0.04])
 
-    def broken(handle, values):
-        handle.write_bytes(b"half")
+    def broken(speech, clock):
+        yield np.zeros((1, 39), np.float32)
         raise OSError("disk full")
 
-    monkeypatch.setattr(np, "save", broken)
+    monkeypatch.setattr(mfcc, "frame_values", broken)
     with pytest.raises(OSError, match="disk full"):
         extract(tmp_path, "mfcc39", audio, frames)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "frames.parquet"]
@@ -186,6 +196,10 @@ def test_wrong_requests_are_refused(tmp_path):
         extract_feature("mfcc13", audio, frames, out)
     with pytest.raises(InputError, match="'mfcc39' takes no weights"):
         extract_feature("mfcc39", audio, frames, out, weights="seeded")
+    with pytest.raises(InputError, match="'vggish128' takes no pca"):
+        extract_feature("vggish128", audio, frames, out, pca="vggish_pca")
+    with pytest.raises(InputError, match=r"vggish_pca_params-970ea276\.pth: the file of model 'vggish_pca' is missing"):
+        extract_feature("vggish128_quantised", audio, frames, out, weights="seeded", models_dir=tmp_path)
     with pytest.raises(InputError, match=r"vggish-10086976\.pth: the file of model 'vggish' is missing"):
         extract_feature("vggish128", audio, frames, out, models_dir=tmp_path)
     with pytest.raises(InputError, match="device 'gpu' is not known"):
@@ -194,7 +208,7 @@ def test_wrong_requests_are_refused(tmp_path):
 
 
 def test_values_that_are_not_finite_are_never_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(vggish_embedding, "embed", lambda *arguments: np.full((2, 128), np.nan, np.float32))
+    monkeypatch.setattr(vggish_embedding, "embed", lambda *arguments: [np.full((2, 128), np.nan, np.float32)])
     monkeypatch.setattr(vggish_embedding, "seeded_network", Bands)
     audio = clip(tmp_path / "a.wav", np.zeros(1600), 16000)
     frames = frame_table(tmp_path / "frames.parquet", [0.0, 0.04])
@@ -223,12 +237,17 @@ def test_the_description_says_what_the_columns_are_and_where_they_come_from(tmp_
     assert "random projection" in about["weights"]["note"]
 
     for feature in FEATURES:
-        about = describe(feature, weights="seeded" if FEATURES[feature].weights else None)
+        spec = FEATURES[feature]
+        weights = "seeded" if spec.weights else None
+        about = describe(feature, weights=weights, pca=components(tmp_path) if spec.pca else None)
         assert about["dim"] == len(about["columns"]) == len(set(about["columns"]))
         assert about["synchronisation"]["meaning"] == MEANING[FEATURES[feature].rule]
         assert about["notice"]
         assert about["parameters"]["rate_hz"] == FEATURES[feature].rate_hz
     assert describe("tsav_mel")["synchronisation"]["rows_per_second"] == 100
+    about = describe("vggish128_quantised", weights="seeded", pca=components(tmp_path))
+    assert about["weights"]["trained"] is False
+    assert about["weights"]["pca"]["name"] == "pca.npz"
     assert "mel_bands" in describe("ntua_mel")["parameters"]["assumed"]
 
     weights = tmp_path / "mine.pth"

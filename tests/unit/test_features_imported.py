@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from wildaffect.errors import InputError
 from wildaffect.features.imported import describe_import, fill, import_feature, source, spec
+from wildaffect.features.validity import read_valid
 
 TIMES = np.arange(6) / 25
 
@@ -40,6 +41,15 @@ def test_npy_per_trial(tmp_path):
     assert report["missing"] == 0
     assert report["runs"] == []
     assert len(report["sha256"]) == 64
+    assert read_valid(tmp_path / "out" / "v1_left.npy").all()
+
+
+def test_rows_that_were_filled_are_not_valid(tmp_path):
+    values = np.ones((5, 2))
+    values[2, 1] = np.nan
+    path = npy(tmp_path / "v1.npy", values)
+    imported(tmp_path, {"path": path.replace("v1", "{trial}"), "columns": 2, "missing": "hold"})
+    assert read_valid(tmp_path / "out" / "v1.npy").tolist() == [True, True, False, True, True, False]
 
 
 def test_one_table_for_all_in_any_order_of_rows(tmp_path):

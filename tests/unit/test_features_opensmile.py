@@ -6,7 +6,7 @@ import numpy as np
 import opensmile
 import pytest
 
-from wildaffect.features import compare, egemaps, egemaps02, functionals, mfcc
+from wildaffect.features import compare, egemaps, egemaps02, functionals, mfcc, smile
 from wildaffect.features.columns import COMPARE65, EGEMAPS23, EGEMAPS25, FUNCTIONALS88, MFCC39
 from wildaffect.features.grid import Clock
 from wildaffect.features.registry import FEATURES
@@ -43,7 +43,7 @@ def regression(values):
 
 def test_statics_and_deltas_follow_the_recipe():
     speech = noise(16000)
-    values = mfcc.descriptors(speech)
+    values = mfcc.descriptors(speech)[:]
     statics = recipe(speech)
     assert np.abs(values[:, :13] - statics).max() < 5e-4
     assert np.abs(values[:, 13:26] - regression(statics)).max() < 5e-4
@@ -53,12 +53,91 @@ def test_statics_and_deltas_follow_the_recipe():
 
 def test_loudness_moves_the_columns_called_c0_and_no_other():
     speech = noise(8000, 1000.0)
-    difference = np.abs(mfcc.descriptors(speech * 8) - mfcc.descriptors(speech)).max(axis=0)
+    difference = np.abs(mfcc.descriptors(speech * 8)[:] - mfcc.descriptors(speech)[:]).max(axis=0)
     moved = {name for name, change in zip(MFCC39, difference, strict=True) if change > 0.1}
     assert moved == {"c0"}
     fading = (speech * np.linspace(0.1, 1, 8000)).astype(np.int16)
-    means = dict(zip(MFCC39, mfcc.descriptors(fading).mean(axis=0), strict=True))
+    means = dict(zip(MFCC39, mfcc.descriptors(fading)[:].mean(axis=0), strict=True))
     assert max((name for name in MFCC39 if name.endswith("_delta")), key=lambda name: means[name]) == "c0_delta"
+
+
+def voice(seconds, seed=0):
+    """A gliding, pausing voice in noise, so that pitch is found, lost and found again."""
+    draw, t = np.random.default_rng(seed), np.arange(round(seconds * 16000)) / 16000
+    phase = 2 * np.pi * np.cumsum(150 + 50 * np.sin(2 * np.pi * 0.7 * t)) / 16000
+    tones = sum(np.sin(k * phase) / k for k in range(1, 15)) * (np.sin(2 * np.pi * 0.5 * t + seed) > 0)
+    return np.clip(3000 * tones + draw.normal(0, 300, len(t)), -32768, 32767).astype(np.int16)
+
+
+def by_the_package(feature_set, level, speech):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        whole = opensmile.Smile(feature_set, level)
+        return whole.process_signal(speech / np.float32(32768), 16000).to_numpy(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("module", "feature_set", "level"),
+    [
+        (mfcc, str(smile._OWN / "mfcc39.conf"), "mfcc39"),
+        (egemaps, opensmile.FeatureSet.eGeMAPSv01a, opensmile.FeatureLevel.LowLevelDescriptors),
+        (egemaps02, opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.LowLevelDescriptors),
+        (compare, opensmile.FeatureSet.ComParE_2016, opensmile.FeatureLevel.LowLevelDescriptors),
+    ],
+)
+@pytest.mark.parametrize("samples", [960, 1119, 1120, 4000, 16001, 80000, 200123])
+def test_fed_in_blocks_the_values_are_those_of_the_package_bit_by_bit(module, feature_set, level, samples):
+    speech = voice(samples / 16000, seed=samples)
+    assert np.array_equal(module.descriptors(speech)[:], by_the_package(feature_set, level, speech))
+
+
+@pytest.mark.parametrize("block", [160, 1000, 40000])
+def test_the_size_of_the_blocks_does_not_show(monkeypatch, block):
+    speech = voice(12)
+    want = egemaps02.descriptors(speech)[:]
+    monkeypatch.setattr(smile, "_BLOCK", block)
+    assert np.array_equal(egemaps02.descriptors(speech)[:], want)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", [mfcc, egemaps, egemaps02, compare])
+def test_two_minutes_are_those_of_the_package_too(module):
+    level = opensmile.FeatureLevel.LowLevelDescriptors
+    sets = {egemaps: "eGeMAPSv01a", egemaps02: "eGeMAPSv02", compare: "ComParE_2016"}
+    speech = voice(120)
+    chosen = (
+        (opensmile.FeatureSet[sets[module]], level) if module in sets else (str(smile._OWN / "mfcc39.conf"), "mfcc39")
+    )
+    assert np.array_equal(module.descriptors(speech)[:], by_the_package(*chosen, speech))
+
+
+def test_functionals_of_one_window_do_not_depend_on_the_windows_before():
+    speech = voice(9)
+    windows = [speech[first : first + 48000] for first in (0, 16000, 40000, 90000, 16000)]
+    with smile.Functionals("eGeMAPSv02") as over:
+        found = [over(window) for window in windows]
+    level = opensmile.FeatureLevel.Functionals
+    for window, values in zip(windows, found, strict=True):
+        assert np.array_equal(values, by_the_package(opensmile.FeatureSet.eGeMAPSv02, level, window)[0])
+
+
+def test_a_full_disk_ends_the_run_with_its_own_message(monkeypatch):
+    def full(self, rows):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(smile.Spool, "append", full)
+    with pytest.raises(OSError, match="no space left"):
+        mfcc.descriptors(voice(30))
+
+
+def test_an_analysis_that_stops_early_is_an_error(tmp_path, monkeypatch):
+    broken = (smile._OWN / "mfcc39.conf").read_text().replace("frameSize = 0.025", "frameSize = 90")
+    (tmp_path / "broken.conf").write_text(broken)
+    for name in ("source.conf.inc", "ring.conf.inc"):
+        (tmp_path / name).write_bytes((smile._OWN / name).read_bytes())
+    monkeypatch.setattr(smile, "_OWN", tmp_path)
+    with pytest.raises(RuntimeError, match="0 rows to 480000 samples, at least 2995"):
+        smile.descriptors(voice(30), 39, "broken.conf", "mfcc39")
 
 
 @pytest.mark.parametrize(
@@ -73,21 +152,21 @@ def test_loudness_moves_the_columns_called_c0_and_no_other():
 def test_names_are_those_of_the_package(feature_set, level, columns):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        smile = opensmile.Smile(opensmile.FeatureSet[feature_set], opensmile.FeatureLevel[level])
-    assert tuple(smile.feature_names) == columns
+        package = opensmile.Smile(opensmile.FeatureSet[feature_set], opensmile.FeatureLevel[level])
+    assert tuple(package.feature_names) == columns
 
 
 def test_functionals_are_those_of_the_three_seconds_around_the_frame():
     speech = noise(10 * 16000)
     speech[: 4 * 16000] //= 50
-    smile = opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.Functionals)
+    package = opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.Functionals)
 
     def whole(first, last):
-        return smile.process_signal(
+        return package.process_signal(
             speech[round(first * 16000) : round(last * 16000)] / np.float32(32768), 16000
         ).to_numpy()
 
-    values = functionals.frame_values(speech, Clock(np.array([0.0, 5.0, 5.04, 5.06, 9.9, 12.0])))
+    values = np.concatenate([*functionals.frame_values(speech, Clock(np.array([0.0, 5.0, 5.04, 5.06, 9.9, 12.0])))])
     assert values.shape == (6, 88)
     for row, ends in zip(values, [(0, 1.5), (3.5, 6.5), (3.5, 6.5), (3.6, 6.6), (8.4, 10), (8.5, 10)], strict=True):
         assert np.allclose(row, whole(*ends), rtol=1e-4, atol=1e-4), ends
@@ -99,13 +178,13 @@ def test_functionals_are_those_of_the_three_seconds_around_the_frame():
 @pytest.mark.parametrize("level", [0, 3000, 1e9])
 def test_functionals_are_finite_for_any_sound(samples, level):
     speech = noise(samples, level) if level else np.zeros(samples, np.int16)
-    values = functionals.frame_values(speech, Clock(np.arange(12) / 30))
+    values = np.concatenate([*functionals.frame_values(speech, Clock(np.arange(12) / 30))])
     assert values.shape == (12, 88)
     assert np.isfinite(values).all()
 
 
 def test_ten_seconds_give_998_rows_and_silence_gives_zeros():
-    values = mfcc.descriptors(np.zeros(160000, np.int16))
+    values = mfcc.descriptors(np.zeros(160000, np.int16))[:]
     assert values.shape == (998, 39)
     assert not values.any()
 
@@ -114,7 +193,7 @@ def test_ten_seconds_give_998_rows_and_silence_gives_zeros():
 @pytest.mark.parametrize("samples", [0, 1, 399, 400, 560, 800, 959, 960, 1600, 1601, 8000])
 @pytest.mark.parametrize("level", [0, 30, 3000, 1e9])
 def test_any_length_and_level_gives_finite_rows(module, dim, samples, level):
-    values = module.descriptors(noise(samples, level) if level else np.zeros(samples, np.int16))
+    values = module.descriptors(noise(samples, level) if level else np.zeros(samples, np.int16))[:]
     assert values.dtype == np.float32
     assert values.ndim == 2
     assert values.shape[1] == dim
@@ -133,16 +212,16 @@ def test_artificial_signals_give_finite_rows(module, make):
         "sweep": 20000 * np.sin(2 * np.pi * (50 * t + 3500 * t**2)),
         "alternating": 32767.0 * (-1) ** np.arange(16000),
     }[make]
-    assert np.isfinite(module.descriptors(signal.astype(np.int16))).all()
+    assert np.isfinite(module.descriptors(signal.astype(np.int16))[:]).all()
 
 
 def test_rows_start_every_ten_milliseconds():
     speech = np.zeros(32000, np.int16)
     speech[16000:] = noise(16000)  # sound from 1.0 s on
-    energy = mfcc.descriptors(speech)[:, MFCC39.index("c0")]
+    energy = mfcc.descriptors(speech)[:][:, MFCC39.index("c0")]
     loud = np.flatnonzero(energy > 1)
     assert loud[0] in (98, 99)  # the windows of 25 ms that begin at 0.98 and 0.99 s reach into it
-    loudness = egemaps.descriptors(speech)[:, EGEMAPS23.index("Loudness_sma3")]
+    loudness = egemaps.descriptors(speech)[:][:, EGEMAPS23.index("Loudness_sma3")]
     assert abs(int(np.flatnonzero(loudness > 0.1)[0]) - 98) <= 2
 
 

@@ -114,6 +114,13 @@ def test_features_that_nobody_describes():
     assert [of_trial(feature) for feature in needed] == [False, True, True, True]
 
 
+def test_the_components_are_asked_for_by_the_quantised_embedding_alone(tmp_path):
+    section = {"vggish_weights": "seeded", "vggish_pca": "pca.npz", "import": {}, "embeddings": {}, "bodies": None}
+    assert problems(section, ["vggish128", "mfcc39"], {"a": "a"}, tmp_path) == []
+    (found,) = problems(section, ["vggish128_quantised"], {"a": "a"}, tmp_path)
+    assert found.startswith("features.vggish_pca: pca.npz not found. Put it there")
+
+
 def test_crops_of_embeddings_are_among_those_to_make(plan):
     entry = {"network": "resnet18", "weights": "seeded", "crops": "cnu224"}
     assert "cnu224" in plan(embeddings={"face": entry}).templates()

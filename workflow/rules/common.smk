@@ -56,6 +56,11 @@ def feature_weights(wildcards):
     return PLAN.config["features"]["vggish_weights"] if FEATURES[wildcards.feature].weights else None
 
 
+def feature_pca(wildcards):
+    """Configured components of a quantised embedding; None for the others."""
+    return PLAN.config["features"]["vggish_pca"] if FEATURES[wildcards.feature].pca else None
+
+
 def one_of(names):
     """Pattern of a wildcard that stands for one of ``names``; matches nothing if there are none."""
     return "|".join(map(re.escape, names)) or "(?!)"

@@ -8,6 +8,7 @@ rule extract_feature:
         frames="<results>/media/{video}/frames.parquet",
     output:
         feature="<results>/features/{feature}/{video}.npy",
+        valid="<results>/features/{feature}/valid/{video}.npy",
     log:
         "<results>/logs/extract_feature/{feature}/{video}.log",
     benchmark:
@@ -25,6 +26,7 @@ rule extract_feature:
     params:
         code=feature_code("extract_feature.py"),
         weights=feature_weights,
+        pca=feature_pca,
         models_dir=PLAN.config["models_dir"],
     script:
         "../../scripts/extract_feature.py"
@@ -49,6 +51,7 @@ rule describe_feature:
     params:
         code=feature_code("describe_feature.py"),
         weights=feature_weights,
+        pca=feature_pca,
         models_dir=PLAN.config["models_dir"],
     script:
         "../../scripts/describe_feature.py"
@@ -61,6 +64,7 @@ rule import_feature:
         frames=lambda wildcards: f"<results>/media/{PLAN.trial(wildcards.trial).video}/frames.parquet",
     output:
         feature="<results>/features/import.{name}/{trial}.npy",
+        valid="<results>/features/import.{name}/valid/{trial}.npy",
         report="<results>/features/import.{name}/reports/{trial}.json",
     log:
         "<results>/logs/import_feature/{name}/{trial}.log",
@@ -113,6 +117,7 @@ rule embed_crops:
         weights=embedding_weights,
     output:
         feature="<results>/features/embed.{name}/{trial}.npy",
+        valid="<results>/features/embed.{name}/valid/{trial}.npy",
     log:
         "<results>/logs/embed_crops/{name}/{trial}.log",
     benchmark:

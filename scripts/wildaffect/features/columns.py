@@ -58,6 +58,7 @@ COMPARE65 = (
 )
 
 VGGISH128 = tuple(f"vggish{k}" for k in range(128))
+VGGISH_PCA128 = tuple(f"component{k}" for k in range(128))
 MEL64 = tuple(f"mel{k}" for k in range(64))
 MEL128 = tuple(f"mel{k}" for k in range(128))
 M3T200 = tuple(f"row{row}_mel{band}" for row in range(5) for band in range(40))

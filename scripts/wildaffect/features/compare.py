@@ -3,21 +3,24 @@
 Björn Schuller et al., The INTERSPEECH 2016 Computational Paralinguistics Challenge, Interspeech 2016.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from wildaffect.features import smile
+from wildaffect.features.arrays import Rows, Spool, picked
 from wildaffect.features.grid import Clock
 
-SET = "ComParE_2016"
-PARAMETERS = smile.parameters(SET)
+PARAMETERS = smile.parameters("ComParE_2016")
 
 
-def descriptors(speech: np.ndarray) -> np.ndarray:
+def descriptors(speech: Rows) -> Spool:
     """float32 (R, 65) of int16 (S,) at 16 kHz; row r starts at r * 10 ms. Silence gives finite values."""
-    return smile.descriptors(speech, SET)
+    levels = "is13_lld_nzsmo;is13_lldA_smo;is13_lldB_smo"
+    return smile.descriptors(speech, 65, "compare.conf", levels, "compare/ComParE_2016_core.lld.conf.inc")
 
 
-def frame_values(speech: np.ndarray, clock: Clock) -> np.ndarray:
-    """float32 (frames, 65): the rows of :func:`descriptors` that belong to the frames."""
+def frame_values(speech: Rows, clock: Clock) -> Iterator[np.ndarray]:
+    """float32 (frames, 65) in blocks: the rows of :func:`descriptors` that belong to the frames."""
     rows = descriptors(speech)
-    return rows[clock.rows(len(rows))]
+    return picked(rows, clock.rows(len(rows)))

@@ -3,21 +3,26 @@
 Florian Eyben et al., The Geneva Minimalistic Acoustic Parameter Set (GeMAPS), IEEE Trans. Affective Computing 2016.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from wildaffect.features import smile
+from wildaffect.features.arrays import Rows, Spool, picked
 from wildaffect.features.grid import Clock
 
-SET = "eGeMAPSv02"
-PARAMETERS = smile.parameters(SET)
+PARAMETERS = smile.parameters("eGeMAPSv02")
+_BASIC = "gemaps/v01b/GeMAPSv01b_core.lld.conf.inc"
+_EXTENDED = "egemaps/v02/eGeMAPSv02_core.lld.conf.inc"
 
 
-def descriptors(speech: np.ndarray) -> np.ndarray:
+def descriptors(speech: Rows) -> Spool:
     """float32 (R, 25) of int16 (S,) at 16 kHz; row r starts at r * 10 ms. Silence gives finite values."""
-    return smile.descriptors(speech, SET)
+    levels = "egemapsv02_lldsetE_smo;egemapsv02_lldsetF_smo"
+    return smile.descriptors(speech, 25, "egemaps.conf", levels, _BASIC, _EXTENDED)
 
 
-def frame_values(speech: np.ndarray, clock: Clock) -> np.ndarray:
-    """float32 (frames, 25): the rows of :func:`descriptors` that belong to the frames."""
+def frame_values(speech: Rows, clock: Clock) -> Iterator[np.ndarray]:
+    """float32 (frames, 25) in blocks: the rows of :func:`descriptors` that belong to the frames."""
     rows = descriptors(speech)
-    return rows[clock.rows(len(rows))]
+    return picked(rows, clock.rows(len(rows)))

@@ -1,6 +1,7 @@
 """One audio feature of one video as an array, and the description of a feature."""
 
 import os
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from importlib import import_module
 
@@ -8,10 +9,13 @@ import numpy as np
 
 from wildaffect.errors import InputError
 from wildaffect.features.about import write_about
+from wildaffect.features.arrays import save_blocks
 from wildaffect.features.grid import WITHOUT_RATE, Clock
 from wildaffect.features.registry import FEATURES, FeatureSpec
+from wildaffect.features.timing import heard
+from wildaffect.features.validity import write_valid
 from wildaffect.features.waveform import read_speech
-from wildaffect.files import atomic
+from wildaffect.media.audio import read_about
 from wildaffect.media.frames import Frames, read_frames
 
 MODELS_DIR = "models"
@@ -24,6 +28,7 @@ def extract_feature(
     output: str | os.PathLike,
     *,
     weights: str | None = None,
+    pca: str | None = None,
     models_dir: str | os.PathLike = MODELS_DIR,
     device: str = "cpu",
     threads: int = 1,
@@ -33,26 +38,26 @@ def extract_feature(
     The array is float32 (frames, dim), one row per row of the frame table ``frames``, all finite; sample 0 of
     ``audio`` is the time of frame 0. Features with ``rows_per_second`` are signals instead, as long as the sound. A
     file without sound gives the analysis of silence, one too short for a window is padded with silence, and frames
-    after the last row of the analysis repeat it.
+    after the last row of the analysis repeat it; :mod:`~wildaffect.features.validity` says which frames have sound.
+    Sound and rows pass through in blocks, so memory does not grow with the length.
 
     ``weights`` (VGGish only): a name in the manifest, the path of a weights file, or the word ``seeded`` for an
-    untrained random projection; None means the manifest name that the feature declares. ``device`` is ``cpu`` or
+    untrained random projection; None means the manifest name that the feature declares. ``pca``: likewise, the file of
+    the components, for the quantised embedding alone. ``device`` is ``cpu`` or
     ``cuda``; ``threads`` bounds PyTorch's threads (openSMILE uses one). Raises :class:`InputError` for an unknown
     feature, unusable weights, a missing device and files that cannot be read.
     """
     spec = find_feature(feature)
-    grid = read_frames(frames)
-    clock = Clock(grid.times, _rate(grid, frames, spec), spec.rule)
+    clock = frame_clock(frames, spec)
     signal = read_speech(audio, spec.rate_hz)
-    chosen = _chosen(spec, weights)
-    learnt = {"weights": chosen, "models_dir": models_dir, "device": device, "threads": threads} if chosen else {}
-    values = import_module(spec.module).frame_values(signal, clock, **learnt)
-    if not np.isfinite(values).all():
-        row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
-        unit = "row" if spec.rows_per_second else "frame"
-        raise InputError(f"{audio}: {feature} has values that are not finite at {unit} {row}. Check the sound there.")
-    with atomic(output) as partial_file:
-        np.save(partial_file, values.astype(spec.dtype, copy=False))
+    files = _files(spec, weights, pca)
+    learnt = {**files, "models_dir": models_dir, "device": device, "threads": threads} if files else {}
+    blocks = import_module(spec.module).frame_values(signal, clock, **learnt)
+    row = (spec.dim,) if spec.dim > 1 else ()
+    save_blocks(
+        output, _finite(blocks, f"{audio}: {feature}", "row" if spec.rows_per_second else "frame"), row, spec.dtype
+    )
+    write_valid(output, heard(read_about(audio), clock))
 
 
 def describe_feature(
@@ -60,18 +65,19 @@ def describe_feature(
     output: str | os.PathLike,
     *,
     weights: str | None = None,
+    pca: str | None = None,
     models_dir: str | os.PathLike = MODELS_DIR,
 ) -> None:
     """Write ``about.json`` of ``feature``: columns, origin, parameters, synchronisation, weights and licence notice."""
     spec = find_feature(feature)
-    chosen = _chosen(spec, weights)
+    files = _files(spec, weights, pca)
     module = import_module(spec.module)
     write_about(
         output,
         spec,
         parameters=module.PARAMETERS,
         resampling=f"soxr, high quality, to {spec.rate_hz / 1000:g} kHz and 16 bit",
-        weights=module.describe_weights(chosen, models_dir) if chosen else None,
+        weights=module.describe_weights(models_dir=models_dir, **files) if files else None,
     )
 
 
@@ -80,6 +86,12 @@ def find_feature(feature: str) -> FeatureSpec:
     if feature not in FEATURES:
         raise InputError(f"feature '{feature}' is not known: use one of {', '.join(FEATURES)}.")
     return FEATURES[feature]
+
+
+def frame_clock(frames: str | os.PathLike, spec: FeatureSpec) -> Clock:
+    """The frames of a frame table as ``spec`` sees them."""
+    grid = read_frames(frames)
+    return Clock(grid.times, _rate(grid, frames, spec), spec.rule)
 
 
 def _rate(grid: Frames, frames: str | os.PathLike, spec: FeatureSpec) -> float | None:
@@ -99,7 +111,22 @@ def _rate(grid: Frames, frames: str | os.PathLike, spec: FeatureSpec) -> float |
     return stated if abs(stated / average - 1) < 5e-4 else float(average)
 
 
-def _chosen(spec: FeatureSpec, weights: str | None) -> str | None:
-    if weights is not None and spec.weights is None:
-        raise InputError(f"feature '{spec.id}' takes no weights, but '{weights}' was given: remove it.")
-    return weights or spec.weights
+def _finite(blocks: Iterable[np.ndarray], what: str, unit: str) -> Iterator[np.ndarray]:
+    count = 0
+    for block in blocks:
+        if not np.isfinite(block).all():
+            first = count + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
+            raise InputError(f"{what} has values that are not finite at {unit} {first}. Check the sound there.")
+        count += len(block)
+        yield block
+
+
+def _files(spec: FeatureSpec, weights: str | None, pca: str | None) -> dict[str, str]:
+    """What was given, or else declared, of the files that the feature needs."""
+    files = {}
+    for kind, given, declared in (("weights", weights, spec.weights), ("pca", pca, spec.pca)):
+        if given is not None and declared is None:
+            raise InputError(f"feature '{spec.id}' takes no {kind}, but '{given}' was given: remove it.")
+        if declared:
+            files[kind] = given or declared
+    return files

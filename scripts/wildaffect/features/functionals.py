@@ -5,15 +5,19 @@ Frames that share a centre share the values: an approximation of a window per fr
 of the sound the window is what of it lies inside; a frame behind the end has the last window.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import opensmile
 
 from wildaffect.features import smile
+from wildaffect.features.arrays import Rows, pieces
 from wildaffect.features.grid import Clock
 from wildaffect.features.waveform import RATE
 
 STEP = RATE // 10
 HALF = 3 * RATE // 2
+_FRAMES = 1024  # at a time
 PARAMETERS = {
     "rate_hz": RATE,
     "window_s": 2 * HALF / RATE,
@@ -24,12 +28,11 @@ PARAMETERS = {
 }
 
 
-def frame_values(speech: np.ndarray, clock: Clock) -> np.ndarray:
-    """float32 (frames, 88) of int16 (S,) at 16 kHz. Silence gives finite values."""
+def frame_values(speech: Rows, clock: Clock) -> Iterator[np.ndarray]:
+    """float32 (frames, 88) in blocks, of int16 (S,) at 16 kHz. Silence gives finite values."""
     steps = np.minimum(np.rint(clock.times * (RATE / STEP)).astype(np.int64), len(speech) // STEP)
-    distinct, place = np.unique(steps, return_inverse=True)
-    extractor = smile.extractor(PARAMETERS["set"], "Functionals")
-    values = np.empty((len(distinct), len(extractor.feature_names)), np.float32)
-    for row, centre in zip(values, distinct * STEP, strict=True):
-        row[:] = smile.process(extractor, speech[max(centre - HALF, 0) : centre + HALF])[0]
-    return values[place]
+    with smile.Functionals(PARAMETERS["set"]) as over:
+        for wanted in pieces(steps, _FRAMES):
+            distinct, place = np.unique(wanted, return_inverse=True)
+            windows = (speech[max(centre - HALF, 0) : centre + HALF] for centre in distinct * STEP)
+            yield np.stack([over(window) for window in windows])[place]

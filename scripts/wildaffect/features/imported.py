@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from wildaffect.errors import InputError
 from wildaffect.features.about import write_about
 from wildaffect.features.registry import IMPORT_PREFIX, FeatureSpec
+from wildaffect.features.validity import write_valid
 from wildaffect.files import atomic, sha256
 
 RULES = ("refuse", "zero", "hold", "interpolate")
@@ -140,6 +141,7 @@ def import_feature(
     filled = fill(values, present, times, found.missing, path)
     with atomic(output) as partial:
         np.save(partial, filled)
+    write_valid(output, present)
     about = {
         "file": str(path),
         "sha256": sha256(path),

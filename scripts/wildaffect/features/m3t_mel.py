@@ -6,14 +6,18 @@ Rows are a third of a frame apart, ``floor(16000 / (3 * frame rate))`` samples. 
 the row nearest to the frame's timestamp, fills with the quietest level of the video, and serves all rates.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
+from wildaffect.features.arrays import Rows, Spool, pieces
 from wildaffect.features.grid import Clock
-from wildaffect.features.spectrogram import RANGE_DB, decibel, hann, regular_rows, slaney_filters
+from wildaffect.features.spectrogram import hann, levels, row_blocks, slaney_filters
 from wildaffect.features.waveform import RATE
 
 WINDOW, FFT, BANDS, ROWS = 400, 512, 40, 5
 LOWEST_FPS = 15.0
+_FRAMES = 1024  # at a time
 
 PARAMETERS = {
     "rate_hz": RATE,
@@ -36,31 +40,41 @@ def hop_samples(fps: float) -> int:
     return max(1, int(RATE / (3 * fps)))
 
 
-def levels(speech: np.ndarray, hop: int, edges: str = "reflect") -> np.ndarray:
+def rows(speech: Rows, hop: int, edges: str = "reflect") -> Spool:
     """Mel spectrogram in dB, float32 (1 + S // hop, 40), of int16 (S,) at 16 kHz; row r is centred at sample ``r * hop``.
 
     ``edges`` is what lies beyond the sound: ``reflect`` (librosa 0.7, of the system's time) or ``constant`` (silence, librosa from 0.9).
     """
-    margin = FFT // 2
-    lengthened = np.pad(speech, (0, max(0, margin + 1 - len(speech))))  # less cannot be reflected
     count = 1 + len(speech) // hop
-    power = regular_rows(np.pad(lengthened, margin, mode=edges), margin, hop, count, _HANN, FFT, _FILTERS)
-    db = decibel(power)
-    return np.maximum(db, db.max() - np.float32(RANGE_DB))
+    if len(speech) <= FFT // 2:  # cannot be reflected
+        speech = np.pad(speech[:], (0, FFT // 2 + 1 - len(speech)))
+    found = Spool(np.float32, (BANDS,))
+    for block in levels(lambda: row_blocks(speech, 0, hop, count, _HANN, FFT, _FILTERS, edges)):
+        found.append(block)
+    return found
 
 
-def five_rows(db: np.ndarray, first: np.ndarray, fill: float) -> np.ndarray:
+def five_rows(db: Rows, first: np.ndarray, fill: float) -> np.ndarray:
     """Rows ``first`` … ``first + 4`` of ``db`` (R, 40), one after the other, ``fill`` behind the end -> float32 (N, 200)."""
-    padded = np.vstack([db, np.full((1, db.shape[1]), fill, db.dtype)])
-    return padded[np.minimum(first[:, None] + np.arange(ROWS), len(db))].reshape(len(first), ROWS * db.shape[1])
+    low = first.min()
+    near = db[low : first.max() + ROWS]
+    padded = np.vstack([near, np.full((1, BANDS), fill, np.float32)])
+    return padded[np.minimum(first[:, None] - low + np.arange(ROWS), len(near))].reshape(len(first), ROWS * BANDS)
 
 
-def frame_values(speech: np.ndarray, clock: Clock) -> np.ndarray:
-    """float32 (frames, 200) by the rule of ``clock``, ``third`` or ``third_time``."""
+def frame_values(speech: Rows, clock: Clock) -> Iterator[np.ndarray]:
+    """float32 (frames, 200) in blocks by the rule of ``clock``, ``third`` or ``third_time``."""
     if clock.rule == "third" and clock.fps < LOWEST_FPS:
-        return np.zeros((len(clock.times), ROWS * BANDS), np.float32)
+        yield np.zeros((len(clock.times), ROWS * BANDS), np.float32)
+        return
     hop = hop_samples(clock.fps)
-    db = levels(speech, hop)
+    db = rows(speech, hop)
     if clock.rule == "third":
-        return five_rows(db, 3 * np.arange(len(clock.times)), 0.0)
-    return five_rows(db, np.rint(clock.times * RATE / hop).astype(np.int64), db.min())
+        first, fill = 3 * np.arange(len(clock.times)), 0.0
+    else:
+        first, fill = (
+            np.rint(clock.times * RATE / hop).astype(np.int64),
+            min(part.min() for part in pieces(db, _FRAMES)),
+        )
+    for wanted in pieces(first, _FRAMES):
+        yield five_rows(db, wanted, fill)

@@ -1,10 +1,12 @@
 """MFCC12_0_D_A: 39 values every 10 ms, computed by openSMILE (LFAN spec 2.5)."""
 
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
 import opensmile
 
+from wildaffect.features import smile
+from wildaffect.features.arrays import Rows, Spool, picked
 from wildaffect.features.grid import Clock
 from wildaffect.features.waveform import RATE
 
@@ -21,21 +23,18 @@ PARAMETERS = {
     "configuration": "mfcc39.conf",
     "opensmile": opensmile.__version__,
 }
-_CONFIG = Path(__file__).parent / "config" / "mfcc39.conf"
 _WINDOW = 400  # samples; shorter signals are padded with silence to give one row
 
 
-def descriptors(speech: np.ndarray) -> np.ndarray:
+def descriptors(speech: Rows) -> Spool:
     """float32 (R, 39) of int16 (S,) at 16 kHz, R = 1 + (max(S, 400) - 400) // 160; row r starts at r * 10 ms.
 
     Columns are c1 ... c12, c0, then their deltas, then their accelerations.
     """
-    smile = opensmile.Smile(str(_CONFIG), "mfcc39")
-    signal = np.pad(speech, (0, max(0, _WINDOW - len(speech)))).astype(np.float32) / 32768
-    return smile.process_signal(signal, RATE).to_numpy(np.float32)
+    return smile.descriptors(speech, 39, PARAMETERS["configuration"], "mfcc39", shortest=_WINDOW)
 
 
-def frame_values(speech: np.ndarray, clock: Clock) -> np.ndarray:
-    """float32 (frames, 39): the rows of :func:`descriptors` that belong to the frames."""
+def frame_values(speech: Rows, clock: Clock) -> Iterator[np.ndarray]:
+    """float32 (frames, 39) in blocks: the rows of :func:`descriptors` that belong to the frames."""
     rows = descriptors(speech)
-    return rows[clock.rows(len(rows))]
+    return picked(rows, clock.rows(len(rows)))

@@ -5,10 +5,13 @@ frequency range, dB reference and normalisation are not: the values here are tho
 **an assumption**. So is the replication of the map to three channels, which is the network's business.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
+from wildaffect.features.arrays import Rows
 from wildaffect.features.grid import Clock
-from wildaffect.features.spectrogram import RANGE_DB, decibel, hann, regular_rows, slaney_filters
+from wildaffect.features.spectrogram import hann, levels, row_blocks, slaney_filters
 
 RATE, HOP = 44_100, 512
 FFT, BANDS, LOWEST_HZ, HIGHEST_HZ = 2048, 128, 20.0, 8300.0  # assumed
@@ -31,10 +34,9 @@ _HANN = hann(FFT)
 _FILTERS = slaney_filters(RATE, FFT, BANDS, LOWEST_HZ, HIGHEST_HZ)
 
 
-def frame_values(wave: np.ndarray, clock: Clock) -> np.ndarray:
-    """The spectrogram in dB of the whole ``wave`` int16 (S,) at 44.1 kHz: float32 (1 + S // 512, 128); ``clock`` is not needed."""
-    db = decibel(regular_rows(wave, 0, HOP, 1 + len(wave) // HOP, _HANN, FFT, _FILTERS))
-    return np.maximum(db, db.max() - np.float32(RANGE_DB))
+def frame_values(wave: Rows, clock: Clock) -> Iterator[np.ndarray]:
+    """The spectrogram in dB of the whole ``wave`` int16 (S,) at 44.1 kHz: float32 (1 + S // 512, 128) in blocks, without ``clock``."""
+    return levels(lambda: row_blocks(wave, 0, HOP, 1 + len(wave) // HOP, _HANN, FFT, _FILTERS))
 
 
 def silence(db: np.ndarray) -> np.float32:

@@ -12,6 +12,7 @@ from wildaffect.features.columns import (
     MEL128,
     MFCC39,
     VGGISH128,
+    VGGISH_PCA128,
 )
 
 SEEDED = "seeded"
@@ -39,7 +40,7 @@ class FeatureSpec:
     ``module`` computes it from the sound at ``rate_hz``; ``rule`` says how its rows belong to frames (keys of
     :data:`~wildaffect.features.grid.MEANING`). ``rows_per_second`` is None for one row per frame; else the array has so many rows per
     second from the time of frame 0 on, and whoever reads it cuts what a frame needs. ``weights`` is the manifest name of the network it
-    needs (None: it needs none), ``notice`` what its use obliges to.
+    needs (None: it needs none), ``pca`` that of the components its vectors are turned into, ``notice`` what its use obliges to.
     """
 
     id: str
@@ -50,6 +51,7 @@ class FeatureSpec:
     description: str
     notice: str
     weights: str | None = None
+    pca: str | None = None
     rate_hz: int = 16_000
     rows_per_second: float | None = None
     dtype: str = "float32"
@@ -80,6 +82,7 @@ def _pair(
     notice: str,
     weights: str | None = None,
     by_time: str = "time",
+    pca: str | None = None,
 ) -> list[FeatureSpec]:
     """The feature by true timestamps and its twin by the published rule ``indexed``."""
     return [
@@ -90,6 +93,7 @@ def _pair(
             module=f"wildaffect.features.{module}",
             rule=rule,
             weights=weights,
+            pca=pca,
             description=f"{description}; {assignment}",
             notice=notice,
         )
@@ -175,6 +179,17 @@ FEATURES: dict[str, FeatureSpec] = {
             "raw VGGish embedding of the 0.96 s that begin at the frame, before any ReLU, PCA or quantisation",
             VGGISH_NOTICE,
             weights="vggish",
+        ),
+        *_pair(
+            "vggish128_quantised",
+            "vggish_quantised",
+            VGGISH_PCA128,
+            "VGGish",
+            "patch",
+            "VGGish embedding of the 0.96 s that begin at the frame as AudioSet publishes it: ReLU, PCA, 8 bits",
+            VGGISH_NOTICE,
+            weights="vggish",
+            pca="vggish_pca",
         ),
         *_pair(
             "m3t_mel",

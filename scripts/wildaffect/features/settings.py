@@ -50,6 +50,8 @@ def problems(
     ]
     if any(FEATURES[feature].weights for feature in needed if feature in FEATURES):
         found += _absent_weights("features.vggish_weights", features["vggish_weights"], models_dir)
+    if any(FEATURES[feature].pca for feature in needed if feature in FEATURES):
+        found += _absent("features.vggish_pca", features["vggish_pca"], models_dir)
     for name, entry in features["import"].items():
         try:
             found += _import_problems(name, entry, trials)
@@ -65,12 +67,16 @@ def problems(
     return found
 
 
-def _absent_weights(where: str, weights: str, models_dir: str | Path) -> list[str]:
+def _absent(where: str, model: str, models_dir: str | Path, otherwise: str = "") -> list[str]:
     return [
-        f"{where}: {path} not found. Put it there ('wildaffect models' says where it comes from), or set {SEEDED} for untrained weights."
-        for path in weights_file(weights, models_dir)
+        f"{where}: {path} not found. Put it there ('wildaffect models' says where it comes from){otherwise}."
+        for path in weights_file(model, models_dir)
         if not Path(path).is_file()
     ]
+
+
+def _absent_weights(where: str, weights: str, models_dir: str | Path) -> list[str]:
+    return _absent(where, weights, models_dir, f", or set {SEEDED} for untrained weights")
 
 
 def _import_problems(name: str, entry: Mapping[str, Any], trials: Mapping[str, str]) -> list[str]:

@@ -1,6 +1,10 @@
 """Mel power spectra of a waveform and their logarithm, as librosa and torchaudio define them."""
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
+
+from wildaffect.features.arrays import Rows
 
 _BLOCK = 512  # rows transformed at a time: the intermediate arrays stay in the processor's cache
 _FLOOR, _FLOOR_DB = 1e-10, -100.0
@@ -35,30 +39,57 @@ def mel_power(samples: np.ndarray, window: np.ndarray, fft: int, filters: np.nda
     return ((spectra.real**2 + spectra.imag**2) @ filters).astype(np.float32)
 
 
-def regular_rows(
-    signal: np.ndarray, first: int, hop: int, count: int, window: np.ndarray, fft: int, filters: np.ndarray
-) -> np.ndarray:
-    """``count`` rows of :func:`mel_power`, centred at samples ``first``, ``first + hop``, … of ``signal`` -> float32 (count, bands).
+def row_blocks(
+    signal: Rows,
+    first: int,
+    hop: int,
+    count: int,
+    window: np.ndarray,
+    fft: int,
+    filters: np.ndarray,
+    edges: str = "constant",
+) -> Iterator[np.ndarray]:
+    """``count`` rows of :func:`mel_power`, centred at ``first``, ``first + hop``, … of ``signal``: float32 (count, bands), in blocks.
 
-    ``signal`` is int16 (S,), taken as [-1, 1), or floating point; beyond its ends there is silence.
+    ``signal`` is int16 (S,), taken as [-1, 1), or floating point; what is beyond its ends is said by ``edges``, see :func:`piece`.
     """
     width = len(window)
-    rows = np.empty((count, filters.shape[1]), np.float32)
     for begin in range(0, count, _BLOCK):
         number = min(_BLOCK, count - begin)
         start = first + begin * hop - width // 2
-        part = piece(signal, start, start + (number - 1) * hop + width)
-        segments = np.lib.stride_tricks.sliding_window_view(part, width)[::hop]
-        rows[begin : begin + number] = mel_power(segments, window, fft, filters)
-    return rows
+        part = piece(signal, start, start + (number - 1) * hop + width, edges)
+        yield mel_power(np.lib.stride_tricks.sliding_window_view(part, width)[::hop], window, fft, filters)
 
 
-def piece(signal: np.ndarray, start: int, stop: int) -> np.ndarray:
-    """Samples ``start`` to ``stop`` in the precision of the calculation, silence beyond the ends of ``signal``."""
+def regular_rows(
+    signal: Rows, first: int, hop: int, count: int, window: np.ndarray, fft: int, filters: np.ndarray
+) -> np.ndarray:
+    """:func:`row_blocks` in one piece, with silence beyond the ends."""
+    empty = np.empty((0, filters.shape[1]), np.float32)
+    return np.concatenate([empty, *row_blocks(signal, first, hop, count, window, fft, filters)])
+
+
+def piece(signal: Rows, start: int, stop: int, edges: str = "constant") -> np.ndarray:
+    """Samples ``start`` to ``stop`` in the precision of the calculation.
+
+    Beyond the ends of ``signal`` there is silence (``constant``) or the signal again, backwards and without its last sample (``reflect``;
+    only as far as it is long).
+    """
     inside = np.asarray(signal[max(start, 0) : max(stop, 0)])
     scale = 32768 if inside.dtype == np.int16 else 1
+    size = len(signal)
+    if edges == "reflect":
+        lead = signal[max(1 - stop, 1) : 1 - start][::-1] if start < 0 else inside[:0]
+        trail = signal[2 * size - 1 - stop : size - 1][::-1] if stop > size else inside[:0]
+        return np.concatenate([lead, inside, trail]) / np.float64(scale)
     lead = min(max(-start, 0), stop - start)
     return np.pad(inside / np.float64(scale), (lead, stop - start - lead - len(inside)))
+
+
+def levels(power: Callable[[], Iterator[np.ndarray]]) -> Iterator[np.ndarray]:
+    """Decibels of the blocks of ``power``, no value further than 80 below the loudest of all. The blocks are made twice, not kept."""
+    top = max(decibel(block).max() for block in power())
+    return (np.maximum(decibel(block), top - np.float32(RANGE_DB)) for block in power())
 
 
 def decibel(power: np.ndarray) -> np.ndarray:

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wildaffect.features.arrays import Rows
 from wildaffect.features.grid import Clock
-from wildaffect.features.spectrogram import RANGE_DB, decibel, hann, htk_filters, piece, regular_rows
+from wildaffect.features.spectrogram import RANGE_DB, decibel, hann, htk_filters, piece, regular_rows, row_blocks
 
 RATE = 44_100
 WINDOW, HOP, FFT, BANDS = 882, 441, 1024, 64
@@ -49,9 +50,9 @@ SILENCE = (_SILENCE_DB - np.float32(MEAN_DB)) / np.float32(STD_DB)
 """Every value of an image of no sound."""
 
 
-def frame_values(wave: np.ndarray, clock: Clock) -> np.ndarray:
-    """The signal ``tsav_mel`` of the whole ``wave``: float32 (1 + S // 441, 64); ``clock`` is not needed."""
-    return power_rows(wave, 0, 1 + len(wave) // HOP)
+def frame_values(wave: Rows, clock: Clock) -> Iterator[np.ndarray]:
+    """The signal ``tsav_mel`` of the whole ``wave``: float32 (1 + S // 441, 64) in blocks; ``clock`` is not needed."""
+    return row_blocks(wave, 0, HOP, 1 + len(wave) // HOP, _HANN, FFT, _FILTERS)
 
 
 def power_rows(wave: np.ndarray, first: int, count: int) -> np.ndarray:

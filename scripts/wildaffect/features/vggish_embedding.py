@@ -1,6 +1,7 @@
 """VGGish as a feature: one raw 128-value embedding per video frame (LFAN spec 2.7)."""
 
 import os
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -8,6 +9,7 @@ from torch import nn
 
 from wildaffect.errors import InputError
 from wildaffect.features import vggish_frontend as frontend
+from wildaffect.features.arrays import Rows, pieces
 from wildaffect.features.grid import Clock
 from wildaffect.features.registry import SEEDED
 from wildaffect.features.vggish import PATCH
@@ -25,15 +27,15 @@ _SHARING_HOP = 8
 
 
 def frame_values(
-    speech: np.ndarray,
+    speech: Rows,
     clock: Clock,
     *,
     weights: str,
     models_dir: str | os.PathLike,
     device: str,
     threads: int,
-) -> np.ndarray:
-    """float32 (frames, 128) of int16 (S,) at 16 kHz; ``clock`` picks the first row of each frame's patch among the rows
+) -> Iterator[np.ndarray]:
+    """float32 (frames, 128) in blocks, of int16 (S,) at 16 kHz; ``clock`` picks the first row of each frame's patch among the rows
     at which a patch fits.
 
     ``weights`` is ``seeded``, a name in the manifest or a path. Sets PyTorch's number of threads for this process.
@@ -43,27 +45,24 @@ def frame_values(
     network = seeded_network() if weights == SEEDED else load_network(resolve(weights, models_dir).path)
     # Channels last is the layout in which oneDNN and cuDNN are fastest.
     network = network.to(device, memory_format=torch.channels_last).eval()
-    padded = frontend.pad_tail(speech)
-    return embed(network, padded, clock.rows(frontend.row_count(len(padded)) - PATCH + 1), device)
+    return embed(network, speech, clock.rows(frontend.row_count(len(speech) + frontend.TAIL) - PATCH + 1), device)
 
 
-def embed(network: nn.Module, speech: np.ndarray, starts: np.ndarray, device: str = "cpu") -> np.ndarray:
-    """Embeddings of the patches that begin at spectrogram rows ``starts`` int (N,) -> float32 (N, 128).
+def embed(network: nn.Module, speech: Rows, starts: np.ndarray, device: str = "cpu") -> Iterator[np.ndarray]:
+    """Embeddings of the patches that begin at spectrogram rows ``starts`` int (N,) -> float32 (N, 128) in blocks.
 
     Patches go through the network in batches, the spectrogram of a batch is made with it and dropped after it, and a
-    patch asked for several times is computed once: memory beyond the result does not depend on the length.
+    patch asked for several times in a row is computed once: memory does not depend on the length.
     """
-    distinct, place = np.unique(starts, return_inverse=True)
-    result = np.empty((len(distinct), 128), np.float32)
-    # TensorFloat-32 would cost three digits.
-    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        for first in range(0, len(distinct), _BATCH[device]):
-            batch = slice(first, first + _BATCH[device])
-            result[batch] = _embed_batch(network, speech, distinct[batch], device).cpu().numpy()
-    return result[place]
+    for wanted in pieces(starts, _BATCH[device]):
+        distinct, place = np.unique(wanted, return_inverse=True)
+        # Entered for each batch: a generator must not leave the caller in these modes. TensorFloat-32 would cost three digits.
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            found = _embed_batch(network, speech, distinct, device).cpu().numpy()
+        yield found[place]
 
 
-def _embed_batch(network: nn.Module, speech: np.ndarray, starts: np.ndarray, device: str) -> torch.Tensor:
+def _embed_batch(network: nn.Module, speech: Rows, starts: np.ndarray, device: str) -> torch.Tensor:
     if starts[-1] - starts[0] <= _SHARING_HOP * (len(starts) - 1):
         rows = frontend.log_mel(speech, np.arange(starts[0], starts[-1] + PATCH))
         begin = torch.from_numpy(starts - starts[0])

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from wildaffect.features.arrays import Rows
 from wildaffect.features.waveform import RATE
 
 WINDOW, HOP, FFT = 400, 160, 512  # 25 ms, 10 ms at 16 kHz
@@ -39,22 +40,26 @@ _MEL = mel_matrix()
 _HANN = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
 
 
-def pad_tail(speech: np.ndarray) -> np.ndarray:
-    """``speech`` int16 (S,) followed by one second of its last sample (of silence where it is empty)."""
-    last = speech[-1] if len(speech) else 0
-    return np.concatenate([speech, np.full(TAIL, last, speech.dtype)])
-
-
 def row_count(samples: int) -> int:
     """Spectrogram rows of a signal of at least one window; what remains at the end gives no row."""
     return 1 + (samples - WINDOW) // HOP
 
 
-def log_mel(speech: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """The spectrogram rows ``rows`` int (R,), row r starting at sample 160 r, of int16 (S,) -> float32 (R, 64).
+def log_mel(speech: Rows, rows: np.ndarray) -> np.ndarray:
+    """The spectrogram rows ``rows`` int (R,), ascending, row r starting at sample 160 r, of int16 (S,) -> float32 (R, 64).
 
-    Natural logarithm of mel-weighted magnitudes plus 0.01; every row depends on its own 400 samples only.
+    Natural logarithm of mel-weighted magnitudes plus 0.01; every row depends on its own 400 samples only. Behind the end the last sample
+    is repeated (silence where there is none).
     """
-    frames = speech[rows[:, None] * HOP + np.arange(WINDOW)] / 32768.0
+    stretches = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
+    return np.concatenate([_stretch(speech, int(part[0]), len(part)) for part in stretches])
+
+
+def _stretch(speech: Rows, first: int, count: int) -> np.ndarray:
+    size = (count - 1) * HOP + WINDOW
+    found = speech[first * HOP : first * HOP + size]
+    if len(found) < size:
+        found = np.concatenate([found, np.full(size - len(found), (*speech[-1:], 0)[0], found.dtype)])
+    frames = np.lib.stride_tricks.sliding_window_view(found, WINDOW)[::HOP] / 32768.0
     magnitude = np.abs(np.fft.rfft(frames * _HANN, FFT))
     return np.log(magnitude @ _MEL + OFFSET).astype(np.float32)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from wildaffect.errors import InputError
+from wildaffect.features.checkpoint import read_variables
 from wildaffect.features.state_dicts import UNREADABLE, load_exactly, read_state
 from wildaffect.features.vggish import VGGish
 
@@ -24,6 +25,12 @@ TENSORFLOW = {
     "embeddings.0": "vggish/fc1/fc1_1",
     "embeddings.2": "vggish/fc1/fc1_2",
     "embeddings.4": "vggish/fc2",
+}
+
+_NAMES = {
+    f"{scope}/{tf}": f"{layer}.{own}"
+    for layer, scope in TENSORFLOW.items()
+    for tf, own in (("weights", "weight"), ("biases", "bias"))
 }
 
 
@@ -47,7 +54,8 @@ def seeded_network(seed: int = SEED) -> VGGish:
 def load_network(path: str | os.PathLike) -> VGGish:
     """The network with the weights of ``path``, every tensor required and no other accepted.
 
-    ``.npz``: variables of the TensorFlow checkpoint under their own names, as ``numpy.savez`` writes a dict of them.
+    ``.ckpt``: the TensorFlow checkpoint itself, a file of version 1. ``.npz``: its variables under their own names, as ``numpy.savez``
+    writes a dict of them.
     ``.safetensors``, ``.pth``, ``.pt``: a state dict with the keys of :class:`VGGish`, read without running pickled code.
     """
     network = _empty()
@@ -61,14 +69,9 @@ def from_tensorflow(variables: dict[str, np.ndarray]) -> dict[str, torch.Tensor]
     Kernels go from (height, width, in, out) to (out, in, height, width), matrices from (in, out) to (out, in). The first
     matrix needs no further care, because the network flattens in TensorFlow's order.
     """
-    names = {
-        f"{scope}/{tf}": f"{layer}.{own}"
-        for layer, scope in TENSORFLOW.items()
-        for tf, own in (("weights", "weight"), ("biases", "bias"))
-    }
     axes = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
     return {
-        names.get(name, name): torch.from_numpy(np.ascontiguousarray(value.transpose(axes.get(value.ndim))))
+        _NAMES.get(name, name): torch.from_numpy(np.ascontiguousarray(value.transpose(axes.get(value.ndim))))
         for name, value in variables.items()
     }
 
@@ -79,6 +82,8 @@ def _empty() -> VGGish:
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:
+    if path.suffix == ".ckpt":
+        return from_tensorflow(read_variables(path, _NAMES))
     if path.suffix != ".npz":
         return read_state(path)
     try:

@@ -7,18 +7,20 @@ import soundfile
 import soxr
 
 from wildaffect.errors import InputError
+from wildaffect.features.arrays import Spool
 
 RATE = 16_000
 _BLOCK = 1 << 20
 
 
-def read_speech(audio: str | os.PathLike, rate: int = RATE) -> np.ndarray:
+def read_speech(audio: str | os.PathLike, rate: int = RATE) -> Spool:
     """int16 (S,) at ``rate`` Hz from a mono audio file of any rate; sample 0 stays sample 0.
 
-    Decoded, resampled (soxr, high quality) and rounded block by block, so that the only thing that grows with length
-    is the result: 115 MB per hour at 16 kHz. Full scale is clipped, never wrapped. The published pipelines resample with FFmpeg
-    instead, so where the rate changes single samples may differ from theirs.
+    Decoded, resampled (soxr, high quality) and rounded block by block onto the disk: 115 MB per hour at 16 kHz, none of it in memory. Full
+    scale is clipped, never wrapped. The published pipelines resample with FFmpeg instead, so where the rate changes single samples may
+    differ from theirs.
     """
+    speech = Spool(np.int16)
     try:
         with soundfile.SoundFile(audio) as file:
             if file.channels != 1:
@@ -26,11 +28,12 @@ def read_speech(audio: str | os.PathLike, rate: int = RATE) -> np.ndarray:
             convert = (
                 _passed if file.samplerate == rate else soxr.ResampleStream(file.samplerate, rate, 1).resample_chunk
             )
-            blocks = [_rounded(convert(block)) for block in file.blocks(_BLOCK, dtype="float32")]
-            blocks.append(_rounded(convert(np.zeros(0, np.float32), last=True)))
-    except (soundfile.LibsndfileError, OSError) as error:
+            for block in file.blocks(_BLOCK, dtype="float32"):
+                speech.append(_rounded(convert(block)))
+            speech.append(_rounded(convert(np.zeros(0, np.float32), last=True)))
+    except soundfile.LibsndfileError as error:
         raise InputError(f"{audio}: not a readable audio file ({error}). Delete it and run again.") from error
-    return np.concatenate(blocks)
+    return speech
 
 
 def _passed(block: np.ndarray, last: bool = False) -> np.ndarray:
