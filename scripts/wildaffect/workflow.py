@@ -467,7 +467,7 @@ def _scan(config: Mapping[str, Any]) -> Corpus:
 def _system_blocks(wanted: Mapping[str, Any] | list[str]) -> dict[str, Mapping[str, Any]]:
     """The blocks of the systems to run. A list names systems that run by their defaults; ``[all]`` names every one."""
     if isinstance(wanted, list):
-        return dict.fromkeys(systems.available() if wanted == ["all"] else wanted, {})
+        return {name: {} for name in (systems.available() if wanted == ["all"] else wanted)}
     for name, block in wanted.items():
         if block not in (None, False) and not isinstance(block, Mapping):
             raise InputError(

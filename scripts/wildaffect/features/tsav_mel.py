@@ -13,7 +13,7 @@ phases (three, and each also one sample earlier, where the original's product is
 again only after ten seconds, when the images have no sound in common.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
