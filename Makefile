@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed-$(shell sha256sum requirements.lock | cut -c1-16)
 
 # make test-slow: the longer suites.
-.PHONY: setup demo test test-slow lint format clean
+.PHONY: setup demo demo-systems demo-all-folds test test-slow lint format clean
 
 setup: $(INSTALLED)
 
@@ -17,9 +17,23 @@ $(INSTALLED): requirements.lock pyproject.toml
 	rm -f $(VENV)/installed-*
 	touch $@
 
+DEMO := config/demo.yaml
+ALL_SYSTEMS := $(DEMO) $(patsubst %,config/demo_%.yaml,tsav m3t ntua cnu_adl fusion)
+
 # One thread per job: many small trainings side by side are faster than one after the other.
+RUN_DEMO := $(BIN)/snakemake --cores $(CORES) --set-threads train_system=1 predict_system=1 --quiet rules
+
 demo: setup
-	$(BIN)/snakemake --cores $(CORES) --configfile config/demo.yaml --set-threads train_system=1 predict_system=1 --quiet rules
+	$(RUN_DEMO) --configfile $(DEMO)
+	@$(BIN)/wildaffect summary results/demo
+
+# All five systems and their fusion in one report, on the first fold; demo-all-folds: on every fold.
+demo-systems: setup
+	$(RUN_DEMO) --configfile $(ALL_SYSTEMS) config/demo_fold0.yaml
+	@$(BIN)/wildaffect summary results/demo
+
+demo-all-folds: setup
+	$(RUN_DEMO) --configfile $(ALL_SYSTEMS)
 	@$(BIN)/wildaffect summary results/demo
 
 test: setup lint
