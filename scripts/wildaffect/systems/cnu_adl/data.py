@@ -97,6 +97,17 @@ def moved(picture: np.ndarray, draw: np.random.Generator, enlarge: bool) -> np.n
     return cv2.warpAffine(picture, matrix[:2], (SIDE, SIDE), borderMode=cv2.BORDER_REFLECT_101)
 
 
+def moved_together(pictures: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+    """One draw for all pictures (P, 224, 224, 3) of a sample."""
+    seed = int(draw.integers(2**32))
+    return np.stack([moved(picture, np.random.default_rng(seed), enlarge=False) for picture in pictures])
+
+
+def moved_apart(pictures: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+    """A draw for every picture, and all enlarged, as published (#7, #8)."""
+    return np.stack([moved(picture, draw, enlarge=True) for picture in pictures])
+
+
 def _scaled(factor: float) -> np.ndarray:
     """The map that enlarges a picture about its middle."""
     middle = (SIDE - 1) / 2 * (1 - factor)

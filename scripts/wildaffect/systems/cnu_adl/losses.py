@@ -1,15 +1,40 @@
 """CNU_ADL's losses: each over the labels that are there, zero and without gradient where there are too few."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from wildaffect.systems.cnu_adl.spec import EXPRESSIONS, NETWORK_CLASSES
+from wildaffect.systems.losses import concordance
 
 # Place of each expression in the network's order.
 PLACES = tuple(NETWORK_CLASSES.index(name) for name in EXPRESSIONS)
+# Columns of the outputs behind the scores of the expressions; the auxiliary ones follow.
+AROUSAL, VALENCE = len(NETWORK_CLASSES), len(NETWORK_CLASSES) + 1
 # Keras' own.
 EPSILON = 1e-7
+
+
+def losses(outputs: Tensor, truth: Mapping[str, Tensor], *, published: bool) -> dict[str, Tensor]:
+    """Loss of each head whose task is in ``truth``: outputs (n, 14), labels (n, columns), NaN where missing.
+
+    ``published``: 1 - CCC as the authors compute it. Valence and arousal take two labelled rows at least.
+    """
+    found = {}
+    if "expr" in truth:
+        found["expression"] = expression_loss(outputs[:, :AROUSAL], truth["expr"][:, 0])
+    if "va" in truth:
+        known = ~truth["va"].isnan().any(dim=1)
+        if known.sum() < 2:
+            return found | {"valence": outputs.sum() * 0}
+        ccc = published_concordance if published else plain_concordance
+        valence, arousal = truth["va"][known].T
+        found["arousal"] = 1 - ccc(outputs[known, AROUSAL], arousal)
+        found["valence"] = 1 - ccc(outputs[known, VALENCE], valence)
+        found["auxiliary"] = F.mse_loss(outputs[known, VALENCE + 1 :], auxiliary_targets(arousal, valence))
+    return found
 
 
 def expression_loss(scores: Tensor, truth: Tensor) -> Tensor:
@@ -19,6 +44,11 @@ def expression_loss(scores: Tensor, truth: Tensor) -> Tensor:
         return scores.sum() * 0
     places = torch.tensor(PLACES, device=truth.device)
     return F.cross_entropy(scores[known], places[truth[known].long()])
+
+
+def plain_concordance(prediction: Tensor, truth: Tensor) -> Tensor:
+    """CCC of (n,), population moments."""
+    return concordance(prediction[None, :, None], truth[None, :, None], mixed=False)[0, 0]
 
 
 def published_concordance(prediction: Tensor, truth: Tensor) -> Tensor:

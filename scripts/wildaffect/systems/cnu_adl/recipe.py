@@ -1,13 +1,12 @@
 """How CNU_ADL is trained, selected and run. The training is ours, as none was published; card.md says what differs between the modes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from wildaffect.errors import InputError
 from wildaffect.features.vggface import FEATURES, scaled
@@ -19,18 +18,17 @@ from wildaffect.systems.cnu_adl.data import (
     hold,
     interpolate,
     known_labels,
-    moved,
+    moved_apart,
+    moved_together,
 )
 from wildaffect.systems.cnu_adl.keras_files import load_face
-from wildaffect.systems.cnu_adl.losses import PLACES, auxiliary_targets, expression_loss, published_concordance
+from wildaffect.systems.cnu_adl.losses import AROUSAL, PLACES, VALENCE, losses
 from wildaffect.systems.cnu_adl.model import CLASSES, Affect
 from wildaffect.systems.cnu_adl.model import build as build_model
 from wildaffect.systems.cnu_adl.scores import scores
 from wildaffect.systems.cnu_adl.spec import COLUMNS
 from wildaffect.systems.interface import Schedule, Target, TrialData
-from wildaffect.systems.losses import concordance
 
-AROUSAL, VALENCE, AUXILIARY = CLASSES, CLASSES + 1, slice(CLASSES + 2, None)
 # Frames per chunk wherever nothing is trained.
 PREDICTED = 32
 
@@ -39,13 +37,13 @@ PREDICTED = 32
 class Rules:
     """What the two modes do differently.
 
-    ``closed``: blocks and samples are made of usable rows only, gaps closed. ``per_picture``: every picture of a block is moved on its own,
-    and enlarged as published. ``repeat_dropout``: see :func:`build_model`. ``frozen_statistics``: batch norms of frozen layers use what
-    they have learnt. ``published_loss``: the CCC of the authors' loss. ``by_number``: gaps are interpolated by frame number, not by time.
+    ``closed``: blocks and samples are made of usable rows only, gaps closed. ``augment``: how pictures are moved. ``repeat_dropout``: see
+    :func:`build_model`. ``frozen_statistics``: batch norms of frozen layers use what they have learnt. ``published_loss``: the CCC of the
+    authors' loss. ``by_number``: gaps are interpolated by frame number, not by time.
     """
 
     closed: bool
-    per_picture: bool
+    augment: Callable[[np.ndarray, np.random.Generator], np.ndarray]
     repeat_dropout: bool
     frozen_statistics: bool
     published_loss: bool
@@ -53,8 +51,8 @@ class Rules:
 
 
 MODES = {
-    "faithful": Rules(True, True, True, False, True, True),
-    "corrected": Rules(False, False, False, True, False, False),
+    "faithful": Rules(True, moved_apart, True, False, True, True),
+    "corrected": Rules(False, moved_together, False, True, False, False),
 }
 
 
@@ -126,7 +124,7 @@ class CnuAdl:
             block=self._block,
             labelled_only=train,
             balance=self._settings["balance"],
-            augment=self._augmented if self._settings["augment"] else None,
+            augment=self._rules.augment if self._settings["augment"] else None,
             finish=self._finish,
             columns=len(self.target.columns),
         )
@@ -188,20 +186,9 @@ class CnuAdl:
 
     def loss(self, outputs: Tensor, batch: dict[str, Tensor]) -> Tensor:
         """Weighted sum of the heads' losses, each over the labels that the batch has of it."""
-        outputs = outputs.flatten(0, 1)
-        weights, total = self._settings["loss_weights"], outputs.sum() * 0
-        if "expr" in self.target.labels:
-            total = total + weights["expression"] * expression_loss(outputs[:, :CLASSES], batch["expr"].flatten())
-        if "va" in self.target.labels:
-            truth = batch["va"].flatten(0, 1)
-            known = ~truth.isnan().any(dim=1)
-            if known.sum() >= 2:
-                valence, arousal = truth[known].T
-                for name, column, values in (("arousal", AROUSAL, arousal), ("valence", VALENCE, valence)):
-                    total = total + weights[name] * (1 - self._concordance(outputs[known, column], values))
-                auxiliary = F.mse_loss(outputs[known, AUXILIARY], auxiliary_targets(arousal, valence))
-                total = total + weights["auxiliary"] * auxiliary
-        return total
+        truth = {task: batch[task].flatten(0, 1) for task in self.target.labels}
+        found = losses(outputs.flatten(0, 1), truth, published=self._rules.published_loss)
+        return sum(self._settings["loss_weights"][name] * value for name, value in found.items())
 
     def score(self, predictions: Sequence[np.ndarray], trials: Sequence[TrialData]) -> dict[str, float]:
         """The challenge's metrics and the authors', see :func:`scores`."""
@@ -217,11 +204,6 @@ class CnuAdl:
         if model.face is None or self._settings["face_training"] == "all":
             return []
         return [model.face] if self._settings["face_training"] == "none" else model.face.lower()
-
-    def _concordance(self, prediction: Tensor, truth: Tensor) -> Tensor:
-        if self._rules.published_loss:
-            return published_concordance(prediction, truth)
-        return concordance(prediction[None, :, None], truth[None, :, None], mixed=False)[0, 0]
 
     def _part(self, trial: TrialData, purpose: str) -> Part:
         labels = known_labels(trial, self.target) if purpose != "predict" or trial.labels else {}
@@ -239,13 +221,6 @@ class CnuAdl:
             stride = self._settings["validation_stride"]
             rows, blocks = rows[::stride], blocks[::stride]
         return Part(trial, rows, blocks, {} if purpose == "predict" else labels, complete=not listed)
-
-    def _augmented(self, pictures: np.ndarray, draw: np.random.Generator) -> np.ndarray:
-        """A draw for every picture, enlarged (#7, #8), or one for all of them."""
-        if self._rules.per_picture:
-            return np.stack([moved(picture, draw, enlarge=True) for picture in pictures])
-        seed = int(draw.integers(2**32))
-        return np.stack([moved(picture, np.random.default_rng(seed), enlarge=False) for picture in pictures])
 
     def _finish(self, outputs: np.ndarray, part: Part) -> np.ndarray:
         """Probabilities, valence and arousal of all rows; gaps hold the last expression and are interpolated in valence and arousal."""
