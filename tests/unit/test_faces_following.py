@@ -109,6 +109,37 @@ def test_where_nobody_is_for_long_fewer_pictures_are_scanned_but_soon_a_face_is_
     assert all(len(faces.boxes) == 1 for faces in found[first:])
 
 
+def test_a_face_that_flow_misses_is_searched_every_time_for_a_while():
+    """A large face grows and shrinks without any texture to follow: flow is given up at the first search that disagrees."""
+    still = cv2.resize(astronaut()[:128, 80:208], (220, 220), interpolation=cv2.INTER_NEAREST)[:, :, :1].repeat(
+        3, axis=2
+    )
+    jump = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    jump[80:300, 200:420] = still
+
+    class Drifting(ColourNetwork):
+        """The same picture always; from the fifth call on the face is said to be elsewhere by five pixels."""
+
+        def __call__(self, pictures):
+            self.areas.append(pictures[0].shape)
+            corner = 5 * (len(self.areas) > 1)
+            box = np.float32([[200 + corner, 80, 420 + corner, 300]])
+            points = np.stack([box[:, :2] + (box[:, 2:] - box[:, :2]) * share for share in np.linspace(0.2, 0.8, 5)], 1)
+            return [Candidates(box, np.float32([0.9]), points.astype(np.float32))]
+
+    network = Drifting()
+    follower = Follower(Scanner(network, (WIDTH,), 0.4), FollowOptions(every=100, margin=9))
+    calls = []
+    for _ in range(24):
+        before = len(network.areas)
+        follower(jump, False)
+        calls.append(len(network.areas) - before)
+    # The scan, three pictures by flow, the search that disagrees and those between; then a search each, until flow is tried again.
+    assert calls[:4] == [1, 0, 0, 0] and calls[4] >= 2
+    assert calls[5:16] == [1] * 11
+    assert 0 in calls[17:]
+
+
 def test_two_faces_in_one_window_stay_two():
     scenes = [((100 + 3 * t, 100, 60), (240 - 3 * t, 110, 60)) for t in range(12)]
     found, _ = follow([draw(*scene) for scene in scenes], every=100)

@@ -20,7 +20,7 @@ LEVELS = 2
 LEAST_AGREEMENT = 0.5
 MOST_GROWTH = 1.25
 # Marks carried from one search to the next are believed if they end within this share of the distance between the eyes.
-TRUST = 0.015
+TRUST = 0.012
 
 # Searches a picture near marks (k, 2): the marks found, or None.
 Search = Callable[[np.ndarray, np.ndarray], np.ndarray | None]
@@ -38,7 +38,8 @@ class _Step:
 class FlowSegment:
     """One face from a frame in which the network found it to the next such frame.
 
-    Marks are points (k, 2) in picture pixels, the last two the corners of its box.
+    Marks are points (k, 2) in picture pixels, the last two the corners of its box. ``trusted`` is false once :meth:`close` found that flow
+    missed what the face did.
     """
 
     def __init__(self, frame: int, picture: np.ndarray, marks: np.ndarray):
@@ -49,6 +50,7 @@ class FlowSegment:
         self._low = np.clip(np.floor(low - margin), 0, limit - 2).astype(int)
         self._high = np.clip(np.ceil(high + margin), self._low + 2, limit).astype(int)
         self._scale = min(1.0, SIDE / size)
+        self.trusted = True
         self._steps = [_Step(frame, -1, picture, self._grey(picture), marks)]
 
     def advance(self, frame: int, row: int, picture: np.ndarray) -> np.ndarray | None:
@@ -80,6 +82,7 @@ class FlowSegment:
             return {}
         forward, backward = self._carried(chain), self._carried(chain[::-1])[::-1]
         if forward[-1] is None or eye_distances(forward[-1], chain[-1].marks) > TRUST:
+            self.trusted = False
             middle = len(chain) // 2
             found = search(chain[middle].picture, chain[middle].marks)
             if found is not None:

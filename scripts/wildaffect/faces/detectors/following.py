@@ -22,11 +22,13 @@ from wildaffect.faces.geometry import pairwise_iou
 # A face found again overlaps its last place by this much.
 SAME_FACE = 0.3
 # Around a small face a window keeps at least this many pixels of the scaled picture.
-LEAST_MARGIN = 32
+LEAST_MARGIN = 64
 # A face that was lost is looked for at its place in this many more frames; where nobody is seen for longer, only each
 # IDLE-th picture is scanned.
 PATIENCE = 15
 IDLE = 3
+# A face that did what flow does not see is searched in each of this many frames before flow is tried again.
+RESTLESS = 12
 # Flow carries a face no further than this share of the distance between its eyes.
 MOST_MOTION = 0.06
 
@@ -41,7 +43,7 @@ class FollowOptions:
     """
 
     every: int = 12
-    margin: float = 0.2
+    margin: float = 0.15
     large: int = 192
     key: int = 4
 
@@ -52,7 +54,10 @@ class FollowOptions:
 
 @dataclass
 class _Target:
-    """A face being followed: last box (4,) and score, the scan size it was found at, the flow since its last search."""
+    """A face being followed: last box (4,) and score, the scan size it was found at, the flow since its last search.
+
+    ``restless``: frames for which it is searched without flow.
+    """
 
     box: np.ndarray
     score: float
@@ -60,6 +65,7 @@ class _Target:
     flow: FlowSegment | None = None
     since_search: int = 0
     missed: int = 0
+    restless: int = 0
 
 
 class Follower:
@@ -109,7 +115,7 @@ class Follower:
                 self._close(before[best], picture, _marks(found, row))
                 overlap[best] = 0
                 before[best].missed = 0
-            self._targets.append(self._target(found, row, picture))
+            self._targets.append(self._target(found, row, picture, before[best] if known else None))
         # Whoever is still missed is looked for a little longer at the last place.
         self._targets += [target for target in before if 0 < target.missed <= PATIENCE]
         return found
@@ -126,7 +132,7 @@ class Follower:
                 found = view.near(target.box, target.size, self._options.margin)
                 if len(found.boxes):
                     self._close(target, view.picture, _marks(found, 0))
-                    self._targets[index] = self._target(found, 0, view.picture)
+                    self._targets[index] = self._target(found, 0, view.picture, target)
             if not len(found.boxes) or pairwise_iou(found.boxes, join(parts).boxes).max(initial=0) > self._scanner.nms:
                 self._targets[index] = target
                 target.missed += 1
@@ -135,10 +141,14 @@ class Follower:
         self._targets = [target for target in self._targets if target.missed <= PATIENCE]
         return join(parts)
 
-    def _target(self, found: Found, row: int, picture: np.ndarray) -> _Target:
+    def _target(self, found: Found, row: int, picture: np.ndarray, before: _Target | None) -> _Target:
+        """A face just searched; ``before``: what was known of it."""
         target = _Target(found.boxes[row], float(found.scores[row]), int(found.sizes[row]))
+        if before is not None:
+            missed = before.flow is not None and not before.flow.trusted
+            target.restless = RESTLESS if missed else max(0, before.restless - 1)
         *_, scale = fitted_size(picture, target.size)
-        if scale * max(target.box[2:] - target.box[:2]) >= self._options.large:
+        if not target.restless and scale * max(target.box[2:] - target.box[:2]) >= self._options.large:
             target.flow = FlowSegment(self._frame, picture, _marks(found, row))
         return target
 
