@@ -110,7 +110,7 @@ def test_where_nobody_is_for_long_fewer_pictures_are_scanned_but_soon_a_face_is_
 
 
 def test_a_face_that_flow_misses_is_searched_every_time_for_a_while():
-    """A large face grows and shrinks without any texture to follow: flow is given up at the first search that disagrees."""
+    """Nothing moves in the picture, but every search after the first says that the face is five pixels further on."""
     still = cv2.resize(astronaut()[:128, 80:208], (220, 220), interpolation=cv2.INTER_NEAREST)[:, :, :1].repeat(
         3, axis=2
     )
@@ -118,7 +118,7 @@ def test_a_face_that_flow_misses_is_searched_every_time_for_a_while():
     jump[80:300, 200:420] = still
 
     class Drifting(ColourNetwork):
-        """The same picture always; from the fifth call on the face is said to be elsewhere by five pixels."""
+        """Finds one face, five pixels further on from the second call on."""
 
         def __call__(self, pictures):
             self.areas.append(pictures[0].shape)
