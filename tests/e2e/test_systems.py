@@ -1,0 +1,104 @@
+"""All systems and their fusion, from rendered videos to one report, with the recipes of the demo cut down further."""
+
+import csv
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from support.pipeline import ROOT, TINY_DEMO, copy_project, run_workflow, write_config
+from wildaffect.systems import available
+
+pytestmark = pytest.mark.timeout(1500)
+# Enough to go through every step once; that the recipes learn is shown by `make demo-systems`.
+QUICK = {"epochs": 1, "frames_per_epoch": 32, "windows_per_epoch": 4, "batch": 8}
+
+
+def demo_block(system: str) -> tuple[dict, dict]:
+    """Configuration block and ensembles of one system's demo overlay."""
+    overlay = yaml.safe_load((ROOT / "config" / f"demo_{system}.yaml").read_text())
+    return overlay["systems"][system], overlay.get("score", {}).get("ensembles", {})
+
+
+def quick_config() -> dict:
+    """The tiny demo with every system on fold 0."""
+    config = {**TINY_DEMO, "features": {"vggish_weights": "seeded", "bodies": {"source": "face_box"}}}
+    blocks, ensembles = dict(TINY_DEMO["systems"]), {}
+    for system in sorted(set(available()) - {"lfan"}):
+        block, own = demo_block(system)
+        recipe = {key: QUICK.get(key, value) for key, value in block["recipe"].items()}
+        blocks[system] = {**block, "recipe": recipe}
+        ensembles |= own
+    fusion = yaml.safe_load((ROOT / "config" / "demo_fusion.yaml").read_text())
+    config["systems"] = {name: {**block, "folds": [0]} for name, block in blocks.items()}
+    config["score"] = {"ensembles": {**ensembles, **fusion["score"]["ensembles"]}}
+    return config
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[dict, Path]:
+    """Configuration and results of a run of everything."""
+    project, config = copy_project(tmp_path_factory.mktemp("systems")), quick_config()
+    settings = write_config(project / "quick.yaml", config)
+    outcome = run_workflow(project, settings)
+    assert outcome.status == 0, outcome.text[-6000:]
+    assert run_workflow(project, settings, "-n").nothing_to_do
+    return config, project / "results"
+
+
+def test_every_variant_predicts_every_frame(finished):
+    config, results = finished
+    assert set(config["systems"]) == set(available())
+    for system, block in config["systems"].items():
+        for variant in block["variants"]:
+            for target in block["targets"]:
+                for partition in ("validation", "test"):
+                    path = results / f"predictions/{system}/{variant}/{target}/fold0/{partition}.parquet"
+                    table = pq.read_table(path).to_pandas()
+                    videos = {
+                        trial: trial.removesuffix("_left").removesuffix("_right") for trial in table.trial.unique()
+                    }
+                    assert videos
+                    for trial, video in videos.items():
+                        frames = pq.read_metadata(results / f"media/{video}/frames.parquet").num_rows
+                        assert table.frame[table.trial == trial].tolist() == list(range(frames)), path
+
+
+def test_one_table_scores_them_all_and_their_fusions(finished):
+    config, results = finished
+    with (results / "scores/scores.csv").open(newline="") as handle:
+        scored = {(row["system"], row["variant"]) for row in csv.DictReader(handle) if row["metric"] == "va_score"}
+    wanted = {(system, variant) for system, block in config["systems"].items() for variant in block["variants"]}
+    wanted |= {("ensemble", name) for name in config["score"]["ensembles"]}
+    assert scored >= wanted
+
+
+def test_all_of_them_are_submitted(finished):
+    config, results = finished
+    records = {
+        path.parent.relative_to(results / "submissions").as_posix()
+        for path in results.glob("submissions/*/*/*/va.json")
+    }
+    assert {f"abaw2/ensemble/{name}" for name in config["score"]["ensembles"]} <= records
+    for system, block in config["systems"].items():
+        assert {f"abaw2/{system}/{variant}" for variant in block["variants"]} <= records
+
+
+def test_one_report_compares_them(finished):
+    config, results = finished
+    page = (results / "report/index.html").read_text()
+    for system, block in config["systems"].items():
+        assert all(f"{system}/{variant}" in page or variant in page for variant in block["variants"]), system
+    assert "all_systems" in page
+
+
+def test_run_records_say_what_was_used(finished):
+    config, results = finished
+    for system, block in config["systems"].items():
+        for variant in block["variants"]:
+            for target in block["targets"]:
+                record = json.loads((results / f"runs/{system}/{variant}/{target}/fold0/run.json").read_text())
+                assert record["mode"] == "corrected"
+                assert record["recipe"]["epochs"] in (1, TINY_DEMO["systems"]["lfan"]["recipe"]["epochs"])
