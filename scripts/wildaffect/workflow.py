@@ -6,6 +6,7 @@ Imports nothing heavy: it runs each time the workflow is parsed.
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,16 @@ class Plan:
 
     def trial(self, name: str) -> Trial:
         """The trial called ``name``."""
-        return next(trial for trial in self.corpus.trials if trial.trial == name)
+        return self._trials[name]
+
+    @cached_property
+    def _trials(self) -> dict[str, Trial]:
+        return {trial.trial: trial for trial in self.corpus.trials}
+
+    @cached_property
+    def _videos(self) -> dict[str, str]:
+        """The source video of each trial."""
+        return {trial.trial: trial.video for trial in self.corpus.trials}
 
     def trials(self, task: str, fold: int, partition: str) -> tuple[str, ...]:
         """Trials of a partition in a fold; the test trials are those of every fold."""
@@ -83,19 +93,17 @@ class Plan:
         """Trials of a partition as one instance sees them: those of all tasks of its target."""
         fold = 0 if partition == "test" else instance.fold
         divisions = {task: self.divisions.get((task, fold), {}) for task in tasks_of(instance)}
-        videos = {trial.trial: trial.video for trial in self.corpus.trials}
-        chosen = members(divisions, partition, videos)
+        chosen = members(divisions, partition, self._videos)
         return tuple(dict.fromkeys(name for names in chosen.values() for name in names))
 
     def fold_rows(self, instance: Instance) -> list[dict[str, Any]]:
         """Rows of the folds table that concern the training of ``instance``."""
         divisions = {task: self.divisions.get((task, instance.fold), {}) for task in tasks_of(instance)}
-        videos = {trial.trial: trial.video for trial in self.corpus.trials}
         scheme = self.config["folds"]["scheme"]
         return [
             {"task": task, "fold": instance.fold, "trial": name, "partition": partition, "scheme": scheme}
             for partition in ("train", "validation")
-            for task, names in members(divisions, partition, videos).items()
+            for task, names in members(divisions, partition, self._videos).items()
             for name in names
         ]
 

@@ -41,6 +41,11 @@ def growing(amount):
     return lambda wildcards, attempt: amount * 2 ** (attempt - 1)
 
 
+def code_of(script, modules=()):
+    """Fingerprint of ``script``, taken when a job of the rule is planned: a job on a cluster plans no other."""
+    return lambda wildcards: code_fingerprint(script, modules)
+
+
 def system_code(script):
     """Fingerprint of ``script`` with the one system that the wildcards name."""
     return lambda wildcards: code_fingerprint(script, [f"wildaffect.systems.{wildcards.system}"])

@@ -73,7 +73,7 @@ rule import_feature:
         runtime=growing(10),
         serial=1,
     params:
-        code=code_fingerprint("import_feature.py"),
+        code=code_of("import_feature.py"),
         entry=lambda wildcards: PLAN.config["features"]["import"][wildcards.name],
         video=lambda wildcards: PLAN.trial(wildcards.trial).video,
     script:
@@ -97,7 +97,7 @@ rule describe_import:
         mem_mb=growing(1000),
         runtime=growing(5),
     params:
-        code=code_fingerprint("describe_import.py"),
+        code=code_of("describe_import.py"),
         entry=lambda wildcards: PLAN.config["features"]["import"][wildcards.name],
     script:
         "../../scripts/describe_import.py"
@@ -125,7 +125,7 @@ rule embed_crops:
         gpu=0,
         serial=1,
     params:
-        code=code_fingerprint("embed_crops.py"),
+        code=code_of("embed_crops.py"),
         entry=embedding,
         models_dir=PLAN.config["models_dir"],
     script:
@@ -151,7 +151,7 @@ rule describe_embedding:
         mem_mb=growing(2000),
         runtime=growing(5),
     params:
-        code=code_fingerprint("describe_embedding.py"),
+        code=code_of("describe_embedding.py"),
         entry=embedding,
         models_dir=PLAN.config["models_dir"],
     script:
@@ -183,7 +183,7 @@ rule find_bodies:
         gpu=0,
         serial=1,
     params:
-        code=code_fingerprint("find_bodies.py"),
+        code=code_of("find_bodies.py"),
         bodies=PLAN.config["features"]["bodies"],
         models_dir=PLAN.config["models_dir"],
     script:

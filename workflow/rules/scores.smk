@@ -19,7 +19,7 @@ rule fuse_members:
         mem_mb=growing(4000),
         runtime=growing(20),
     params:
-        code=code_fingerprint("fuse_members.py"),
+        code=code_of("fuse_members.py"),
         members=lambda wildcards: PLAN.delivery.ensembles[wildcards.variant].members,
         columns=lambda wildcards: PLAN.delivery.ensembles[wildcards.variant].offer.columns,
         fusion=lambda wildcards: PLAN.delivery.fusion("ensemble", wildcards.variant),
@@ -51,7 +51,7 @@ rule smooth_predictions:
         mem_mb=growing(4000),
         runtime=growing(20),
     params:
-        code=code_fingerprint("smooth_predictions.py"),
+        code=code_of("smooth_predictions.py"),
         smoothing=lambda wildcards: PLAN.delivery.smoothing_job(wildcards.system, wildcards.variant),
     script:
         "../../scripts/smooth_predictions.py"
@@ -77,7 +77,7 @@ rule score_predictions:
         mem_mb=growing(8000),
         runtime=growing(30),
     params:
-        code=code_fingerprint("score_predictions.py"),
+        code=code_of("score_predictions.py"),
         editions=PLAN.config["score"]["editions"],
         bootstrap=PLAN.config["score"]["bootstrap"],
     script:
@@ -112,7 +112,7 @@ rule write_submission:
         mem_mb=growing(4000),
         runtime=growing(10),
     params:
-        code=code_fingerprint("write_submission.py"),
+        code=code_of("write_submission.py"),
         allow_partial=PLAN.config["submission"]["allow_partial"],
     script:
         "../../scripts/write_submission.py"
@@ -135,7 +135,7 @@ rule export_csv:
         mem_mb=growing(4000),
         runtime=growing(10),
     params:
-        code=code_fingerprint("export_csv.py"),
+        code=code_of("export_csv.py"),
     script:
         "../../scripts/export_csv.py"
 

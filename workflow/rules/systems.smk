@@ -82,7 +82,7 @@ rule fuse_folds:
         mem_mb=growing(4000),
         runtime=growing(20),
     params:
-        code=code_fingerprint("fuse_folds.py"),
+        code=code_of("fuse_folds.py"),
         fusion=lambda wildcards: PLAN.delivery.fusion(wildcards.system, wildcards.variant),
     script:
         "../../scripts/fuse_folds.py"

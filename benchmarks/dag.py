@@ -1,0 +1,152 @@
+"""Planning at the size of Aff-Wild2 and beyond: what Snakemake needs before the first job starts.
+
+    python benchmarks/dag.py [--videos 564] [--finished] [--profile]
+
+A corpus of names only (empty media files, one-line annotations of all three tasks; one video in twenty shows two people), with every
+system, variant, target and fold there is. Prints processor time and peak memory of a dry run and, with ``--finished``, of a run with
+nothing to do and of a dry run after one more video; results are then empty stand-ins whose records come from ``snakemake --touch``.
+``--profile`` writes a cProfile of the dry run to ``dag.prof``.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from wildaffect import systems  # noqa: E402
+
+PARTITIONS = (("Train_Set", 62), ("Validation_Set", 13), ("test", 25))
+TASKS = {
+    "VA_Estimation_Challenge": "valence,arousal\n0.1,0.2\n",
+    "EXPR_Classification_Challenge": "Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise\n0\n",
+    "AU_Detection_Challenge": "AU1,AU2,AU4,AU6,AU12,AU15,AU20,AU25\n0,0,0,0,0,0,0,0\n",
+}
+TEST_LISTS = (
+    "Valence_Arousal_Estimation_Challenge_test_set_release.txt",
+    "EXPR_Classification_Challenge_test_set_release.txt",
+    "Action_Unit_Detection_Challenge_test_set_release.txt",
+)
+# Snakemake's own touch executor waits 0.1 s per job, a quarter of an hour here.
+WITHOUT_WAITING = (
+    "import sys; from snakemake.executors import touch; touch.Executor.SLEEPING_TIME = 0; "
+    "from snakemake.cli import main; main(sys.argv[1:])"
+)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one call took: processor seconds (user and system), peak memory in MB, and what it printed."""
+
+    seconds: float
+    memory: float
+    text: str
+
+
+def trials_of(number: int) -> list[str]:
+    """Trials of one video: two for every twentieth."""
+    name = f"video{number}"
+    return [f"{name}_left", f"{name}_right"] if number % 20 == 19 else [name]
+
+
+def partition_of(number: int, share: int = 100) -> str:
+    """The partition of a video: the same mixture in every hundred."""
+    place = number * 37 % share
+    for name, size in PARTITIONS:
+        if place < size:
+            return name
+        place -= size
+    raise AssertionError
+
+
+def add_video(root: Path, number: int) -> None:
+    """One video with its annotations or entries in the test lists."""
+    (root / f"video{number}.mp4").touch()
+    partition = partition_of(number)
+    for trial in trials_of(number):
+        if partition == "test":
+            for name in TEST_LISTS:
+                with (root / name).open("a") as handle:
+                    handle.write(f"{trial}\n")
+        else:
+            for folder, text in TASKS.items():
+                (root / folder / partition / f"{trial}.txt").write_text(text)
+
+
+def write_corpus(root: Path, videos: int) -> None:
+    """A corpus of ``videos`` videos."""
+    for folder in TASKS:
+        for partition in ("Train_Set", "Validation_Set"):
+            (root / folder / partition).mkdir(parents=True, exist_ok=True)
+    for number in range(videos):
+        add_video(root, number)
+
+
+def write_config(folder: Path) -> Path:
+    """Every system with all its variants, targets and folds."""
+    config = {
+        "results_dir": str(folder / "results"),
+        "corpus": {"layout": "affwild2", "root": str(folder / "corpus")},
+        "folds": {"scheme": "lfan"},
+        "faces": {"backend": "dlib", "model": "hog"},
+        "features": {"vggish_weights": "seeded"},
+        "systems": {name: {} for name in systems.available()},
+    }
+    path = folder / "scale.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def call(folder: Path, *command: str) -> Cost:
+    """Run one command in the project's root."""
+    log = folder / "log.txt"
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "scripts")}
+    with log.open("w") as handle:
+        process = subprocess.Popen(
+            [sys.executable, *command], cwd=ROOT, env=environment, stdout=handle, stderr=subprocess.STDOUT
+        )
+        _, status, used = os.wait4(process.pid, 0)
+    text = log.read_text()
+    if status:
+        sys.exit(text[-4000:])
+    return Cost(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, text)
+
+
+def snakemake(folder: Path, config: Path, *arguments: str) -> Cost:
+    """One call of the workflow; Snakemake's records lie in ``folder``."""
+    command = ["--configfile", str(config), "--cores", "2", "--quiet", "rules", *arguments]
+    return call(folder, "-c", WITHOUT_WAITING, *command)
+
+
+def report(what: str, cost: Cost) -> None:
+    jobs = re.search(r"^total +(\d+)$", cost.text, re.MULTILINE)
+    print(f"{what:28} {cost.seconds:7.1f} s {cost.memory:8.0f} MB {jobs[1] if jobs else 0:>8} jobs", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--videos", type=int, default=564)
+    parser.add_argument("--finished", action="store_true")
+    parser.add_argument("--profile", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_corpus(folder / "corpus", options.videos)
+        config = write_config(folder)
+        if options.profile:
+            out = ["-m", "cProfile", "-o", "dag.prof", "-m", "snakemake"]
+            report("dry run, profiled", call(folder, *out, "-n", "--quiet", "rules", "--configfile", str(config)))
+            return
+        report("dry run", snakemake(folder, config, "-n"))
+
+
+if __name__ == "__main__":
+    main()
