@@ -6,6 +6,7 @@ with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
     from wildaffect.layout import by_stem, samples_by_trial, video_of_trial
+    from wildaffect.lists import read_lists
     from wildaffect.stage import device
     from wildaffect.training.train import train
 
@@ -22,10 +23,7 @@ with stage(snakemake.log[0], snakemake.threads):
         labels=by_stem(snakemake.input.labels),
         **samples_by_trial(
             Path(snakemake.input.trials),
-            snakemake.input.frames,
-            snakemake.input.crops,
-            snakemake.input.get("features", []),
-            snakemake.input.get("persons", []),
+            *(read_lists(snakemake.input.get(part, [])) for part in ("frames", "crops", "features", "persons")),
         ),
         videos=video_of_trial(Path(snakemake.input.trials)),
         output=Path(snakemake.output.model).parent,

@@ -12,12 +12,13 @@ from typing import Any
 
 from wildaffect import systems
 from wildaffect.config import complete, load_schema, nearest
+from wildaffect.corpus.blocks import cut_blocks
 from wildaffect.corpus.folds import FOLDS, make_folds
 from wildaffect.corpus.labels import VALENCE_AROUSAL
 from wildaffect.corpus.leakage import shared_videos
 from wildaffect.corpus.members import members
 from wildaffect.corpus.scan import scan_corpus
-from wildaffect.corpus.trials import TASKS, TRIALS, Corpus, Trial, trials_table
+from wildaffect.corpus.trials import PARTITIONS, TASKS, TRIALS, Corpus, Trial, trials_table
 from wildaffect.delivery import Delivery, plan_delivery
 from wildaffect.errors import InputError
 from wildaffect.faces.catalogue import check_official
@@ -28,6 +29,7 @@ from wildaffect.provenance import stable_hash
 from wildaffect.scoring.editions import Task, edition_tasks, get_task
 from wildaffect.scoring.ensembles import Offer
 from wildaffect.submission.job import submitted_trials
+from wildaffect.systems.interface import Needs
 from wildaffect.tables import write_table
 
 EDGE_BYTES = 65536
@@ -91,8 +93,11 @@ class Plan:
 
     def trials_of(self, instance: Instance, partition: str) -> tuple[str, ...]:
         """Trials of a partition as one instance sees them: those of all tasks of its target."""
-        fold = 0 if partition == "test" else instance.fold
-        divisions = {task: self.divisions.get((task, fold), {}) for task in tasks_of(instance)}
+        return self._members(tasks_of(instance), instance.fold, partition)
+
+    def _members(self, tasks: Sequence[str], fold: int, partition: str) -> tuple[str, ...]:
+        fold = 0 if partition == "test" else fold
+        divisions = {task: self.divisions.get((task, fold), {}) for task in tasks}
         chosen = members(divisions, partition, self._videos)
         return tuple(dict.fromkeys(name for names in chosen.values() for name in names))
 
@@ -142,17 +147,58 @@ class Plan:
     def sample_files(self, instance: Instance, trials: Sequence[str]) -> dict[str, list[str]]:
         """Frame tables, crops, features and, for systems that draw landmarks, tables of persons of ``trials``."""
         needs = self._needs(instance.system, instance.variant)
-        videos = list(dict.fromkeys(self.trial(name).video for name in trials))
         return {
-            "frames": [f"{self.results}/media/{video}/frames.parquet" for video in videos],
-            "crops": [f"{self.results}/crops/{template}/{trial}.arrow" for template in needs.crops for trial in trials],
-            "features": [
-                f"{self.results}/features/{feature}/{name}.npy"
-                for feature in needs.features
-                for name in (trials if of_trial(feature) else videos)
-            ],
-            "persons": [f"{self.results}/faces/{video}/persons.parquet" for video in videos if needs.masks],
+            part: [path for kind in kinds for path in self.kind_files(kind, trials)]
+            for part, kinds in _kinds(needs).items()
         }
+
+    def kind_files(self, kind: str, trials: Sequence[str]) -> list[str]:
+        """Files of one kind: ``frames``, ``persons``, ``crops.<template>`` or ``features.<feature>``."""
+        part, _, name = kind.partition(".")
+        videos = list(dict.fromkeys(self._videos[trial] for trial in trials))
+        if part == "frames":
+            return [f"{self.results}/media/{video}/frames.parquet" for video in videos]
+        if part == "persons":
+            return [f"{self.results}/faces/{video}/persons.parquet" for video in videos]
+        if part == "crops":
+            return [f"{self.results}/crops/{name}/{trial}.arrow" for trial in trials]
+        return [f"{self.results}/features/{name}/{owner}.npy" for owner in (trials if of_trial(name) else videos)]
+
+    def training_lists(self, instance: Instance) -> dict[str, list[str]]:
+        """Lists that together hold :meth:`training_files`."""
+        return self._lists(instance, "train", "validation")
+
+    def prediction_lists(self, instance: Instance, partition: str) -> dict[str, list[str]]:
+        """Lists that together hold :meth:`prediction_files`."""
+        return self._lists(instance, partition)
+
+    def listed_files(self, kind: str, block: str) -> list[str]:
+        """Files of one kind of all trials of a block."""
+        return self.kind_files(kind, self._block_trials[block])
+
+    def _lists(self, instance: Instance, *partitions: str) -> dict[str, list[str]]:
+        needs = self._needs(instance.system, instance.variant)
+        tasks = tasks_of(instance)
+        blocks = dict.fromkeys(block for part in partitions for block in self._blocks[tasks, instance.fold, part])
+        names = [stable_hash(block) for block in blocks]
+        return {
+            part: [f"{self.results}/lists/{name}/{kind}.json" for kind in kinds for name in names]
+            for part, kinds in _kinds(needs).items()
+        }
+
+    @cached_property
+    def _blocks(self) -> dict[tuple[tuple[str, ...], int, str], list[tuple[str, ...]]]:
+        """Blocks of trials by tasks, fold and partition. Folds alone decide them, whatever systems there are."""
+        found = {}
+        for tasks in dict.fromkeys(map(tasks_of, self.instances)):
+            folds = sorted({fold for task, fold in self.divisions if task in tasks})
+            keys = [(tasks, fold, part) for fold in folds for part in PARTITIONS]
+            found |= cut_blocks({key: self._members(*key) for key in keys})
+        return found
+
+    @cached_property
+    def _block_trials(self) -> dict[str, tuple[str, ...]]:
+        return {stable_hash(block): block for blocks in self._blocks.values() for block in blocks}
 
     def prediction_paths(self, *partitions: str) -> list[str]:
         """All prediction tables: of held-out validation trials as they are scored, and of test trials by each fold."""
@@ -335,6 +381,16 @@ def make_plan(raw: Mapping[str, Any], schemas: Path) -> Plan:
     plan = replace(plan, delivery=plan_delivery(config, tuple(plan.labelled_tasks()), plan.offers()))
     _check_files(plan)
     return plan
+
+
+def _kinds(needs: Needs) -> dict[str, list[str]]:
+    """Kinds of files that ``needs`` asks for, by the parts that a job names."""
+    return {
+        "frames": ["frames"],
+        "crops": [f"crops.{template}" for template in needs.crops],
+        "features": [f"features.{feature}" for feature in needs.features],
+        "persons": ["persons"] if needs.masks else [],
+    }
 
 
 def tasks_of(instance: Instance) -> tuple[str, ...]:
