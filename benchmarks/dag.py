@@ -1,20 +1,23 @@
 """Planning at the size of Aff-Wild2 and beyond: what Snakemake needs before the first job starts.
 
-    python benchmarks/dag.py [--videos 564] [--finished] [--profile]
+    python benchmarks/dag.py [--videos 564] [--packed] [--finished] [--profile]
 
 A corpus of names only (empty media files, one-line annotations of all three tasks; one video in twenty shows two people), with every
 system, variant, target and fold there is. Prints processor time and peak memory of a dry run and, with ``--finished``, of a run with
-nothing to do and of a dry run after one more video; results are then empty stand-ins whose records come from ``snakemake --touch``.
-``--profile`` writes a cProfile of the dry run to ``dag.prof``.
+nothing to do and of a dry run after one more video; results are then stand-ins of one byte whose records come from
+``snakemake --touch``. ``--packed`` counts the submissions of the profile for SLURM. ``--profile`` writes a cProfile of the dry run to
+``dag.prof``.
 """
 
 import argparse
+import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import yaml
@@ -35,20 +38,54 @@ TEST_LISTS = (
     "EXPR_Classification_Challenge_test_set_release.txt",
     "Action_Unit_Detection_Challenge_test_set_release.txt",
 )
-# Snakemake's own touch executor waits 0.1 s per job, a quarter of an hour here.
-WITHOUT_WAITING = (
-    "import sys; from snakemake.executors import touch; touch.Executor.SLEEPING_TIME = 0; "
-    "from snakemake.cli import main; main(sys.argv[1:])"
-)
+DRIVER = """
+import json, sys
+from collections import defaultdict
+from snakemake.cli import main
+from snakemake.executors import dryrun, touch
+from snakemake.resources import GroupResources
+from snakemake.workflow import Workflow
+
+touch.Executor.SLEEPING_TIME = 0  # 0.1 s per job otherwise, a quarter of an hour here
+submissions = defaultdict(list)
+plain = dryrun.Executor.run_job
+files = []
+
+def run_job(self, job):
+    single = [job] if not job.is_group() else list(job.jobs)
+    if not all(one.is_local for one in single):
+        asked = {key: value for key, value in job.resources.items() if isinstance(value, int)}
+        submissions[job.groupid if job.is_group() else job.rule.name].append({"jobs": len(single), **asked})
+    files.extend(str(path) for one in single for path in one.output)
+    plain(self, job)
+
+dryrun.Executor.run_job = run_job
+if "--workflow-profile" in sys.argv:
+    # A dry run takes all jobs for local ones, which are in no group and whose cores and memory add up.
+    Workflow.is_local = lambda self, rule: rule.name in self._localrules or rule.norun
+    layered = GroupResources.basic_layered
+    GroupResources.basic_layered = lambda **options: layered(**{**options, "run_local": False})
+try:
+    main(sys.argv[2:])
+finally:
+    with open(sys.argv[1], "w") as handle:
+        json.dump({"submissions": submissions, "files": files}, handle)
+"""
+"""Snakemake, and what a dry run of it would submit and make."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one call took: processor seconds (user and system), peak memory in MB, and what it printed."""
+    """What one call took: processor seconds (user and system), peak memory in MB, and what it printed.
+
+    Of a dry run also what it would submit, by group or rule: number of jobs, cores, memory and time of each; and files it would make.
+    """
 
     seconds: float
     memory: float
     text: str
+    submissions: Mapping[str, list[dict[str, int]]] = field(default_factory=dict)
+    files: Sequence[str] = ()
 
 
 def trials_of(number: int) -> list[str]:
@@ -121,9 +158,11 @@ def call(folder: Path, *command: str) -> Cost:
 
 
 def snakemake(folder: Path, config: Path, *arguments: str) -> Cost:
-    """One call of the workflow; Snakemake's records lie in ``folder``."""
-    command = ["--configfile", str(config), "--cores", "2", "--quiet", "rules", *arguments]
-    return call(folder, "-c", WITHOUT_WAITING, *command)
+    """One call of the workflow."""
+    planned = folder / "planned.json"
+    options = ["--configfile", str(config), "--cores", "2", "--quiet", "rules", "--nolock"]
+    cost = call(folder, "-c", DRIVER, str(planned), *options, *arguments)
+    return replace(cost, **json.loads(planned.read_text()))
 
 
 def report(what: str, cost: Cost) -> None:
@@ -131,9 +170,31 @@ def report(what: str, cost: Cost) -> None:
     print(f"{what:28} {cost.seconds:7.1f} s {cost.memory:8.0f} MB {jobs[1] if jobs else 0:>8} jobs", flush=True)
 
 
+def report_packing(cost: Cost) -> None:
+    """Submissions by group or rule."""
+    for name, found in sorted(cost.submissions.items()):
+        total, longest = sum(one["jobs"] for one in found), max(found, key=lambda one: one["runtime"])
+        print(f"  {name:20} {total:6} jobs in {len(found):4}, at most {longest['jobs']:4} with {longest['_cores']} cores,"
+              f" {longest['mem_mb']} MB, {longest['runtime']} min")  # fmt: skip
+    print(f"  together {sum(map(len, cost.submissions.values()))} submissions")
+
+
+def finish(folder: Path, config: Path, files: Sequence[str]) -> None:
+    """Put one byte in place of every result and let Snakemake record them as made."""
+    for name in files:
+        path = ROOT / name
+        if path.parent.name == "exports" or "/exports/" in name:
+            path.mkdir(parents=True, exist_ok=True)
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    snakemake(folder, config, "--touch")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--videos", type=int, default=564)
+    parser.add_argument("--packed", action="store_true")
     parser.add_argument("--finished", action="store_true")
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
@@ -145,7 +206,17 @@ def main() -> None:
             out = ["-m", "cProfile", "-o", "dag.prof", "-m", "snakemake"]
             report("dry run, profiled", call(folder, *out, "-n", "--quiet", "rules", "--configfile", str(config)))
             return
-        report("dry run", snakemake(folder, config, "-n"))
+        planned = snakemake(folder, config, "-n")
+        report("dry run", planned)
+        if options.packed:
+            packed = snakemake(folder, config, "-n", "--workflow-profile", "workflow/profiles/slurm")
+            report("dry run, packed for SLURM", packed)
+            report_packing(packed)
+        if options.finished:
+            finish(folder, config, planned.files)
+            report("nothing to do", snakemake(folder, config))
+            add_video(folder / "corpus", options.videos)
+            report("one more video", snakemake(folder, config, "-n"))
 
 
 if __name__ == "__main__":

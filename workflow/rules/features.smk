@@ -43,6 +43,7 @@ rule describe_feature:
     resources:
         mem_mb=growing(2000),
         runtime=growing(5),
+        serial=1,
     params:
         code=feature_code("describe_feature.py"),
         weights=feature_weights,
@@ -96,6 +97,7 @@ rule describe_import:
     resources:
         mem_mb=growing(1000),
         runtime=growing(5),
+        serial=1,
     params:
         code=code_of("describe_import.py"),
         entry=lambda wildcards: PLAN.config["features"]["import"][wildcards.name],
@@ -150,6 +152,7 @@ rule describe_embedding:
     resources:
         mem_mb=growing(2000),
         runtime=growing(5),
+        serial=1,
     params:
         code=code_of("describe_embedding.py"),
         entry=embedding,

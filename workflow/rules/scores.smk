@@ -18,6 +18,7 @@ rule fuse_members:
     resources:
         mem_mb=growing(4000),
         runtime=growing(20),
+        serial=1,
     params:
         code=code_of("fuse_members.py"),
         members=lambda wildcards: PLAN.delivery.ensembles[wildcards.variant].members,
@@ -50,6 +51,7 @@ rule smooth_predictions:
     resources:
         mem_mb=growing(4000),
         runtime=growing(20),
+        serial=1,
     params:
         code=code_of("smooth_predictions.py"),
         smoothing=lambda wildcards: PLAN.delivery.smoothing_job(wildcards.system, wildcards.variant),
@@ -76,6 +78,7 @@ rule score_predictions:
     resources:
         mem_mb=growing(8000),
         runtime=growing(30),
+        serial=1,
     params:
         code=code_of("score_predictions.py"),
         editions=PLAN.config["score"]["editions"],
@@ -111,6 +114,7 @@ rule write_submission:
     resources:
         mem_mb=growing(4000),
         runtime=growing(10),
+        serial=1,
     params:
         code=code_of("write_submission.py"),
         allow_partial=PLAN.config["submission"]["allow_partial"],
@@ -134,6 +138,7 @@ rule export_csv:
     resources:
         mem_mb=growing(4000),
         runtime=growing(10),
+        serial=1,
     params:
         code=code_of("export_csv.py"),
     script:

@@ -107,6 +107,7 @@ rule fuse_folds:
     resources:
         mem_mb=growing(4000),
         runtime=growing(20),
+        serial=1,
     params:
         code=code_of("fuse_folds.py"),
         fusion=lambda wildcards: PLAN.delivery.fusion(wildcards.system, wildcards.variant),
