@@ -13,7 +13,7 @@ from typing import Any
 from wildaffect import systems
 from wildaffect.config import complete, load_schema, nearest
 from wildaffect.corpus.blocks import cut_blocks
-from wildaffect.corpus.folds import FOLDS, make_folds
+from wildaffect.corpus.folds import FOLDS, fold_rows, make_folds
 from wildaffect.corpus.labels import VALENCE_AROUSAL
 from wildaffect.corpus.leakage import shared_videos
 from wildaffect.corpus.members import members
@@ -369,9 +369,9 @@ def make_plan(raw: Mapping[str, Any], schemas: Path) -> Plan:
     config["score"]["ensembles"] = {name: _ensemble_config(name, block, schemas) for name, block in declared.items()}
     corpus = _scan(config)
     scheme = config["folds"]
-    table = make_folds(corpus.trials, scheme["scheme"], scheme["count"], scheme["seed"])
+    rows = fold_rows(corpus.trials, scheme["scheme"], scheme["count"], scheme["seed"])
     divisions: dict[tuple[str, int], dict[str, list[str]]] = {}
-    for row in table.to_pylist():
+    for row in rows:
         division = divisions.setdefault((row["task"], row["fold"]), {})
         division.setdefault(row["partition"], []).append(row["trial"])
     frozen = {key: {name: tuple(trials) for name, trials in division.items()} for key, division in divisions.items()}

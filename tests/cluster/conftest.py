@@ -32,7 +32,8 @@ def cluster(tmp_path_factory) -> Iterator[slurm.Slurm]:
             f"cluster tests need root and {', '.join(slurm.missing()) or 'nothing else'}: run `make test-cluster`"
         )
     with slurm.cluster(tmp_path_factory.mktemp("slurm")) as running, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SLURM_CONF", running.environment["SLURM_CONF"])
+        for name in ("SLURM_CONF", "PATH"):
+            patch.setenv(name, running.environment[name])
         yield running
 
 

@@ -8,7 +8,7 @@ import pytest
 from cluster.conftest import assert_same_tables, finish
 from support.slurm import until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from cluster.conftest import assert_same_tables, finish
 from support.pipeline import run_workflow
 from support.slurm import until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 
 
 def test_same_tables_as_on_one_machine(cluster, local, project, start):

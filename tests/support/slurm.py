@@ -138,7 +138,7 @@ def cluster(folder: Path) -> Iterator[Slurm]:
     (folder / "slurm.conf").write_text(
         CONFIGURATION.format(folder=folder, node=NODE, control=_free_port(), daemon=_free_port())
     )
-    slurm = Slurm(folder, {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")})
+    slurm = Slurm(folder, {**os.environ, **_environment(folder)})
     try:
         files = {"key-file": key.name, "socket": "munge.socket", "pid-file": "munged.pid"}
         files |= {"log-file": "munged.log", "seed-file": "munged.seed"}
@@ -149,6 +149,18 @@ def cluster(folder: Path) -> Iterator[Slurm]:
     finally:
         for name in ("slurmd", "slurmctld", "munged"):
             _stop(folder / f"{name}.pid")
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Variables by which programs find the cluster.
+
+    The executor's inner srun loses all of SLURM's variables, SLURM_CONF too, so srun is one that knows it.
+    """
+    configuration, srun = folder / "slurm.conf", folder / "bin" / "srun"
+    srun.parent.mkdir()
+    srun.write_text(f'#!/bin/sh\nSLURM_CONF={configuration} exec {find("srun")} "$@"\n')
+    srun.chmod(0o755)
+    return {"SLURM_CONF": str(configuration), "PATH": f"{srun.parent}:{os.environ['PATH']}"}
 
 
 def _free_port() -> int:

@@ -155,13 +155,16 @@ def test_a_missing_qstat_or_a_damaged_record_does_not_end_the_run(pbs, helpers, 
     assert [call(helpers, "status", job).stdout.strip() for job in "12"] == ["running", "running"]
 
 
-@pytest.mark.parametrize(("status", "expected"), [(0, "success"), (3, "failed")])
-def test_a_submitted_script_leaves_its_status(pbs, helpers, stand_in, tmp_path, status, expected):
+@pytest.mark.parametrize(
+    ("status", "expected", "cores"), [(0, "success", "'all'"), (3, "failed", "'all'"), (0, "success", "64")]
+)
+def test_a_submitted_script_leaves_its_status(pbs, helpers, stand_in, tmp_path, status, expected, cores):
     """PBS need not remember anything: the script itself says how it ended."""
     log = stand_in("qsub", 'for last; do :; done; sh "$last" >/dev/null 2>&1; echo 77.head')
     stand_in("qstat", "exit 1")
     script = tmp_path / "job.sh"
-    script.write_text(SCRIPT.format(properties=json.dumps(GROUP), folder=tmp_path, status=status))
+    text = SCRIPT.format(properties=json.dumps(GROUP), folder=tmp_path, status=status)
+    script.write_text(text.replace("--cores 'all'", f"--cores {cores}"))
     done = call(helpers, "submit", "--queue", "gpu", "--account", "me", "--extra=-W group_list=x", str(script))
     assert done.stdout == "77.head\n", done.stderr
     assert call(helpers, "status", "77.head").stdout.strip() == expected

@@ -10,7 +10,7 @@ from pathlib import Path
 FOLDER = Path(".snakemake") / "pbs"
 """One record per submitted job, the script that was submitted, and the exit status that the script leaves behind."""
 
-CORES = re.compile(r"--cores '?all'?(?=\s)")
+CORES = re.compile(r"--cores '?(all|\d+)'?(?=\s)")
 PROPERTIES = re.compile(r"^# properties = (\{.*\})$", re.MULTILINE)
 GRACE = 120
 """Seconds after which a job that PBS does not know and that left no exit status has failed (network file systems are slow)."""
@@ -58,7 +58,7 @@ def wrapped(script: str, threads: int, leave: Path) -> str:
     bounded, count = CORES.subn(f"--cores {threads}", script)
     if not count:
         raise SystemExit(
-            "pbs submit: the job script does not say --cores 'all', so its cores cannot be limited; nothing was submitted."
+            "pbs submit: the job script does not say --cores, so its cores cannot be limited; nothing was submitted."
         )
     first, rest = bounded.split("\n", 1)
     trap = f"""trap 's=$?; echo $s > "{leave}.part" && mv "{leave}.part" "{leave}"' EXIT"""
