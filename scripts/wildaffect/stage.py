@@ -74,12 +74,13 @@ def copies(tasks: int, nodes: int = 1) -> bool:
     """
     if tasks == 1 or COPY in os.environ:
         return False
-    script = [sys.argv[0]]
+    script = sys.argv
     if "SLURM_JOB_ID" in os.environ and shutil.which("srun"):
         command = [
             "srun",
             f"--ntasks={tasks}",
             f"--nodes={nodes}",
+            f"--ntasks-per-node={tasks // nodes}",  # Lightning insists on it
             "--overlap",  # with the step that this process runs in
             "--kill-on-bad-exit=1",
             "--cpu-bind=none",

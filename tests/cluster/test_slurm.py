@@ -2,8 +2,10 @@
 
 import re
 import signal
+import sys
 
 import pytest
+import torch
 
 from cluster.conftest import assert_same_tables, finish
 from support.pipeline import run_workflow
@@ -15,6 +17,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 def test_same_tables_as_on_one_machine(cluster, local, project, start):
     text = finish(start("slurm"), project)
     assert_same_tables(local, project)
+    assert not list((project / "results").rglob("*.partial*"))
     jobs = len(re.findall(r"has been submitted with SLURM jobid", text))
     done = int(re.search(r"^total +(\d+)$", text, re.MULTILINE)[1])
     assert jobs < done / 3, f"{jobs} submissions for {done} jobs: videos are not packed"
@@ -47,3 +50,13 @@ def test_a_crash_of_the_node_a_cancelled_job_and_a_killed_snakemake_lose_nothing
     assert unlock.status == 0, unlock.text
     finish(start("slurm"), project)
     assert_same_tables(local, project)
+
+
+def test_srun_starts_the_processes_of_a_training(cluster, root, tmp_path):
+    """As the executor does it: a job's script runs in a step of one task and starts the others beside it."""
+    output, script = tmp_path / "two.pt", root / "tests" / "support" / "together.py"
+    step = f"srun -n1 --nodes=1 --cpus-per-task=1 {sys.executable} {script} {output} 7 2"
+    cluster.run("sbatch", "--ntasks=2", "--mem=4000", f"--output={tmp_path}/log.txt", f"--wrap={step}")
+    cluster.wait_until_empty(timeout=300)
+    assert output.exists(), (tmp_path / "log.txt").read_text()
+    assert torch.load(output)["processes"] == 2

@@ -1,4 +1,7 @@
-"""One training of the small frame system, alone or in one of several processes: python together.py OUTPUT [BATCH]."""
+"""One training of the small frame system, alone or in one of several processes: python together.py OUTPUT BATCH [PROCESSES].
+
+With PROCESSES it starts itself so many times, as a job's script does.
+"""
 
 import sys
 from pathlib import Path
@@ -9,6 +12,7 @@ import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
 from support.runs import FrameRecipe, frame_trials  # noqa: E402
+from wildaffect.stage import copies  # noqa: E402
 from wildaffect.systems.interface import Schedule  # noqa: E402
 from wildaffect.training.loop import Loop  # noqa: E402
 from wildaffect.training.runtime import open_fabric, reproducible  # noqa: E402
@@ -44,4 +48,6 @@ def train(output: Path, batch: int) -> None:
 
 
 if __name__ == "__main__":
-    train(Path(sys.argv[1]), int(sys.argv[2]))
+    output, batch, *processes = sys.argv[1:]
+    if not copies(int(processes[0]) if processes else 1):
+        train(Path(output), int(batch))
