@@ -85,7 +85,7 @@ def start(project, cluster) -> Iterator[Callable[..., subprocess.Popen]]:
 
 def finish(process: subprocess.Popen, project: Path) -> str:
     """Wait for the end of a run, which must be a good one; what it printed."""
-    status = process.wait(timeout=480)
+    status = process.wait(timeout=840)
     text = (project / "run.log").read_text()
     assert status == 0, text[-6000:]
     return text
