@@ -49,7 +49,7 @@ def growing(amount):
 
 
 def code_of(script, modules=()):
-    """Fingerprint of ``script``, taken when a job of the rule is planned: a job on a cluster plans no other."""
+    """Fingerprint of ``script``, taken when a job is planned, as a job on a cluster plans no other."""
     return known(lambda wildcards: code_fingerprint(script, modules))
 
 
