@@ -3,10 +3,11 @@ PYTHON ?= python3.11
 CORES ?= $(shell nproc)
 VENV := .venv
 BIN := $(VENV)/bin
+SLURM := slurmctld slurmd slurm-client munge slurm-wlm-torque
 INSTALLED := $(VENV)/installed-$(shell sha256sum requirements.lock | cut -c1-16)
 
-# make test-slow: the longer suites.
-.PHONY: setup demo demo-systems demo-all-folds test test-slow lint format clean
+# make test-slow: the longer suites.  make test-cluster: the demo on a SLURM and a PBS that it sets up (root on Debian).
+.PHONY: setup demo demo-systems demo-all-folds test test-slow test-cluster lint format clean
 
 setup: $(INSTALLED)
 
@@ -37,10 +38,15 @@ demo-all-folds: setup
 	@$(BIN)/wildaffect summary results/demo
 
 test: setup lint
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow and not cluster"
 
 test-slow: setup
 	$(BIN)/pytest -m slow
+
+test-cluster: setup
+	@dpkg -s $(SLURM) >/dev/null 2>&1 || \
+	    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SLURM); }
+	$(BIN)/pytest -m cluster
 
 lint: setup
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
     from wildaffect.layout import by_stem, samples_by_trial
+    from wildaffect.lists import read_lists
     from wildaffect.stage import device
     from wildaffect.training.predict import predict_from
 
@@ -19,10 +20,7 @@ with stage(snakemake.log[0], snakemake.threads):
         trials=snakemake.params.names,
         **samples_by_trial(
             Path(snakemake.input.trials),
-            snakemake.input.frames,
-            snakemake.input.crops,
-            snakemake.input.get("features", []),
-            snakemake.input.get("persons", []),
+            *(read_lists(snakemake.input.get(part, [])) for part in ("frames", "crops", "features", "persons")),
         ),
         labels=by_stem(snakemake.input.get("labels", [])),
         output=Path(snakemake.output.predictions),

@@ -6,31 +6,30 @@ with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
     from wildaffect.layout import by_stem, samples_by_trial, video_of_trial
-    from wildaffect.stage import device
+    from wildaffect.lists import read_lists
+    from wildaffect.stage import copies, device
     from wildaffect.training.train import train
 
-    train(
-        system=snakemake.wildcards.system,
-        variant=snakemake.wildcards.variant,
-        target=snakemake.wildcards.target,
-        fold=int(snakemake.wildcards.fold),
-        mode=snakemake.params.mode,
-        recipe=snakemake.params.recipe,
-        seed=snakemake.params.training["seed"],
-        precision=snakemake.params.training["precision"],
-        folds=Path(snakemake.input.folds),
-        labels=by_stem(snakemake.input.labels),
-        **samples_by_trial(
-            Path(snakemake.input.trials),
-            snakemake.input.frames,
-            snakemake.input.crops,
-            snakemake.input.get("features", []),
-            snakemake.input.get("persons", []),
-        ),
-        videos=video_of_trial(Path(snakemake.input.trials)),
-        output=Path(snakemake.output.model).parent,
-        state=Path(snakemake.params.state),
-        device=device(snakemake.resources.gpu),
-        threads=snakemake.threads,
-        code=snakemake.params.code,
-    )
+    if not copies(snakemake.resources.get("tasks", 1), snakemake.resources.get("nodes", 1)):
+        train(
+            system=snakemake.wildcards.system,
+            variant=snakemake.wildcards.variant,
+            target=snakemake.wildcards.target,
+            fold=int(snakemake.wildcards.fold),
+            mode=snakemake.params.mode,
+            recipe=snakemake.params.recipe,
+            seed=snakemake.params.training["seed"],
+            precision=snakemake.params.training["precision"],
+            folds=Path(snakemake.input.folds),
+            labels=by_stem(snakemake.input.labels),
+            **samples_by_trial(
+                Path(snakemake.input.trials),
+                *(read_lists(snakemake.input.get(part, [])) for part in ("frames", "crops", "features", "persons")),
+            ),
+            videos=video_of_trial(Path(snakemake.input.trials)),
+            output=Path(snakemake.output.model).parent,
+            state=Path(snakemake.params.state),
+            device=device(snakemake.resources.gpu),
+            threads=snakemake.threads,
+            code=snakemake.params.code,
+        )

@@ -11,7 +11,7 @@ import io
 import json
 import platform
 import tokenize
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -38,7 +38,19 @@ def code_fingerprint(script: str, modules: Iterable[str] = ()) -> str:
 
     ``modules`` names further modules (``wildaffect.systems.lfan``) the script picks at run time; a package stands for all in it.
     Imports are found by parsing, never by importing. Data files beside a module (``.yaml``, ``.conf`` …) belong to its package.
+    A process looks at its code once; see :func:`forget`.
     """
+    return _fingerprint(script, tuple(modules))
+
+
+def forget() -> None:
+    """Look at the code anew from now on: for processes that outlive an edit of it."""
+    for remembered in (_fingerprint, _inspect, _module_files, _data_files):
+        remembered.cache_clear()
+
+
+@cache
+def _fingerprint(script: str, modules: tuple[str, ...]) -> str:
     pending = [SCRIPTS / script]
     for name in modules:
         pending += _module_files(name, whole_package=True)
@@ -47,7 +59,7 @@ def code_fingerprint(script: str, modules: Iterable[str] = ()) -> str:
         path = pending.pop()
         if path in seen:
             continue
-        digest, imports = _inspect(path, path.stat().st_mtime_ns)
+        digest, imports = _inspect(path)
         seen[path] = digest
         for name in imports:
             pending += _module_files(name)
@@ -75,10 +87,24 @@ def significant_text(source: str) -> str:
 
     The text is cut, not re-generated from the syntax tree, because the form of such a dump changes between Python versions.
     """
-    spans = [_docstring_span(node) for node in ast.walk(ast.parse(source))]
+    return _without_remarks(source, list(_statements(ast.parse(source))))
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """``node`` and all statements in it: everything that can import or hold a docstring, without the many expressions."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt | ast.excepthandler | ast.match_case):
+            yield from _statements(child)
+
+
+def _without_remarks(source: str, statements: Iterable[ast.AST]) -> str:
+    spans = [_docstring_span(node) for node in statements]
     cut = {line for span in spans if span for line in range(span[0], span[1] + 1)}
     lines = source.splitlines()
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+    # Reading tokens is the slow part, and most modules have no comment.
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline) if "#" in source else ()
+    for token in tokens:
         if token.type == tokenize.COMMENT:
             row, column = token.start
             lines[row - 1] = lines[row - 1][:column]
@@ -96,21 +122,22 @@ def _docstring_span(node: ast.AST) -> tuple[int, int] | None:
 
 
 @cache
-def _inspect(path: Path, modified_ns: int) -> tuple[str, tuple[str, ...]]:
+def _inspect(path: Path) -> tuple[str, tuple[str, ...]]:
     """Digest of one source file and the names of the first-party modules it imports."""
     source = path.read_text()
     if path.suffix != ".py":
         return hashlib.sha256(source.encode()).hexdigest(), ()
-    names = set()
-    for node in ast.walk(ast.parse(source)):
+    names, statements = set(), list(_statements(ast.parse(source)))
+    for node in statements:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     first_party = tuple(sorted(name for name in names if name.split(".")[0] == PACKAGE.name))
-    return hashlib.sha256(significant_text(source).encode()).hexdigest(), first_party
+    return hashlib.sha256(_without_remarks(source, statements).encode()).hexdigest(), first_party
 
 
+@cache
 def _module_files(name: str, whole_package: bool = False) -> list[Path]:
     """Files behind a dotted name: the module or package, the parent packages (Python runs them too) and the data beside them."""
     base = SCRIPTS.joinpath(*name.split("."))
@@ -126,6 +153,7 @@ def _module_files(name: str, whole_package: bool = False) -> list[Path]:
     return files + parents + _data_files(files[0].parent)
 
 
+@cache
 def _data_files(folder: Path) -> list[Path]:
     """Data of one package: in its folder and in sub-folders that are not packages themselves."""
     folders = [folder, *(sub for sub in folder.iterdir() if sub.is_dir() and not (sub / "__init__.py").exists())]

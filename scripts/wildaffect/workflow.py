@@ -6,17 +6,19 @@ Imports nothing heavy: it runs each time the workflow is parsed.
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from wildaffect import systems
 from wildaffect.config import complete, load_schema, nearest
-from wildaffect.corpus.folds import FOLDS, make_folds
+from wildaffect.corpus.blocks import cut_blocks
+from wildaffect.corpus.folds import FOLDS, fold_rows, make_folds
 from wildaffect.corpus.labels import VALENCE_AROUSAL
 from wildaffect.corpus.leakage import shared_videos
 from wildaffect.corpus.members import members
 from wildaffect.corpus.scan import scan_corpus
-from wildaffect.corpus.trials import TASKS, TRIALS, Corpus, Trial, trials_table
+from wildaffect.corpus.trials import PARTITIONS, TASKS, TRIALS, Corpus, Trial, trials_table
 from wildaffect.delivery import Delivery, plan_delivery
 from wildaffect.errors import InputError
 from wildaffect.faces.catalogue import SCENES, check_official
@@ -70,7 +72,16 @@ class Plan:
 
     def trial(self, name: str) -> Trial:
         """The trial called ``name``."""
-        return next(trial for trial in self.corpus.trials if trial.trial == name)
+        return self._trials[name]
+
+    @cached_property
+    def _trials(self) -> dict[str, Trial]:
+        return {trial.trial: trial for trial in self.corpus.trials}
+
+    @cached_property
+    def _videos(self) -> dict[str, str]:
+        """The source video of each trial."""
+        return {trial.trial: trial.video for trial in self.corpus.trials}
 
     def trials(self, task: str, fold: int, partition: str) -> tuple[str, ...]:
         """Trials of a partition in a fold; the test trials are those of every fold."""
@@ -83,21 +94,22 @@ class Plan:
 
     def trials_of(self, instance: Instance, partition: str) -> tuple[str, ...]:
         """Trials of a partition as one instance sees them: those of all tasks of its target."""
-        fold = 0 if partition == "test" else instance.fold
-        divisions = {task: self.divisions.get((task, fold), {}) for task in tasks_of(instance)}
-        videos = {trial.trial: trial.video for trial in self.corpus.trials}
-        chosen = members(divisions, partition, videos)
+        return self._members(tasks_of(instance), instance.fold, partition)
+
+    def _members(self, tasks: Sequence[str], fold: int, partition: str) -> tuple[str, ...]:
+        fold = 0 if partition == "test" else fold
+        divisions = {task: self.divisions.get((task, fold), {}) for task in tasks}
+        chosen = members(divisions, partition, self._videos)
         return tuple(dict.fromkeys(name for names in chosen.values() for name in names))
 
     def fold_rows(self, instance: Instance) -> list[dict[str, Any]]:
         """Rows of the folds table that concern the training of ``instance``."""
         divisions = {task: self.divisions.get((task, instance.fold), {}) for task in tasks_of(instance)}
-        videos = {trial.trial: trial.video for trial in self.corpus.trials}
         scheme = self.config["folds"]["scheme"]
         return [
             {"task": task, "fold": instance.fold, "trial": name, "partition": partition, "scheme": scheme}
             for partition in ("train", "validation")
-            for task, names in members(divisions, partition, videos).items()
+            for task, names in members(divisions, partition, self._videos).items()
             for name in names
         ]
 
@@ -135,18 +147,59 @@ class Plan:
 
     def sample_files(self, instance: Instance, trials: Sequence[str]) -> dict[str, list[str]]:
         """Frame tables, crops, features and, for systems that draw landmarks, tables of persons of ``trials``."""
-        needs = self._needs(instance)
-        videos = list(dict.fromkeys(self.trial(name).video for name in trials))
+        needs = self._needs[instance]
         return {
-            "frames": [f"{self.results}/media/{video}/frames.parquet" for video in videos],
-            "crops": [f"{self.results}/crops/{template}/{trial}.arrow" for template in needs.crops for trial in trials],
-            "features": [
-                f"{self.results}/features/{feature}/{name}.npy"
-                for feature in needs.features
-                for name in (trials if of_trial(feature) else videos)
-            ],
-            "persons": [f"{self.results}/faces/{video}/persons.parquet" for video in videos if needs.masks],
+            part: [path for kind in kinds for path in self.kind_files(kind, trials)]
+            for part, kinds in _kinds(needs).items()
         }
+
+    def kind_files(self, kind: str, trials: Sequence[str]) -> list[str]:
+        """Files of one kind: ``frames``, ``persons``, ``crops.<template>`` or ``features.<feature>``."""
+        part, _, name = kind.partition(".")
+        videos = list(dict.fromkeys(self._videos[trial] for trial in trials))
+        if part == "frames":
+            return [f"{self.results}/media/{video}/frames.parquet" for video in videos]
+        if part == "persons":
+            return [f"{self.results}/faces/{video}/persons.parquet" for video in videos]
+        if part == "crops":
+            return [f"{self.results}/crops/{name}/{trial}.arrow" for trial in trials]
+        return [f"{self.results}/features/{name}/{owner}.npy" for owner in (trials if of_trial(name) else videos)]
+
+    def training_lists(self, instance: Instance) -> dict[str, list[str]]:
+        """Lists that together hold :meth:`training_files`."""
+        return self._lists(instance, "train", "validation")
+
+    def prediction_lists(self, instance: Instance, partition: str) -> dict[str, list[str]]:
+        """Lists that together hold :meth:`prediction_files`."""
+        return self._lists(instance, partition)
+
+    def listed_files(self, kind: str, block: str) -> list[str]:
+        """Files of one kind of all trials of a block."""
+        return self.kind_files(kind, self._block_trials[block])
+
+    def _lists(self, instance: Instance, *partitions: str) -> dict[str, list[str]]:
+        needs = self._needs[instance]
+        tasks = tasks_of(instance)
+        blocks = dict.fromkeys(block for part in partitions for block in self._blocks[tasks, instance.fold, part])
+        names = [stable_hash(block) for block in blocks]
+        return {
+            part: [f"{self.results}/lists/{name}/{kind}.json" for kind in kinds for name in names]
+            for part, kinds in _kinds(needs).items()
+        }
+
+    @cached_property
+    def _blocks(self) -> dict[tuple[tuple[str, ...], int, str], list[tuple[str, ...]]]:
+        """Blocks of trials by tasks, fold and partition. Folds alone decide them, whatever systems there are."""
+        found = {}
+        for tasks in dict.fromkeys(map(tasks_of, self.instances)):
+            folds = sorted({fold for task, fold in self.divisions if task in tasks})
+            keys = [(tasks, fold, part) for fold in folds for part in PARTITIONS]
+            found |= cut_blocks({key: self._members(*key) for key in keys})
+        return found
+
+    @cached_property
+    def _block_trials(self) -> dict[str, tuple[str, ...]]:
+        return {stable_hash(block): block for blocks in self._blocks.values() for block in blocks}
 
     def prediction_paths(self, *partitions: str) -> list[str]:
         """All prediction tables: of held-out validation trials as they are scored, and of test trials by each fold."""
@@ -275,12 +328,12 @@ class Plan:
     def templates(self) -> list[str]:
         """Crop templates that this run needs."""
         embedded = {entry["crops"] for entry in self.config["features"]["embeddings"].values()}
-        needed = {template for i in self.instances for template in self._needs(i).crops}
+        needed = {template for i in self.instances for template in self._needs[i].crops}
         return sorted(embedded | needed)
 
     def features(self) -> list[str]:
         """Features that this run needs."""
-        return sorted({feature for i in self.instances for feature in self._needs(i).features})
+        return sorted({feature for i in self.instances for feature in self._needs[i].features})
 
     def demo_annotations(self) -> list[str]:
         """Files that the demo corpus writes besides its videos; empty for other layouts."""
@@ -296,8 +349,12 @@ class Plan:
         columns = {name for offer in self.delivery.tested(system, variant).values() for name in offer.columns}
         return all(set(part.names) <= columns for part in task.parts)
 
-    def _needs(self, instance: Instance) -> Needs:
-        """What an instance reads; given weights keep the recipe they were trained with, as when predicting."""
+    @cached_property
+    def _needs(self) -> dict[Instance, Needs]:
+        """What each instance reads; given weights keep the recipe they were trained with, as when predicting."""
+        return {instance: self._needs_of(instance) for instance in self.instances}
+
+    def _needs_of(self, instance: Instance) -> Needs:
         block = self.system_config(instance.system)
         recorded = json_beside(self.weights(instance), "run.json") if block["trained"] else None
         recipe = {**(recorded or {}).get("recipe", {}), **block["recipe"]}
@@ -322,9 +379,9 @@ def make_plan(raw: Mapping[str, Any], schemas: Path) -> Plan:
     config["score"]["ensembles"] = {name: _ensemble_config(name, block, schemas) for name, block in declared.items()}
     corpus = _scan(config)
     scheme = config["folds"]
-    table = make_folds(corpus.trials, scheme["scheme"], scheme["count"], scheme["seed"])
+    rows = fold_rows(corpus.trials, scheme["scheme"], scheme["count"], scheme["seed"])
     divisions: dict[tuple[str, int], dict[str, list[str]]] = {}
-    for row in table.to_pylist():
+    for row in rows:
         division = divisions.setdefault((row["task"], row["fold"]), {})
         division.setdefault(row["partition"], []).append(row["trial"])
     frozen = {key: {name: tuple(trials) for name, trials in division.items()} for key, division in divisions.items()}
@@ -334,6 +391,16 @@ def make_plan(raw: Mapping[str, Any], schemas: Path) -> Plan:
     plan = replace(plan, delivery=plan_delivery(config, tuple(plan.labelled_tasks()), plan.offers()))
     _check_files(plan)
     return plan
+
+
+def _kinds(needs: Needs) -> dict[str, list[str]]:
+    """Kinds of files that ``needs`` asks for, by the parts that a job names."""
+    return {
+        "frames": ["frames"],
+        "crops": [f"crops.{template}" for template in needs.crops],
+        "features": [f"features.{feature}" for feature in needs.features],
+        "persons": ["persons"] if needs.masks else [],
+    }
 
 
 def tasks_of(instance: Instance) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ def copy(root, tmp_path, monkeypatch):
 
 
 def fingerprints():
+    provenance.forget()
     jobs = {name: provenance.code_fingerprint(name) for name in (*READERS, "assign_persons.py")}
     return jobs | {
         backend: provenance.code_fingerprint("detect_faces.py", [f"{PACKAGE}.{backend}"])

@@ -58,7 +58,7 @@ def tree(tmp_path, monkeypatch):
 def prints(
     names=(("one.py", ()), ("two.py", ()), ("two.py", ("wildaffect.plug.a",)), ("two.py", ("wildaffect.plug.b",))),
 ):
-    provenance._inspect.cache_clear()
+    provenance.forget()
     return [code_fingerprint(script, modules) for script, modules in names]
 
 

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from inspect import signature
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -36,19 +37,30 @@ def raw_video(video):
     return path if PLAN.config["corpus"]["layout"] == "demo" else ancient(path)
 
 
+def known(function):
+    """``function`` with its signature written down: it is asked for at every call, and finding out takes longer than most calls."""
+    function.__signature__ = signature(function)
+    return function
+
+
 def growing(amount):
     """A resource that doubles with every retry."""
-    return lambda wildcards, attempt: amount * 2 ** (attempt - 1)
+    return known(lambda wildcards, attempt: amount * 2 ** (attempt - 1))
+
+
+def code_of(script, modules=()):
+    """Fingerprint of ``script``, taken when a job is planned, as a job on a cluster plans no other."""
+    return known(lambda wildcards: code_fingerprint(script, modules))
 
 
 def system_code(script):
     """Fingerprint of ``script`` with the one system that the wildcards name."""
-    return lambda wildcards: code_fingerprint(script, [f"wildaffect.systems.{wildcards.system}"])
+    return known(lambda wildcards: code_fingerprint(script, [f"wildaffect.systems.{wildcards.system}"]))
 
 
 def feature_code(script):
     """Fingerprint of ``script`` with the module of the one feature that the wildcards name."""
-    return lambda wildcards: code_fingerprint(script, [FEATURES[wildcards.feature].module])
+    return known(lambda wildcards: code_fingerprint(script, [FEATURES[wildcards.feature].module]))
 
 
 def feature_weights(wildcards):

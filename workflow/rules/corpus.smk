@@ -15,7 +15,7 @@ rule render_demo_video:
         serial=1,
     params:
         **PLAN.config["corpus"]["demo"],
-        code=code_fingerprint("render_demo_video.py"),
+        code=code_of("render_demo_video.py"),
     script:
         "../../scripts/render_demo_video.py"
 
@@ -36,7 +36,7 @@ rule write_demo_annotations:
         runtime=growing(5),
     params:
         **PLAN.config["corpus"]["demo"],
-        code=code_fingerprint("write_demo_annotations.py"),
+        code=code_of("write_demo_annotations.py"),
         root=subpath(output[0], ancestor=4),
     script:
         "../../scripts/write_demo_annotations.py"
@@ -58,7 +58,7 @@ rule list_trials:
         mem_mb=growing(1000),
         runtime=growing(5),
     params:
-        code=code_fingerprint("list_trials.py"),
+        code=code_of("list_trials.py"),
         corpus=PLAN.corpus_settings(),
         folds=PLAN.config["folds"],
         found=PLAN.corpus_hash(),
@@ -83,7 +83,7 @@ rule list_members:
         runtime=growing(5),
         serial=1,
     params:
-        code=code_fingerprint("list_members.py"),
+        code=code_of("list_members.py"),
         trials=lambda wildcards: PLAN.member_rows(instance_of(wildcards)),
         folds=lambda wildcards: PLAN.fold_rows(instance_of(wildcards)),
     script:
@@ -108,7 +108,7 @@ rule join_labels:
         mem_mb=growing(4000),
         runtime=growing(20),
     params:
-        code=code_fingerprint("join_labels.py"),
+        code=code_of("join_labels.py"),
         root=PLAN.annotations(),
         rules=PLAN.config["labels"],
         trials=lambda wildcards: PLAN.annotated_rows(wildcards.task),
@@ -137,7 +137,7 @@ rule audit_corpus:
         mem_mb=growing(2000),
         runtime=growing(10),
     params:
-        code=code_fingerprint("audit_corpus.py"),
+        code=code_of("audit_corpus.py"),
     script:
         "../../scripts/audit_corpus.py"
 

@@ -25,7 +25,7 @@ rule resize_crops:
         runtime=growing(10),
         serial=1,
     params:
-        code=code_fingerprint("resize_crops.py"),
+        code=code_of("resize_crops.py"),
     script:
         "../../scripts/resize_crops.py"
 
@@ -49,7 +49,7 @@ rule draw_contact_sheet:
         runtime=growing(5),
         serial=1,
     params:
-        code=code_fingerprint("draw_contact_sheet.py"),
+        code=code_of("draw_contact_sheet.py"),
     script:
         "../../scripts/draw_contact_sheet.py"
 

@@ -18,7 +18,7 @@ rule detect_faces:
         gpu=0,
         serial=1,
     params:
-        code=code_fingerprint("detect_faces.py", [f"wildaffect.faces.detectors.{PLAN.config['faces']['backend']}"]),
+        code=code_of("detect_faces.py", [f"wildaffect.faces.detectors.{PLAN.config['faces']['backend']}"]),
         backend=PLAN.config["faces"]["backend"],
         model=PLAN.config["faces"]["model"],
         models_dir=PLAN.config["models_dir"],
@@ -47,7 +47,7 @@ rule assign_persons:
         runtime=growing(10),
         serial=1,
     params:
-        code=code_fingerprint("assign_persons.py"),
+        code=code_of("assign_persons.py"),
         trials=lambda wildcards: PLAN.corpus.of_video(wildcards.video),
         options=PLAN.config["faces"]["tracking"],
     script:
@@ -78,7 +78,7 @@ rule cut_crops:
         runtime=growing(20),
         serial=1,
     params:
-        code=code_fingerprint("cut_crops.py"),
+        code=code_of("cut_crops.py"),
     script:
         "../../scripts/cut_crops.py"
 
@@ -115,7 +115,7 @@ rule draw_overlay:
         runtime=growing(30),
         serial=1,
     params:
-        code=code_fingerprint("draw_overlay.py"),
+        code=code_of("draw_overlay.py"),
     script:
         "../../scripts/draw_overlay.py"
 

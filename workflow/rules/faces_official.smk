@@ -17,7 +17,7 @@ rule read_official:
         runtime=growing(10),
         serial=1,
     params:
-        code=code_fingerprint("read_official.py"),
+        code=code_of("read_official.py"),
         root=PLAN.config["faces"]["official_root"],
         trials=lambda wildcards: PLAN.corpus.of_video(wildcards.video),
     script:
@@ -44,7 +44,7 @@ rule pack_official:
         runtime=growing(20),
         serial=1,
     params:
-        code=code_fingerprint("pack_official.py"),
+        code=code_of("pack_official.py"),
         root=PLAN.config["faces"]["official_root"],
     script:
         "../../scripts/pack_official.py"

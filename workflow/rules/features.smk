@@ -48,6 +48,7 @@ rule describe_feature:
     resources:
         mem_mb=growing(2000),
         runtime=growing(5),
+        serial=1,
     params:
         code=feature_code("describe_feature.py"),
         weights=feature_weights,
@@ -80,7 +81,7 @@ rule import_feature:
         runtime=growing(10),
         serial=1,
     params:
-        code=code_fingerprint("import_feature.py"),
+        code=code_of("import_feature.py"),
         entry=lambda wildcards: PLAN.config["features"]["import"][wildcards.name],
         video=lambda wildcards: PLAN.trial(wildcards.trial).video,
     script:
@@ -103,8 +104,9 @@ rule describe_import:
     resources:
         mem_mb=growing(1000),
         runtime=growing(5),
+        serial=1,
     params:
-        code=code_fingerprint("describe_import.py"),
+        code=code_of("describe_import.py"),
         entry=lambda wildcards: PLAN.config["features"]["import"][wildcards.name],
     script:
         "../../scripts/describe_import.py"
@@ -133,7 +135,7 @@ rule embed_crops:
         gpu=0,
         serial=1,
     params:
-        code=code_fingerprint("embed_crops.py"),
+        code=code_of("embed_crops.py"),
         entry=embedding,
         models_dir=PLAN.config["models_dir"],
     script:
@@ -158,8 +160,9 @@ rule describe_embedding:
     resources:
         mem_mb=growing(2000),
         runtime=growing(5),
+        serial=1,
     params:
-        code=code_fingerprint("describe_embedding.py"),
+        code=code_of("describe_embedding.py"),
         entry=embedding,
         models_dir=PLAN.config["models_dir"],
     script:
@@ -191,7 +194,7 @@ rule find_bodies:
         gpu=0,
         serial=1,
     params:
-        code=code_fingerprint("find_bodies.py"),
+        code=code_of("find_bodies.py"),
         bodies=PLAN.config["features"]["bodies"],
         models_dir=PLAN.config["models_dir"],
     script:
@@ -222,7 +225,7 @@ rule cut_scenes:
         runtime=growing(20),
         serial=1,
     params:
-        code=code_fingerprint("cut_scenes.py"),
+        code=code_of("cut_scenes.py"),
     script:
         "../../scripts/cut_scenes.py"
 

@@ -16,7 +16,7 @@ rule decode_frames:
         runtime=growing(10),
         serial=1,
     params:
-        code=code_fingerprint("decode_frames.py"),
+        code=code_of("decode_frames.py"),
         media=lambda wildcards: PLAN.media_identity(wildcards.video),
     script:
         "../../scripts/decode_frames.py"
@@ -41,7 +41,7 @@ rule extract_audio:
         runtime=growing(10),
         serial=1,
     params:
-        code=code_fingerprint("extract_audio.py"),
+        code=code_of("extract_audio.py"),
     script:
         "../../scripts/extract_audio.py"
 

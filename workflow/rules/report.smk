@@ -28,7 +28,7 @@ rule build_report:
         mem_mb=growing(4000),
         runtime=growing(20),
     params:
-        code=code_fingerprint("build_report.py"),
+        code=code_of("build_report.py"),
         config=PLAN.config,
     script:
         "../../scripts/build_report.py"
@@ -53,7 +53,7 @@ rule verify_corpus:
         runtime=growing(5),
     params:
         accepted=PLAN.config["corpus"]["accept_findings"],
-        code=code_fingerprint("verify_corpus.py"),
+        code=code_of("verify_corpus.py"),
     script:
         "../../scripts/verify_corpus.py"
 

@@ -18,8 +18,9 @@ rule fuse_members:
     resources:
         mem_mb=growing(4000),
         runtime=growing(20),
+        serial=1,
     params:
-        code=code_fingerprint("fuse_members.py"),
+        code=code_of("fuse_members.py"),
         members=lambda wildcards: PLAN.delivery.ensembles[wildcards.variant].members,
         columns=lambda wildcards: PLAN.delivery.ensembles[wildcards.variant].offer.columns,
         fusion=lambda wildcards: PLAN.delivery.fusion("ensemble", wildcards.variant),
@@ -50,8 +51,9 @@ rule smooth_predictions:
     resources:
         mem_mb=growing(4000),
         runtime=growing(20),
+        serial=1,
     params:
-        code=code_fingerprint("smooth_predictions.py"),
+        code=code_of("smooth_predictions.py"),
         smoothing=lambda wildcards: PLAN.delivery.smoothing_job(wildcards.system, wildcards.variant),
     script:
         "../../scripts/smooth_predictions.py"
@@ -76,8 +78,9 @@ rule score_predictions:
     resources:
         mem_mb=growing(8000),
         runtime=growing(30),
+        serial=1,
     params:
-        code=code_fingerprint("score_predictions.py"),
+        code=code_of("score_predictions.py"),
         editions=PLAN.config["score"]["editions"],
         bootstrap=PLAN.config["score"]["bootstrap"],
     script:
@@ -111,8 +114,9 @@ rule write_submission:
     resources:
         mem_mb=growing(4000),
         runtime=growing(10),
+        serial=1,
     params:
-        code=code_fingerprint("write_submission.py"),
+        code=code_of("write_submission.py"),
         allow_partial=PLAN.config["submission"]["allow_partial"],
     script:
         "../../scripts/write_submission.py"
@@ -134,8 +138,9 @@ rule export_csv:
     resources:
         mem_mb=growing(4000),
         runtime=growing(10),
+        serial=1,
     params:
-        code=code_fingerprint("export_csv.py"),
+        code=code_of("export_csv.py"),
     script:
         "../../scripts/export_csv.py"
 

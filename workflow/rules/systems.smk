@@ -1,7 +1,33 @@
+rule list_files:
+    """List the files of one kind that a block of trials consists of."""
+    input:
+        files=lambda wildcards: PLAN.listed_files(wildcards.kind, wildcards.block),
+    output:
+        list="<results>/lists/{block}/{kind}.json",
+    log:
+        "<results>/logs/list_files/{block}/{kind}.log",
+    benchmark:
+        "<results>/benchmarks/list_files/{block}/{kind}.jsonl"
+    wildcard_constraints:
+        block=r"[0-9a-f]{16}",
+        kind=r"frames|persons|crops\.[a-z0-9_]+|features\.[a-z0-9_.]+",
+    conda:
+        "../../envs/media.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(5),
+        serial=1,
+    params:
+        code=code_of("list_files.py"),
+    script:
+        "../../scripts/list_files.py"
+
+
 rule train_system:
     """Train one variant of a system for one target on one fold."""
     input:
-        unpack(lambda wildcards: PLAN.training_files(instance_of(wildcards))),
+        unpack(lambda wildcards: PLAN.training_lists(instance_of(wildcards))),
         trials="<results>/corpus/members/{system}/{variant}/{target}/fold{fold}/trials.parquet",
         folds="<results>/corpus/members/{system}/{variant}/{target}/fold{fold}/folds.parquet",
         labels=lambda wildcards: [f"<results>/labels/{task}.parquet" for task in tasks_of(instance_of(wildcards))],
@@ -34,7 +60,7 @@ rule train_system:
 rule predict_system:
     """Predict the held-out or the test trials of one instance, a row per decoded frame."""
     input:
-        unpack(lambda wildcards: PLAN.prediction_files(instance_of(wildcards), wildcards.partition)),
+        unpack(lambda wildcards: PLAN.prediction_lists(instance_of(wildcards), wildcards.partition)),
         trials=lambda wildcards: PLAN.predicted_table(instance_of(wildcards), wildcards.partition),
         labels=lambda wildcards: PLAN.known_labels(instance_of(wildcards), wildcards.partition),
         model=lambda wildcards: PLAN.weights(instance_of(wildcards)),
@@ -81,8 +107,9 @@ rule fuse_folds:
     resources:
         mem_mb=growing(4000),
         runtime=growing(20),
+        serial=1,
     params:
-        code=code_fingerprint("fuse_folds.py"),
+        code=code_of("fuse_folds.py"),
         fusion=lambda wildcards: PLAN.delivery.fusion(wildcards.system, wildcards.variant),
     script:
         "../../scripts/fuse_folds.py"

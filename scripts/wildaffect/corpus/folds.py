@@ -5,6 +5,7 @@ Fold 0 is the official division in every scheme. Left and right of one video nev
 
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
 
@@ -25,7 +26,12 @@ LFAN_FOLDS = 6
 
 
 def make_folds(trials: Sequence[Trial], scheme: str, count: int, seed: int) -> pa.Table:
-    """Table of ``FOLDS`` for every task; within a fold, rows are in the order a system trains in.
+    """Table of :func:`fold_rows`."""
+    return pa.Table.from_pylist(fold_rows(trials, scheme, count, seed), schema=FOLDS)
+
+
+def fold_rows(trials: Sequence[Trial], scheme: str, count: int, seed: int) -> list[dict[str, Any]]:
+    """Rows of ``FOLDS`` for every task; within a fold they are in the order a system trains in.
 
     ``official``: fold 0 only. ``lfan``: the training list cut into five runs of neighbours, the official validation list is the sixth
     part, and fold k validates on part (5 - k) mod 6 (LFAN spec 4.1). ``grouped``: the same rotation with ``count`` parts, the training
@@ -43,7 +49,7 @@ def make_folds(trials: Sequence[Trial], scheme: str, count: int, seed: int) -> p
                     {"task": task, "fold": fold, "trial": name, "partition": partition, "scheme": scheme}
                     for name in names
                 ]
-    return pa.Table.from_pylist(rows, schema=FOLDS)
+    return rows
 
 
 def _divisions(train, validation, scheme: str, count: int, seed: int, task: str) -> list[tuple[list[str], list[str]]]:

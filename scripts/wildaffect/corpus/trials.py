@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 
 import pyarrow as pa
 
@@ -66,14 +67,21 @@ class Corpus:
     trials: tuple[Trial, ...]
     findings: tuple[Finding, ...] = ()
 
-    @property
+    @cached_property
     def videos(self) -> dict[str, str]:
         """Media path of every video, in order of first appearance."""
         return {trial.video: trial.media for trial in self.trials}
 
     def of_video(self, video: str) -> dict[str, str]:
         """``{trial: person}`` of one video."""
-        return {trial.trial: trial.person for trial in self.trials if trial.video == video}
+        return self._persons[video]
+
+    @cached_property
+    def _persons(self) -> dict[str, dict[str, str]]:
+        found: dict[str, dict[str, str]] = {}
+        for trial in self.trials:
+            found.setdefault(trial.video, {})[trial.trial] = trial.person
+        return found
 
 
 def split_person(trial: str) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from wildaffect.systems.interface import Recipe, Samples, TrialData
-from wildaffect.training.batches import batches, infer
+from wildaffect.training.batches import Whole, batches, gather, infer
 from wildaffect.training.state import Checkpoint, Progress
 
 log = logging.getLogger(__name__)
@@ -24,6 +24,9 @@ class Loop:
 
     All randomness of epoch ``e`` comes from ``(seed, e)``, so the checkpoint needs no generator states and a run that was killed
     and continued ends with the same weights as one that was not.
+
+    Several processes train as one would with the same batch: each computes its share of the rows, all of them the loss of the whole
+    batch, and the first one writes. Batch normalisation sees the whole batch on GPUs only; dropout draws apart on each process.
     """
 
     def __init__(
@@ -42,6 +45,8 @@ class Loop:
     ) -> None:
         """``model`` has its initial weights. ``report`` is called with each row of the history once its checkpoint is written."""
         self._recipe, self._schedule = recipe, recipe.schedule
+        if fabric.world_size > 1 and fabric.device.type == "cuda":
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         self._plain, self._model = model, fabric.setup_module(model)
         self._train, self._validation, self._trials = train, validation, validation_trials
         self._fabric, self._checkpoint = fabric, checkpoint
@@ -119,6 +124,12 @@ class Loop:
         elif self._schedule.reload_best:
             self._plain.load_state_dict(self._best)
         self._step_scheduler(metric)
+        if self._fabric.is_global_zero:
+            self._save(progress)
+        log.info("%s", ", ".join(f"{k} {v:.6g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
+        self._report(row)
+
+    def _save(self, progress: Progress) -> None:
         self._checkpoint.save(
             progress,
             model=self._plain.state_dict(),
@@ -127,21 +138,21 @@ class Loop:
             scheduler=self._scheduler.state_dict(),
             precision=self._fabric.strategy.precision.state_dict(),
         )
-        log.info("%s", ", ".join(f"{k} {v:.6g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
-        self._report(row)
 
     def _train_epoch(self, epoch: int) -> float:
         """One pass over the training samples; mean loss over samples."""
-        torch.manual_seed(int(np.random.SeedSequence([self._seed, epoch]).generate_state(1)[0]))
+        own = [self._fabric.global_rank] if self._fabric.global_rank else []
+        torch.manual_seed(int(np.random.SeedSequence([self._seed, epoch, *own]).generate_state(1)[0]))
         order = self._recipe.order(len(self._train), epoch, self._seed)
         size, step = self._schedule.batch, self._schedule.accumulate
         count = -(-len(order) // size)
         self._recipe.train_mode(self._plain)
         total = 0.0
         stream = batches(self._train, order, size, self._fabric, (self._seed, epoch), self._workers)
-        for number, batch in enumerate(stream):
-            outputs = self._recipe.forward(self._model, batch)
-            loss = self._recipe.loss(outputs, batch)
+        for number, (share, rows) in enumerate(stream):
+            # The loss is that of the whole batch on every process: a concordance is no mean of those of its parts.
+            outputs = gather(self._recipe.forward(self._model, share), rows, self._fabric)
+            loss = self._recipe.loss(outputs, Whole(share, rows, self._fabric))
             self._fabric.backward(loss / min(step, count - number // step * step))
             if (number + 1) % step == 0 or number + 1 == count:
                 self._optimizer.step()

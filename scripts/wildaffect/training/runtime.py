@@ -8,14 +8,19 @@ from contextlib import contextmanager
 
 import torch
 from lightning.fabric import Fabric
+from lightning.fabric.strategies import DDPStrategy
 
 from wildaffect.errors import InputError
+from wildaffect.stage import COPY
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
 def open_fabric(device: str, precision: str = "32-true") -> Fabric:
-    """Lightning Fabric on one ``cpu`` or ``cuda`` device; :class:`InputError` if there is no such device, never another one instead."""
+    """Lightning Fabric on ``cpu`` or ``cuda``; :class:`InputError` if there is no such device, never another one instead.
+
+    One device, or one in each of the processes that srun or torchrun started together (gloo between CPUs, NCCL between GPUs).
+    """
     if device not in ("cpu", "cuda"):
         raise InputError(f"device {device!r} is unknown; use cpu or cuda.")
     if device == "cuda" and not torch.cuda.is_available():
@@ -25,7 +30,36 @@ def open_fabric(device: str, precision: str = "32-true") -> Fabric:
     if precision == "16-mixed" and device == "cpu":
         raise InputError("precision 16-mixed needs a GPU; use 32-true or bf16-mixed on CPUs.")
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
-    return Fabric(accelerator=device, devices=1, precision=precision)
+    together = processes()
+    if together == (1, 1):
+        return Fabric(accelerator=device, devices=1, precision=precision)
+    nodes, each = together
+    # Phases freeze parts of a model, which then take no part in the exchange of gradients.
+    fabric = Fabric(
+        accelerator=device,
+        devices=each,
+        num_nodes=nodes,
+        strategy=DDPStrategy(find_unused_parameters=True),
+        precision=precision,
+    )
+    fabric.launch()
+    return fabric
+
+
+def processes() -> tuple[int, int]:
+    """Nodes, and processes on each, of the group that this process was started in; ``(1, 1)`` for a process of its own."""
+    environment = os.environ
+    if "TORCHELASTIC_RUN_ID" in environment:
+        each = int(environment["LOCAL_WORLD_SIZE"])
+        return int(environment["WORLD_SIZE"]) // each, each
+    if COPY in environment and "SLURM_NTASKS" in environment:
+        nodes, tasks = int(environment["SLURM_STEP_NUM_NODES"]), int(environment["SLURM_NTASKS"])
+        if tasks % nodes:
+            raise InputError(
+                f"{tasks} processes on {nodes} nodes: every node needs the same number; set tasks to a multiple of nodes."
+            )
+        return nodes, tasks // nodes
+    return 1, 1
 
 
 def device_name(device: str) -> str:

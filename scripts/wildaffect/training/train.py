@@ -103,20 +103,32 @@ def train(
         "code": code,
         "device_name": device_name(device),
         "threads": threads,
+        "processes": fabric.world_size,
         "versions": versions(*PACKAGES),
         "initial_weights": initial,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "data": {"sha256": data, **{name: _count(parts[name], samples[name]) for name in PARTITIONS}},
         **_outcome(plan, progress),
     }
-    output = Path(output)
+    if fabric.is_global_zero:
+        _write(Path(output), best, progress, statistics, record)
+        checkpoint.remove()
+    return record
+
+
+def _write(
+    output: Path,
+    best: Mapping[str, torch.Tensor],
+    progress: Progress,
+    statistics: Mapping[str, Any],
+    record: Mapping[str, Any],
+) -> None:
+    what = {key: record[key] for key in ("system", "variant", "target", "fold", "mode")}
     save_weights(best, output / "model.safetensors", what)
     with atomic(output / "history.csv") as partial:
         pd.DataFrame(progress.history).to_csv(partial, index=False)
     _write_json(output / "stats.json", statistics)
     _write_json(output / "run.json", record)
-    checkpoint.remove()
-    return record
 
 
 def _open_partitions(

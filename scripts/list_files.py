@@ -1,0 +1,10 @@
+"""List the files of one kind that a block of trials consists of."""
+
+from wildaffect.stage import stage
+
+with stage(snakemake.log[0], snakemake.threads):
+    from pathlib import Path
+
+    from wildaffect.lists import write_list
+
+    write_list(snakemake.input.files, Path(snakemake.output.list))

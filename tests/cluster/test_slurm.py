@@ -1,0 +1,62 @@
+"""The demo on a real SLURM: the same numbers as on one machine, and nothing lost whatever breaks on the way."""
+
+import re
+import signal
+import sys
+
+import pytest
+import torch
+
+from cluster.conftest import assert_same_tables, finish
+from support.pipeline import run_workflow
+from support.slurm import until
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
+
+
+def test_same_tables_as_on_one_machine(cluster, local, project, start):
+    text = finish(start("slurm"), project)
+    assert_same_tables(local, project)
+    assert not list((project / "results").rglob("*.partial*"))
+    jobs = len(re.findall(r"has been submitted with SLURM jobid", text))
+    done = int(re.search(r"^total +(\d+)$", text, re.MULTILINE)[1])
+    assert jobs < done / 3, f"{jobs} submissions for {done} jobs: videos are not packed"
+    again = run_workflow(project, project / "tiny.yaml", "-n", "--workflow-profile", "workflow/profiles/slurm")
+    assert again.nothing_to_do, again.text[-3000:]
+    here = run_workflow(project, project / "tiny.yaml", "-n")
+    assert here.nothing_to_do, "results of the cluster must do for a local run"
+
+
+def test_a_crash_of_the_node_a_cancelled_job_and_a_killed_snakemake_lose_nothing(cluster, local, project, start):
+    """One after the other in one run: each is survived, and the end is the same."""
+    before = set(cluster.jobs("NODE_FAIL", "CANCELLED", "COMPLETED", "FAILED"))
+    run = start("slurm")
+    until(lambda: cluster.jobs("RUNNING"), 120, "nothing runs")
+    until(lambda: list((project / "results").rglob("*.mp4")), 120, "no video was rendered")
+    cluster.crash_node()
+    cluster.start_node()
+    failed = until(lambda: set(cluster.jobs("NODE_FAIL")) - before, 60, "SLURM did not notice the crash")
+    (job, *_) = until(lambda: set(cluster.jobs("RUNNING")) - failed, 180, "nothing was submitted again")
+    cluster.run("scancel", job)
+    until(lambda: set(cluster.jobs("RUNNING")) - failed - {job}, 180, "the cancelled job was not repeated")
+    until(lambda: list((project / "results").rglob("detections.parquet")), 240, "no face was detected")
+    assert run.poll() is None, (project / "run.log").read_text()[-5000:]
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    for left in cluster.jobs():
+        cluster.run("scancel", left)
+    cluster.wait_until_empty()
+    unlock = run_workflow(project, project / "tiny.yaml", "--unlock")
+    assert unlock.status == 0, unlock.text
+    finish(start("slurm"), project)
+    assert_same_tables(local, project)
+
+
+def test_srun_starts_the_processes_of_a_training(cluster, root, tmp_path):
+    """As the executor does it: a job's script runs in a step of one task and starts the others beside it."""
+    output, script = tmp_path / "two.pt", root / "tests" / "support" / "together.py"
+    step = f"srun -n1 --nodes=1 --cpus-per-task=1 {sys.executable} {script} {output} 7 2"
+    cluster.run("sbatch", "--ntasks=2", "--mem=4000", f"--output={tmp_path}/log.txt", f"--wrap={step}")
+    cluster.wait_until_empty(timeout=300)
+    assert output.exists(), (tmp_path / "log.txt").read_text()
+    assert torch.load(output)["processes"] == 2

@@ -1,0 +1,53 @@
+"""One training of the small frame system, alone or in one of several processes: python together.py OUTPUT BATCH [PROCESSES].
+
+With PROCESSES it starts itself so many times, as a job's script does.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[2] / "scripts")]
+
+import torch  # noqa: E402
+from torch import nn  # noqa: E402
+
+from support.runs import FrameRecipe, frame_trials  # noqa: E402
+from wildaffect.stage import copies  # noqa: E402
+from wildaffect.systems.interface import Schedule  # noqa: E402
+from wildaffect.training.loop import Loop  # noqa: E402
+from wildaffect.training.runtime import open_fabric, reproducible  # noqa: E402
+from wildaffect.training.state import Checkpoint  # noqa: E402
+
+
+class WithoutDropout(FrameRecipe):
+    """Dropout draws apart on each process, all else is the same. A frozen part takes no gradient."""
+
+    def model(self):
+        return nn.Sequential(nn.Flatten(), nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 4), nn.Tanh(), nn.Linear(4, 2))
+
+    def start_phase(self, model, phase):
+        model[1].requires_grad_(phase > 0)
+        model[3:].requires_grad_(True)
+
+
+def train(output: Path, batch: int) -> None:
+    """Train and save what came out; the first process does."""
+    schedule = Schedule(epochs=5, batch=batch, accumulate=2, phases=2, minimum_rate=5e-3)
+    recipe, trials, fabric = WithoutDropout(schedule), frame_trials(), open_fabric("cpu")
+    with reproducible(1):
+        torch.manual_seed(0)
+        model = recipe.model()
+        fitted = recipe.fit(trials.train)
+        parts = [recipe.samples(part, fitted, "train") for part in (trials.train, trials.validation)]
+        checkpoint = Checkpoint(output.parent / f"state{output.stem}")
+        loop = Loop(recipe, model, *parts, trials.validation, fabric=fabric, checkpoint=checkpoint, seed=1)
+        progress, best = loop.run()
+    if fabric.is_global_zero:
+        rows = [{key: row[key] for key in ("train_loss", "val_loss", "val_quality")} for row in progress.history]
+        torch.save({"best": best, "history": rows, "processes": fabric.world_size}, output)
+
+
+if __name__ == "__main__":
+    output, batch, *processes = sys.argv[1:]
+    if not copies(int(processes[0]) if processes else 1):
+        train(Path(output), int(batch))

@@ -1,0 +1,84 @@
+"""Lists of files and the blocks of trials they belong to."""
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wildaffect.corpus.blocks import cut_blocks
+from wildaffect.errors import InputError
+from wildaffect.lists import read_lists, write_list
+from wildaffect.workflow import make_plan
+
+TRIALS = [f"t{i}" for i in range(8)]
+
+
+@given(st.dictionaries(st.sampled_from("abcde"), st.lists(st.sampled_from(TRIALS), unique=True)))
+def test_every_set_is_made_of_whole_blocks_and_they_are_the_largest(sets):
+    blocks = cut_blocks(sets)
+    for key, trials in sets.items():
+        assert sorted(name for block in blocks[key] for name in block) == sorted(trials)
+    different = {block for found in blocks.values() for block in found}
+    assert sum(map(len, different)) == len({name for trials in sets.values() for name in trials}), (
+        "a trial in two blocks"
+    )
+    homes = [frozenset(key for key in sets if block[0] in sets[key]) for block in different]
+    assert len(set(homes)) == len(homes), "two blocks that everybody reads together"
+
+
+def test_a_list_changes_when_a_file_is_made_anew(tmp_path):
+    paths = [str(tmp_path / name) for name in ("a", "b")]
+    for path in paths:
+        (tmp_path / path).write_text("x")
+    write_list(paths, tmp_path / "one.json")
+    write_list(paths[1:], tmp_path / "two.json")
+    assert read_lists([str(tmp_path / "one.json"), str(tmp_path / "two.json")]) == paths
+    before = (tmp_path / "one.json").read_bytes()
+    write_list(paths, tmp_path / "one.json")
+    assert (tmp_path / "one.json").read_bytes() == before
+    os.utime(paths[0], ns=(1, 1))
+    write_list(paths, tmp_path / "one.json")
+    assert (tmp_path / "one.json").read_bytes() != before
+    (tmp_path / "one.json").write_text("[")
+    with pytest.raises(InputError, match=r"one\.json: not a readable list"):
+        read_lists([str(tmp_path / "one.json")])
+
+
+def test_lists_of_a_job_hold_what_it_reads(root, tmp_path):
+    """Folds, tasks that disagree, two people in one video, drawings: whatever a job reads stands in its lists, and nothing else."""
+    for number in range(24):
+        name = f"v{number}" if number % 5 else f"v{number}_left"
+        (tmp_path / f"v{number}.mp4").touch()
+        for task, shift in (("VA_Set", 0), ("EXPR_Set", 3), ("AU_Set", 0)):
+            folder = "Validation_Set" if (number + shift) % 6 == 0 else "Train_Set"
+            path = tmp_path / task / folder / f"{name}.txt"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("x\n")
+    raw = {
+        "corpus": {"root": str(tmp_path)},
+        "faces": {"backend": "dlib", "model": "hog"},
+        "features": {"vggish_weights": "seeded"},
+        "folds": {"scheme": "grouped", "count": 3},
+        "systems": {"tsav": {"targets": ["mtl", "va"]}, "lfan": {}},
+    }
+    plan = make_plan(raw, root / "workflow" / "schemas")
+    for instance in plan.instances:
+        for lists, files in (
+            (plan.training_lists(instance), plan.training_files(instance)),
+            (plan.prediction_lists(instance, "validation"), plan.prediction_files(instance, "validation")),
+            (plan.prediction_lists(instance, "test"), plan.prediction_files(instance, "test")),
+        ):
+            assert set(lists) == set(files)
+            for part, paths in lists.items():
+                listed = [
+                    file
+                    for path in paths
+                    for block, kind in [path.removeprefix("results/lists/").removesuffix(".json").split("/")]
+                    for file in plan.listed_files(kind, block)
+                ]
+                assert set(listed) == set(files[part])
+    lfan = [instance for instance in plan.instances if instance.key.startswith("lfan/unimodal/valence/")]
+    assert len({frozenset(plan.training_lists(instance)["frames"]) for instance in lfan}) == 1, (
+        "folds share their blocks"
+    )

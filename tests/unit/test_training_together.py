@@ -1,0 +1,74 @@
+"""Two processes (gloo, CPU) train as one does with the same batch."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from wildaffect import stage
+from wildaffect.errors import InputError
+from wildaffect.training.runtime import processes
+
+
+@pytest.mark.parametrize("batch", [7, 1])
+def test_two_processes_train_as_one(root, tmp_path, batch):
+    """Batches of 7, 7, 7 and 3 rows, so shares are uneven; losses masked over the whole batch; a phase with a frozen layer."""
+    script = str(root / "tests" / "support" / "together.py")
+    environment = os.environ | {"OMP_NUM_THREADS": "1", stage.COPY: "1"}
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    found = {}
+    for name, start in (("one", []), ("two", launcher)):
+        output = tmp_path / f"{name}.pt"
+        done = subprocess.run(
+            [sys.executable, *start, script, str(output), str(batch)], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr[-4000:]
+        found[name] = torch.load(output)
+    assert (found["one"]["processes"], found["two"]["processes"]) == (1, 2)
+    for one, two in zip(found["one"]["history"], found["two"]["history"], strict=True):
+        assert one == pytest.approx(two, rel=1e-5)
+    for key, value in found["one"]["best"].items():
+        torch.testing.assert_close(found["two"]["best"][key], value, rtol=1e-4, atol=1e-6)
+    start = torch.load(tmp_path / "one.pt")["history"]
+    assert start[0]["train_loss"] > start[-1]["train_loss"], "nothing was learnt, so nothing was compared"
+
+
+def test_a_process_of_its_own_is_alone_even_within_a_job_of_many(monkeypatch):
+    for name in ("TORCHELASTIC_RUN_ID", stage.COPY):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SLURM_NTASKS", "4")
+    monkeypatch.setenv("SLURM_STEP_NUM_NODES", "2")
+    assert processes() == (1, 1)
+    monkeypatch.setenv(stage.COPY, "1")
+    assert processes() == (2, 2)
+    monkeypatch.setenv("SLURM_NTASKS", "3")
+    with pytest.raises(InputError, match="multiple of nodes"):
+        processes()
+
+
+def test_several_nodes_need_a_scheduler(monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    monkeypatch.delenv(stage.COPY, raising=False)
+    assert stage.copies(1) is False
+    with pytest.raises(InputError, match="no SLURM job"):
+        stage.copies(4, nodes=2)
+
+
+def test_srun_is_asked_for_tasks_and_nodes(monkeypatch, tmp_path):
+    """On two nodes; only what would be started is looked at."""
+    called = {}
+    monkeypatch.delenv(stage.COPY, raising=False)
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    monkeypatch.setattr(stage.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(stage.sys, "argv", ["job.py"])
+    monkeypatch.setattr(
+        stage.subprocess,
+        "run",
+        lambda command, env: called.update(command=command, env=env) or type("Done", (), {"returncode": 0}),
+    )
+    assert stage.copies(4, nodes=2)
+    command = called["command"]
+    assert command[0] == "srun" and {"--ntasks=4", "--nodes=2", "--overlap"} <= set(command) and command[-1] == "job.py"
+    assert called["env"][stage.COPY] == "1"
