@@ -133,7 +133,7 @@ def write_config(folder: Path) -> Path:
         "results_dir": str(folder / "results"),
         "corpus": {"layout": "affwild2", "root": str(folder / "corpus")},
         "folds": {"scheme": "lfan"},
-        "faces": {"backend": "dlib", "model": "hog"},
+        "faces": {"backend": "dlib", "model": "hog", "together": ["arcface112", "tsav112", "m3t256", "cnu224"]},
         "features": {"vggish_weights": "seeded", "bodies": {"source": "face_box"}},
         "systems": {name: {} for name in systems.available()} | {"m3t": {"recipe": {"face_vectors": "zeros"}}},
     }

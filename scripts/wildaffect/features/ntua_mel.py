@@ -11,7 +11,7 @@ import numpy as np
 
 from wildaffect.features.arrays import Rows
 from wildaffect.features.grid import Clock
-from wildaffect.features.spectrogram import hann, levels, row_blocks, slaney_filters
+from wildaffect.features.spectrogram import RANGE_DB, decibel, hann, levels, row_blocks, slaney_filters
 
 RATE, HOP = 44_100, 512
 FFT, BANDS, LOWEST_HZ, HIGHEST_HZ = 2048, 128, 20.0, 8300.0  # assumed

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
+from wildaffect.errors import InputError
 from wildaffect.media.audio import read_about
 from wildaffect.tables import read_metadata, read_table
 
