@@ -20,7 +20,7 @@ LEVELS = 2
 LEAST_AGREEMENT = 0.5
 MOST_GROWTH = 1.25
 # Marks carried from one search to the next are believed if they end within this share of the distance between the eyes.
-TRUST = 0.012
+TRUST = 0.018
 
 # Searches a picture near marks (k, 2): the marks found, or None.
 Search = Callable[[np.ndarray, np.ndarray], np.ndarray | None]
