@@ -203,3 +203,15 @@ def test_unknown_devices_and_precisions_are_named():
         open_fabric("cpu", "16-mixed")
     with pytest.raises(InputError, match="precision '8' is unknown"):
         open_fabric("cpu", "8")
+
+
+def test_a_training_alone_in_a_job_of_several_tasks_is_alone(monkeypatch):
+    """As PBS helpers and sbatch --ntasks leave it: the variables describe the job, not a group that srun started."""
+    for name, value in {
+        "SLURM_NTASKS": "2",
+        "SLURM_JOB_NAME": "train",
+        "SLURM_JOB_ID": "7",
+        "SLURM_PROCID": "0",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert open_fabric("cpu").world_size == 1

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import torch
 from lightning.fabric import Fabric
+from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.fabric.strategies import DDPStrategy
 
 from wildaffect.errors import InputError
@@ -32,7 +33,8 @@ def open_fabric(device: str, precision: str = "32-true") -> Fabric:
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     together = processes()
     if together == (1, 1):
-        return Fabric(accelerator=device, devices=1, precision=precision)
+        # Said plainly: inside a job Fabric would take SLURM's variables for those of a group of processes.
+        return Fabric(accelerator=device, devices=1, precision=precision, plugins=[LightningEnvironment()])
     nodes, each = together
     # Phases freeze parts of a model, which then take no part in the exchange of gradients.
     fabric = Fabric(
