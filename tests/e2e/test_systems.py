@@ -29,7 +29,7 @@ def quick_config() -> dict:
     for system in sorted(set(available()) - {"lfan"}):
         block, own = demo_block(system)
         recipe = {key: QUICK.get(key, value) for key, value in block["recipe"].items()}
-        blocks[system] = {**block, "recipe": recipe}
+        blocks[system] = {"variants": available()[system], **block, "recipe": recipe}
         ensembles |= own
     fusion = yaml.safe_load((ROOT / "config" / "demo_fusion.yaml").read_text())
     config["systems"] = {name: {**block, "folds": [0]} for name, block in blocks.items()}
