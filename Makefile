@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 CORES ?= $(shell nproc)
 VENV := .venv
 BIN := $(VENV)/bin
+CLUSTER_TESTS := cluster
 SLURM := slurmctld slurmd slurm-client munge slurm-wlm-torque
 INSTALLED := $(VENV)/installed-$(shell sha256sum requirements.lock | cut -c1-16)
 
@@ -46,7 +47,7 @@ test-slow: setup
 test-cluster: setup
 	@dpkg -s $(SLURM) >/dev/null 2>&1 || \
 	    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SLURM); }
-	$(BIN)/pytest -m cluster
+	$(BIN)/pytest -m "$(CLUSTER_TESTS)"
 
 lint: setup
 	$(BIN)/ruff check .

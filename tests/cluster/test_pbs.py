@@ -22,9 +22,10 @@ def test_same_tables_as_on_one_machine(local, project, start):
     assert_same_tables(local, project)
 
 
+@pytest.mark.faults
 def test_an_interrupted_run_cancels_its_jobs(cluster, project, start):
     run = start("pbs")
     until(lambda: cluster.jobs("RUNNING"), 120, "nothing runs")
     run.send_signal(signal.SIGINT)
-    run.wait(timeout=120)
+    run.wait(timeout=300)
     cluster.wait_until_empty(timeout=30)

@@ -27,6 +27,7 @@ def test_same_tables_as_on_one_machine(cluster, local, project, start):
     assert here.nothing_to_do, "results of the cluster must do for a local run"
 
 
+@pytest.mark.faults
 def test_a_crash_of_the_node_a_cancelled_job_and_a_killed_snakemake_lose_nothing(cluster, local, project, start):
     """One after the other in one run: each is survived, and the end is the same."""
     before = set(cluster.jobs("NODE_FAIL", "CANCELLED", "COMPLETED", "FAILED"))
