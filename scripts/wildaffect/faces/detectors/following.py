@@ -27,8 +27,9 @@ LEAST_MARGIN = 64
 # IDLE-th picture is scanned.
 PATIENCE = 15
 IDLE = 3
-# A face that did what flow does not see is searched in each of this many frames before flow is tried again.
-RESTLESS = 12
+# A face that did what flow does not see is searched in each of this many frames before flow is tried again: the least at
+# first, twice as many each time it happens again.
+RESTLESS = (3, 12)
 # Flow carries a face no further than this share of the distance between its eyes.
 MOST_MOTION = 0.06
 
@@ -56,7 +57,7 @@ class FollowOptions:
 class _Target:
     """A face being followed: last box (4,) and score, the scan size it was found at, the flow since its last search.
 
-    ``restless``: frames for which it is searched without flow.
+    ``restless``: frames for which it is searched without flow; ``patience``: how many the next time flow fails.
     """
 
     box: np.ndarray
@@ -66,6 +67,7 @@ class _Target:
     since_search: int = 0
     missed: int = 0
     restless: int = 0
+    patience: int = RESTLESS[0]
 
 
 class Follower:
@@ -145,8 +147,11 @@ class Follower:
         """A face just searched; ``before``: what was known of it."""
         target = _Target(found.boxes[row], float(found.scores[row]), int(found.sizes[row]))
         if before is not None:
-            missed = before.flow is not None and not before.flow.trusted
-            target.restless = RESTLESS if missed else max(0, before.restless - 1)
+            target.restless, target.patience = max(0, before.restless - 1), before.patience
+            if before.flow is not None and before.flow.trusted:
+                target.patience = RESTLESS[0]
+            elif before.flow is not None:
+                target.restless, target.patience = before.patience, min(2 * before.patience, RESTLESS[1])
         *_, scale = fitted_size(picture, target.size)
         if not target.restless and scale * max(target.box[2:] - target.box[:2]) >= self._options.large:
             target.flow = FlowSegment(self._frame, picture, _marks(found, row))
