@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,8 @@ def start(project, cluster) -> Iterator[Callable[..., subprocess.Popen]]:
             process = subprocess.Popen(
                 [*command, "--workflow-profile", f"workflow/profiles/{profile}", *arguments],
                 cwd=project, stdout=log, stderr=subprocess.STDOUT,
+                # A shell that runs the tests in the background lets its children ignore Ctrl-C.
+                preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
             )  # fmt: skip
         running.append(process)
         return process

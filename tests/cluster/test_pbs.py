@@ -8,7 +8,7 @@ import pytest
 from cluster.conftest import assert_same_tables, finish
 from support.slurm import until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800, func_only=True)]
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def test_same_tables_as_on_one_machine(local, project, start):
 @pytest.mark.faults
 def test_an_interrupted_run_cancels_its_jobs(cluster, project, start):
     run = start("pbs")
-    until(lambda: cluster.jobs("RUNNING"), 120, "nothing runs")
+    until(lambda: cluster.jobs("RUNNING"), 300, "nothing runs")
     run.send_signal(signal.SIGINT)
     run.wait(timeout=300)
-    cluster.wait_until_empty(timeout=30)
+    cluster.wait_until_empty(timeout=60)

@@ -11,7 +11,7 @@ from cluster.conftest import assert_same_tables, finish
 from support.pipeline import run_workflow
 from support.slurm import until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800, func_only=True)]
 
 
 def test_same_tables_as_on_one_machine(cluster, local, project, start):
@@ -32,15 +32,15 @@ def test_a_crash_of_the_node_a_cancelled_job_and_a_killed_snakemake_lose_nothing
     """One after the other in one run: each is survived, and the end is the same."""
     before = set(cluster.jobs("NODE_FAIL", "CANCELLED", "COMPLETED", "FAILED"))
     run = start("slurm")
-    until(lambda: cluster.jobs("RUNNING"), 120, "nothing runs")
-    until(lambda: list((project / "results").rglob("*.mp4")), 120, "no video was rendered")
+    until(lambda: cluster.jobs("RUNNING"), 300, "nothing runs")
+    until(lambda: list((project / "results").rglob("*.mp4")), 300, "no video was rendered")
     cluster.crash_node()
     cluster.start_node()
     failed = until(lambda: set(cluster.jobs("NODE_FAIL")) - before, 60, "SLURM did not notice the crash")
-    (job, *_) = until(lambda: set(cluster.jobs("RUNNING")) - failed, 180, "nothing was submitted again")
+    (job, *_) = until(lambda: set(cluster.jobs("RUNNING")) - failed, 300, "nothing was submitted again")
     cluster.run("scancel", job)
-    until(lambda: set(cluster.jobs("RUNNING")) - failed - {job}, 180, "the cancelled job was not repeated")
-    until(lambda: list((project / "results").rglob("detections.parquet")), 240, "no face was detected")
+    until(lambda: set(cluster.jobs("RUNNING")) - failed - {job}, 300, "the cancelled job was not repeated")
+    until(lambda: list((project / "results").rglob("detections.parquet")), 400, "no face was detected")
     assert run.poll() is None, (project / "run.log").read_text()[-5000:]
     run.send_signal(signal.SIGKILL)
     run.wait()

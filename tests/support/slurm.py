@@ -104,9 +104,7 @@ class Slurm:
     def start_node(self) -> None:
         """Start the node's daemon, after a crash as well."""
         self.run("slurmd", "-c")
-        if "down" in self._node():
-            self.run("scontrol", "update", f"NodeName={NODE}", "State=RESUME")
-        until(lambda: self._node() in ("idle", "mixed", "allocated"), 60, f"the node is {self._node()}")
+        until(self._resumed, 120, "the node does not come up")
 
     def crash_node(self) -> None:
         """What the power cord does: the node's daemon and all that it started die at once, and SLURM notices."""
@@ -121,6 +119,13 @@ class Slurm:
         with suppress(psutil.Error):
             return process.environ().get("SLURM_CONF", "").startswith(str(self.folder))
         return False
+
+    def _resumed(self) -> bool:
+        state = self._node()
+        if "down" in state:
+            with suppress(RuntimeError):  # it may have come up by itself in this moment, and is not resumed twice
+                self.run("scontrol", "update", f"NodeName={NODE}", "State=RESUME")
+        return state in ("idle", "mixed", "allocated")
 
     def _node(self) -> str:
         return self.run("sinfo", "--noheader", "--format=%T").strip().rstrip("*")
