@@ -82,7 +82,7 @@ class Lfan:
 
     def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
         """Falls when the validation CCC stops rising."""
-        return plateau(optimizer, self._settings)
+        return plateau(optimizer, self._settings["plateau_factor"], self._settings["plateau_patience"])
 
     def forward(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         """(B, window, 1)."""

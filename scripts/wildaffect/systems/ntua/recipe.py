@@ -133,7 +133,7 @@ class Ntua:
 
     def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
         """Falls when the criterion stops rising."""
-        return plateau(optimizer, self._settings)
+        return plateau(optimizer, self._settings["plateau_factor"], self._settings["plateau_patience"])
 
     def forward(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         """Raw outputs (B, duration, columns)."""
