@@ -5,7 +5,7 @@ from wildaffect.stage import stage
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
-    from wildaffect.workflow import write_corpus_tables
+    from wildaffect.workflow.scan import write_corpus_tables
 
     write_corpus_tables(
         Path(snakemake.output.trials),

@@ -8,7 +8,7 @@ import yaml
 from support.corpora import affwild2, touch
 from wildaffect.config import complete, load_schema
 from wildaffect.errors import InputError
-from wildaffect.workflow import make_plan
+from wildaffect.workflow.plan import make_plan
 
 
 @pytest.fixture(scope="module")
@@ -82,13 +82,13 @@ def test_plan_lists_every_instance_and_what_it_reads(corpus, schemas):
     plan = make_plan(config(corpus), schemas)
     assert len(plan.instances) == 2 * 2 * 3
     instance = next(i for i in plan.instances if (i.variant, i.target, i.fold) == ("multimodal", "valence", 0))
-    files = plan.training_files(instance)
+    files = plan.inputs.training_files(instance)
     assert len(files["frames"]) == 8
     assert {Path(path).parent.name for path in files["features"]} == {"vggish128", "mfcc39"}
     assert {Path(path).stem for path in files["crops"]} == {f"v{i}" for i in range(8)}
-    assert plan.prediction_files(instance, "test")["crops"] == ["results/crops/lfan48/v8.arrow"]
+    assert plan.inputs.prediction_files(instance, "test")["crops"] == ["results/crops/lfan48/v8.arrow"]
     unimodal = next(i for i in plan.instances if i.variant == "unimodal")
-    assert plan.training_files(unimodal)["features"] == []
+    assert plan.inputs.training_files(unimodal)["features"] == []
 
 
 def test_unlabelled_folder_needs_weights(tmp_path, schemas):
@@ -106,9 +106,9 @@ def test_given_weights_replace_training(tmp_path, schemas):
     raw = NO_FILES | {"corpus": {"layout": "folder", "root": str(tmp_path / "films")}, "systems": {"lfan": block}}
     plan = make_plan(raw, schemas)
     assert [instance.fold for instance in plan.instances] == [0, 2]
-    assert plan.trainings() == [] and plan.score_paths() == [] and plan.submission_paths() == []
-    assert plan.weights(plan.instances[1]) == str(runs / "lfan/unimodal/valence/fold2/model.safetensors")
-    assert plan.export_paths() == ["results/exports/lfan/unimodal"]
+    assert plan.runs.trainings() == [] and plan.delivery.scores() == [] and plan.submissions.paths() == []
+    assert plan.runs.weights(plan.instances[1]) == str(runs / "lfan/unimodal/valence/fold2/model.safetensors")
+    assert plan.delivery.exports() == ["results/exports/lfan/unimodal"]
 
 
 def test_one_weights_file_serves_one_instance(tmp_path, schemas):
@@ -123,12 +123,12 @@ def test_one_weights_file_serves_one_instance(tmp_path, schemas):
 
 def test_submissions_need_both_dimensions(corpus, schemas):
     both = make_plan(config(corpus), schemas)
-    assert both.submission_paths() == [
+    assert both.submissions.paths() == [
         "results/submissions/abaw2/lfan/unimodal/va.json",
         "results/submissions/abaw2/lfan/multimodal/va.json",
     ]
     one = make_plan(config(corpus, systems={"lfan": {"targets": ["arousal"]}}), schemas)
-    assert one.submission_paths() == []
+    assert one.submissions.paths() == []
 
 
 def test_a_system_can_be_left_out(corpus, schemas):

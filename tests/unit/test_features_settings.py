@@ -12,7 +12,7 @@ from wildaffect.features.registry import of_trial
 from wildaffect.features.settings import configured, problems
 from wildaffect.systems.interface import Needs
 from wildaffect.systems.lfan import spec
-from wildaffect.workflow import make_plan
+from wildaffect.workflow.plan import make_plan
 
 NAMES = ["a", "b", "b_left"]
 
@@ -123,8 +123,8 @@ def test_the_components_are_asked_for_by_the_quantised_embedding_alone(tmp_path)
 
 def test_crops_of_embeddings_are_among_those_to_make(plan):
     entry = {"network": "resnet18", "weights": "seeded", "crops": "cnu224"}
-    assert "cnu224" in plan(embeddings={"face": entry}).templates()
-    assert "cnu224" not in plan().templates()
+    assert "cnu224" in plan(embeddings={"face": entry}).inputs.templates()
+    assert "cnu224" not in plan().inputs.templates()
 
 
 def test_bodies_are_not_found_by_faces_whose_places_nobody_knows(plan, tmp_path):
@@ -144,5 +144,5 @@ def test_bodies_are_not_found_by_faces_whose_places_nobody_knows(plan, tmp_path)
 def test_whoever_shows_bodies_needs_somebody_who_finds_them(plan, crops):
     entry = {"face": {"network": "resnet18", "weights": "seeded", "crops": crops}}
     says(plan, f"features.bodies: crops {crops} show a person's body", embeddings=entry)
-    assert crops in plan(embeddings=entry, bodies={"source": "face_box"}).templates()
+    assert crops in plan(embeddings=entry, bodies={"source": "face_box"}).inputs.templates()
     plan(embeddings={"face": {**entry["face"], "crops": "ntua_frame112"}})

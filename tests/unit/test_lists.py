@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from wildaffect.corpus.blocks import cut_blocks
 from wildaffect.errors import InputError
 from wildaffect.lists import read_lists, write_list
-from wildaffect.workflow import make_plan
+from wildaffect.workflow.plan import make_plan
 
 TRIALS = [f"t{i}" for i in range(8)]
 
@@ -65,9 +65,12 @@ def test_lists_of_a_job_hold_what_it_reads(root, tmp_path):
     plan = make_plan(raw, root / "workflow" / "schemas")
     for instance in plan.instances:
         for lists, files in (
-            (plan.training_lists(instance), plan.training_files(instance)),
-            (plan.prediction_lists(instance, "validation"), plan.prediction_files(instance, "validation")),
-            (plan.prediction_lists(instance, "test"), plan.prediction_files(instance, "test")),
+            (plan.inputs.training_lists(instance), plan.inputs.training_files(instance)),
+            (
+                plan.inputs.prediction_lists(instance, "validation"),
+                plan.inputs.prediction_files(instance, "validation"),
+            ),
+            (plan.inputs.prediction_lists(instance, "test"), plan.inputs.prediction_files(instance, "test")),
         ):
             assert set(lists) == set(files)
             for part, paths in lists.items():
@@ -75,10 +78,10 @@ def test_lists_of_a_job_hold_what_it_reads(root, tmp_path):
                     file
                     for path in paths
                     for block, kind in [path.removeprefix("results/lists/").removesuffix(".json").split("/")]
-                    for file in plan.listed_files(kind, block)
+                    for file in plan.inputs.listed_files(kind, block)
                 ]
                 assert set(listed) == set(files[part])
     lfan = [instance for instance in plan.instances if instance.key.startswith("lfan/unimodal/valence/")]
-    assert len({frozenset(plan.training_lists(instance)["frames"]) for instance in lfan}) == 1, (
+    assert len({frozenset(plan.inputs.training_lists(instance)["frames"]) for instance in lfan}) == 1, (
         "folds share their blocks"
     )

@@ -6,7 +6,7 @@ import pytest
 
 from support.corpora import affwild2
 from wildaffect.errors import InputError
-from wildaffect.workflow import make_plan
+from wildaffect.workflow.plan import make_plan
 
 BASE = {"faces": {"backend": "dlib", "model": "hog"}, "features": {"vggish_weights": "seeded"}}
 
@@ -35,12 +35,12 @@ BOTH = {"members": ["lfan/unimodal", "lfan/multimodal"]}
 
 def test_an_ensemble_is_scored_submitted_and_exported_like_a_variant(planned):
     plan = planned(**ensembles(both=BOTH))
-    own = [path for path in plan.prediction_paths("validation") if "/ensemble/" in path]
+    own = [path for path in plan.delivery.validation() if "/ensemble/" in path]
     assert own == [f"results/predictions/ensemble/both/va/fold{k}/validation.parquet" for k in range(3)]
     assert plan.delivery.tests("ensemble") == ["results/predictions/ensemble/both/va/ensemble/test.parquet"]
-    assert "results/submissions/abaw2/ensemble/both/va.json" in plan.submission_paths()
-    assert "results/exports/ensemble/both" in plan.export_paths()
-    assert plan.submission_predictions("abaw2", "ensemble", "both", "va") == plan.delivery.tests("ensemble")
+    assert "results/submissions/abaw2/ensemble/both/va.json" in plan.submissions.paths()
+    assert "results/exports/ensemble/both" in plan.delivery.exports()
+    assert plan.submissions.predictions("abaw2", "ensemble", "both", "va") == plan.delivery.tests("ensemble")
     assert plan.delivery.member_predictions("both", "fold1", "validation") == [
         f"results/predictions/lfan/{variant}/{target}/fold1/validation.parquet"
         for variant in ("unimodal", "multimodal")
@@ -74,16 +74,16 @@ def test_mistakes_in_ensembles_are_named(planned, score, message):
 
 def test_smoothing_changes_what_is_scored_and_keeps_the_predictions(planned):
     plain = planned()
-    assert all("/smoothed/" not in path for path in plain.prediction_paths() + plain.ensemble_paths())
+    assert all("/smoothed/" not in path for path in plain.predictions() + plain.delivery.tests())
     plan = planned({"lfan": {"variants": ["multimodal"], "smoothing": {"method": "wiener", "window": 35}}})
-    assert plan.prediction_paths("validation") == [
+    assert plan.delivery.validation() == [
         f"results/smoothed/lfan/multimodal/{target}/fold{k}/validation.parquet"
         for target in ("valence", "arousal")
         for k in range(3)
     ]
     # Folds are fused first, then smoothed: the test predictions of single folds stay as they are.
-    assert all(path.startswith("results/predictions/") for path in plan.prediction_paths("test"))
-    assert plan.ensemble_paths() == [
+    assert all(path.startswith("results/predictions/") for path in plan.runs.tests())
+    assert plan.delivery.tests() == [
         f"results/smoothed/lfan/multimodal/{target}/ensemble/test.parquet" for target in ("valence", "arousal")
     ]
     assert plan.delivery.choosing(("lfan", "multimodal", "valence"), "ensemble") == {"held_out": [], "labels": []}
@@ -112,7 +112,7 @@ def test_a_sample_is_read_for_one_edition(planned, tmp_path):
     sample = tmp_path / "sample.txt"
     sample.write_text("v8,40\n")
     plan = planned(submission={"samples": {"va": str(sample)}})
-    assert plan.sample("va") == [str(sample)] and plan.sample("expr") == []
+    assert plan.submissions.sample("va") == [str(sample)] and plan.submissions.sample("expr") == []
     with pytest.raises(InputError, match=r"submission\.samples\.va: .*nowhere\.txt does not exist"):
         planned(submission={"samples": {"va": str(tmp_path / "nowhere.txt")}})
     with pytest.raises(InputError, match=r"name exactly one in submission\.editions"):
@@ -121,18 +121,18 @@ def test_a_sample_is_read_for_one_edition(planned, tmp_path):
 
 def test_submissions_of_every_track_that_is_predicted(planned):
     plan = planned(submission={"editions": ["abaw2", "abaw5", "abaw7"]})
-    assert [path.split("/")[2] for path in plan.submission_paths()] == ["abaw2", "abaw2", "abaw5", "abaw5"]
-    assert [trial.trial for trial in plan.submission_trials("abaw2", "va")] == ["t_left", "t_right", "v8"]
-    assert plan.submission_frames("abaw2", "va") == [
+    assert [path.split("/")[2] for path in plan.submissions.paths()] == ["abaw2", "abaw2", "abaw5", "abaw5"]
+    assert [trial.trial for trial in plan.submissions.trials("abaw2", "va")] == ["t_left", "t_right", "v8"]
+    assert plan.submissions.frames("abaw2", "va") == [
         "results/media/t/frames.parquet",
         "results/media/v8/frames.parquet",
     ]
-    assert plan.submission_trials("abaw7", "compound") == plan.submission_trials("abaw7", "mtl") == []
+    assert plan.submissions.trials("abaw7", "compound") == plan.submissions.trials("abaw7", "mtl") == []
 
 
 def test_persons_of_one_video_never_separate(planned):
     plan = planned()
-    for parts in plan.divisions.values():
+    for parts in plan.folds.divisions.values():
         homes = {trial: part for part, names in parts.items() for trial in names}
         if "s_left" in homes:
             assert homes["s_left"] == homes["s_right"]
@@ -158,9 +158,9 @@ def test_training_on_a_held_out_video_is_refused_unless_declared(tmp_path, root)
 
 def test_official_validation_labels_are_trained_on_only_by_a_scheme_that_says_so(planned):
     official = {"v6", "v7"}
-    assert not official & set(planned(folds={"scheme": "official"}).trials("va", 0, "train"))
-    rotated = planned()
-    assert not official & set(rotated.trials("va", 0, "train"))
-    assert official <= set(rotated.trials("va", 1, "train"))
+    assert not official & set(planned(folds={"scheme": "official"}).folds.divisions["va", 0]["train"])
+    rotated = planned().folds.divisions
+    assert not official & set(rotated["va", 0]["train"])
+    assert official <= set(rotated["va", 1]["train"])
     for fold in range(3):
-        assert not set(rotated.trials("va", fold, "train")) & {"v8", "t_left", "t_right"}
+        assert not set(rotated["va", fold]["train"]) & {"v8", "t_left", "t_right"}

@@ -6,7 +6,7 @@ import pytest
 
 from support.corpora import touch, write_annotation
 from wildaffect.errors import InputError
-from wildaffect.workflow import make_plan
+from wildaffect.workflow.plan import make_plan
 
 FOLDERS = {
     "va": ("VA_Set", "valence,arousal", "0.1,0.2"),
@@ -40,9 +40,9 @@ def plan_of(tmp_path, root):
 def test_a_job_reads_the_crops_that_its_recipe_names(plan_of):
     for crops in ("cnu224", "cnu_aligned224"):
         plan = plan_of({"targets": ["mtl"], "recipe": {"crops": crops}})
-        assert plan.templates() == [crops] and plan.features() == []
+        assert plan.inputs.templates() == [crops] and plan.inputs.features() == []
         for instance in plan.instances:
-            files = plan.training_files(instance)
+            files = plan.inputs.training_files(instance)
             assert {Path(path).parent.name for path in files["crops"]} == {crops}
             assert files["persons"] == files["features"] == []
 
@@ -52,7 +52,7 @@ def test_stored_vectors_are_made_once_for_all_variants_and_targets(plan_of, tmp_
     embedding = {"network": "vggface_resnet50", "weights": str(tmp_path / "face.safetensors"), "crops": "cnu224"}
     block = {"variants": ["frames_stat", "stat_bilstm"], "recipe": {"face_features": "embed.cnu"}}
     plan = plan_of(block, features={"embeddings": {"cnu": embedding}})
-    wanted = {tuple(plan.training_files(instance)["features"]) for instance in plan.instances}
+    wanted = {tuple(plan.inputs.training_files(instance)["features"]) for instance in plan.instances}
     assert wanted == {tuple(f"results/features/embed.cnu/{trial}.npy" for trial in "abc")}
     with pytest.raises(
         InputError, match=r"a system asks for 'embed\.cnu', which is neither built in nor described here"
@@ -62,8 +62,8 @@ def test_stored_vectors_are_made_once_for_all_variants_and_targets(plan_of, tmp_
 
 def test_the_published_fusions_can_be_declared(plan_of):
     plan = plan_of({"targets": ["va", "expr"]}, score={"ensembles": FUSIONS})
-    paths = plan.prediction_paths("validation")
+    paths = plan.delivery.validation()
     assert "results/predictions/ensemble/t57/va/fold0/validation.parquet" in paths
     assert "results/predictions/ensemble/t58/expr/fold0/validation.parquet" in paths
     both = plan_of({"targets": ["mtl"]}, score={"ensembles": FUSIONS})
-    assert "results/predictions/ensemble/t58/expr/fold0/validation.parquet" in both.prediction_paths("validation")
+    assert "results/predictions/ensemble/t58/expr/fold0/validation.parquet" in both.delivery.validation()

@@ -3,7 +3,7 @@
 import pytest
 
 from support.corpora import touch, write_annotation
-from wildaffect.workflow import make_plan
+from wildaffect.workflow.plan import make_plan
 
 TRAIN, VALIDATION = [f"t{number:02}" for number in range(10)], ["v0", "v1"]
 
@@ -23,9 +23,9 @@ def plan(tmp_path, root):
 
 
 def test_six_folds_two_emotions_two_variants(plan):
-    assert len(plan.trainings()) == 24
-    assert len({plan.run_file(instance, "model.safetensors") for instance in plan.trainings()}) == 24
-    assert {(i.variant, i.target, i.fold) for i in plan.trainings()} == {
+    assert len(plan.runs.trainings()) == 24
+    assert len({plan.runs.file(instance, "model.safetensors") for instance in plan.runs.trainings()}) == 24
+    assert {(i.variant, i.target, i.fold) for i in plan.runs.trainings()} == {
         (variant, target, fold)
         for variant in ("unimodal", "multimodal")
         for target in ("valence", "arousal")
@@ -34,14 +34,14 @@ def test_six_folds_two_emotions_two_variants(plan):
 
 
 def test_every_trial_is_held_out_once_and_fold_0_is_the_official_one(plan):
-    some = [i for i in plan.trainings() if (i.variant, i.target) == ("unimodal", "valence")]
-    held_out = [plan.trials_of(instance, "validation") for instance in some]
+    some = [i for i in plan.runs.trainings() if (i.variant, i.target) == ("unimodal", "valence")]
+    held_out = [plan.folds.trials_of(instance, "validation") for instance in some]
     assert sorted(name for part in held_out for name in part) == sorted(TRAIN + VALIDATION)
     assert list(held_out[0]) == VALIDATION
 
 
 def test_folds_are_fused_by_centring_and_clipped_last(plan):
-    assert len(plan.fold_predictions("lfan", "multimodal", "valence")) == 6
+    assert len(plan.runs.fold_predictions("lfan", "multimodal", "valence")) == 6
     fusion = plan.delivery.fusion("lfan", "multimodal")
     assert (fusion["method"], fusion["clip"]) == ("ccc_centring", "late")
-    assert len(plan.ensemble_paths()) == 4
+    assert len(plan.delivery.tests()) == 4

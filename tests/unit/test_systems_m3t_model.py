@@ -16,7 +16,8 @@ from wildaffect.systems.m3t.checkpoint import VARIANTS, advice, detect
 from wildaffect.systems.m3t.model import Recurrent, normalised
 from wildaffect.systems.m3t.pretrained import from_identity
 from wildaffect.systems.weights import save_weights
-from wildaffect.workflow import Instance, make_plan
+from wildaffect.workflow.instances import Instance
+from wildaffect.workflow.plan import make_plan
 
 SIZES = {
     ("visual_mtl", "outputs", 2): (42_301_826, 89),
@@ -286,7 +287,7 @@ def test_imported_vectors_are_read_per_trial(plan, tmp_path):
         np.save(tmp_path / f"{trial}.npy", np.zeros((3, 4), np.float32))
     senet = {"path": str(tmp_path / "{trial}.npy"), "columns": 4}
     made = plan({"variants": ["visual_mtl"], "targets": ["va"]}, **{"import": {"senet": senet}})
-    files = made.training_files(Instance("m3t", "visual_mtl", "va", 0))
+    files = made.inputs.training_files(Instance("m3t", "visual_mtl", "va", 0))
     assert files["features"] == [f"results/features/import.senet/{trial}.npy" for trial in "ab"]
 
 
@@ -297,5 +298,5 @@ def test_given_weights_keep_the_vectors_they_were_trained_with(plan, tmp_path):
     with pytest.raises(InputError, match=r"import\.senet"):
         plan(block)
     (run / "run.json").write_text(json.dumps({"recipe": systems.resolve_recipe("m3t", {"face_vectors": "zeros"})}))
-    files = plan(block).prediction_files(Instance("m3t", "visual_mtl", "va", 0), "test")
+    files = plan(block).inputs.prediction_files(Instance("m3t", "visual_mtl", "va", 0), "test")
     assert files["features"] == [] and [Path(path).name for path in files["crops"]] == ["z.arrow"]

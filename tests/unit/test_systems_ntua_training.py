@@ -20,7 +20,7 @@ from wildaffect.systems.ntua.spec import SPEC
 from wildaffect.systems.scores import task_scores
 from wildaffect.training.predict import predict_from
 from wildaffect.training.train import train
-from wildaffect.workflow import make_plan
+from wildaffect.workflow.plan import make_plan
 
 CASES = [
     ("visual", "va", "corrected"),
@@ -168,14 +168,16 @@ def plan(tmp_path, root):
 
 def test_what_a_job_reads(plan):
     made = plan({}, {"source": "face_box"})
-    assert made.templates() == ["arcface112", "ntua_body112", "ntua_context112"] and made.features() == ["ntua_mel"]
-    files = {i.variant: made.training_files(i) for i in made.instances}
-    assert {Path(path).parent.name for path in files["visual"]["crops"]} == set(made.templates())
+    assert made.inputs.templates() == ["arcface112", "ntua_body112", "ntua_context112"] and made.inputs.features() == [
+        "ntua_mel"
+    ]
+    files = {i.variant: made.inputs.training_files(i) for i in made.instances}
+    assert {Path(path).parent.name for path in files["visual"]["crops"]} == set(made.inputs.templates())
     assert not files["aural"]["crops"] and not files["visual"]["features"] and not files["visual"]["persons"]
     fewer = plan({"recipe": {"streams": ["face"]}})
-    assert fewer.templates() == ["arcface112"]  # and nobody has to look for bodies
+    assert fewer.inputs.templates() == ["arcface112"]  # and nobody has to look for bodies
     faithful = plan({"mode": "faithful"}, {"source": "face_box"})
-    assert faithful.templates() == ["arcface112", "ntua_context112", "ntua_frame112"]
+    assert faithful.inputs.templates() == ["arcface112", "ntua_context112", "ntua_frame112"]
 
 
 def test_only_the_visual_variant_needs_bodies(plan):
@@ -191,7 +193,7 @@ def test_both_tracks_and_the_fusion_of_modalities_are_submitted(plan):
         "classes": {"members": members, "target": "expr", "clip": "none"},
     }
     made = plan({}, {"source": "face_box"}, score={"ensembles": ensembles})
-    paths = made.submission_paths()
+    paths = made.submissions.paths()
     assert {path.removeprefix("results/submissions/abaw2/") for path in paths} == {
         *(f"ntua/{variant}/{task}.json" for variant in ("visual", "aural", "face") for task in ("va", "expr")),
         "ensemble/both/va.json",
@@ -209,5 +211,5 @@ def test_the_demo_of_this_system_is_planned(root):
     assert [instance.key for instance in made.instances] == [
         f"ntua/{variant}/va/fold{fold}" for variant in variants for fold in range(3)
     ]
-    assert "ntua_context112" in made.templates()
+    assert "ntua_context112" in made.inputs.templates()
     assert made.delivery.ensembles["ntua"].members == ((("ntua", "visual", "va"),), (("ntua", "aural", "va"),))

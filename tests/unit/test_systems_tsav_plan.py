@@ -9,7 +9,8 @@ from support.corpora import touch, write_annotation
 from wildaffect.errors import InputError
 from wildaffect.systems import build_recipe
 from wildaffect.systems.tsav import spec
-from wildaffect.workflow import Instance, make_plan, tasks_of
+from wildaffect.workflow.instances import Instance, tasks_of
+from wildaffect.workflow.plan import make_plan
 
 FOLDERS = {
     "va": ("VA_Set", "valence,arousal", "0.1,0.2"),
@@ -47,28 +48,28 @@ def test_a_job_reads_drawings_sound_and_the_labels_of_its_tasks(corpus, schemas)
     plan = plan_of(corpus, schemas, {"targets": ["mtl", "va"]})
     mtl, va = (next(i for i in plan.instances if i.target == target) for target in ("mtl", "va"))
     assert tasks_of(mtl) == ("expr", "va", "au") and tasks_of(va) == ("va",)
-    files = plan.training_files(mtl)
+    files = plan.inputs.training_files(mtl)
     assert set(files["persons"]) == {f"results/faces/{video}/persons.parquet" for video in "abcde"}
     assert {Path(path).parent.name for path in files["features"]} == {"tsav_mel"}
     assert {Path(path).parent.name for path in files["crops"]} == {"tsav112"}
     faithful = plan_of(corpus, schemas, {"targets": ["va"], "mode": "faithful"})
-    assert {Path(path).parent.name for path in faithful.training_files(va)["features"]} == {"tsav_wave"}
+    assert {Path(path).parent.name for path in faithful.inputs.training_files(va)["features"]} == {"tsav_wave"}
 
 
 def test_systems_without_drawings_read_no_persons(corpus, schemas):
     plan = plan_of(corpus, schemas, {}, systems={"lfan": {"variants": ["unimodal"]}})
-    assert plan.training_files(plan.instances[0])["persons"] == []
+    assert plan.inputs.training_files(plan.instances[0])["persons"] == []
 
 
 def test_several_tasks_train_on_the_union_without_what_one_holds_out(corpus, schemas):
     plan = plan_of(corpus, schemas, {"targets": ["mtl", "va", "expr"]})
     mtl, va, expr = (Instance("tsav", "two_stream", target, 0) for target in ("mtl", "va", "expr"))
-    assert set(plan.trials_of(mtl, "train")) == {"a", "e", "d"}  # c and both of b are held out by some task
-    assert set(plan.trials_of(mtl, "validation")) == {"c", "b_left", "b_right"}
-    assert set(plan.trials_of(va, "train")) == {"a", "b_left", "e"}
-    assert set(plan.trials_of(expr, "train")) == {"a", "c", "e"}
-    assert plan.trials_of(mtl, "test") == plan.trials_of(va, "test") == ("z",)
-    assert plan.trials_of(expr, "test") == ()
+    assert set(plan.folds.trials_of(mtl, "train")) == {"a", "e", "d"}  # c and both of b are held out by some task
+    assert set(plan.folds.trials_of(mtl, "validation")) == {"c", "b_left", "b_right"}
+    assert set(plan.folds.trials_of(va, "train")) == {"a", "b_left", "e"}
+    assert set(plan.folds.trials_of(expr, "train")) == {"a", "c", "e"}
+    assert plan.folds.trials_of(mtl, "test") == plan.folds.trials_of(va, "test") == ("z",)
+    assert plan.folds.trials_of(expr, "test") == ()
 
 
 def test_every_task_of_a_target_must_be_labelled(corpus, schemas):
@@ -80,8 +81,8 @@ def test_every_task_of_a_target_must_be_labelled(corpus, schemas):
 
 
 def test_classes_are_fused_by_the_mean(corpus, schemas):
-    assert plan_of(corpus, schemas, {"targets": ["mtl"]}).system_config("tsav")["fusion"]["method"] == "mean"
-    assert plan_of(corpus, schemas, {"targets": ["va"]}).system_config("tsav")["fusion"]["method"] == "ccc_centring"
+    assert plan_of(corpus, schemas, {"targets": ["mtl"]}).config["systems"]["tsav"]["fusion"]["method"] == "mean"
+    assert plan_of(corpus, schemas, {"targets": ["va"]}).config["systems"]["tsav"]["fusion"]["method"] == "ccc_centring"
     with pytest.raises(InputError, match=r"fusion\.method"):
         plan_of(corpus, schemas, {"targets": ["mtl"], "fusion": {"method": "ccc_centring"}})
     with pytest.raises(InputError, match="targets"):
@@ -90,7 +91,7 @@ def test_classes_are_fused_by_the_mean(corpus, schemas):
 
 def test_submissions_of_tasks_with_test_trials(corpus, schemas):
     plan = plan_of(corpus, schemas, {"targets": ["mtl"]})
-    assert plan.submission_paths() == ["results/submissions/abaw1/tsav/two_stream/va.json"]
+    assert plan.submissions.paths() == ["results/submissions/abaw1/tsav/two_stream/va.json"]
 
 
 def test_a_variant_without_a_target_is_left_out_or_named(corpus, schemas, monkeypatch):

@@ -15,7 +15,8 @@ from wildaffect.features.imported import source as import_source
 from wildaffect.features.registry import FEATURES, of_trial
 from wildaffect.features.settings import body_source, configured, weights_file
 from wildaffect.provenance import code_fingerprint
-from wildaffect.workflow import Instance, make_plan, tasks_of
+from wildaffect.workflow.instances import Instance, tasks_of
+from wildaffect.workflow.plan import make_plan
 
 try:
     PLAN = make_plan(config, Path(workflow.basedir) / "schemas")
@@ -33,8 +34,8 @@ def instance_of(wildcards):
 
 def raw_video(video):
     """A media file. One that was given counts by its content (params.media), not by its time stamp."""
-    path = PLAN.media_path(video)
-    return path if PLAN.config["corpus"]["layout"] == "demo" else ancient(path)
+    path = PLAN.given.media_path(video)
+    return path if PLAN.given.rendered else ancient(path)
 
 
 def known(function):
@@ -80,7 +81,7 @@ def one_of(names):
 
 def import_file(name, trial):
     """Where the vectors of one trial come from that were computed elsewhere."""
-    return str(import_source(name, PLAN.config["features"]["import"][name]).file(trial, PLAN.trial(trial).video))
+    return str(import_source(name, PLAN.config["features"]["import"][name]).file(trial, PLAN.corpus.video_of[trial]))
 
 
 def embedding(wildcards):

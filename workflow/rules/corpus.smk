@@ -23,7 +23,7 @@ rule render_demo_video:
 rule write_demo_annotations:
     """Write the labels that drive the rendering, in the layout of Aff-Wild2."""
     output:
-        annotations=PLAN.demo_annotations(),
+        annotations=PLAN.given.demo_annotations(),
     log:
         "<results>/logs/write_demo_annotations.log",
     benchmark:
@@ -59,9 +59,9 @@ rule list_trials:
         runtime=growing(5),
     params:
         code=code_of("list_trials.py"),
-        corpus=PLAN.corpus_settings(),
+        corpus=PLAN.given.corpus_settings(),
         folds=PLAN.config["folds"],
-        found=PLAN.corpus_hash(),
+        found=PLAN.given.corpus_hash(),
     script:
         "../../scripts/list_trials.py"
 
@@ -84,8 +84,8 @@ rule list_members:
         serial=1,
     params:
         code=code_of("list_members.py"),
-        trials=lambda wildcards: PLAN.member_rows(instance_of(wildcards)),
-        folds=lambda wildcards: PLAN.fold_rows(instance_of(wildcards)),
+        trials=lambda wildcards: PLAN.folds.trial_rows(instance_of(wildcards)),
+        folds=lambda wildcards: PLAN.folds.fold_rows(instance_of(wildcards)),
     script:
         "../../scripts/list_members.py"
 
@@ -93,8 +93,8 @@ rule list_members:
 rule join_labels:
     """Join the annotation rows of one task to the decoded frames."""
     input:
-        annotations=lambda wildcards: PLAN.annotation_files(wildcards.task),
-        frames=lambda wildcards: PLAN.annotated_frames(wildcards.task),
+        annotations=lambda wildcards: PLAN.given.annotation_files(wildcards.task),
+        frames=lambda wildcards: PLAN.given.annotated_frames(wildcards.task),
     output:
         labels="<results>/labels/{task}.parquet",
     log:
@@ -109,9 +109,9 @@ rule join_labels:
         runtime=growing(20),
     params:
         code=code_of("join_labels.py"),
-        root=PLAN.annotations(),
+        root=PLAN.given.annotations(),
         rules=PLAN.config["labels"],
-        trials=lambda wildcards: PLAN.annotated_rows(wildcards.task),
+        trials=lambda wildcards: PLAN.given.annotated_rows(wildcards.task),
     script:
         "../../scripts/join_labels.py"
 
@@ -123,7 +123,7 @@ rule audit_corpus:
         frames=expand("<results>/media/{video}/frames.parquet", video=VIDEOS),
         audio=expand("<results>/media/{video}/audio.flac", video=VIDEOS),
         persons=expand("<results>/faces/{video}/persons.parquet", video=VIDEOS),
-        labels=expand("<results>/labels/{task}.parquet", task=PLAN.labelled_tasks()),
+        labels=expand("<results>/labels/{task}.parquet", task=PLAN.corpus.labelled_tasks()),
     output:
         audit="<results>/corpus/audit.csv",
     log:
@@ -146,5 +146,5 @@ rule corpus:
     input:
         "<results>/corpus/trials.parquet",
         "<results>/corpus/folds.parquet",
-        expand("<results>/labels/{task}.parquet", task=PLAN.labelled_tasks()),
+        expand("<results>/labels/{task}.parquet", task=PLAN.corpus.labelled_tasks()),
     localrule: True

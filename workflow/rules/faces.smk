@@ -34,7 +34,7 @@ rule draw_contact_sheet:
     """A page of small pictures by which a person can check one trial at a glance."""
     input:
         crops="<results>/crops/arcface112/{trial}.arrow",
-        persons=lambda wildcards: f"<results>/faces/{PLAN.trial(wildcards.trial).video}/persons.parquet",
+        persons=lambda wildcards: f"<results>/faces/{PLAN.corpus.video_of[wildcards.trial]}/persons.parquet",
     output:
         sheet="<results>/faces/sheets/{trial}.jpg",
     log:
@@ -56,6 +56,6 @@ rule draw_contact_sheet:
 
 rule faces:
     input:
-        expand("<results>/crops/{template}/{trial}.arrow", template=PLAN.templates(), trial=TRIALS),
+        expand("<results>/crops/{template}/{trial}.arrow", template=PLAN.inputs.templates(), trial=TRIALS),
         expand("<results>/faces/sheets/{trial}.jpg", trial=TRIALS),
     localrule: True

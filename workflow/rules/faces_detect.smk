@@ -60,8 +60,8 @@ TOGETHER = PLAN.config["faces"]["together"]
 rule cut_crops:
     """Cut the aligned face of one trial out of every frame."""
     input:
-        video=lambda wildcards: raw_video(PLAN.trial(wildcards.trial).video),
-        persons=lambda wildcards: f"<results>/faces/{PLAN.trial(wildcards.trial).video}/persons.parquet",
+        video=lambda wildcards: raw_video(PLAN.corpus.video_of[wildcards.trial]),
+        persons=lambda wildcards: f"<results>/faces/{PLAN.corpus.video_of[wildcards.trial]}/persons.parquet",
     output:
         crops="<results>/crops/{template}/{trial}.arrow",
     log:

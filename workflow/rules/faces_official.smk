@@ -27,7 +27,7 @@ rule read_official:
 rule pack_official:
     """Put the organisers' pictures of one trial into one file."""
     input:
-        frames=lambda wildcards: f"<results>/media/{PLAN.trial(wildcards.trial).video}/frames.parquet",
+        frames=lambda wildcards: f"<results>/media/{PLAN.corpus.video_of[wildcards.trial]}/frames.parquet",
     output:
         crops="<results>/crops/{template}/{trial}.arrow",
     log:

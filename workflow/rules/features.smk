@@ -62,7 +62,7 @@ rule import_feature:
     """Take one trial's vectors that were computed elsewhere, a row per decoded frame."""
     input:
         source=lambda wildcards: import_file(wildcards.name, wildcards.trial),
-        frames=lambda wildcards: f"<results>/media/{PLAN.trial(wildcards.trial).video}/frames.parquet",
+        frames=lambda wildcards: f"<results>/media/{PLAN.corpus.video_of[wildcards.trial]}/frames.parquet",
     output:
         feature="<results>/features/import.{name}/{trial}.npy",
         valid="<results>/features/import.{name}/valid/{trial}.npy",
@@ -83,7 +83,7 @@ rule import_feature:
     params:
         code=code_of("import_feature.py"),
         entry=lambda wildcards: PLAN.config["features"]["import"][wildcards.name],
-        video=lambda wildcards: PLAN.trial(wildcards.trial).video,
+        video=lambda wildcards: PLAN.corpus.video_of[wildcards.trial],
     script:
         "../../scripts/import_feature.py"
 
@@ -204,10 +204,10 @@ rule find_bodies:
 rule cut_scenes:
     """Make one trial's pictures of the whole scene, of the body in it, or of the scene without it."""
     input:
-        video=lambda wildcards: raw_video(PLAN.trial(wildcards.trial).video),
-        frames=lambda wildcards: f"<results>/media/{PLAN.trial(wildcards.trial).video}/frames.parquet",
+        video=lambda wildcards: raw_video(PLAN.corpus.video_of[wildcards.trial]),
+        frames=lambda wildcards: f"<results>/media/{PLAN.corpus.video_of[wildcards.trial]}/frames.parquet",
         bodies=lambda wildcards: (
-            f"<results>/bodies/{PLAN.trial(wildcards.trial).video}.parquet" if SCENES[wildcards.template] else []
+            f"<results>/bodies/{PLAN.corpus.video_of[wildcards.trial]}.parquet" if SCENES[wildcards.template] else []
         ),
     output:
         crops="<results>/crops/{template}/{trial}.arrow",
@@ -235,13 +235,13 @@ rule features:
     input:
         expand(
             "<results>/features/{feature}/{video}.npy",
-            feature=[name for name in PLAN.features() if not of_trial(name)],
+            feature=[name for name in PLAN.inputs.features() if not of_trial(name)],
             video=VIDEOS,
         ),
         expand("<results>/features/{feature}/{trial}.npy", feature=configured(PLAN.config["features"]), trial=TRIALS),
         expand(
             "<results>/features/{feature}/about.json",
-            feature=sorted({*PLAN.features(), *configured(PLAN.config["features"])}),
+            feature=sorted({*PLAN.inputs.features(), *configured(PLAN.config["features"])}),
         ),
         expand("<results>/bodies/{video}.parquet", video=VIDEOS if PLAN.config["features"]["bodies"] else []),
     localrule: True

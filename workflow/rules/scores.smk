@@ -62,9 +62,9 @@ rule smooth_predictions:
 rule score_predictions:
     """Score all held-out predictions by the rules of every edition asked for."""
     input:
-        predictions=PLAN.prediction_paths("validation"),
+        predictions=PLAN.delivery.validation(),
         folds="<results>/corpus/folds.parquet",
-        labels=expand("<results>/labels/{task}.parquet", task=PLAN.labelled_tasks()),
+        labels=expand("<results>/labels/{task}.parquet", task=PLAN.corpus.labelled_tasks()),
     output:
         scores="<results>/scores/scores.csv",
         trials="<results>/scores/trials.csv",
@@ -94,12 +94,12 @@ rule write_submission:
     lists its files with their hashes.
     """
     input:
-        predictions=lambda wildcards: PLAN.submission_predictions(
+        predictions=lambda wildcards: PLAN.submissions.predictions(
             wildcards.edition, wildcards.system, wildcards.variant, wildcards.task
         ),
         trials="<results>/corpus/trials.parquet",
-        frames=lambda wildcards: PLAN.submission_frames(wildcards.edition, wildcards.task),
-        sample=lambda wildcards: PLAN.sample(wildcards.task),
+        frames=lambda wildcards: PLAN.submissions.frames(wildcards.edition, wildcards.task),
+        sample=lambda wildcards: PLAN.submissions.sample(wildcards.task),
     output:
         record="<results>/submissions/{edition}/{system}/{variant}/{task}.json",
     log:
@@ -147,17 +147,17 @@ rule export_csv:
 
 rule scores:
     input:
-        PLAN.score_paths(),
+        PLAN.delivery.scores(),
     localrule: True
 
 
 rule submissions:
     input:
-        PLAN.submission_paths(),
+        PLAN.submissions.paths(),
     localrule: True
 
 
 rule exports:
     input:
-        PLAN.export_paths(),
+        PLAN.delivery.exports(),
     localrule: True

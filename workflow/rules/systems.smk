@@ -1,7 +1,7 @@
 rule list_files:
     """List the files of one kind that a block of trials consists of."""
     input:
-        files=lambda wildcards: PLAN.listed_files(wildcards.kind, wildcards.block),
+        files=lambda wildcards: PLAN.inputs.listed_files(wildcards.kind, wildcards.block),
     output:
         list="<results>/lists/{block}/{kind}.json",
     log:
@@ -27,7 +27,7 @@ rule list_files:
 rule train_system:
     """Train one variant of a system for one target on one fold."""
     input:
-        unpack(lambda wildcards: PLAN.training_lists(instance_of(wildcards))),
+        unpack(lambda wildcards: PLAN.inputs.training_lists(instance_of(wildcards))),
         trials="<results>/corpus/members/{system}/{variant}/{target}/fold{fold}/trials.parquet",
         folds="<results>/corpus/members/{system}/{variant}/{target}/fold{fold}/folds.parquet",
         labels=lambda wildcards: [f"<results>/labels/{task}.parquet" for task in tasks_of(instance_of(wildcards))],
@@ -49,10 +49,10 @@ rule train_system:
         gpu=0,
     params:
         code=system_code("train_system.py"),
-        mode=lambda wildcards: PLAN.system_config(wildcards.system)["mode"],
-        recipe=lambda wildcards: PLAN.system_config(wildcards.system)["recipe"],
+        mode=lambda wildcards: PLAN.config["systems"][wildcards.system]["mode"],
+        recipe=lambda wildcards: PLAN.config["systems"][wildcards.system]["recipe"],
         training=PLAN.config["training"],
-        state=PLAN.state_folder(),
+        state=PLAN.runs.state_folder(),
     script:
         "../../scripts/train_system.py"
 
@@ -60,10 +60,10 @@ rule train_system:
 rule predict_system:
     """Predict the held-out or the test trials of one instance, a row per decoded frame."""
     input:
-        unpack(lambda wildcards: PLAN.prediction_lists(instance_of(wildcards), wildcards.partition)),
-        trials=lambda wildcards: PLAN.predicted_table(instance_of(wildcards), wildcards.partition),
-        labels=lambda wildcards: PLAN.known_labels(instance_of(wildcards), wildcards.partition),
-        model=lambda wildcards: PLAN.weights(instance_of(wildcards)),
+        unpack(lambda wildcards: PLAN.inputs.prediction_lists(instance_of(wildcards), wildcards.partition)),
+        trials=lambda wildcards: PLAN.inputs.predicted_table(instance_of(wildcards), wildcards.partition),
+        labels=lambda wildcards: PLAN.inputs.known_labels(instance_of(wildcards), wildcards.partition),
+        model=lambda wildcards: PLAN.runs.weights(instance_of(wildcards)),
     output:
         predictions="<results>/predictions/{system}/{variant}/{target}/fold{fold}/{partition}.parquet",
     log:
@@ -82,9 +82,9 @@ rule predict_system:
         serial=1,
     params:
         code=system_code("predict_system.py"),
-        names=lambda wildcards: PLAN.trials_of(instance_of(wildcards), wildcards.partition),
-        mode=lambda wildcards: PLAN.system_config(wildcards.system)["mode"],
-        recipe=lambda wildcards: PLAN.system_config(wildcards.system)["recipe"],
+        names=lambda wildcards: PLAN.folds.trials_of(instance_of(wildcards), wildcards.partition),
+        mode=lambda wildcards: PLAN.config["systems"][wildcards.system]["mode"],
+        recipe=lambda wildcards: PLAN.config["systems"][wildcards.system]["recipe"],
     script:
         "../../scripts/predict_system.py"
 
@@ -92,7 +92,7 @@ rule predict_system:
 rule fuse_folds:
     """Fuse what the folds of an instance say of the test trials."""
     input:
-        predictions=lambda wildcards: PLAN.fold_predictions(wildcards.system, wildcards.variant, wildcards.target),
+        predictions=lambda wildcards: PLAN.runs.fold_predictions(wildcards.system, wildcards.variant, wildcards.target),
     output:
         predictions="<results>/predictions/{system}/{variant}/{target}/ensemble/test.parquet",
     log:
@@ -117,12 +117,12 @@ rule fuse_folds:
 
 rule train:
     input:
-        [PLAN.run_file(instance, "model.safetensors") for instance in PLAN.trainings()],
+        [PLAN.runs.file(instance, "model.safetensors") for instance in PLAN.runs.trainings()],
     localrule: True
 
 
 rule predictions:
     input:
-        PLAN.prediction_paths(),
-        PLAN.ensemble_paths(),
+        PLAN.predictions(),
+        PLAN.delivery.tests(),
     localrule: True

@@ -72,6 +72,15 @@ class Corpus:
         """Media path of every video, in order of first appearance."""
         return {trial.video: trial.media for trial in self.trials}
 
+    @cached_property
+    def video_of(self) -> dict[str, str]:
+        """The source video of each trial."""
+        return {trial.trial: trial.video for trial in self.trials}
+
+    def labelled_tasks(self) -> list[str]:
+        """Tasks with at least one annotation."""
+        return [task for task in TASKS if any(trial.annotation(task) for trial in self.trials)]
+
     def of_video(self, video: str) -> dict[str, str]:
         """``{trial: person}`` of one video."""
         return self._persons[video]

@@ -1,4 +1,4 @@
-"""The table of detections, faces as NumPy arrays, and landmark columns."""
+"""The table of detections, faces as NumPy arrays, and the columns that tables of faces and bodies share."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,16 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+SIDES = ("x0", "y0", "x1", "y1")
+SCORED_BOX = tuple((name, pa.float32()) for name in (*SIDES, "score"))
+LANDMARKS = (("points5", pa.list_(pa.float32(), 10)), ("points68", pa.list_(pa.float32(), 136)))
+
 DETECTIONS = pa.schema(
     [
         ("frame", pa.int32()),
-        ("x0", pa.float32()),
-        ("y0", pa.float32()),
-        ("x1", pa.float32()),
-        ("y1", pa.float32()),
-        ("score", pa.float32()),
-        ("points5", pa.list_(pa.float32(), 10)),
-        ("points68", pa.list_(pa.float32(), 136)),
+        *SCORED_BOX,
+        *LANDMARKS,
         ("identity", pa.list_(pa.float32())),  # length depends on the backend; null where it was not computed
     ]
 )
@@ -53,7 +52,6 @@ def rows_by_frame(frame: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 
 def detections_from_table(table: pa.Table) -> Detections:
     """The arrays of a table of detections."""
-    boxes = np.stack([table[name].to_numpy() for name in ("x0", "y0", "x1", "y1")], axis=1)
     vectors = table["identity"].combine_chunks()
     known = vectors.is_valid().to_numpy(zero_copy_only=False)
     values = vectors.drop_null().flatten().to_numpy()
@@ -62,12 +60,17 @@ def detections_from_table(table: pa.Table) -> Detections:
     identity[known] = values.reshape(known.sum(), length)
     return Detections(
         table["frame"].to_numpy().astype(np.int64),
-        boxes.astype(np.float32),
+        read_boxes(table).astype(np.float32),
         table["score"].to_numpy(),
         read_points(table["points5"]),
         read_points(table["points68"]),
         identity,
     )
+
+
+def read_boxes(table: pa.Table) -> np.ndarray:
+    """Boxes (n, 4) of a table with the columns of :data:`SCORED_BOX`, NaN where null."""
+    return np.stack([table[name].to_numpy() for name in SIDES], axis=1)
 
 
 def points_column(points: np.ndarray) -> pa.FixedSizeListArray:

@@ -146,7 +146,7 @@ class _Rows:
             *(pa.array(boxes[:, side].astype(np.float32)) for side in range(4)),
             pa.array(np.concatenate([f.scores for f in self._faces]).astype(np.float32)),
             points_column(points5),
-            points_column(np.concatenate(dense)) if known else pa.nulls(len(boxes), pa.list_(pa.float32(), 136)),
+            points_column(np.concatenate(dense)) if known else pa.nulls(len(boxes), DETECTIONS.field("points68").type),
             pa.array(self._vectors, pa.list_(pa.float32())),
         ]
         return pa.Table.from_arrays(columns, schema=DETECTIONS)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wildaffect.errors import InputError
-from wildaffect.faces.columns import points_column, read_points
+from wildaffect.faces.columns import LANDMARKS, SCORED_BOX, points_column, read_boxes, read_points
 from wildaffect.tables import read_metadata, read_table
 
 PERSONS = pa.schema(
@@ -18,13 +18,8 @@ PERSONS = pa.schema(
         ("frame", pa.int32()),
         ("source", pa.string()),  # detected | interpolated | held | none
         ("track", pa.int32()),  # -1 where none
-        ("x0", pa.float32()),
-        ("y0", pa.float32()),
-        ("x1", pa.float32()),
-        ("y1", pa.float32()),
-        ("score", pa.float32()),
-        ("points5", pa.list_(pa.float32(), 10)),
-        ("points68", pa.list_(pa.float32(), 136)),
+        *SCORED_BOX,
+        *LANDMARKS,
     ]
 )
 
@@ -59,7 +54,7 @@ def read_trial(persons: str | os.PathLike, trial: str) -> Rows:
     return Rows(
         np.array(table["source"].to_pylist(), dtype="<U12"),
         table["track"].to_numpy(),
-        np.stack([table[name].to_numpy() for name in ("x0", "y0", "x1", "y1")], axis=1),
+        read_boxes(table),
         table["score"].to_numpy(),
         read_points(table["points5"]),
         read_points(table["points68"]),

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wildaffect.errors import InputError
+from wildaffect.faces.columns import SCORED_BOX, read_boxes
 from wildaffect.faces.persons import read_trial
 from wildaffect.faces.rows import Rows
 from wildaffect.features.face_box import body_boxes
@@ -24,11 +25,7 @@ BODIES = pa.schema(
         ("trial", pa.string()),
         ("frame", pa.int32()),
         ("found", pa.bool_()),
-        ("x0", pa.float32()),
-        ("y0", pa.float32()),
-        ("x1", pa.float32()),
-        ("y1", pa.float32()),
-        ("score", pa.float32()),
+        *SCORED_BOX,
         ("keypoints", pa.list_(pa.float32())),  # x, y, confidence of each joint in turn; the metadata names the joints
     ]
 )
@@ -134,7 +131,7 @@ def read_bodies(path: str | os.PathLike, trial: str) -> Bodies:
     keypoints = np.full((len(found), len(facts["joints"]), 3), np.nan, np.float32)
     values = table["keypoints"].combine_chunks().drop_null().flatten().to_numpy()
     keypoints[found] = values.reshape(found.sum(), *keypoints.shape[1:])
-    boxes = np.stack([table[name].to_numpy() for name in ("x0", "y0", "x1", "y1")], axis=1)
+    boxes = read_boxes(table)
     return Bodies(found, boxes.astype(np.float32), keypoints, tuple(facts["joints"]))
 
 

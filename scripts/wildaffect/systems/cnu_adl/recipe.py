@@ -28,6 +28,7 @@ from wildaffect.systems.cnu_adl.model import build as build_model
 from wildaffect.systems.cnu_adl.scores import scores
 from wildaffect.systems.cnu_adl.spec import COLUMNS
 from wildaffect.systems.interface import Schedule, Target, TrialData
+from wildaffect.systems.schedules import plateau
 
 # Frames per chunk wherever nothing is trained.
 PREDICTED = 32
@@ -173,12 +174,7 @@ class CnuAdl:
 
     def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
         """Falls when the criterion stops rising."""
-        return torch.optim.lr_scheduler.ReduceLROnPlateau(
-            optimizer,
-            mode="max",
-            factor=self._settings["plateau_factor"],
-            patience=self._settings["plateau_patience"],
-        )
+        return plateau(optimizer, self._settings["plateau_factor"], self._settings["plateau_patience"])
 
     def forward(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         """All outputs of all frames (B, L, 14), see :class:`Affect`."""

@@ -17,6 +17,7 @@ from wildaffect.systems.lfan.data import WindowSamples
 from wildaffect.systems.lfan.model import build as build_model
 from wildaffect.systems.lfan.spec import needs
 from wildaffect.systems.losses import concordance
+from wildaffect.systems.schedules import plateau
 from wildaffect.systems.weights import load_state, read_weights
 
 TASK = "va"
@@ -81,12 +82,7 @@ class Lfan:
 
     def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
         """Falls when the validation CCC stops rising."""
-        return torch.optim.lr_scheduler.ReduceLROnPlateau(
-            optimizer,
-            mode="max",
-            factor=self._settings["plateau_factor"],
-            patience=self._settings["plateau_patience"],
-        )
+        return plateau(optimizer, self._settings["plateau_factor"], self._settings["plateau_patience"])
 
     def forward(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         """(B, window, 1)."""

@@ -19,6 +19,7 @@ from wildaffect.systems.ntua.model import StreamNetwork, normalised
 from wildaffect.systems.ntua.model import build as build_model
 from wildaffect.systems.ntua.pretrained import load_trunk
 from wildaffect.systems.ntua.spec import EXPRESSIONS, SOUND, streams, templates
+from wildaffect.systems.schedules import plateau
 from wildaffect.systems.scores import task_scores
 
 
@@ -132,12 +133,7 @@ class Ntua:
 
     def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
         """Falls when the criterion stops rising."""
-        return torch.optim.lr_scheduler.ReduceLROnPlateau(
-            optimizer,
-            mode="max",
-            factor=self._settings["plateau_factor"],
-            patience=self._settings["plateau_patience"],
-        )
+        return plateau(optimizer, self._settings["plateau_factor"], self._settings["plateau_patience"])
 
     def forward(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         """Raw outputs (B, duration, columns)."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from wildaffect.features.tsav_mel import centred_images, faithful_images
 from wildaffect.systems.interface import Schedule, Target, TrialData
+from wildaffect.systems.schedules import plateau
 from wildaffect.systems.scores import task_scores
 from wildaffect.systems.tsav import labels as known
 from wildaffect.systems.tsav.data import ClipSamples, Picked, grid
@@ -125,12 +126,7 @@ class Tsav:
 
     def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
         """Falls when the criterion stops rising."""
-        return torch.optim.lr_scheduler.ReduceLROnPlateau(
-            optimizer,
-            mode="max",
-            factor=self._settings["plateau_factor"],
-            patience=self._settings["plateau_patience"],
-        )
+        return plateau(optimizer, self._settings["plateau_factor"], self._settings["plateau_patience"])
 
     def forward(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         """Raw outputs (B, columns of the target)."""

@@ -1,10 +1,7 @@
-"""What is scored, submitted and reported, and from which files it is made: variants and declared ensembles, smoothed where declared.
-
-Pure functions of the completed configuration, used by the plan of the workflow.
-"""
+"""What is scored, submitted and reported, and from which files it is made: variants and declared ensembles, smoothed where declared."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from wildaffect.scoring.ensembles import SYSTEM as ENSEMBLE
@@ -20,9 +17,9 @@ class Delivery:
     """
 
     config: Mapping[str, Any]
-    labelled: tuple[str, ...] = ()
-    offers: Mapping[Source, Offer] = field(default_factory=dict)
-    ensembles: Mapping[str, Ensemble] = field(default_factory=dict)
+    labelled: tuple[str, ...]
+    offers: Mapping[Source, Offer]
+    ensembles: Mapping[str, Ensemble]
 
     def path(self, source: Source, part: str, partition: str) -> str:
         """The table of ``source`` that is scored and submitted; ``part`` is ``fold<k>`` or ``ensemble`` (folds fused)."""
@@ -39,6 +36,16 @@ class Delivery:
         """Tables of test trials; ``prefix`` narrows to a system or a variant."""
         chosen = [source for source, offer in self.offers.items() if offer.test and source[: len(prefix)] == prefix]
         return [self.path(source, "ensemble", "test") for source in chosen]
+
+    def scores(self) -> list[str]:
+        """Score tables, if anything held out is labelled."""
+        if not self.validation():
+            return []
+        return [f"{self.config['results_dir']}/scores/{name}.csv" for name in ("scores", "trials")]
+
+    def exports(self) -> list[str]:
+        """Folders of CSV files, one per variant or ensemble with test trials."""
+        return [f"{self.config['results_dir']}/exports/{'/'.join(variant)}" for variant in self.tested_variants()]
 
     def tested_variants(self) -> list[tuple[str, str]]:
         """System and variant of everything with test trials."""

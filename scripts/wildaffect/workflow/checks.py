@@ -1,0 +1,91 @@
+"""What would go wrong later, found before any job starts."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from wildaffect.corpus.leakage import shared_videos
+from wildaffect.errors import InputError
+from wildaffect.faces.catalogue import SCENES, check_official
+from wildaffect.faces.packs import pack_files
+from wildaffect.features.settings import problems as feature_problems
+from wildaffect.workflow.folds import Folds
+from wildaffect.workflow.inputs import Inputs
+from wildaffect.workflow.instances import Instance, tasks_of
+
+
+def check_held_out(folds: Folds, trainings: Iterable[Instance]) -> None:
+    """No fold may train on a video that it holds out."""
+    used = {(task, instance.fold) for instance in trainings for task in tasks_of(instance)}
+    problems = []
+    for task, fold in sorted(used):
+        if shared := shared_videos(folds.divisions.get((task, fold), {}), folds.corpus.video_of):
+            problems.append(
+                f"task {task}, fold {fold}: {len(shared)} videos are both trained on and held out, first {shared[0]!r}"
+            )
+    if problems:
+        raise InputError(
+            "corpus: training would see held-out videos.\n"
+            + "\n".join(f"  - {problem}" for problem in problems)
+            + "\nCorrect the "
+            "partitions, or declare it with folds.allow_shared_videos: true; scores are then not those of unseen videos."
+        )
+
+
+def check_files(config: Mapping[str, Any], inputs: Inputs) -> None:
+    """Model, sample and override files that the run will need; all that are missing in one message."""
+    models_dir, templates = Path(config["models_dir"]), inputs.templates()
+    if config["faces"]["source"] == "official":
+        problems = _official_problems(config, templates)
+    else:
+        problems = _detector_problems(config["faces"], models_dir)
+    problems += feature_problems(config["features"], inputs.features(), inputs.corpus.video_of, models_dir)
+    shown = [template for template in templates if SCENES.get(template)]
+    if shown and not config["features"]["bodies"]:
+        problems.append(
+            f"features.bodies: crops {', '.join(shown)} show a person's body, or the scene without it, but nobody looks for bodies. Set "
+            "it to one of the sources keypoint_rcnn, openpose and face_box (guessed from the face), or leave out what needs them."
+        )
+    submission = config["submission"]
+    problems += [
+        f"submission.samples.{task}: {path} does not exist."
+        for task, path in submission["samples"].items()
+        if not Path(path).is_file()
+    ]
+    if submission["samples"] and len(submission["editions"]) != 1:
+        problems.append("submission.samples: a sample belongs to one edition; name exactly one in submission.editions.")
+    if problems:
+        raise InputError("configuration:\n" + "\n".join(f"  - {problem}" for problem in problems))
+
+
+def _detector_problems(faces: Mapping[str, Any], models_dir: Path) -> list[str]:
+    """What keeps faces from being detected."""
+    problems = []
+    try:
+        if faces["backend"] == "retinaface":
+            pack_files(faces["model"], models_dir)
+    except InputError as error:
+        problems.append(f"{error} Without a download: faces.backend: dlib, faces.model: hog.")
+    if faces["overrides"] and not Path(faces["overrides"]).is_file():
+        problems.append(f"faces.overrides: {faces['overrides']} does not exist.")
+    return problems
+
+
+def _official_problems(config: Mapping[str, Any], templates: Sequence[str]) -> list[str]:
+    """What keeps the organisers' pictures from being used."""
+    faces, problems = config["faces"], []
+    if not faces["official_root"] or not (Path(faces["official_root"]) / "cropped_aligned").is_dir():
+        problems.append(f"faces.official_root: {faces['official_root']} is no folder that holds cropped_aligned/.")
+    if faces["overrides"]:
+        problems.append("faces.overrides: corrects tracks, which faces.source official does not have.")
+    bodies = config["features"]["bodies"]
+    if bodies and bodies["person"] == "face":
+        problems.append(
+            "features.bodies.person: face needs the places of faces, which faces.source official does not have. Use first"
+            + (", and not source face_box." if bodies["source"] == "face_box" else ".")
+        )
+    try:
+        check_official(templates)
+    except InputError as error:
+        problems.append(str(error))
+    return problems

@@ -1,0 +1,143 @@
+"""What trainings and predictions read: files of trials, and the lists that hold them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from wildaffect import systems
+from wildaffect.corpus.blocks import cut_blocks
+from wildaffect.corpus.trials import PARTITIONS, Corpus
+from wildaffect.features.registry import of_trial
+from wildaffect.files import json_beside
+from wildaffect.provenance import stable_hash
+from wildaffect.systems.interface import Needs
+from wildaffect.workflow.folds import Folds
+from wildaffect.workflow.instances import Instance, tasks_of, trained_file
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """``config``: the completed configuration."""
+
+    config: Mapping[str, Any]
+    folds: Folds
+    instances: tuple[Instance, ...]
+
+    @property
+    def corpus(self) -> Corpus:
+        """The corpus that the folds divide."""
+        return self.folds.corpus
+
+    @property
+    def _results(self) -> str:
+        return self.config["results_dir"]
+
+    def templates(self) -> list[str]:
+        """Crop templates that this run needs."""
+        embedded = {entry["crops"] for entry in self.config["features"]["embeddings"].values()}
+        needed = {template for i in self.instances for template in self._needs[i].crops}
+        return sorted(embedded | needed)
+
+    def features(self) -> list[str]:
+        """Features that this run needs."""
+        return sorted({feature for i in self.instances for feature in self._needs[i].features})
+
+    def training_files(self, instance: Instance) -> dict[str, list[str]]:
+        """Per-trial files that training reads: those of its training and validation trials."""
+        trials = [name for part in ("train", "validation") for name in self.folds.trials_of(instance, part)]
+        return self._files(instance, trials)
+
+    def prediction_files(self, instance: Instance, partition: str) -> dict[str, list[str]]:
+        """Per-trial files that prediction reads."""
+        return self._files(instance, self.folds.trials_of(instance, partition))
+
+    def training_lists(self, instance: Instance) -> dict[str, list[str]]:
+        """Lists that together hold :meth:`training_files`."""
+        return self._lists(instance, "train", "validation")
+
+    def prediction_lists(self, instance: Instance, partition: str) -> dict[str, list[str]]:
+        """Lists that together hold :meth:`prediction_files`."""
+        return self._lists(instance, partition)
+
+    def listed_files(self, kind: str, block: str) -> list[str]:
+        """Files of one kind of all trials of a block."""
+        return self._kind_files(kind, self._block_trials[block])
+
+    def predicted_table(self, instance: Instance, partition: str) -> str:
+        """Table with the trials of ``partition``: for held-out ones that of the training, which other videos do not change."""
+        folder = f"members/{instance.key}/" if partition == "validation" else ""
+        return f"{self._results}/corpus/{folder}trials.parquet"
+
+    def known_labels(self, instance: Instance, partition: str) -> list[str]:
+        """Label tables of a held-out partition: ``faithful`` systems predict its annotated rows apart from the others."""
+        tasks = tasks_of(instance) if partition == "validation" else ()
+        return [f"{self._results}/labels/{task}.parquet" for task in tasks if task in self.corpus.labelled_tasks()]
+
+    def _files(self, instance: Instance, trials: Sequence[str]) -> dict[str, list[str]]:
+        """Frame tables, crops, features and, for systems that draw landmarks, tables of persons of ``trials``."""
+        return {
+            part: [path for kind in kinds for path in self._kind_files(kind, trials)]
+            for part, kinds in _kinds(self._needs[instance]).items()
+        }
+
+    def _kind_files(self, kind: str, trials: Sequence[str]) -> list[str]:
+        """Files of one kind: ``frames``, ``persons``, ``crops.<template>`` or ``features.<feature>``."""
+        part, _, name = kind.partition(".")
+        videos = list(dict.fromkeys(self.corpus.video_of[trial] for trial in trials))
+        if part == "frames":
+            return [f"{self._results}/media/{video}/frames.parquet" for video in videos]
+        if part == "persons":
+            return [f"{self._results}/faces/{video}/persons.parquet" for video in videos]
+        if part == "crops":
+            return [f"{self._results}/crops/{name}/{trial}.arrow" for trial in trials]
+        return [f"{self._results}/features/{name}/{owner}.npy" for owner in (trials if of_trial(name) else videos)]
+
+    def _lists(self, instance: Instance, *partitions: str) -> dict[str, list[str]]:
+        tasks = tasks_of(instance)
+        # Given weights may be of folds that this corpus does not have; its test trials are those of every fold.
+        keys = [(tasks, 0 if part == "test" else instance.fold, part) for part in partitions]
+        blocks = dict.fromkeys(block for key in keys for block in self._blocks.get(key, ()))
+        names = [stable_hash(block) for block in blocks]
+        return {
+            part: [f"{self._results}/lists/{name}/{kind}.json" for kind in kinds for name in names]
+            for part, kinds in _kinds(self._needs[instance]).items()
+        }
+
+    @cached_property
+    def _blocks(self) -> dict[tuple[tuple[str, ...], int, str], list[tuple[str, ...]]]:
+        """Blocks of trials by tasks, fold and partition. Folds alone decide them, whatever systems there are."""
+        found = {}
+        for tasks in dict.fromkeys(map(tasks_of, self.instances)):
+            folds = sorted({fold for task, fold in self.folds.divisions if task in tasks})
+            keys = [(tasks, fold, part) for fold in folds for part in PARTITIONS]
+            found |= cut_blocks({key: self.folds.trials_of_tasks(*key) for key in keys})
+        return found
+
+    @cached_property
+    def _block_trials(self) -> dict[str, tuple[str, ...]]:
+        return {stable_hash(block): block for blocks in self._blocks.values() for block in blocks}
+
+    @cached_property
+    def _needs(self) -> dict[Instance, Needs]:
+        """What each instance reads; given weights keep the recipe they were trained with, as when predicting."""
+        return {instance: self._needs_of(instance) for instance in self.instances}
+
+    def _needs_of(self, instance: Instance) -> Needs:
+        block = self.config["systems"][instance.system]
+        trained = block["trained"]
+        recorded = json_beside(trained_file(Path(trained), instance), "run.json") if trained else None
+        recipe = {**(recorded or {}).get("recipe", {}), **block["recipe"]}
+        resolved = systems.resolve_recipe(instance.system, recipe)
+        return systems.spec(instance.system).needs(instance.variant, block["mode"], resolved)
+
+
+def _kinds(needs: Needs) -> dict[str, list[str]]:
+    """Kinds of files that ``needs`` asks for, by the parts that a job names."""
+    return {
+        "frames": ["frames"],
+        "crops": [f"crops.{template}" for template in needs.crops],
+        "features": [f"features.{feature}" for feature in needs.features],
+        "persons": ["persons"] if needs.masks else [],
+    }
