@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from wildaffect.corpus.folds import fold_rows
@@ -41,7 +42,11 @@ class Folds:
     def trial_rows(self, instance: Instance) -> list[dict[str, Any]]:
         """Rows of the trials table that concern the training of ``instance``."""
         wanted = {row["trial"] for row in self.fold_rows(instance)}
-        return [asdict(trial) for trial in self.corpus.trials if trial.trial in wanted]
+        return [row for name, row in self._trial_rows.items() if name in wanted]
+
+    @cached_property
+    def _trial_rows(self) -> dict[str, dict[str, Any]]:
+        return {trial.trial: asdict(trial) for trial in self.corpus.trials}
 
     def _divisions_of(self, tasks: Sequence[str], fold: int) -> dict[str, Mapping[str, tuple[str, ...]]]:
         return {task: self.divisions.get((task, fold), {}) for task in tasks}
