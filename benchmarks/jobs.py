@@ -1,0 +1,109 @@
+"""How long the jobs of one video take, and how much of that is not work.
+
+    python benchmarks/jobs.py CLIP [--model DETECTOR.onnx] [--options JSON] [--minutes 5] [--cores 1]
+
+CLIP (H.264 or HEVC with sound) is repeated to so many minutes without coding it again, and cut to two seconds; both go through
+everything that the five systems need of a video, job by job. Prints the seconds that each took, as the workflow's benchmark files
+have them. What the job of the two-second video takes is little more than starting
+Python, reading libraries and opening models: the overhead.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from itertools import count
+from pathlib import Path
+
+import av
+import yaml
+from dag import ROOT, call, write_config, write_corpus
+
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from wildaffect.workflow.plan import Plan, make_plan
+
+LENGTHS = {"video0": 2.0, "video1": None}
+"""Videos of the generated corpus that get pictures and sound, by length in seconds; None: the length asked for."""
+
+
+def repeat(clip: Path, output: Path, seconds: float) -> None:
+    """The packets of ``clip`` over and over, up to ``seconds``."""
+    with av.open(str(output), "w") as target:
+        streams, shift = {}, 0.0
+        for _ in count():
+            with av.open(str(clip)) as source:
+                wanted = [*source.streams.video[:1], *source.streams.audio[:1]]
+                for stream in wanted:
+                    if stream.index not in streams:
+                        streams[stream.index] = target.add_stream_from_template(stream)
+                for packet in source.demux(wanted):
+                    if packet.dts is None:
+                        continue
+                    if shift + float(packet.dts * packet.time_base) >= seconds:
+                        break
+                    ticks = round(shift / packet.time_base)
+                    packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
+                    packet.stream = streams[packet.stream.index]
+                    target.mux(packet)
+                else:
+                    video = source.streams.video[0]
+                    shift += float(video.frames / video.average_rate)
+                    continue
+            return
+
+
+def wanted_files(plan: Plan) -> list[str]:
+    """Everything that the trainings read of the two videos, and their contact sheets."""
+    files = (path for i in plan.instances for part in plan.inputs.training_files(i).values() for path in part)
+    sheets = [f"{plan.config['results_dir']}/faces/sheets/{name}.jpg" for name in LENGTHS]
+    return sorted({path for path in files if LENGTHS.keys() & {Path(path).stem, Path(path).parent.name}}) + sheets
+
+
+def durations(results: Path) -> dict[str, dict[str, float]]:
+    """Seconds by rule and what it makes, then by video."""
+    found: dict[str, dict[str, float]] = {}
+    for path in (results / "benchmarks").rglob("*.jsonl"):
+        if path.stem in LENGTHS:
+            what = str(path.parent.relative_to(results / "benchmarks"))
+            found.setdefault(what, {})[path.stem] = json.loads(path.read_text())["s"]
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("clip", type=Path)
+    parser.add_argument("--model", help="ONNX detector for the retinaface backend; dlib's HOG otherwise")
+    parser.add_argument("--options", default="{}", help="faces.options as JSON")
+    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--cores", type=int, default=1)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_corpus(folder / "corpus", 20)
+        for video, seconds in LENGTHS.items():
+            repeat(arguments.clip, folder / "corpus" / f"{video}.mp4", seconds or 60 * arguments.minutes)
+        config = write_config(folder)
+        settings = yaml.safe_load(config.read_text())
+        if arguments.model:
+            settings["faces"] |= {"backend": "retinaface", "model": str(Path(arguments.model).resolve())}
+        settings["faces"]["options"] = json.loads(arguments.options)
+        config.write_text(yaml.safe_dump(settings))
+        targets = wanted_files(make_plan(settings, ROOT / "workflow" / "schemas"))
+        options = [
+            "--snakefile",
+            str(ROOT / "workflow" / "Snakefile"),
+            "--directory",
+            str(folder),
+            "--cores",
+            str(arguments.cores),
+        ]
+        call(folder, "-m", "snakemake", *options, "--configfile", str(config), "--", *targets)
+        print(f"{'job':40} {'2 s':>8} {arguments.minutes:>6g} min   overhead")
+        for what, seconds in sorted(durations(folder / "results").items()):
+            short, long = (seconds[video] for video in LENGTHS)
+            print(f"{what:40} {short:6.1f} s {long:8.1f} s {short / long:10.0%}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
