@@ -12,7 +12,6 @@ import argparse
 import json
 import sys
 import tempfile
-from itertools import count
 from pathlib import Path
 
 import av
@@ -30,27 +29,21 @@ LENGTHS = {"video0": 2.0, "video1": None}
 def repeat(clip: Path, output: Path, seconds: float) -> None:
     """The packets of ``clip`` over and over, up to ``seconds``."""
     with av.open(str(output), "w") as target:
-        streams, shift = {}, 0.0
-        for _ in count():
+        streams, start = {}, 0.0
+        while start < seconds:
+            end = start
             with av.open(str(clip)) as source:
                 wanted = [*source.streams.video[:1], *source.streams.audio[:1]]
-                for stream in wanted:
-                    if stream.index not in streams:
-                        streams[stream.index] = target.add_stream_from_template(stream)
+                streams = streams or {stream.index: target.add_stream_from_template(stream) for stream in wanted}
                 for packet in source.demux(wanted):
-                    if packet.dts is None:
+                    if packet.dts is None or start + float(packet.dts * packet.time_base) >= seconds:
                         continue
-                    if shift + float(packet.dts * packet.time_base) >= seconds:
-                        break
-                    ticks = round(shift / packet.time_base)
+                    ticks = round(start / packet.time_base)
                     packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
+                    end = max(end, float((max(packet.pts, packet.dts) + packet.duration) * packet.time_base))
                     packet.stream = streams[packet.stream.index]
                     target.mux(packet)
-                else:
-                    video = source.streams.video[0]
-                    shift += float(video.frames / video.average_rate)
-                    continue
-            return
+            start = end + 0.1  # sound may begin before zero
 
 
 def wanted_files(plan: Plan) -> list[str]:
