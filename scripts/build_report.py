@@ -30,5 +30,5 @@ with stage(snakemake.log[0], snakemake.threads):
         models=used_models(paths.detections, paths.get("abouts", []), instance_entries(paths.get("runs", []))),
         versions=main_versions(),
         demo=snakemake.params.config["corpus"]["layout"] == "demo",
-        notes=notes(snakemake.params.config),
+        notes=notes(snakemake.params.config, instance_entries(paths.get("runs", []))),
     )

@@ -2,13 +2,15 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wildaffect.corpus.folds import make_folds
-from wildaffect.corpus.trials import Trial, split_person
+from wildaffect.corpus.members import members
+from wildaffect.corpus.trials import TASKS, Trial, split_person
 from wildaffect.errors import InputError
 
 
@@ -22,11 +24,12 @@ def trials_of(train, validation=(), test=()):
     ]
 
 
-def folds_of(table):
-    """``{fold: {partition: [trials]}}`` of VA."""
+def folds_of(table, task="va"):
+    """``{fold: {partition: [trials]}}`` of ``task``."""
     found = {}
     for row in table.to_pylist():
-        found.setdefault(row["fold"], {}).setdefault(row["partition"], []).append(row["trial"])
+        if row["task"] == task:
+            found.setdefault(row["fold"], {}).setdefault(row["partition"], []).append(row["trial"])
     return found
 
 
@@ -82,6 +85,44 @@ def test_every_trial_is_held_out_once_and_videos_stay_together(corpus, scheme, c
     if validation:
         assert sorted(folds[0]["validation"]) == sorted(validation)
     assert len(folds) == (6 if scheme == "lfan" else count)
+
+
+@settings(max_examples=60, deadline=None)
+@given(corpora(), st.data(), st.integers(2, 5), st.integers(0, 3))
+def test_grouped_folds_of_several_tasks_agree(corpus, data, count, seed):
+    """No task is labelled for every trial; a model of all tasks still trains on every video that its fold does not hold out."""
+    train, validation = corpus
+    lacking = {name: data.draw(st.sampled_from([None, "expr", "au"]), label=name) for name in train[len(train) // 2 :]}
+    trials = [
+        replace(
+            trial, **{f"partition_{t}": trial.partition_va for t in ("expr", "au") if t != lacking.get(trial.trial)}
+        )
+        for trial in trials_of(train, validation)
+    ]
+    try:
+        table = make_folds(trials, "grouped", count, seed)
+    except InputError as error:
+        assert "do not fill" in str(error)
+        return
+    videos = {trial.trial: trial.video for trial in trials}
+    assert folds_of(table) == folds_of(make_folds(trials_of(train, validation), "grouped", count, seed))
+    for fold in range(count):
+        divisions = {task: folds_of(table, task)[fold] for task in TASKS}
+        assert members(divisions, "train", videos) == {
+            task: tuple(division["train"]) for task, division in divisions.items()
+        }
+        for task, division in divisions.items():
+            labelled = {name for name in train if lacking.get(name) != task} | set(validation)
+            assert set(division["train"]) == set(divisions["va"]["train"]) & labelled
+            assert set(division["validation"]) == set(divisions["va"]["validation"]) & labelled
+
+
+def test_a_task_without_videos_in_a_part_is_named():
+    trials = [
+        replace(trial, partition_expr="train" if trial.trial == "a" else None) for trial in trials_of("abcd", "v")
+    ]
+    with pytest.raises(InputError, match=r"1 training videos of task expr do not fill 3 parts.*folds\.count"):
+        make_folds([*trials[:-1], replace(trials[-1], partition_expr="validation")], "grouped", 4, 0)
 
 
 def test_grouped_depends_on_the_seed_alone():

@@ -39,6 +39,13 @@ def test_condition_shows_in_the_fields():
     assert by_condition["plain"].absent == by_condition["plain"].unlabelled == ()
 
 
+def test_not_every_training_trial_is_annotated_for_every_task():
+    learnt = persons(plan(), "train")
+    assert [person.unannotated for person in learnt] == [None, None, None, None, "expr", "au"]
+    assert {person.unannotated for person in persons(plan(), "validation", "test")} == {None}
+    assert {person.unannotated for video in plan(6) for person in video.persons} == {None}, "too few to leave any out"
+
+
 @given(subjects=st.integers(4, 40), seconds=st.floats(2, 60), seed=st.integers(0, 10_000))
 def test_properties(subjects, seconds, seed):
     videos = plan(subjects, seconds, seed)

@@ -7,15 +7,19 @@ import av
 import numpy as np
 import pytest
 
+from wildaffect.corpus.labels import parse_annotation
 from wildaffect.corpus.scan import scan_corpus
-from wildaffect.demo.affect import frame_times, within
-from wildaffect.demo.corpus import demo_corpus
+from wildaffect.corpus.trials import TASKS
+from wildaffect.demo.affect import affect, frame_times, within
+from wildaffect.demo.categories import EXPRESSIONS, UNITS, expressions, units
+from wildaffect.demo.corpus import annotation_path, demo_corpus
 from wildaffect.demo.plan import SIZE, plan
-from wildaffect.demo.render import SETS, TEST_LIST, render_video, write_annotations
+from wildaffect.demo.render import TEST_LISTS, render_video, write_annotations
 from wildaffect.demo.subject import draw_subject
 from wildaffect.demo.voice import voice
 
 SEED = 3
+HEADERS = {"va": "valence,arousal", "expr": ",".join(EXPRESSIONS), "au": ",".join(UNITS)}
 PLAN = plan(10, 2.5, SEED)
 BY_CONDITION = {video.condition: video for video in PLAN}
 
@@ -34,9 +38,9 @@ def decode(corpus, video):
         return [(frame.time, frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
 
 
-def rows(corpus, person):
-    lines = (corpus / SETS[person.partition] / f"{person.trial}.txt").read_text().splitlines()
-    assert lines[0] == "valence,arousal"
+def rows(corpus, person, task="va"):
+    lines = (corpus / annotation_path(person, task)).read_text().splitlines()
+    assert lines[0] == HEADERS[task]
     return np.array([line.split(",") for line in lines[1:]], float)
 
 
@@ -89,13 +93,34 @@ def test_absent_subject_is_gone_exactly_in_its_span(corpus):
     assert 0 < sum(empty) < len(empty)
 
 
-def test_test_trials_have_no_annotations_but_truth(corpus):
-    people = [person for video in PLAN for person in video.persons]
+@pytest.mark.parametrize("video", PLAN, ids=lambda video: video.condition)
+def test_expressions_and_units_follow_the_rules_where_they_are_labelled(corpus, video):
+    times = frame_times(video, SEED)
+    labelled = ~within(times, video.unlabelled)
+    for person in video.persons:
+        curves = affect(person.traits, video.seconds, times)
+        for task, wanted in (("expr", expressions(*curves)[:, None]), ("au", units(*curves))):
+            if task == person.unannotated:
+                assert not (corpus / annotation_path(person, task)).exists()
+                continue
+            found = rows(corpus, person, task)
+            np.testing.assert_array_equal(found[labelled], wanted[labelled])
+            assert (found[~labelled] == -1).all()
+            read = parse_annotation(corpus / annotation_path(person, task), task)
+            assert read.columns == (UNITS if task == "au" else ("expression",))
+            np.testing.assert_array_equal(np.isnan(read.values).all(axis=1), ~labelled)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_test_trials_have_no_annotations_but_truth(corpus, task):
+    people = [person for video in PLAN for person in video.persons if person.unannotated != task]
     tests = [person.trial for person in people if person.partition == "test"]
-    annotated = {path.stem for path in (corpus / "annotations").rglob("*.txt")}
-    assert annotated == {person.trial for person in people} - set(tests)
-    assert {path.stem for path in (corpus / "truth").rglob("*.txt")} == set(tests)
-    assert (corpus / TEST_LIST).read_text().splitlines() == tests
+    folders = {
+        tree: {path.stem for path in (corpus / tree).glob(f"{task.upper()}_*/*/*.txt")}
+        for tree in ("annotations", "truth")
+    }
+    assert folders == {"annotations": {person.trial for person in people} - set(tests), "truth": set(tests)}
+    assert (corpus / TEST_LISTS[task]).read_text().splitlines() == tests
 
 
 @pytest.mark.parametrize("condition", ["plain", "avi", "variable_rate"])
@@ -121,4 +146,9 @@ def test_layout_is_read_back_as_planned(corpus, tmp_path):
         (tmp_path / video.media).touch()
     found = scan_corpus("affwild2", tmp_path, corpus, "abaw2")
     assert found.trials == demo_corpus(subjects=10, seconds=2.5, seed=SEED).trials
+    assert {task: sum(trial.annotation(task) is not None for trial in found.trials) for task in TASKS} == {
+        "va": 8,
+        "expr": 7,
+        "au": 7,
+    }
     assert not found.findings

@@ -49,3 +49,14 @@ def test_notes_say_what_is_approximate():
     features = {"vggish_weights": "vggish", "bodies": None}
     given = {"features": features, "systems": {"lfan": block | {"trained": "runs", "recipe": {}}}}
     assert len(notes(given)) == 2 and "given weights (runs)" in " ".join(notes(given))
+
+
+def test_notes_name_units_that_nothing_was_learnt_of(tmp_path):
+    runs = []
+    for fold, units in enumerate((["AU20"], ["AU20"], [])):
+        path = tmp_path / f"{fold}.json"
+        path.write_text(json.dumps({"unlabelled": units}))
+        runs.append({"system": "tsav", "variant": "two_stream", "target": "mtl" if fold < 2 else "va", "path": path})
+    config = {"features": {"vggish_weights": "vggish", "bodies": None}, "systems": {}}
+    (note,) = notes(config, runs)
+    assert note.startswith("tsav/two_stream/mtl has learnt nothing of AU20,")

@@ -207,9 +207,11 @@ def test_the_demo_of_this_system_is_planned(root):
     for name in ("demo.yaml", "demo_ntua.yaml"):
         update_config(config, yaml.safe_load((root / "config" / name).read_text()))
     made = make_plan(config | {"systems": {"ntua": config["systems"]["ntua"]}}, root / "workflow" / "schemas")
-    variants = ("visual", "aural")
     assert [instance.key for instance in made.instances] == [
-        f"ntua/{variant}/va/fold{fold}" for variant in variants for fold in range(3)
+        f"ntua/{variant}/{target}/fold{fold}"
+        for variant in ("visual", "aural")
+        for target in ("va", "expr")
+        for fold in range(3)
     ]
     assert "ntua_context112" in made.inputs.templates()
     assert made.delivery.ensembles["ntua"].members == ((("ntua", "visual", "va"),), (("ntua", "aural", "va"),))

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -200,11 +201,30 @@ def test_what_is_missing_is_named(corpus, changes, named):
         train(**corpus.train_arguments("missing", **changes))
 
 
-def test_units_of_another_edition_are_named(corpus, tmp_path):
-    labels = pd.read_parquet(corpus.labels["au"]).drop(columns="AU20")
-    labels.to_parquet(tmp_path / "au.parquet")
-    with pytest.raises(InputError, match=r"au\.parquet: has no labels of AU20, which target au learns"):
-        train(**corpus.train_arguments("other", target="au", labels={"au": tmp_path / "au.parquet"}))
+def test_units_of_another_edition_are_learnt_as_far_as_they_are_labelled(corpus, tmp_path):
+    """ABAW2 labels no AU20: the others are learnt, AU20 stays as it was drawn, and the record says so."""
+    path = tmp_path / "au.parquet"
+    pq.write_table(pq.read_table(corpus.labels["au"]).drop_columns("AU20"), path)
+    recipe = TINY | {"epochs": 1, "frames_per_epoch": 16, "weight_decay": 0}
+    record = train(**corpus.train_arguments("other", target="au", recipe=recipe, labels={"au": path}))
+    assert record["unlabelled"] == ["AU20"]
+    assert json.loads((corpus.folder / "other" / "run" / "run.json").read_text()) == record
+    torch.manual_seed(3)
+    initial = systems.build_model("tsav", "two_stream", **TINY["network"]).state_dict()["fc.1.weight"]
+    final = load_file(corpus.folder / "other" / "run" / "model.safetensors")["fc.1.weight"]
+    changed = {OUTPUTS[row] for row in range(17) if not torch.equal(initial[row], final[row])}
+    # No trial of this corpus is annotated for AU4.
+    assert changed == set(COLUMNS["au"]) - {"AU20", "AU4"}
+
+
+@pytest.mark.parametrize(("task", "dropped"), [("au", COLUMNS["au"]), ("expr", ("expression",)), ("va", ("arousal",))])
+def test_labels_that_lack_what_a_target_learns_are_named(corpus, tmp_path, task, dropped):
+    path = tmp_path / f"{task}.parquet"
+    pq.write_table(pq.read_table(corpus.labels[task]).drop_columns(list(dropped)), path)
+    with pytest.raises(
+        InputError, match=rf"{task}\.parquet: has no labels of {dropped[0]}.*which target {task} learns"
+    ):
+        train(**corpus.train_arguments("other", target=task, labels={task: path}))
 
 
 def test_a_video_without_frames_or_sound_is_a_trial_without_rows(trained, corpus, tmp_path):

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from support.pipeline import TINY_DEMO, TINY_RECIPE, copy_project, run_workflow, write_config
+from wildaffect.corpus.trials import TASKS
 from wildaffect.demo.plan import plan
-from wildaffect.demo.render import render_video, write_annotations
+from wildaffect.demo.render import TEST_LISTS, render_video, write_annotations
 
 AFTER_TRAINING = {
     "predict_system",
@@ -23,7 +24,7 @@ AFTER_TRAINING = {
 
 
 TINY = TINY_DEMO | {"corpus": {"layout": "affwild2", "root": "data"}}
-TEST_LIST = "Valence_Arousal_Estimation_Challenge_test_set_release.txt"
+TEST_LIST = TEST_LISTS["va"]
 
 
 def render_corpus(root: Path) -> None:
@@ -80,7 +81,7 @@ def test_everything_is_there(finished):
         "corpus/trials.parquet",
         "corpus/folds.parquet",
         "corpus/audit.csv",
-        "labels/va.parquet",
+        *(f"labels/{task}.parquet" for task in TASKS),
         "scores/scores.csv",
         "report/index.html",
         "runs/lfan/multimodal/valence/fold0/run.json",

@@ -35,14 +35,16 @@ def fold_rows(trials: Sequence[Trial], scheme: str, count: int, seed: int) -> li
 
     ``official``: fold 0 only. ``lfan``: the training list cut into five runs of neighbours, the official validation list is the sixth
     part, and fold k validates on part (5 - k) mod 6 (LFAN spec 4.1). ``grouped``: the same rotation with ``count`` parts, the training
-    videos first shuffled by ``seed``; a corpus without official validation trials is cut into ``count`` parts altogether.
+    videos first shuffled by ``seed``; a corpus without official validation trials is cut into ``count`` parts altogether. There the
+    videos that any task trains on are cut once for all tasks, so that models of several tasks lose no training video to another's fold.
     """
+    learnt = [trial for trial in trials if "train" in map(trial.partition, TASKS)]
     rows = []
     for task in TASKS:
         train = [trial for trial in trials if trial.partition(task) == "train"]
         validation = [trial for trial in trials if trial.partition(task) == "validation"]
         test = [trial.trial for trial in trials if trial.partition(task) == "test"]
-        divisions = _divisions(train, validation, scheme, count, seed, task)
+        divisions = _divisions(train, validation, learnt, scheme, count, seed, task)
         for fold, (training, held_out) in enumerate(divisions):
             for partition, names in (("train", training), ("validation", held_out), ("test", test)):
                 rows += [
@@ -52,20 +54,30 @@ def fold_rows(trials: Sequence[Trial], scheme: str, count: int, seed: int) -> li
     return rows
 
 
-def _divisions(train, validation, scheme: str, count: int, seed: int, task: str) -> list[tuple[list[str], list[str]]]:
-    """``(training names, validation names)`` of each fold of one task."""
+def _divisions(
+    train: Sequence[Trial],
+    validation: Sequence[Trial],
+    learnt: Sequence[Trial],
+    scheme: str,
+    count: int,
+    seed: int,
+    task: str,
+) -> list[tuple[list[str], list[str]]]:
+    """``(training names, validation names)`` of each fold of one task; ``learnt``: what any task trains on."""
     if scheme == "official" or not train:
         return [([trial.trial for trial in train], [trial.trial for trial in validation])]
-    groups = _by_video(train)
+    groups = _by_video(learnt if scheme == "grouped" else train)
     if scheme == "grouped":
         random.Random(seed).shuffle(groups)
+    own = {trial.trial for trial in train}
     parts_of_train = (LFAN_FOLDS if scheme == "lfan" else count) - bool(validation)
-    if len(groups) < parts_of_train:
+    parts = [[name for name in part if name in own] for part in _cut(groups, parts_of_train)]
+    if not all(parts):
         raise InputError(
-            f"folds: {len(groups)} training videos of task {task} cannot make {parts_of_train} parts; lower folds.count "
+            f"folds: {len(_by_video(train))} training videos of task {task} do not fill {parts_of_train} parts; lower folds.count "
             "or use folds.scheme: official."
         )
-    parts = _cut(groups, parts_of_train) + ([[trial.trial for trial in validation]] if validation else [])
+    parts += [[trial.trial for trial in validation]] if validation else []
     folds = []
     for k in range(len(parts)):
         rotated = parts[len(parts) - k :] + parts[: len(parts) - k]

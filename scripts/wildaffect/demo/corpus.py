@@ -2,32 +2,36 @@
 
 from pathlib import Path
 
-from wildaffect.corpus.trials import Corpus, Trial
-from wildaffect.demo.plan import DemoVideo, plan
+from wildaffect.corpus.trials import TASKS, Corpus, Trial
+from wildaffect.demo.categories import EDITION
+from wildaffect.demo.plan import DemoPerson, DemoVideo, plan
 
-FOLDERS = {"train": "Train_Set", "validation": "Validation_Set"}
-ANNOTATIONS = "annotations/VA_Estimation_Challenge"
+CHALLENGES = {
+    "va": "VA_Estimation_Challenge",
+    "expr": "EXPR_Classification_Challenge",
+    "au": "AU_Detection_Challenge",
+}
+SETS = {"train": "Train_Set", "validation": "Validation_Set", "test": "Test_Set"}
+
+
+def annotation_path(person: DemoPerson, task: str) -> str:
+    """The annotation file of a trial below the corpus; test trials have theirs in ``truth``, where only a self-check looks."""
+    tree = "truth" if person.partition == "test" else "annotations"
+    return f"{tree}/{CHALLENGES[task]}/{SETS[person.partition]}/{person.trial}.txt"
 
 
 def demo_corpus(*, subjects: int, seconds: float, seed: int) -> Corpus:
     """Trials that the demo corpus will hold, known before anything is rendered; same order as an Aff-Wild2 scan."""
-    trials = []
-    for video in plan(subjects, seconds, seed):
-        for person in video.persons:
-            folder = FOLDERS.get(person.partition)
-            annotation = f"{ANNOTATIONS}/{folder}/{person.trial}.txt" if folder else None
-            trials.append(
-                Trial(
-                    person.trial,
-                    video.name,
-                    video.media,
-                    person.side,
-                    partition_va=person.partition,
-                    annotation_va=annotation,
-                    edition="abaw2",
-                )
-            )
+    trials = [_trial(video, person) for video in plan(subjects, seconds, seed) for person in video.persons]
     return Corpus(tuple(sorted(trials, key=lambda trial: f"{trial.trial}.txt")))
+
+
+def _trial(video: DemoVideo, person: DemoPerson) -> Trial:
+    tasks = [task for task in TASKS if task != person.unannotated]
+    partitions = {f"partition_{task}": person.partition for task in tasks}
+    annotations = {f"annotation_{task}": annotation_path(person, task) for task in tasks}
+    known = partitions | (annotations if person.partition != "test" else {})
+    return Trial(person.trial, video.name, video.media, person.side, **known, edition=EDITION)
 
 
 def render_demo_video(output: Path, *, subjects: int, seconds: float, seed: int) -> None:

@@ -18,17 +18,22 @@ FEWEST_SECONDS = 2.0
 
 _TRAINING_CONDITIONS = ("absent", "late_sound", "no_sound", "avi")
 _VALIDATION_CONDITIONS = ("two_persons", "variable_rate")
+_FEWEST_LEARNT = 3  # training trials that every task keeps where some are left unannotated
 _RATES = (Fraction(25), Fraction(30), Fraction(30000, 1001), Fraction(24))
 
 
 @dataclass(frozen=True)
 class DemoPerson:
-    """One trial. ``traits`` seeds looks, voice and affect; ``partition`` is train, validation or test."""
+    """One trial. ``traits`` seeds looks, voice and affect; ``partition`` is train, validation or test.
+
+    ``unannotated``: the task (expr or au) of which the trial has no annotation file and to whose challenge it does not belong.
+    """
 
     trial: str
     side: str  # main | left | right
     partition: str
     traits: int
+    unannotated: str | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,9 @@ def plan(subjects: int = 11, seconds: float = 20.0, seed: int = 0) -> list[DemoV
 
     About a fifth of the trials are for testing (no annotation files), a quarter for validation, the rest for
     training. Conditions are dealt out in a fixed order within training and validation, the remaining videos are
-    plain; from ten subjects on, all are present. Raises :class:`InputError` for too few subjects or seconds.
+    plain; from ten subjects on, all are present. As in Aff-Wild2, not every trial is annotated for every task: of the
+    training trials, if there are four or more, the last has no action units and the one before it no expressions.
+    Raises :class:`InputError` for too few subjects or seconds.
     """
     if subjects < FEWEST_SUBJECTS or seconds < FEWEST_SECONDS:
         raise InputError(
@@ -89,13 +96,17 @@ def plan(subjects: int = 11, seconds: float = 20.0, seed: int = 0) -> list[DemoV
     ]
     numbers = chance.sample(range(1, max(140, 3 * len(slots))), len(slots))
     traits = iter(chance.sample(range(1, 1_000_000), subjects))
+    unannotated = {training - 2: "expr", training - 1: "au"} if training > _FEWEST_LEARNT else {}
     videos = []
     for index, ((partition, condition), number) in enumerate(zip(slots, numbers, strict=True)):
         rate = _RATES[index % len(_RATES)]
         name = _name(index, number, rate)
         sides = ("left", "right") if condition == "two_persons" else ("main",)
         persons = tuple(
-            DemoPerson(name if side == "main" else f"{name}_{side}", side, partition, next(traits)) for side in sides
+            DemoPerson(
+                name if side == "main" else f"{name}_{side}", side, partition, next(traits), unannotated.get(index)
+            )
+            for side in sides
         )
         plain = DemoVideo(
             name, "mp4", persons, condition, float(seconds), rate, audio_rate=(44100, 16000)[index % 3 == 1]

@@ -11,18 +11,23 @@ from pathlib import Path
 import av
 import numpy as np
 
+from wildaffect.corpus.trials import TASKS
 from wildaffect.demo.affect import TICKS, affect, frame_times, within
-from wildaffect.demo.plan import SIZE, DemoPerson, DemoVideo
+from wildaffect.demo.categories import EDITION, UNITS, expressions, units
+from wildaffect.demo.corpus import annotation_path
+from wildaffect.demo.plan import SIZE, DemoVideo
 from wildaffect.demo.subject import draw_subject, pictures
 from wildaffect.demo.voice import voice
 from wildaffect.files import atomic
+from wildaffect.scoring.editions import get_task
 
-ANNOTATIONS = Path("annotations/VA_Estimation_Challenge")
-TRUTH = Path("truth/VA_Estimation_Challenge")
-TEST_LIST = Path("Valence_Arousal_Estimation_Challenge_test_set_release.txt")
-SETS = {"train": ANNOTATIONS / "Train_Set", "validation": ANNOTATIONS / "Validation_Set", "test": TRUTH / "Test_Set"}
-HEADER = "valence,arousal"
-INVALID = "-5,-5"
+TEST_LISTS = {
+    "va": "Valence_Arousal_Estimation_Challenge_test_set_release.txt",
+    "expr": "Expression_Recognition_Challenge_test_set_release.txt",
+    "au": "Action_Unit_Detection_Challenge_test_set_release.txt",
+}
+UNLABELLED = {"va": "-5,-5", "expr": "-1", "au": ",".join(["-1"] * len(UNITS))}
+"""The row of a frame without a label."""
 
 # Without mbtree=0, x264 reads memory that it never wrote and the bytes of narrow pictures differ from run to run.
 _VIDEO_OPTIONS = {
@@ -51,27 +56,39 @@ def render_video(video: DemoVideo, seed: int, output: Path) -> None:
 
 
 def write_annotations(videos: list[DemoVideo], seed: int, root: Path) -> None:
-    """Write one annotation file per trial under ``root`` and the list of the test trials.
+    """Write one annotation file per trial and task under ``root``, and for every task the list of the test trials.
 
-    First row ``valence,arousal``, then one row per frame in presentation order; ``-5,-5`` where unlabelled. Trials
-    for training and validation lie under ``annotations``, test trials under ``truth``, where only a self-check looks.
+    First row the header of the edition's files, then one row per frame in presentation order; -5 (valence and arousal)
+    or -1 where unlabelled. Trials for training and validation lie under ``annotations``, test trials under ``truth``,
+    where only a self-check looks.
     """
     root = Path(root)
-    for video in videos:
+    persons = [(video, person) for video in videos for person in video.persons]
+    for video, person in persons:
         times = frame_times(video, seed)
-        for person in video.persons:
-            with atomic(root / SETS[person.partition] / f"{person.trial}.txt") as partial:
-                partial.write_text("\n".join([HEADER, *_rows(video, person, times)]) + "\n", encoding="ascii")
-    tests = [person.trial for video in videos for person in video.persons if person.partition == "test"]
-    with atomic(root / TEST_LIST) as partial:
-        partial.write_text("\n".join(tests) + "\n", encoding="ascii")
+        hidden = within(times, video.unlabelled)
+        curves = affect(person.traits, video.seconds, times)
+        for task in (task for task in TASKS if task != person.unannotated):
+            rows = np.where(hidden, UNLABELLED[task], _rows(task, *curves))
+            with atomic(root / annotation_path(person, task)) as partial:
+                partial.write_text("\n".join([_header(task), *rows]) + "\n", encoding="ascii")
+    tests = [person.trial for _, person in persons if person.partition == "test"]
+    for name in TEST_LISTS.values():
+        with atomic(root / name) as partial:
+            partial.write_text("\n".join(tests) + "\n", encoding="ascii")
 
 
-def _rows(video: DemoVideo, person: DemoPerson, times: np.ndarray) -> Iterator[str]:
-    """The rows of one annotation file."""
-    valence, arousal = affect(person.traits, video.seconds, times)
-    for invalid, v, a in zip(within(times, video.unlabelled), valence, arousal, strict=True):
-        yield INVALID if invalid else f"{v:.4f},{a:.4f}"
+def _header(task: str) -> str:
+    return get_task(EDITION, task).format.header
+
+
+def _rows(task: str, valence: np.ndarray, arousal: np.ndarray) -> list[str]:
+    """The rows of one annotation file as if every frame were labelled."""
+    if task == "va":
+        return [f"{v:.4f},{a:.4f}" for v, a in zip(valence, arousal, strict=True)]
+    if task == "expr":
+        return [str(number) for number in expressions(valence, arousal)]
+    return [",".join(map(str, row)) for row in units(valence, arousal)]
 
 
 def _add_video_stream(container: av.container.OutputContainer, video: DemoVideo) -> av.VideoStream:

@@ -53,8 +53,8 @@ def used_models(detections: Iterable[str], abouts: Iterable[str], runs: Sequence
     return sorted(unique.values(), key=lambda entry: (entry["name"], entry["source"]))
 
 
-def notes(config: Mapping[str, Any]) -> list[str]:
-    """What is approximate or reduced in this run, one sentence each."""
+def notes(config: Mapping[str, Any], runs: Sequence[Mapping[str, Any]] = ()) -> list[str]:
+    """What is approximate or reduced in this run, one sentence each; ``runs`` as in :func:`used_models`."""
     found = []
     if config["features"]["vggish_weights"] == "seeded":
         found.append(
@@ -78,4 +78,16 @@ def notes(config: Mapping[str, Any]) -> list[str]:
             found.append(
                 f"{name} predicts with given weights ({block['trained']}); whether they have seen the scored trials is not known here."
             )
-    return found
+    return found + _unlearnt(runs)
+
+
+def _unlearnt(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Units that a network predicts without having seen a label of them, a sentence per variant and target."""
+    found = {}
+    for run in runs:
+        if units := json.loads(Path(run["path"]).read_text()).get("unlabelled"):
+            found[f"{run['system']}/{run['variant']}/{run['target']}"] = ", ".join(units)
+    return [
+        f"{name} has learnt nothing of {units}, of which the corpus has no labels: what it predicts of them means nothing."
+        for name, units in found.items()
+    ]

@@ -116,17 +116,21 @@ def partition_members(
 def read_labels(
     paths: Mapping[str, Path], target: Target, chosen: Mapping[str, Iterable[str]]
 ) -> dict[str, dict[str, Labels]]:
-    """``{trial: {task: labels}}`` of the columns ``target`` learns, of the trials ``chosen`` for each task that are annotated."""
+    """``{trial: {task: labels}}`` of the columns ``target`` learns, of the trials ``chosen`` for each task that are annotated.
+
+    Action units that the table does not have are NaN throughout, see :func:`unlabelled_units`.
+    """
     found: dict[str, dict[str, Labels]] = {}
     for task, columns in target.labels.items():
         if task not in paths:
             raise InputError(f"target {target.name}: no label table given for task {task}.")
-        _check_columns(paths[task], target, columns)
-        table = read_table(paths[task], labels_schema(task, columns))
+        absent = _absent_columns(paths[task], task, target)
+        present = [column for column in columns if column not in absent]
+        table = read_table(paths[task], labels_schema(task, present))
         names = table["trial"].combine_chunks()
-        values = np.stack(
-            [table[column].cast(pa.float32()).to_numpy(zero_copy_only=False) for column in columns], axis=1
-        )
+        values = np.full((len(table), len(columns)), np.nan, np.float32)
+        for column in present:
+            values[:, columns.index(column)] = table[column].cast(pa.float32()).to_numpy(zero_copy_only=False)
         valid = table["valid"].to_numpy(zero_copy_only=False)
         wanted = set(chosen[task])
         for name, rows in _runs(paths[task], names, table["frame"].to_numpy()).items():
@@ -135,18 +139,24 @@ def read_labels(
     return found
 
 
-def _check_columns(path: Path, target: Target, columns: Iterable[str]) -> None:
-    """Editions differ in what they label, so a missing column is no damage of the file."""
+def unlabelled_units(paths: Mapping[str, Path], target: Target) -> list[str]:
+    """Action units that ``target`` predicts and no label table has: editions label different ones, and each is learnt by itself."""
+    return [column for task in target.labels for column in _absent_columns(paths[task], task, target)]
+
+
+def _absent_columns(path: Path, task: str, target: Target) -> list[str]:
+    """Units that are not labelled; :class:`InputError` if none is, or for columns of another task. No damage of the file."""
     try:
         present = pq.read_schema(path).names
     except (OSError, pa.ArrowInvalid):
-        return  # whoever reads the table says so
-    absent = [column for column in columns if column not in present]
-    if absent:
+        return []  # whoever reads the table says so
+    absent = [column for column in target.labels[task] if column not in present]
+    if absent and (task != "au" or len(absent) == len(target.labels[task])):
         raise InputError(
             f"{path}: has no labels of {', '.join(absent)}, which target {target.name} learns. The corpus is of another edition; "
             "choose other targets."
         )
+    return absent
 
 
 def _runs(path: Path, names: pa.Array, frames: np.ndarray) -> dict[str, slice]:

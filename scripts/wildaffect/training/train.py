@@ -15,7 +15,15 @@ from wildaffect.files import atomic
 from wildaffect.provenance import stable_hash, versions
 from wildaffect.systems.interface import Needs, Recipe, Target, TrialData
 from wildaffect.systems.weights import save_weights
-from wildaffect.training.inputs import Inputs, cache_pictures, data_hash, open_trial, partition_members, read_labels
+from wildaffect.training.inputs import (
+    Inputs,
+    cache_pictures,
+    data_hash,
+    open_trial,
+    partition_members,
+    read_labels,
+    unlabelled_units,
+)
 from wildaffect.training.loop import Loop
 from wildaffect.training.runtime import device_name, open_fabric, reproducible
 from wildaffect.training.state import Checkpoint, Progress
@@ -107,6 +115,7 @@ def train(
         "versions": versions(*PACKAGES),
         "initial_weights": initial,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "unlabelled": unlabelled_units(labels, plan.target),
         "data": {"sha256": data, **{name: _count(parts[name], samples[name]) for name in PARTITIONS}},
         **_outcome(plan, progress),
     }
