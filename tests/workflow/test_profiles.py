@@ -66,7 +66,7 @@ def test_sixty_videos_are_few_submissions(tmp_path, monkeypatch):
     dag.write_corpus(tmp_path / "corpus", 60)
     config = dag.write_config(tmp_path)
     found = dag.snakemake(tmp_path, config, "-n", "--workflow-profile", "workflow/profiles/slurm").submissions
-    assert sorted(one["jobs"] for one in found["detect"]) == [4] + [8] * 7
+    assert [one["jobs"] for one in found["detect"]] == [12] * 5
     assert {one["_cores"] for name in ("media", "detect", "faces", "features", "lists") for one in found[name]} == {1}
     assert all(one["mem_mb"] == 4000 and one["runtime"] == one["jobs"] * 8 for one in found["detect"])
     (media,) = found["media"]
