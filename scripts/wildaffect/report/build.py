@@ -119,12 +119,8 @@ def _facts(
     seconds = sum(about["duration_s"] or 0 for about in videos.values())
     variants = dict.fromkeys(f"{row['system']}/{row['variant']}" for row in [*runs, *predictions])
     editions = dict.fromkeys(row["edition"] for row in trials if row["edition"])
-    corpus = config.get("corpus", {})
     return [
-        (
-            "Corpus",
-            ", ".join(filter(None, [str(corpus.get("layout", "")), str(corpus.get("root") or "")])) or "not recorded",
-        ),
+        ("Corpus", _corpus_words(config.get("corpus", {}))),
         ("Edition", ", ".join(editions) or "none"),
         ("Videos", f"{len({row['video'] for row in trials}):,}"),
         ("Trials", f"{len(trials):,}"),
@@ -135,6 +131,13 @@ def _facts(
         ("Device", ", ".join(devices(runs)) or "not recorded"),
         ("Newest result", _newest(runs, predictions)),
     ]
+
+
+def _corpus_words(corpus: Mapping) -> str:
+    """Layout and folder; the demo is rendered and read from nowhere."""
+    if corpus.get("layout") == "demo":
+        return "demo, rendered"
+    return ", ".join(str(corpus[key]) for key in ("layout", "root") if corpus.get(key)) or "not recorded"
 
 
 def _newest(runs: list[Mapping], predictions: Sequence[Mapping]) -> str:
