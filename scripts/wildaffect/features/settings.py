@@ -37,14 +37,23 @@ def body_source(bodies: Mapping[str, Any], video: str, models_dir: str | Path) -
     return path.replace("{video}", video) if bodies["source"] == "openpose" else str(locate(path, models_dir))
 
 
+def _cure(feature: str, features: Mapping[str, Any]) -> str:
+    kind, _, name = feature.partition(".")
+    if kind == "import":
+        return (
+            f". Say where its files are in features.import.{name} (docs/features.md), or do without: the card of the "
+            "system names the key of its recipe that asks for it, and what can take its place."
+        )
+    return nearest(feature, [*FEATURES, *configured(features)])
+
+
 def problems(
     features: Mapping[str, Any], needed: Sequence[str], trials: Mapping[str, str], models_dir: str | Path
 ) -> list[str]:
     """Everything that keeps the section from being carried out, a line each. ``needed`` are the ids that systems ask for, ``trials`` maps
     every trial to its video."""
     found = [
-        f"features: a system asks for {feature!r}, which is neither built in nor described here"
-        f"{nearest(feature, [*FEATURES, *configured(features)])}"
+        f"features: a system asks for {feature!r}, which is neither built in nor described here{_cure(feature, features)}"
         for feature in needed
         if feature not in FEATURES and feature not in configured(features)
     ]
