@@ -83,15 +83,9 @@ def main() -> None:
         settings["faces"]["options"] = json.loads(arguments.options)
         config.write_text(yaml.safe_dump(settings))
         targets = wanted_files(make_plan(settings, ROOT / "workflow" / "schemas"))
-        options = [
-            "--snakefile",
-            str(ROOT / "workflow" / "Snakefile"),
-            "--directory",
-            str(folder),
-            "--cores",
-            str(arguments.cores),
-        ]
-        call(folder, "-m", "snakemake", *options, "--configfile", str(config), "--", *targets)
+        # Not in the project's folder: what Snakemake remembers of these files must not stay there.
+        options = ["--directory", str(folder), "--cores", str(arguments.cores), "--configfile", str(config)]
+        call(folder, "-m", "snakemake", "--snakefile", str(ROOT / "workflow" / "Snakefile"), *options, "--", *targets)
         print(f"{'job':40} {'2 s':>8} {arguments.minutes:>6g} min   overhead")
         for what, seconds in sorted(durations(folder / "results").items()):
             short, long = (seconds[video] for video in LENGTHS)
