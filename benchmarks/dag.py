@@ -1,9 +1,10 @@
 """Planning at the size of Aff-Wild2 and beyond: what Snakemake needs before the first job starts.
 
-    python benchmarks/dag.py [--videos 564] [--packed] [--finished] [--profile]
+    python benchmarks/dag.py [--videos 564] [--apart] [--packed] [--finished] [--profile]
 
 A corpus of names only (empty media files, one-line annotations of all three tasks; one video in twenty shows two people), with every
-system, variant, target and fold there is. Prints processor time and peak memory of a dry run and, with ``--finished``, of a run with
+system, variant, target and fold there is. What can be made together is (``faces.together``, ``features.together``), unless ``--apart``.
+Prints processor time and peak memory of a dry run and, with ``--finished``, of a run with
 nothing to do and of a dry run after one more video; results are then stand-ins of one byte whose records come from
 ``snakemake --touch``. ``--packed`` counts the submissions of the profile for SLURM. ``--profile`` writes a cProfile of the dry run to
 ``dag.prof``.
@@ -26,6 +27,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from wildaffect import systems  # noqa: E402
+from wildaffect.faces.catalogue import SHEET_SOURCE, SHEETS  # noqa: E402
+from wildaffect.workflow.plan import make_plan  # noqa: E402
 
 PARTITIONS = (("Train_Set", 62), ("Validation_Set", 13), ("test", 25))
 TASKS = {
@@ -127,16 +130,23 @@ def write_corpus(root: Path, videos: int) -> None:
         add_video(root, number)
 
 
-def write_config(folder: Path) -> Path:
-    """Every system with all its variants, targets and folds; nothing is imported, so two inputs are the declared replacements."""
+def write_config(folder: Path, apart: bool = False) -> Path:
+    """Every system with all its variants, targets and folds; nothing is imported, so two inputs are the declared replacements.
+
+    What shows the face, what shows the scene and what is heard are made by one job each, or, ``apart``, by one per file.
+    """
     config = {
         "results_dir": str(folder / "results"),
         "corpus": {"layout": "affwild2", "root": str(folder / "corpus")},
         "folds": {"scheme": "lfan"},
-        "faces": {"backend": "dlib", "model": "hog", "together": ["arcface112", "tsav112", "m3t256", "cnu224"]},
+        "faces": {"backend": "dlib", "model": "hog"},
         "features": {"vggish_weights": "seeded", "bodies": {"source": "face_box"}},
         "systems": {name: {} for name in systems.available()} | {"m3t": {"recipe": {"face_vectors": "zeros"}}},
     }
+    if not apart:
+        inputs = make_plan(config, ROOT / "workflow" / "schemas").inputs
+        config["faces"]["together"] = sorted({*inputs.templates(), SHEETS, SHEET_SOURCE})
+        config["features"]["together"] = inputs.features()
     path = folder / "scale.yaml"
     path.write_text(yaml.safe_dump(config))
     return path
@@ -194,6 +204,7 @@ def finish(folder: Path, config: Path, files: Sequence[str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--videos", type=int, default=564)
+    parser.add_argument("--apart", action="store_true")
     parser.add_argument("--packed", action="store_true")
     parser.add_argument("--finished", action="store_true")
     parser.add_argument("--profile", action="store_true")
@@ -201,7 +212,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_corpus(folder / "corpus", options.videos)
-        config = write_config(folder)
+        config = write_config(folder, options.apart)
         if options.profile:
             out = ["-m", "cProfile", "-o", "dag.prof", "-m", "snakemake"]
             report("dry run, profiled", call(folder, *out, "-n", "--quiet", "rules", "--configfile", str(config)))

@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from wildaffect.features import smile, tsav_mel  # noqa: E402
-from wildaffect.features.extract import extract_feature  # noqa: E402
+from wildaffect.features.extract import extract_features  # noqa: E402
 from wildaffect.features.grid import Clock, by_time  # noqa: E402
 from wildaffect.features.registry import FEATURES  # noqa: E402
 from wildaffect.media.frames import FRAMES  # noqa: E402
@@ -174,7 +174,7 @@ def _peak(name: str, audio: Path, frames: Path, answer: multiprocessing.Queue) -
     smile.Functionals.__call__ = thinned(smile.Functionals.__call__, 50, lambda over, speech: np.zeros(88, np.float32))
     weights = "seeded" if FEATURES[name].weights else None
     before = peak_memory()
-    extract_feature(name, audio, frames, audio.with_name("out.npy"), weights=weights)
+    extract_features({name: audio.with_name("out.npy")}, audio, frames, weights=weights)
     answer.put((before, peak_memory()))
 
 

@@ -3,7 +3,7 @@
     python benchmarks/figure_features.py VIDEO [docs/figures/features.png] [--seconds 3]
 
 The clip goes through the stages that the workflow runs. Grey lines are the times of the decoded frames; dots are the values that
-``extract_feature`` stored for them, curves the analysis every 10 ms from which they were taken. No picture of the clip is drawn.
+``extract_features`` stored for them, curves the analysis every 10 ms from which they were taken. No picture of the clip is drawn.
 """
 
 import argparse
@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from wildaffect.features import egemaps02, mfcc, tsav_mel  # noqa: E402
 from wildaffect.features.columns import EGEMAPS25, MFCC39  # noqa: E402
-from wildaffect.features.extract import extract_feature  # noqa: E402
+from wildaffect.features.extract import extract_features  # noqa: E402
 from wildaffect.features.spectrogram import decibel  # noqa: E402
 from wildaffect.features.waveform import RATE, read_speech  # noqa: E402
 from wildaffect.media.audio import write_audio  # noqa: E402
@@ -51,7 +51,7 @@ def measure(video: Path, folder: Path) -> Clip:
     write_audio(video, frames, audio)
 
     def stored(feature: str) -> np.ndarray:
-        extract_feature(feature, audio, frames, folder / f"{feature}.npy")
+        extract_features({feature: folder / f"{feature}.npy"}, audio, frames)
         return np.load(folder / f"{feature}.npy")
 
     speech = read_speech(audio)[:]

@@ -6,13 +6,14 @@ with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
     from wildaffect.layout import by_stem, by_video
+    from wildaffect.lists import read_lists
     from wildaffect.report.audit import write_audit
 
     write_audit(
         Path(snakemake.output.audit),
         trials=Path(snakemake.input.trials),
-        frames=by_video(snakemake.input.frames),
-        audio=by_video(snakemake.input.audio),
-        persons=by_video(snakemake.input.persons),
+        frames=by_video(read_lists(snakemake.input.frames)),
+        audio=by_video(read_lists(snakemake.input.audio)),
+        persons=by_video(read_lists(snakemake.input.persons)),
         labels=by_stem(snakemake.input.labels),
     )

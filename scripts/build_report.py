@@ -6,6 +6,7 @@ with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
     from wildaffect.layout import by_stem, by_video, instance_entries, prediction_entries, run_folders
+    from wildaffect.lists import read_lists
     from wildaffect.provenance import main_versions
     from wildaffect.report.build import build_report
     from wildaffect.report.models import notes, used_models
@@ -18,9 +19,9 @@ with stage(snakemake.log[0], snakemake.threads):
         results=Path(snakemake.params.config["results_dir"]),
         trials=Path(paths.trials),
         audit=Path(paths.audit),
-        frames=by_video(paths.frames),
-        audio=by_video(paths.audio),
-        persons=by_video(paths.persons),
+        frames=by_video(read_lists(paths.frames)),
+        audio=by_video(read_lists(paths.audio)),
+        persons=by_video(read_lists(paths.persons)),
         sheets=by_stem(paths.sheets),
         labels=by_stem(paths.get("labels", [])),
         runs=run_folders(paths.get("runs", [])),

@@ -1,4 +1,4 @@
-"""Cut the aligned face of one trial out of every frame, in one or several templates."""
+"""Cut the aligned face of one trial out of every frame."""
 
 from wildaffect.stage import stage
 
@@ -11,6 +11,6 @@ with stage(snakemake.log[0], snakemake.threads):
         Path(snakemake.input.video),
         Path(snakemake.input.persons),
         snakemake.wildcards.trial,
-        {Path(crops).parent.name: Path(crops) for crops in snakemake.output},
+        {snakemake.wildcards.template: Path(snakemake.output.crops)},
         threads=snakemake.threads,
     )

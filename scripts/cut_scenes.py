@@ -1,4 +1,4 @@
-"""Make one trial's pictures of the whole scene, of the body in it, or of the scene without it."""
+"""Make one trial's pictures of the whole scene, of the body in it, and of the scene without it, in one template or several."""
 
 from wildaffect.stage import stage
 
@@ -12,6 +12,6 @@ with stage(snakemake.log[0], snakemake.threads):
         Path(snakemake.input.frames),
         snakemake.input.get("bodies") or None,
         snakemake.wildcards.trial,
-        {snakemake.wildcards.template: Path(snakemake.output.crops)},
+        {Path(crops).parent.name: Path(crops) for crops in snakemake.output},
         threads=snakemake.threads,
     )

@@ -6,13 +6,14 @@ with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
     from wildaffect.layout import by_video, instance_entries
+    from wildaffect.lists import read_lists
     from wildaffect.submission.job import write_submission
 
     write_submission(
         Path(snakemake.output.record),
         predictions=instance_entries(snakemake.input.predictions),
         trials=Path(snakemake.input.trials),
-        frames=by_video(snakemake.input.frames),
+        frames=by_video(read_lists(snakemake.input.frames)),
         task=snakemake.wildcards.task,
         edition=snakemake.wildcards.edition,
         sample=next(map(Path, snakemake.input.get("sample", [])), None),

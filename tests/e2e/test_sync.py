@@ -9,7 +9,7 @@ import pytest
 from support.media import Sound, Video, beep, flash_at, write_media
 from wildaffect.corpus.labels import write_labels
 from wildaffect.corpus.trials import Trial
-from wildaffect.features.extract import extract_feature
+from wildaffect.features.extract import extract_features
 from wildaffect.media.audio import write_audio
 from wildaffect.media.decode import decode
 from wildaffect.media.frames import read_frames, write_frame_table
@@ -53,7 +53,7 @@ def test_flash_beep_and_label_share_a_row(tmp_path: Path, rate, offset):
     for feature in ("mfcc39", "mfcc39.indexed"):
         if feature.endswith("indexed") and rate == "variable":
             continue  # the published index rule drifts on variable rates: that is what the plain feature repairs
-        extract_feature(feature, audio, frames, tmp_path / "mfcc.npy")
+        extract_features({feature: tmp_path / "mfcc.npy"}, audio, frames)
         energy = np.load(tmp_path / "mfcc.npy")[:, ENERGY]
         assert len(energy) == len(times)
         assert int(np.argmax(energy)) == flash, feature

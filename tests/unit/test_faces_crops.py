@@ -9,7 +9,7 @@ from skimage.data import astronaut
 
 from support.faces import face, scene, write_detections, write_frames, write_video
 from wildaffect.errors import InputError
-from wildaffect.faces.catalogue import RESIZED
+from wildaffect.faces.catalogue import CUT, RESIZED
 from wildaffect.faces.crops import CHUNK, CropFile
 from wildaffect.faces.cutting import cut_crops, resize_crops
 from wildaffect.faces.persons import assign_persons, read_trial
@@ -38,7 +38,7 @@ def made(tmp_path_factory):
     return folder, pictures, persons, crops
 
 
-@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("name", CUT)
 def test_crops_come_back_in_any_order(made, name):
     _, pictures, persons, crops = made
     file = CropFile(crops[name])
@@ -78,15 +78,15 @@ def test_crop_file_travels_to_worker_processes(made):
 
 def test_same_input_same_bytes(made, tmp_path):
     folder, _, persons, crops = made
-    cut_crops(folder / "v.mkv", persons, "v", {"lfan48": tmp_path / "again.arrow"})
-    assert (tmp_path / "again.arrow").read_bytes() == crops["lfan48"].read_bytes()
+    cut_crops(folder / "v.mkv", persons, "v", {"arcface112": tmp_path / "again.arrow"})
+    assert (tmp_path / "again.arrow").read_bytes() == crops["arcface112"].read_bytes()
 
 
 def test_another_video_than_the_tables_is_refused(made, tmp_path):
     _, pictures, persons, _ = made
     write_video(tmp_path / "short.mkv", pictures[:20])
     with pytest.raises(InputError, match="20 frames decoded"):
-        cut_crops(tmp_path / "short.mkv", persons, "v", {"lfan48": tmp_path / "c.arrow"})
+        cut_crops(tmp_path / "short.mkv", persons, "v", {"arcface112": tmp_path / "c.arrow"})
     assert not list(tmp_path.glob("*.arrow"))
     assert not list(tmp_path.glob(".*partial*"))
 
@@ -102,7 +102,7 @@ def test_zero_frames_make_an_empty_file_and_a_blank_sheet(tmp_path):
     write_detections(tmp_path / "d.parquet", detections, 0)
     write_frames(tmp_path / "f.parquet", 0)
     assign_persons(tmp_path / "d.parquet", tmp_path / "f.parquet", {"v": "main"}, tmp_path / "p.parquet", options={})
-    cut_crops(tmp_path / "no.mp4", tmp_path / "p.parquet", "v", {"lfan48": tmp_path / "c.arrow"})
+    cut_crops(tmp_path / "no.mp4", tmp_path / "p.parquet", "v", {"arcface112": tmp_path / "c.arrow"})
     assert len(CropFile(tmp_path / "c.arrow")) == 0
     assert contact_sheet(tmp_path / "c.arrow", tmp_path / "p.parquet")[:2] == b"\xff\xd8"
 
@@ -130,8 +130,22 @@ def test_resized_crops_are_the_stored_ones_at_another_size(made, tmp_path, name)
     frames = np.array([0, 29, CHUNK + 20])
     for crop, picture in zip(file.read(frames), source.read(frames), strict=True):
         assert np.abs(crop.astype(int) - resized(picture, file.size)).mean() < 2.5
-    direct = CropFile(made[3][name]).read(frames).astype(int)
-    assert np.abs(file.read(frames) - direct).mean() < 4
+    rows, template = read_trial(made[2], "v"), TEMPLATES[name]
+    for crop, frame in zip(file.read(frames), frames, strict=True):
+        direct = cut(made[1][frame], template, crop_transform(template, rows.points5[frame], rows.boxes[frame]))
+        assert np.abs(crop.astype(int) - direct).mean() < 4
+
+
+@pytest.mark.parametrize("name", RESIZED)
+def test_resized_in_the_pass_that_cuts_or_afterwards_the_bytes_are_the_same(made, tmp_path, name):
+    resize_crops(made[3][RESIZED[name]], name, tmp_path / "r.arrow")
+    assert made[3][name].read_bytes() == (tmp_path / "r.arrow").read_bytes()
+
+
+def test_a_resized_template_is_not_made_without_its_source(made, tmp_path):
+    with pytest.raises(InputError, match="lfan48 is made from arcface112, which is not among m3t256, lfan48"):
+        cut_crops(made[0] / "v.mkv", made[2], "v", {"lfan48": tmp_path / "l.arrow", "m3t256": tmp_path / "m.arrow"})
+    assert not list(tmp_path.iterdir())
 
 
 def test_only_what_is_a_resized_copy_is_resized(made, tmp_path):

@@ -53,10 +53,10 @@ def test_two_people_keep_their_sides(shared, tmp_path, backend):
         middle = np.nanmean(rows.boxes[:, [0, 2]], axis=1)
         assert np.nanmin(middle) > low
         assert np.nanmax(middle) < high
-        cut_crops(video, tmp_path / "p.parquet", trial, {"lfan48": tmp_path / f"{trial}.arrow"})
+        cut_crops(video, tmp_path / "p.parquet", trial, {"arcface112": tmp_path / f"{trial}.arrow"})
         crops = CropFile(tmp_path / f"{trial}.arrow")
         pictures = crops.read(np.flatnonzero(crops.valid)[::10])
-        mean_colour[trial] = pictures[:, 16:32, 16:32].mean(axis=(1, 2, 3))
+        mean_colour[trial] = pictures[:, 37:75, 37:75].mean(axis=(1, 2, 3))
     assert mean_colour["v_left"].min() > mean_colour["v_right"].max()
     about = read_metadata(tmp_path / "p.parquet")
     assert about["order_reversed"] == 0

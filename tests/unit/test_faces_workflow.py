@@ -37,12 +37,15 @@ def project(tmp_path_factory):
     return project
 
 
-def config(project, **faces):
+BODIES = {"bodies": {"source": "face_box"}}
+
+
+def config(project, features=None, **faces):
     values = {
         "corpus": {"layout": "affwild2", "root": "data"},
         "folds": {"scheme": "official"},
         "faces": faces,
-        "features": {"vggish_weights": "seeded"},
+        "features": {"vggish_weights": "seeded"} | (features or {}),
         "systems": {"lfan": {"variants": ["unimodal"], "targets": ["valence"], "recipe": TINY_RECIPE}},
     }
     return write_config(project / "own.yaml", values)
@@ -89,26 +92,32 @@ def test_what_cannot_work_is_said_before_any_job(project, faces, message):
     assert message in outcome.text
 
 
-def test_templates_named_together_come_from_one_pass_with_the_same_bytes(project):
-    settings = config(project, backend="dlib", model="hog", options={"max_side": 0, "identity": False})
+@pytest.mark.parametrize("sheets", [False, True])
+def test_what_is_named_together_comes_from_one_job_with_the_same_bytes(project, sheets):
+    """Faces, scenes and sounds; a sheet and resized crops with their source or by jobs of their own."""
+    templates, sounds = ["arcface112", "m3t256", "lfan48"], ["mfcc39", "tsav_mel"]
+    scenes = ["ntua_frame112", "ntua_context112"]
+    faces = {"backend": "dlib", "model": "hog", "options": {"max_side": 0, "identity": False}}
+    names = [f"results/crops/{template}/a.arrow" for template in templates + scenes]
+    names += [f"results/features/{sound}/a.npy" for sound in sounds] + ["results/faces/sheets/a.jpg"]
     shutil.rmtree(project / "results", ignore_errors=True)
-    names = [f"results/crops/{template}/a.arrow" for template in ("arcface112", "m3t256", "lfan48")]
+    settings = config(project, features=BODIES, **faces)
     apart = run_workflow(project, settings, "--", *names)
     assert apart.status == 0, apart.text
-    assert apart.jobs["cut_crops"] == 2 and "cut_crops_together" not in apart.jobs
+    single = {"cut_crops": 2, "resize_crops": 1, "draw_contact_sheet": 1, "cut_scenes": 2, "extract_features": 2}
+    assert {rule: apart.jobs[rule] for rule in single} == single and not [n for n in apart.jobs if "together" in n]
     before = {name: (project / name).read_bytes() for name in names}
-    shutil.rmtree(project / "results/crops")
-    settings = config(
-        project,
-        backend="dlib",
-        model="hog",
-        options={"max_side": 0, "identity": False},
-        together=["m3t256", "arcface112"],
-    )
+    for made in ("crops", "features", "faces/sheets"):
+        shutil.rmtree(project / "results" / made)
+    together = ["m3t256", "arcface112", *scenes] + (["lfan48", "sheets"] if sheets else [])
+    settings = config(project, features=BODIES | {"together": sounds}, **faces, together=together)
     done = run_workflow(project, settings, "--", *names)
     assert done.status == 0, done.text
-    assert done.jobs["cut_crops_together"] == 1 and "cut_crops" not in done.jobs
+    rules = {"cut_crops_together", "cut_scenes_together", "extract_features_together"}
+    assert {rule: done.jobs.get(rule) for rule in rules} == dict.fromkeys(rules, 1)
+    assert {*single} & {*done.jobs} == (set() if sheets else {"resize_crops", "draw_contact_sheet"})
     assert {name: (project / name).read_bytes() for name in names} == before
+    assert (project / "results/features/mfcc39/valid/a.npy").is_file()
     assert run_workflow(project, settings, "-n", "--", *names).nothing_to_do
 
 

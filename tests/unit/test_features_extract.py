@@ -11,9 +11,10 @@ import torch
 from wildaffect.errors import InputError
 from wildaffect.features import mfcc, vggish_embedding, vggish_weights
 from wildaffect.features.columns import MFCC39
-from wildaffect.features.extract import describe_feature, extract_feature
+from wildaffect.features.extract import describe_feature, extract_features
 from wildaffect.features.grid import MEANING
 from wildaffect.features.registry import FEATURES, rows_per_second
+from wildaffect.features.validity import read_valid
 from wildaffect.media.frames import FRAMES
 from wildaffect.tables import write_table
 
@@ -70,7 +71,7 @@ def clip(path, samples, rate=48000, **said):
 def extract(tmp_path, feature, audio, frames, **options):
     weights = "seeded" if feature.startswith("vggish") else None
     pca = components(tmp_path) if FEATURES[feature].pca else None
-    extract_feature(feature, audio, frames, tmp_path / "out.npy", weights=weights, pca=pca, **options)
+    extract_features({feature: tmp_path / "out.npy"}, audio, frames, weights=weights, pca=pca, **options)
     return np.load(tmp_path / "out.npy")
 
 
@@ -112,6 +113,20 @@ def test_no_frames_give_an_array_without_rows(tmp_path, cheap, feature):
     audio = clip(tmp_path / "a.flac", np.zeros(1), 16000)
     frames = frame_table(tmp_path / "frames.parquet", [], status="unreadable")
     assert extract(tmp_path, feature, audio, frames).shape == (0, FEATURES[feature].dim)
+
+
+def test_features_made_by_one_job_are_those_made_one_by_one(tmp_path, cheap):
+    """Three rates, both timings, a signal and a network; the weights go to those that have some."""
+    names = ["mfcc39", "mfcc39.indexed", "m3t_mel", "ntua_mel", "vggish128"]
+    audio, frames = (
+        noisy_clip(tmp_path, 2.0, 0.1, 22050),
+        frame_table(tmp_path / "frames.parquet", np.arange(31) / 29.97),
+    )
+    outputs = {name: tmp_path / name / "v.npy" for name in names}
+    extract_features(outputs, audio, frames, weights="seeded")
+    for name, path in outputs.items():
+        np.testing.assert_array_equal(np.load(path), extract(tmp_path, name, audio, frames))
+        np.testing.assert_array_equal(read_valid(path), read_valid(tmp_path / "out.npy"))
 
 
 def test_which_features_have_a_row_per_frame():
@@ -193,17 +208,19 @@ def test_wrong_requests_are_refused(tmp_path):
     frames = frame_table(tmp_path / "frames.parquet", [0.0, 0.04])
     out = tmp_path / "out.npy"
     with pytest.raises(InputError, match="feature 'mfcc13' is not known: use one of mfcc39"):
-        extract_feature("mfcc13", audio, frames, out)
-    with pytest.raises(InputError, match="'mfcc39' takes no weights"):
-        extract_feature("mfcc39", audio, frames, out, weights="seeded")
-    with pytest.raises(InputError, match="'vggish128' takes no pca"):
-        extract_feature("vggish128", audio, frames, out, pca="vggish_pca")
+        extract_features({"mfcc13": out}, audio, frames)
+    with pytest.raises(InputError, match="'mfcc39' take no weights"):
+        extract_features({"mfcc39": out}, audio, frames, weights="seeded")
+    with pytest.raises(InputError, match="'vggish128' take no pca"):
+        extract_features({"vggish128": out}, audio, frames, pca="vggish_pca")
+    with pytest.raises(InputError, match="'mfcc39', 'vggish128' take no pca"):
+        extract_features({"mfcc39": out, "vggish128": out}, audio, frames, weights="seeded", pca="vggish_pca")
     with pytest.raises(InputError, match=r"vggish_pca_params-970ea276\.pth: the file of model 'vggish_pca' is missing"):
-        extract_feature("vggish128_quantised", audio, frames, out, weights="seeded", models_dir=tmp_path)
+        extract_features({"vggish128_quantised": out}, audio, frames, weights="seeded", models_dir=tmp_path)
     with pytest.raises(InputError, match=r"vggish-10086976\.pth: the file of model 'vggish' is missing"):
-        extract_feature("vggish128", audio, frames, out, models_dir=tmp_path)
+        extract_features({"vggish128": out}, audio, frames, models_dir=tmp_path)
     with pytest.raises(InputError, match="device 'gpu' is not known"):
-        extract_feature("vggish128", audio, frames, out, weights="seeded", device="gpu")
+        extract_features({"vggish128": out}, audio, frames, weights="seeded", device="gpu")
     assert not out.exists()
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from support.corpora import affwild2
 from wildaffect.errors import InputError
+from wildaffect.faces.catalogue import SCENES
 from wildaffect.features.registry import of_trial
 from wildaffect.features.settings import configured, problems
 from wildaffect.systems.interface import Needs
@@ -104,7 +105,7 @@ def test_mistakes_are_named(plan, features, message):
 
 
 def test_features_that_nobody_describes():
-    section = {"vggish_weights": "seeded", "import": {}, "embeddings": {}, "bodies": None}
+    section = {"vggish_weights": "seeded", "import": {}, "embeddings": {}, "bodies": None, "together": []}
     section["embeddings"] = {"face50": {"network": "resnet50", "weights": "seeded", "crops": "cnu224"}}
     needed = ["mfcc39", "embed.face50", "embed.face5", "import.net"]
     found = problems(section, needed, {"a": "a"}, "models")
@@ -116,6 +117,7 @@ def test_features_that_nobody_describes():
 
 def test_the_components_are_asked_for_by_the_quantised_embedding_alone(tmp_path):
     section = {"vggish_weights": "seeded", "vggish_pca": "pca.npz", "import": {}, "embeddings": {}, "bodies": None}
+    section["together"] = []
     assert problems(section, ["vggish128", "mfcc39"], {"a": "a"}, tmp_path) == []
     (found,) = problems(section, ["vggish128_quantised"], {"a": "a"}, tmp_path)
     assert found.startswith("features.vggish_pca: pca.npz not found. Put it there")
@@ -146,3 +148,26 @@ def test_whoever_shows_bodies_needs_somebody_who_finds_them(plan, crops):
     says(plan, f"features.bodies: crops {crops} show a person's body", embeddings=entry)
     assert crops in plan(embeddings=entry, bodies={"source": "face_box"}).inputs.templates()
     plan(embeddings={"face": {**entry["face"], "crops": "ntua_frame112"}})
+
+
+def test_what_is_made_together_needs_all_that_one_of_it_needs(plan):
+    """Weights and bodies as soon as a member is asked for, and not before."""
+    faces = {"backend": "dlib", "model": "hog"}
+    says(plan, "features.together: 'mfc39' is no feature of the sound; did you mean 'mfcc39'?", together=["mfc39"])
+    says(plan, "features.vggish_pca: ", together=["mfcc39", "vggish128_quantised"])
+    plan(together=["egemaps23", "vggish128_quantised"])
+    scenes = [*SCENES]
+    shown = {"face": {"network": "resnet18", "weights": "seeded", "crops": "ntua_frame112"}}
+    plan(faces=faces | {"together": scenes})
+    says(
+        plan,
+        "features.bodies: crops ntua_body112, ntua_context112",
+        faces=faces | {"together": scenes},
+        embeddings=shown,
+    )
+    says(
+        plan,
+        "faces.together: lfan48 is made from arcface112, which is not named with it. Add arcface112 or leave out lfan48.",
+        faces=faces | {"together": ["lfan48", "m3t256"]},
+    )
+    says(plan, "faces.together: sheets is made from arcface112", faces=faces | {"together": ["sheets", "m3t256"]})

@@ -5,7 +5,7 @@ import pytest
 
 from support.media import Sound, Video, counted, write_media
 from wildaffect.errors import InputError
-from wildaffect.features.extract import extract_feature
+from wildaffect.features.extract import extract_features
 from wildaffect.features.grid import Clock
 from wildaffect.features.timing import heard, instants
 from wildaffect.features.validity import read_valid, write_valid
@@ -22,7 +22,7 @@ def extracted(folder, feature, sound, fps=25, seconds=2):
     frames, audio, out = folder / "frames.parquet", folder / "audio.flac", folder / "features" / "clip.npy"
     write_frame_table(video, frames)
     write_audio(video, frames, audio)
-    extract_feature(feature, audio, frames, out)
+    extract_features({feature: out}, audio, frames)
     return np.load(out), read_valid(out), read_frames(frames).times
 
 

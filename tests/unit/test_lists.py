@@ -1,6 +1,7 @@
 """Lists of files and the blocks of trials they belong to."""
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -55,6 +56,14 @@ def test_lists_of_a_job_hold_what_it_reads(root, tmp_path):
             path = tmp_path / task / folder / f"{name}.txt"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("x\n")
+    for number, releases in (
+        (24, ("Valence_Arousal_Estimation",)),
+        (25, ("Valence_Arousal_Estimation", "EXPR_Classification")),
+    ):
+        (tmp_path / f"v{number}.mp4").touch()
+        for release in releases:
+            with (tmp_path / f"{release}_Challenge_test_set_release.txt").open("a") as handle:
+                handle.write(f"v{number}\n")
     raw = {
         "corpus": {"root": str(tmp_path)},
         "faces": {"backend": "dlib", "model": "hog"},
@@ -63,6 +72,11 @@ def test_lists_of_a_job_hold_what_it_reads(root, tmp_path):
         "systems": {"tsav": {"targets": ["mtl", "va"]}, "lfan": {}},
     }
     plan = make_plan(raw, root / "workflow" / "schemas")
+
+    def listed(paths):
+        names = [path.removeprefix("results/lists/").removesuffix(".json").split("/") for path in paths]
+        return [file for block, kind in names for file in plan.inputs.listed_files(kind, block)]
+
     for instance in plan.instances:
         for lists, files in (
             (plan.inputs.training_lists(instance), plan.inputs.training_files(instance)),
@@ -74,14 +88,15 @@ def test_lists_of_a_job_hold_what_it_reads(root, tmp_path):
         ):
             assert set(lists) == set(files)
             for part, paths in lists.items():
-                listed = [
-                    file
-                    for path in paths
-                    for block, kind in [path.removeprefix("results/lists/").removesuffix(".json").split("/")]
-                    for file in plan.inputs.listed_files(kind, block)
-                ]
-                assert set(listed) == set(files[part])
+                assert set(listed(paths)) == set(files[part])
     lfan = [instance for instance in plan.instances if instance.key.startswith("lfan/unimodal/valence/")]
     assert len({frozenset(plan.inputs.training_lists(instance)["frames"]) for instance in lfan}) == 1, (
         "folds share their blocks"
     )
+    sounds = listed(plan.inputs.corpus_lists("audio"))
+    assert sorted(sounds) == sorted(f"results/media/{video}/audio.flac" for video in plan.corpus.videos)
+    read = {path for instance in plan.instances for path in plan.inputs.training_lists(instance)["frames"]}
+    assert read & {*plan.inputs.corpus_lists("frames")}, "lists of trainings are used again"
+    for task, videos in (("va", {"v24", "v25"}), ("expr", {"v25"}), ("au", set())):
+        lists = plan.inputs.submission_lists("frames", "abaw2", task)
+        assert {Path(file).parent.name for file in listed(lists)} == videos

@@ -15,7 +15,7 @@ PROFILES = {
 }
 CLUSTERS = ("slurm", "pbs")
 RULES = "\n".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
-BLOCKS = dict(re.findall(r"^rule (\w+):\n(.*?)(?=^rule |\Z)", RULES, re.MULTILINE | re.DOTALL))
+BLOCKS = dict(re.findall(r"^ *rule (\w+):\n(.*?)(?=^ *rule |\Z)", RULES, re.MULTILINE | re.DOTALL))
 BLOCKS |= {
     name: BLOCKS[source] for source, name in re.findall(r"^ *use rule (\w+) as (\w+) with:", RULES, re.MULTILINE)
 }
@@ -39,6 +39,16 @@ def test_every_packed_rule_goes_in_series_and_every_rule_in_series_is_packed():
     for name in CLUSTERS:
         assert set(PROFILES[name]["groups"]) == in_series
         assert PROFILES[name]["resources"] == ["serial=1"], "a limit on GPUs would be one for the whole cluster"
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_every_retry_gets_more_memory_and_more_time(name):
+    """By the rule itself, or by the profile in its place."""
+    anew = PROFILES[name]["set-resources"]
+    for rule, block in BLOCKS.items():
+        if "script:" in block and "localrule: True" not in block:
+            assert "mem_mb=growing(" in block, rule
+            assert "runtime=growing(" in block or "attempt" in str(anew.get(rule, {}).get("runtime")), rule
 
 
 def test_both_clusters_pack_and_repeat_alike():
@@ -67,11 +77,11 @@ def test_sixty_videos_are_few_submissions(tmp_path, monkeypatch):
     config = dag.write_config(tmp_path)
     found = dag.snakemake(tmp_path, config, "-n", "--workflow-profile", "workflow/profiles/slurm").submissions
     assert [one["jobs"] for one in found["detect"]] == [12] * 5
-    assert {one["_cores"] for name in ("media", "detect", "faces", "features", "lists") for one in found[name]} == {1}
+    assert {one["_cores"] for name in ("media", "detect", "faces", "sounds", "scenes") for one in found[name]} == {1}
     assert all(one["mem_mb"] == 4000 and one["runtime"] == one["jobs"] * 8 for one in found["detect"])
     (media,) = found["media"]
     assert media["jobs"] == 120 and media["mem_mb"] == 1000 and media["runtime"] == 120
     assert all(one["jobs"] == 1 and one["gpu"] == 1 for one in found["train_system"]), "one training, one GPU"
-    stages = ("media", "detect", "bodies", "faces", "scenes", "features", "lists")
+    stages = ("media", "detect", "bodies", "faces", "scenes", "sounds")
     assert sum(len(found[name]) for name in stages) < 60, "videos must not be submissions"
     assert all(one["jobs"] > 1 for one in found["predict"][:-1])

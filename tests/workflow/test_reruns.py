@@ -128,7 +128,7 @@ def test_the_tracker_reruns_persons_and_what_follows(finished, edit):
         "decode_frames",
         "extract_audio",
         "detect_faces",
-        "extract_feature",
+        "extract_features",
         "join_labels",
     } & set(jobs)
 
@@ -162,7 +162,7 @@ def test_a_test_video_more_is_processed_and_nothing_is_trained_again(finished):
         "draw_contact_sheet",
     )
     assert {rule: jobs[rule] for rule in each} == dict.fromkeys(each, 1)
-    assert jobs["extract_feature"] == 2 and jobs["predict_system"] == 4, (
+    assert jobs["extract_features"] == 2 and jobs["predict_system"] == 4, (
         "two features; test trials of two targets and folds"
     )
     assert not {"train_system", "join_labels", "list_members"} & set(jobs)
@@ -181,7 +181,7 @@ def test_one_system_leaves_the_others_alone(finished, edit):
             )
         block = TINY["systems"]["lfan"]
         added = planned(finished, systems={"lfan": block, "twin": block})
-        assert added["train_system"] == 4 and "extract_feature" not in added and "cut_crops" not in added
+        assert added["train_system"] == 4 and "extract_features" not in added and "cut_crops" not in added
         edit("scripts/wildaffect/systems/lfan/model.py", "import torch\n", "import torch\n\nCHANGED = 1\n")
         reasons = run_workflow(
             project, write_config(project / "two.yaml", TINY | {"systems": {"lfan": block, "twin": block}}), "-n"
@@ -229,6 +229,6 @@ def test_own_videos_with_a_trained_run(finished, tmp_path):
     added = run_workflow(project, config, "-n").jobs
     each = ("decode_frames", "extract_audio", "detect_faces", "assign_persons", "draw_contact_sheet")
     assert {rule: added[rule] for rule in each} == dict.fromkeys(each, 1)
-    assert added["cut_crops"] == added["resize_crops"] == 1 and added["extract_feature"] == 2
+    assert added["cut_crops"] == added["resize_crops"] == 1 and added["extract_features"] == 2
     (films / "first film.v1.mp4").touch()
     assert run_workflow(project, config, "-n").jobs == added, "a newer time stamp alone must not redo a video"

@@ -13,9 +13,9 @@ RULES = {path.stem: path.read_text() for path in (ROOT / "workflow" / "rules").g
 BLOCKS = {
     name: block
     for text in RULES.values()
-    for name, block in re.findall(r"^rule (\w+):\n(.*?)(?=^rule |\Z)", text, re.MULTILINE | re.DOTALL)
+    for name, block in re.findall(r"^ *rule (\w+):\n(.*?)(?=^ *rule |\Z)", text, re.MULTILINE | re.DOTALL)
 }
-JOBS = {name: block for name, block in BLOCKS.items() if "localrule: True" not in block}
+JOBS = {name: block for name, block in BLOCKS.items() if "script:" in block}
 
 
 def test_every_job_names_its_own_script_and_fingerprint():
@@ -26,12 +26,13 @@ def test_every_job_names_its_own_script_and_fingerprint():
         )
         assert (ROOT / "scripts" / f"{name}.py").is_file()
     assert {path.stem for path in (ROOT / "scripts").glob("*.py")} == set(JOBS), "a script without a rule"
+    assert all("localrule: True" in BLOCKS[name] for name in BLOCKS.keys() - JOBS), "targets start no job"
 
 
 def test_every_job_has_log_benchmark_environment_and_resources():
     for name, block in JOBS.items():
         for directive in ("log", "benchmark", "conda", "threads", "resources", "params"):
-            assert re.search(rf"^    {directive}:", block, re.MULTILINE), f"{name} has no {directive}"
+            assert re.search(rf"^ +{directive}:", block, re.MULTILINE), f"{name} has no {directive}"
         assert "retries" not in block, f"{name}: retries belong to profiles"
         assert "mem_mb=" in block and "runtime=" in block
 

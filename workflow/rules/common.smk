@@ -1,5 +1,6 @@
 """Configuration, plan and input functions; the logic is in wildaffect.workflow."""
 
+import gc
 import re
 import sys
 from inspect import signature
@@ -11,12 +12,16 @@ sys.path.insert(0, str(Path(workflow.basedir).parent / "scripts"))
 
 from wildaffect import systems
 from wildaffect.errors import InputError
+from wildaffect.faces.catalogue import SCENES
 from wildaffect.features.imported import source as import_source
 from wildaffect.features.registry import FEATURES, of_trial
 from wildaffect.features.settings import body_source, configured, weights_file
 from wildaffect.provenance import code_fingerprint
 from wildaffect.workflow.instances import Instance, tasks_of
 from wildaffect.workflow.plan import make_plan
+
+# A graph of jobs is millions of objects that stay; looking for garbage among them takes a fifteenth of the planning.
+gc.set_threshold(50_000, 20, 100)
 
 try:
     PLAN = make_plan(config, Path(workflow.basedir) / "schemas")
@@ -25,6 +30,9 @@ except InputError as error:
 
 VIDEOS = list(PLAN.corpus.videos)
 TRIALS = [trial.trial for trial in PLAN.corpus.trials]
+# What the configuration has made by one job instead of one job each.
+TOGETHER = PLAN.config["faces"]["together"]
+SOUNDS_TOGETHER = PLAN.config["features"]["together"]
 
 
 def instance_of(wildcards):
@@ -45,7 +53,7 @@ def known(function):
 
 
 def growing(amount):
-    """A resource that doubles with every retry."""
+    """A resource that doubles with every retry. Times that the cluster profiles set anew, growing there, are plain numbers here."""
     return known(lambda wildcards, attempt: amount * 2 ** (attempt - 1))
 
 
@@ -64,14 +72,10 @@ def feature_code(script):
     return known(lambda wildcards: code_fingerprint(script, [FEATURES[wildcards.feature].module]))
 
 
-def feature_weights(wildcards):
-    """Configured weights of a learnt feature; None for the others."""
-    return PLAN.config["features"]["vggish_weights"] if FEATURES[wildcards.feature].weights else None
-
-
-def feature_pca(wildcards):
-    """Configured components of a quantised embedding; None for the others."""
-    return PLAN.config["features"]["vggish_pca"] if FEATURES[wildcards.feature].pca else None
+def learnt(kind, features):
+    """The configured file of one kind, `weights` or `pca`, that some of ``features`` needs; None where none does."""
+    wanted = any(getattr(FEATURES[feature], kind) for feature in features)
+    return PLAN.config["features"][f"vggish_{kind}"] if wanted else None
 
 
 def one_of(names):
@@ -92,3 +96,9 @@ def embedding(wildcards):
 def embedding_weights(wildcards):
     """Weights file of the embedding that the wildcards name, none for untrained ones."""
     return weights_file(embedding(wildcards)["weights"], PLAN.config["models_dir"])
+
+
+def bodies_for(templates, trial):
+    """The table of bodies of the trial's video, if some template needs it."""
+    wanted = any(SCENES[template] for template in templates)
+    return f"<results>/bodies/{PLAN.corpus.video_of[trial]}.parquet" if wanted else []

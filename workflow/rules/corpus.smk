@@ -67,25 +67,27 @@ rule list_trials:
 
 
 rule list_members:
-    """Write down which trials one training reads, apart from all others."""
+    """Write down which trials the trainings for certain tasks on one fold read, apart from all others."""
     output:
-        trials="<results>/corpus/members/{system}/{variant}/{target}/fold{fold}/trials.parquet",
-        folds="<results>/corpus/members/{system}/{variant}/{target}/fold{fold}/folds.parquet",
+        trials="<results>/corpus/members/{tasks}/fold{fold}/trials.parquet",
+        folds="<results>/corpus/members/{tasks}/fold{fold}/folds.parquet",
     log:
-        "<results>/logs/list_members/{system}/{variant}/{target}/fold{fold}.log",
+        "<results>/logs/list_members/{tasks}/fold{fold}.log",
     benchmark:
-        "<results>/benchmarks/list_members/{system}/{variant}/{target}/fold{fold}.jsonl"
+        "<results>/benchmarks/list_members/{tasks}/fold{fold}.jsonl"
+    wildcard_constraints:
+        tasks=r"(va|expr|au)(_(va|expr|au))*",
+    localrule: True
     conda:
         "../../envs/media.yaml"
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(5),
-        serial=1,
+        runtime=5,
     params:
         code=code_of("list_members.py"),
-        trials=lambda wildcards: PLAN.folds.trial_rows(instance_of(wildcards)),
-        folds=lambda wildcards: PLAN.folds.fold_rows(instance_of(wildcards)),
+        trials=lambda wildcards: PLAN.folds.trial_rows(wildcards.tasks.split("_"), int(wildcards.fold)),
+        folds=lambda wildcards: PLAN.folds.fold_rows(wildcards.tasks.split("_"), int(wildcards.fold)),
     script:
         "../../scripts/list_members.py"
 
@@ -120,9 +122,9 @@ rule audit_corpus:
     """List every anomaly of the corpus: one line each."""
     input:
         trials="<results>/corpus/trials.parquet",
-        frames=expand("<results>/media/{video}/frames.parquet", video=VIDEOS),
-        audio=expand("<results>/media/{video}/audio.flac", video=VIDEOS),
-        persons=expand("<results>/faces/{video}/persons.parquet", video=VIDEOS),
+        frames=PLAN.inputs.corpus_lists("frames"),
+        audio=PLAN.inputs.corpus_lists("audio"),
+        persons=PLAN.inputs.corpus_lists("persons"),
         labels=expand("<results>/labels/{task}.parquet", task=PLAN.corpus.labelled_tasks()),
     output:
         audit="<results>/corpus/audit.csv",

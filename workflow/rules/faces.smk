@@ -1,4 +1,9 @@
-from wildaffect.faces.catalogue import CUT, OFFICIAL, RESIZED
+from wildaffect.faces.catalogue import CUT, OFFICIAL, RESIZED, SHEETS
+
+# Only what is cut from the videos' own pixels; the organisers' pictures are packed one by one.
+DETECTED_TOGETHER = TOGETHER if PLAN.config["faces"]["source"] == "detect" else []
+FACES_TOGETHER = [name for name in DETECTED_TOGETHER if name in (*CUT, *RESIZED)]
+SHEETS_TOGETHER = SHEETS in DETECTED_TOGETHER
 
 
 # Where tables of persons and crops come from: detect_faces, assign_persons and cut_crops, or the organisers' pictures.
@@ -16,13 +21,13 @@ rule resize_crops:
     benchmark:
         "<results>/benchmarks/resize_crops/{template}/{trial}.jsonl"
     wildcard_constraints:
-        template="|".join(RESIZED),
+        template=one_of([name for name in RESIZED if name not in FACES_TOGETHER]),
     conda:
         "../../envs/faces.yaml"
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(10),
+        runtime=10,
         serial=1,
     params:
         code=code_of("resize_crops.py"),
@@ -41,12 +46,14 @@ rule draw_contact_sheet:
         "<results>/logs/draw_contact_sheet/{trial}.log",
     benchmark:
         "<results>/benchmarks/draw_contact_sheet/{trial}.jsonl"
+    wildcard_constraints:
+        trial=one_of([]) if SHEETS_TOGETHER else r"[^/]+",
     conda:
         "../../envs/faces.yaml"
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(5),
+        runtime=5,
         serial=1,
     params:
         code=code_of("draw_contact_sheet.py"),

@@ -14,7 +14,7 @@ rule detect_faces:
     threads: 1
     resources:
         mem_mb=growing(4000),
-        runtime=growing(60),
+        runtime=60,
         gpu=0,
         serial=1,
     params:
@@ -44,7 +44,7 @@ rule assign_persons:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=growing(10),
+        runtime=10,
         serial=1,
     params:
         code=code_of("assign_persons.py"),
@@ -52,9 +52,6 @@ rule assign_persons:
         options=PLAN.config["faces"]["tracking"],
     script:
         "../../scripts/assign_persons.py"
-
-
-TOGETHER = PLAN.config["faces"]["together"]
 
 
 rule cut_crops:
@@ -75,7 +72,7 @@ rule cut_crops:
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=growing(20),
+        runtime=20,
         serial=1,
     params:
         code=code_of("cut_crops.py"),
@@ -83,16 +80,31 @@ rule cut_crops:
         "../../scripts/cut_crops.py"
 
 
-if TOGETHER:
+if FACES_TOGETHER:
 
-    # Several templates in one decoding pass, as the configuration asks.
-    use rule cut_crops as cut_crops_together with:
+    rule cut_crops_together:
+        """Cut several templates in one decoding pass and draw the contact sheet, as the configuration asks."""
+        input:
+            video=lambda wildcards: raw_video(PLAN.corpus.video_of[wildcards.trial]),
+            persons=lambda wildcards: f"<results>/faces/{PLAN.corpus.video_of[wildcards.trial]}/persons.parquet",
         output:
-            [f"<results>/crops/{template}/{{trial}}.arrow" for template in TOGETHER],
+            crops=[f"<results>/crops/{template}/{{trial}}.arrow" for template in FACES_TOGETHER],
+            sheet=["<results>/faces/sheets/{trial}.jpg"] if SHEETS_TOGETHER else [],
         log:
             "<results>/logs/cut_crops_together/{trial}.log",
         benchmark:
             "<results>/benchmarks/cut_crops_together/{trial}.jsonl"
+        conda:
+            "../../envs/faces.yaml"
+        threads: 1
+        resources:
+            mem_mb=growing(2000),
+            runtime=40,
+            serial=1,
+        params:
+            code=code_of("cut_crops_together.py"),
+        script:
+            "../../scripts/cut_crops_together.py"
 
 
 rule draw_overlay:

@@ -1,35 +1,50 @@
-from wildaffect.faces.catalogue import SCENES
-
-
-rule extract_feature:
-    """Compute one feature of one video, a row per decoded frame."""
+rule extract_features:
+    """Compute a feature of one video's sound, a row per decoded frame."""
     input:
         audio="<results>/media/{video}/audio.flac",
         frames="<results>/media/{video}/frames.parquet",
     output:
-        feature="<results>/features/{feature}/{video}.npy",
+        features=["<results>/features/{feature}/{video}.npy"],
         valid="<results>/features/{feature}/valid/{video}.npy",
     log:
-        "<results>/logs/extract_feature/{feature}/{video}.log",
+        "<results>/logs/extract_features/{feature}/{video}.log",
     benchmark:
-        "<results>/benchmarks/extract_feature/{feature}/{video}.jsonl"
+        "<results>/benchmarks/extract_features/{feature}/{video}.jsonl"
     wildcard_constraints:
-        feature=one_of(FEATURES),
+        feature=one_of([name for name in FEATURES if name not in SOUNDS_TOGETHER]),
     conda:
         "../../envs/audio.yaml"
     threads: 1
     resources:
         mem_mb=growing(4000),
-        runtime=growing(30),
+        runtime=30,
         gpu=0,
         serial=1,
     params:
-        code=feature_code("extract_feature.py"),
-        weights=feature_weights,
-        pca=feature_pca,
+        code=feature_code("extract_features.py"),
+        weights=lambda wildcards: learnt("weights", [wildcards.feature]),
+        pca=lambda wildcards: learnt("pca", [wildcards.feature]),
         models_dir=PLAN.config["models_dir"],
     script:
-        "../../scripts/extract_feature.py"
+        "../../scripts/extract_features.py"
+
+
+if SOUNDS_TOGETHER:
+
+    # Several features by one job, as the configuration asks.
+    use rule extract_features as extract_features_together with:
+        output:
+            features=[f"<results>/features/{name}/{{video}}.npy" for name in SOUNDS_TOGETHER],
+            valid=[f"<results>/features/{name}/valid/{{video}}.npy" for name in SOUNDS_TOGETHER],
+        log:
+            "<results>/logs/extract_features_together/{video}.log",
+        benchmark:
+            "<results>/benchmarks/extract_features_together/{video}.jsonl"
+        params:
+            code=code_of("extract_features.py", [FEATURES[name].module for name in SOUNDS_TOGETHER]),
+            weights=learnt("weights", SOUNDS_TOGETHER),
+            pca=learnt("pca", SOUNDS_TOGETHER),
+            models_dir=PLAN.config["models_dir"],
 
 
 rule describe_feature:
@@ -51,8 +66,8 @@ rule describe_feature:
         serial=1,
     params:
         code=feature_code("describe_feature.py"),
-        weights=feature_weights,
-        pca=feature_pca,
+        weights=lambda wildcards: learnt("weights", [wildcards.feature]),
+        pca=lambda wildcards: learnt("pca", [wildcards.feature]),
         models_dir=PLAN.config["models_dir"],
     script:
         "../../scripts/describe_feature.py"
@@ -206,9 +221,7 @@ rule cut_scenes:
     input:
         video=lambda wildcards: raw_video(PLAN.corpus.video_of[wildcards.trial]),
         frames=lambda wildcards: f"<results>/media/{PLAN.corpus.video_of[wildcards.trial]}/frames.parquet",
-        bodies=lambda wildcards: (
-            f"<results>/bodies/{PLAN.corpus.video_of[wildcards.trial]}.parquet" if SCENES[wildcards.template] else []
-        ),
+        bodies=lambda wildcards: bodies_for([wildcards.template], wildcards.trial),
     output:
         crops="<results>/crops/{template}/{trial}.arrow",
     log:
@@ -216,18 +229,34 @@ rule cut_scenes:
     benchmark:
         "<results>/benchmarks/cut_scenes/{template}/{trial}.jsonl"
     wildcard_constraints:
-        template="|".join(SCENES),
+        template=one_of([name for name in SCENES if name not in TOGETHER]),
     conda:
         "../../envs/faces.yaml"
     threads: 1
     resources:
         mem_mb=growing(2000),
-        runtime=growing(20),
+        runtime=20,
         serial=1,
     params:
         code=code_of("cut_scenes.py"),
     script:
         "../../scripts/cut_scenes.py"
+
+
+if SCENES_TOGETHER := [name for name in TOGETHER if name in SCENES]:
+
+    # Several templates in one decoding pass, as the configuration asks.
+    use rule cut_scenes as cut_scenes_together with:
+        input:
+            video=lambda wildcards: raw_video(PLAN.corpus.video_of[wildcards.trial]),
+            frames=lambda wildcards: f"<results>/media/{PLAN.corpus.video_of[wildcards.trial]}/frames.parquet",
+            bodies=lambda wildcards: bodies_for(SCENES_TOGETHER, wildcards.trial),
+        output:
+            [f"<results>/crops/{name}/{{trial}}.arrow" for name in SCENES_TOGETHER],
+        log:
+            "<results>/logs/cut_scenes_together/{trial}.log",
+        benchmark:
+            "<results>/benchmarks/cut_scenes_together/{trial}.jsonl"
 
 
 rule features:

@@ -13,7 +13,7 @@ rule decode_frames:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(10),
+        runtime=10,
         serial=1,
     params:
         code=code_of("decode_frames.py"),
@@ -38,7 +38,7 @@ rule extract_audio:
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(10),
+        runtime=10,
         serial=1,
     params:
         code=code_of("extract_audio.py"),

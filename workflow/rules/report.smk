@@ -3,10 +3,10 @@ rule build_report:
     input:
         trials="<results>/corpus/trials.parquet",
         audit="<results>/corpus/audit.csv",
-        frames=expand("<results>/media/{video}/frames.parquet", video=VIDEOS),
-        audio=expand("<results>/media/{video}/audio.flac", video=VIDEOS),
+        frames=PLAN.inputs.corpus_lists("frames"),
+        audio=PLAN.inputs.corpus_lists("audio"),
         detections=expand("<results>/faces/{video}/detections.parquet", video=VIDEOS),
-        persons=expand("<results>/faces/{video}/persons.parquet", video=VIDEOS),
+        persons=PLAN.inputs.corpus_lists("persons"),
         sheets=expand("<results>/faces/sheets/{trial}.jpg", trial=TRIALS),
         abouts=expand("<results>/features/{feature}/about.json", feature=PLAN.inputs.features()),
         labels=expand("<results>/labels/{task}.parquet", task=PLAN.corpus.labelled_tasks()),

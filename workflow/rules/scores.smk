@@ -78,7 +78,6 @@ rule score_predictions:
     resources:
         mem_mb=growing(8000),
         runtime=growing(30),
-        serial=1,
     params:
         code=code_of("score_predictions.py"),
         editions=PLAN.config["score"]["editions"],
@@ -98,7 +97,7 @@ rule write_submission:
             wildcards.edition, wildcards.system, wildcards.variant, wildcards.task
         ),
         trials="<results>/corpus/trials.parquet",
-        frames=lambda wildcards: PLAN.submissions.frames(wildcards.edition, wildcards.task),
+        frames=lambda wildcards: PLAN.inputs.submission_lists("frames", wildcards.edition, wildcards.task),
         sample=lambda wildcards: PLAN.submissions.sample(wildcards.task),
     output:
         record="<results>/submissions/{edition}/{system}/{variant}/{task}.json",

@@ -10,14 +10,14 @@ rule list_files:
         "<results>/benchmarks/list_files/{block}/{kind}.jsonl"
     wildcard_constraints:
         block=r"[0-9a-f]{16}",
-        kind=r"frames|persons|crops\.[a-z0-9_]+|features\.[a-z0-9_.]+",
+        kind=r"frames|audio|persons|crops\.[a-z0-9_]+|features\.[a-z0-9_.]+",
+    localrule: True
     conda:
         "../../envs/media.yaml"
     threads: 1
     resources:
         mem_mb=growing(1000),
-        runtime=growing(5),
-        serial=1,
+        runtime=5,
     params:
         code=code_of("list_files.py"),
     script:
@@ -28,8 +28,8 @@ rule train_system:
     """Train one variant of a system for one target on one fold."""
     input:
         unpack(lambda wildcards: PLAN.inputs.training_lists(instance_of(wildcards))),
-        trials="<results>/corpus/members/{system}/{variant}/{target}/fold{fold}/trials.parquet",
-        folds="<results>/corpus/members/{system}/{variant}/{target}/fold{fold}/folds.parquet",
+        trials=lambda wildcards: PLAN.inputs.members(instance_of(wildcards), "trials"),
+        folds=lambda wildcards: PLAN.inputs.members(instance_of(wildcards), "folds"),
         labels=lambda wildcards: [f"<results>/labels/{task}.parquet" for task in tasks_of(instance_of(wildcards))],
     output:
         model="<results>/runs/{system}/{variant}/{target}/fold{fold}/model.safetensors",
@@ -77,7 +77,7 @@ rule predict_system:
     threads: 2
     resources:
         mem_mb=growing(8000),
-        runtime=growing(120),
+        runtime=120,
         gpu=0,
         serial=1,
     params:

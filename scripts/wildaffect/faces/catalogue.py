@@ -10,6 +10,9 @@ from wildaffect.errors import InputError
 CUT = ("arcface112", "tsav112", "m3t256", "cnu224")
 # Resized from the crops of another template.
 RESIZED = {"lfan48": "arcface112", "cnu_aligned224": "arcface112"}
+# What contact sheets are made of, and how `faces.together` calls them.
+SHEET_SOURCE = "arcface112"
+SHEETS = "sheets"
 # Made from the decoded video too, but not by where the face is: whether they need the table of bodies (wildaffect.features.scenes).
 SCENES = {"ntua_frame112": False, "ntua_body112": True, "ntua_context112": True}
 # What can be made from the organisers' pictures: the folder each template is read from (tsav112 also needs landmarks).

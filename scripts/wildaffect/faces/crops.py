@@ -29,6 +29,11 @@ def encode(picture: np.ndarray) -> bytes:
     return data.tobytes()
 
 
+def stored(data) -> np.ndarray:
+    """The picture uint8 RGB (H, W, 3) in JPEG bytes."""
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+
+
 @contextmanager
 def crop_writer(path: str | os.PathLike, name: str, size: int, trial: str) -> Iterator:
     """A function (frame, JPEG bytes or None) that appends rows to an atomically written crop file of ``size`` x ``size`` pictures."""
@@ -89,5 +94,5 @@ class CropFile:
         for out, row in zip(pictures, rows.tolist(), strict=True):
             if self.valid[row]:
                 data = self._chunks[row // self.about["chunk"]][row % self.about["chunk"]].as_buffer()
-                out[...] = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+                out[...] = stored(data)
         return pictures

@@ -10,9 +10,9 @@ import numpy as np
 from wildaffect.errors import InputError
 from wildaffect.faces.ahead import ahead
 from wildaffect.faces.catalogue import RESIZED
-from wildaffect.faces.crops import CropFile, crop_writer, encode
+from wildaffect.faces.crops import CropFile, crop_writer, encode, stored
 from wildaffect.faces.rows import read_trial
-from wildaffect.faces.templates import crop_transform, cut, get_template, resized
+from wildaffect.faces.templates import Template, crop_transform, cut, get_template, resized
 from wildaffect.media.decode import decode
 
 # Pictures decoded ahead of cutting.
@@ -29,21 +29,36 @@ def cut_crops(
 ) -> None:
     """Cut one trial's face in every template of ``templates`` (name -> output path) in a single decoding pass.
 
-    Frames whose source is "none" are rows without a picture. Raises :class:`InputError` for an unknown template, a trial
-    that ``persons`` lacks, or a video that no longer has the frames of the table.
+    A template that is a resized copy of another one's is made from that one's JPEG, byte for byte as :func:`resize_crops` does.
+    Frames whose source is "none" are rows without a picture. Raises :class:`InputError` for an unknown template, a resized one without
+    the one it is made from, a trial that ``persons`` lacks, or a video that no longer has the frames of the table.
     """
     faces = read_trial(persons, trial)
     valid, points5, boxes = faces.valid, faces.points5, faces.boxes
-    kinds = {name: get_template(name) for name in templates}
+    kinds = {name: get_template(name) for name in sorted(templates, key=RESIZED.__contains__)}
+    if alone := [name for name in kinds if name in RESIZED and RESIZED[name] not in kinds]:
+        raise InputError(f"crops: {alone[0]} is made from {RESIZED[alone[0]]}, which is not among {', '.join(kinds)}.")
     with ExitStack() as stack:
         sinks = {
             name: stack.enter_context(crop_writer(path, name, kinds[name].size, trial))
             for name, path in templates.items()
         }
         for frame, picture in pictures(video, len(valid), persons, threads):
-            for name, kind in kinds.items():
-                transform = crop_transform(kind, points5[frame], boxes[frame]) if valid[frame] else None
-                sinks[name](frame, None if transform is None else encode(cut(picture, kind, transform)))
+            made = _crops(picture, kinds, points5[frame], boxes[frame]) if valid[frame] else {}
+            for name, append in sinks.items():
+                append(frame, made.get(name))
+
+
+def _crops(picture: np.ndarray, kinds: dict[str, Template], points5: np.ndarray, box: np.ndarray) -> dict[str, bytes]:
+    """JPEG bytes of one face by template; a resized one stands after its source in ``kinds``."""
+    made: dict[str, bytes] = {}
+    for name, kind in kinds.items():
+        if name in RESIZED:
+            crop = resized(stored(made[RESIZED[name]]), kind.size)
+        else:
+            crop = cut(picture, kind, crop_transform(kind, points5, box))
+        made[name] = encode(crop)
+    return made
 
 
 def pictures(

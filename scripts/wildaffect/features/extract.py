@@ -1,7 +1,7 @@
-"""One audio feature of one video as an array, and the description of a feature."""
+"""The audio features of one video as arrays, and the description of a feature."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from importlib import import_module
 
@@ -21,11 +21,10 @@ from wildaffect.media.frames import Frames, read_frames
 MODELS_DIR = "models"
 
 
-def extract_feature(
-    feature: str,
+def extract_features(
+    outputs: Mapping[str, str | os.PathLike],
     audio: str | os.PathLike,
     frames: str | os.PathLike,
-    output: str | os.PathLike,
     *,
     weights: str | None = None,
     pca: str | None = None,
@@ -33,31 +32,32 @@ def extract_feature(
     device: str = "cpu",
     threads: int = 1,
 ) -> None:
-    """Write ``feature`` (a key of :data:`~wildaffect.features.registry.FEATURES`) to ``output`` as ``.npy``.
+    """Write features of one video, ``outputs`` by their keys in :data:`~wildaffect.features.registry.FEATURES`, as ``.npy``.
 
-    The array is float32 (frames, dim), one row per row of the frame table ``frames``, all finite; sample 0 of
+    An array is float32 (frames, dim), one row per row of the frame table ``frames``, all finite; sample 0 of
     ``audio`` is the time of frame 0. Features with ``rows_per_second`` are signals instead, as long as the sound. A
     file without sound gives the analysis of silence, one too short for a window is padded with silence, and frames
     after the last row of the analysis repeat it; :mod:`~wildaffect.features.validity` says which frames have sound.
     Sound and rows pass through in blocks, so memory does not grow with the length.
 
-    ``weights`` (VGGish only): a name in the manifest, the path of a weights file, or the word ``seeded`` for an
+    ``weights`` (for VGGish): a name in the manifest, the path of a weights file, or the word ``seeded`` for an
     untrained random projection; None means the manifest name that the feature declares. ``pca``: likewise, the file of
     the components, for the quantised embedding alone. ``device`` is ``cpu`` or
     ``cuda``; ``threads`` bounds PyTorch's threads (openSMILE uses one). Raises :class:`InputError` for an unknown
     feature, unusable weights, a missing device and files that cannot be read.
     """
-    spec = find_feature(feature)
-    clock = frame_clock(frames, spec)
-    signal = read_speech(audio, spec.rate_hz)
-    files = _files(spec, weights, pca)
-    learnt = {**files, "models_dir": models_dir, "device": device, "threads": threads} if files else {}
-    blocks = import_module(spec.module).frame_values(signal, clock, **learnt)
-    row = (spec.dim,) if spec.dim > 1 else ()
-    save_blocks(
-        output, _finite(blocks, f"{audio}: {feature}", "row" if spec.rows_per_second else "frame"), row, spec.dtype
-    )
-    write_valid(output, heard(read_about(audio), clock))
+    specs = [find_feature(feature) for feature in outputs]
+    files = _files(specs, weights, pca)
+    signals = {rate: read_speech(audio, rate) for rate in {spec.rate_hz for spec in specs}}
+    about = read_about(audio)
+    for spec in specs:
+        clock, network = frame_clock(frames, spec), {"models_dir": models_dir, "device": device, "threads": threads}
+        learnt = files[spec.id] | network if files[spec.id] else {}
+        blocks = import_module(spec.module).frame_values(signals[spec.rate_hz], clock, **learnt)
+        row = (spec.dim,) if spec.dim > 1 else ()
+        checked = _finite(blocks, f"{audio}: {spec.id}", "row" if spec.rows_per_second else "frame")
+        save_blocks(outputs[spec.id], checked, row, spec.dtype)
+        write_valid(outputs[spec.id], heard(about, clock))
 
 
 def describe_feature(
@@ -70,7 +70,7 @@ def describe_feature(
 ) -> None:
     """Write ``about.json`` of ``feature``: columns, origin, parameters, synchronisation, weights and licence notice."""
     spec = find_feature(feature)
-    files = _files(spec, weights, pca)
+    files = _files([spec], weights, pca)[spec.id]
     module = import_module(spec.module)
     write_about(
         output,
@@ -121,12 +121,17 @@ def _finite(blocks: Iterable[np.ndarray], what: str, unit: str) -> Iterator[np.n
         yield block
 
 
-def _files(spec: FeatureSpec, weights: str | None, pca: str | None) -> dict[str, str]:
-    """What was given, or else declared, of the files that the feature needs."""
-    files = {}
-    for kind, given, declared in (("weights", weights, spec.weights), ("pca", pca, spec.pca)):
-        if given is not None and declared is None:
-            raise InputError(f"feature '{spec.id}' takes no {kind}, but '{given}' was given: remove it.")
-        if declared:
-            files[kind] = given or declared
-    return files
+def _files(specs: Sequence[FeatureSpec], weights: str | None, pca: str | None) -> dict[str, dict[str, str]]:
+    """What was given, or else declared, of the files that each feature needs."""
+    for kind, given in (("weights", weights), ("pca", pca)):
+        if given is not None and not any(getattr(spec, kind) for spec in specs):
+            names = ", ".join(f"'{spec.id}'" for spec in specs)
+            raise InputError(f"features {names} take no {kind}, but '{given}' was given: remove it.")
+    return {
+        spec.id: {
+            kind: given or declared
+            for kind, given, declared in (("weights", weights, spec.weights), ("pca", pca, spec.pca))
+            if declared
+        }
+        for spec in specs
+    }

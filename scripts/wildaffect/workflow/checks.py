@@ -6,7 +6,7 @@ from typing import Any
 
 from wildaffect.corpus.leakage import shared_videos
 from wildaffect.errors import InputError
-from wildaffect.faces.catalogue import SCENES, check_official
+from wildaffect.faces.catalogue import RESIZED, SCENES, SHEET_SOURCE, SHEETS, check_official
 from wildaffect.faces.packs import pack_files
 from wildaffect.features.settings import problems as feature_problems
 from wildaffect.workflow.folds import Folds
@@ -39,8 +39,10 @@ def check_files(config: Mapping[str, Any], inputs: Inputs) -> None:
         problems = _official_problems(config, templates)
     else:
         problems = _detector_problems(config["faces"], models_dir)
-    problems += feature_problems(config["features"], inputs.features(), inputs.corpus.video_of, models_dir)
-    shown = [template for template in templates if SCENES.get(template)]
+    features = _made(inputs.features(), config["features"]["together"])
+    problems += feature_problems(config["features"], features, inputs.corpus.video_of, models_dir)
+    scenes = [name for name in config["faces"]["together"] if name in SCENES]
+    shown = [template for template in _made(templates, scenes) if SCENES.get(template)]
     if shown and not config["features"]["bodies"]:
         problems.append(
             f"features.bodies: crops {', '.join(shown)} show a person's body, or the scene without it, but nobody looks for bodies. Set "
@@ -58,6 +60,11 @@ def check_files(config: Mapping[str, Any], inputs: Inputs) -> None:
         raise InputError("configuration:\n" + "\n".join(f"  - {problem}" for problem in problems))
 
 
+def _made(needed: Sequence[str], together: Sequence[str]) -> list[str]:
+    """What is made where ``needed`` is asked for: all of ``together`` as soon as one of them is."""
+    return sorted({*needed, *together} if {*needed} & {*together} else needed)
+
+
 def _detector_problems(faces: Mapping[str, Any], models_dir: Path) -> list[str]:
     """What keeps faces from being detected."""
     problems = []
@@ -66,6 +73,12 @@ def _detector_problems(faces: Mapping[str, Any], models_dir: Path) -> list[str]:
             pack_files(faces["model"], models_dir)
     except InputError as error:
         problems.append(f"{error} Without a download: faces.backend: dlib, faces.model: hog.")
+    sources = {**RESIZED, SHEETS: SHEET_SOURCE}
+    problems += [
+        f"faces.together: {name} is made from {sources[name]}, which is not named with it. Add {sources[name]} or leave out {name}."
+        for name in faces["together"]
+        if name in sources and sources[name] not in faces["together"]
+    ]
     if faces["overrides"] and not Path(faces["overrides"]).is_file():
         problems.append(f"faces.overrides: {faces['overrides']} does not exist.")
     return problems

@@ -29,19 +29,19 @@ class Folds:
         chosen = members(self._divisions_of(tasks, fold), partition, self.corpus.video_of)
         return tuple(dict.fromkeys(name for names in chosen.values() for name in names))
 
-    def fold_rows(self, instance: Instance) -> list[dict[str, Any]]:
-        """Rows of the folds table that concern the training of ``instance``."""
-        divisions = self._divisions_of(tasks_of(instance), instance.fold)
+    def fold_rows(self, tasks: Sequence[str], fold: int) -> list[dict[str, Any]]:
+        """Rows of the folds table that concern the trainings for ``tasks`` on ``fold``."""
+        divisions = self._divisions_of(tasks, fold)
         return [
-            {"task": task, "fold": instance.fold, "trial": name, "partition": partition, "scheme": self.scheme}
+            {"task": task, "fold": fold, "trial": name, "partition": partition, "scheme": self.scheme}
             for partition in ("train", "validation")
             for task, names in members(divisions, partition, self.corpus.video_of).items()
             for name in names
         ]
 
-    def trial_rows(self, instance: Instance) -> list[dict[str, Any]]:
-        """Rows of the trials table that concern the training of ``instance``."""
-        wanted = {row["trial"] for row in self.fold_rows(instance)}
+    def trial_rows(self, tasks: Sequence[str], fold: int) -> list[dict[str, Any]]:
+        """Rows of the trials table that concern the trainings for ``tasks`` on ``fold``."""
+        wanted = {row["trial"] for row in self.fold_rows(tasks, fold)}
         return [row for name, row in self._trial_rows.items() if name in wanted]
 
     @cached_property

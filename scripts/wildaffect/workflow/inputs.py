@@ -1,6 +1,6 @@
-"""What trainings and predictions read: files of trials, and the lists that hold them."""
+"""What jobs read that read many trials: files of trials, and the lists that hold them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +12,18 @@ from wildaffect.corpus.trials import PARTITIONS, Corpus
 from wildaffect.features.registry import of_trial
 from wildaffect.files import json_beside
 from wildaffect.provenance import stable_hash
+from wildaffect.scoring.editions import edition_tasks, get_task
+from wildaffect.submission.job import submitted_trials
 from wildaffect.systems.interface import Needs
 from wildaffect.workflow.folds import Folds
 from wildaffect.workflow.instances import Instance, tasks_of, trained_file
+
+PLACES = {
+    "frames": "media/{video}/frames.parquet",
+    "audio": "media/{video}/audio.flac",
+    "persons": "faces/{video}/persons.parquet",
+}
+"""Files of a video that lists hold, by kind, below the results."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +70,27 @@ class Inputs:
         """Lists that together hold :meth:`prediction_files`."""
         return self._lists(instance, partition)
 
+    def corpus_lists(self, kind: str) -> list[str]:
+        """Lists that together hold the files of one kind of the whole corpus."""
+        return self._named(self._cover(self._everyone), [kind])
+
+    def submission_lists(self, kind: str, edition: str, task: str) -> list[str]:
+        """Lists that together hold the files of one kind of the trials that are submitted."""
+        return self._named(self._cover(self._submitted(edition, task)), [kind])
+
     def listed_files(self, kind: str, block: str) -> list[str]:
         """Files of one kind of all trials of a block."""
         return self._kind_files(kind, self._block_trials[block])
 
+    def members(self, instance: Instance, table: str) -> str:
+        """Table ``trials`` or ``folds`` of what a training reads, shared by all for the same tasks; other videos do not change it."""
+        return f"{self._results}/corpus/members/{'_'.join(tasks_of(instance))}/fold{instance.fold}/{table}.parquet"
+
     def predicted_table(self, instance: Instance, partition: str) -> str:
-        """Table with the trials of ``partition``: for held-out ones that of the training, which other videos do not change."""
-        folder = f"members/{instance.key}/" if partition == "validation" else ""
-        return f"{self._results}/corpus/{folder}trials.parquet"
+        """Table with the trials of ``partition``: for held-out ones that of the training."""
+        return (
+            self.members(instance, "trials") if partition == "validation" else f"{self._results}/corpus/trials.parquet"
+        )
 
     def known_labels(self, instance: Instance, partition: str) -> list[str]:
         """Label tables of a held-out partition: ``faithful`` systems predict its annotated rows apart from the others."""
@@ -83,13 +105,11 @@ class Inputs:
         }
 
     def _kind_files(self, kind: str, trials: Sequence[str]) -> list[str]:
-        """Files of one kind: ``frames``, ``persons``, ``crops.<template>`` or ``features.<feature>``."""
+        """Files of one kind: a key of ``PLACES``, ``crops.<template>`` or ``features.<feature>``."""
         part, _, name = kind.partition(".")
         videos = list(dict.fromkeys(self.corpus.video_of[trial] for trial in trials))
-        if part == "frames":
-            return [f"{self._results}/media/{video}/frames.parquet" for video in videos]
-        if part == "persons":
-            return [f"{self._results}/faces/{video}/persons.parquet" for video in videos]
+        if part in PLACES:
+            return [f"{self._results}/{PLACES[part].format(video=video)}" for video in videos]
         if part == "crops":
             return [f"{self._results}/crops/{name}/{trial}.arrow" for trial in trials]
         return [f"{self._results}/features/{name}/{owner}.npy" for owner in (trials if of_trial(name) else videos)]
@@ -99,11 +119,27 @@ class Inputs:
         # Given weights may be of folds that this corpus does not have; its test trials are those of every fold.
         keys = [(tasks, 0 if part == "test" else instance.fold, part) for part in partitions]
         blocks = dict.fromkeys(block for key in keys for block in self._blocks.get(key, ()))
+        return {part: self._named(blocks, kinds) for part, kinds in _kinds(self._needs[instance]).items()}
+
+    def _named(self, blocks: Iterable[tuple[str, ...]], kinds: Sequence[str]) -> list[str]:
         names = [stable_hash(block) for block in blocks]
-        return {
-            part: [f"{self._results}/lists/{name}/{kind}.json" for kind in kinds for name in names]
-            for part, kinds in _kinds(self._needs[instance]).items()
-        }
+        return [f"{self._results}/lists/{name}/{kind}.json" for kind in kinds for name in names]
+
+    def _cover(self, trials: Iterable[str]) -> list[tuple[str, ...]]:
+        """Blocks that together are ``trials``: those that trainings and predictions read as far as they fit, and one more for the rest."""
+        found, rest = [], dict.fromkeys(trials)
+        for block in dict.fromkeys(block for blocks in self._blocks.values() for block in blocks):
+            if rest.keys() >= set(block):
+                found.append(block)
+                rest = {trial: None for trial in rest if trial not in set(block)}
+        return [*found, tuple(rest)] if rest else found
+
+    @property
+    def _everyone(self) -> tuple[str, ...]:
+        return tuple(self.corpus.video_of)
+
+    def _submitted(self, edition: str, task: str) -> tuple[str, ...]:
+        return tuple(trial.trial for trial in submitted_trials(self.corpus.trials, get_task(edition, task)))
 
     @cached_property
     def _blocks(self) -> dict[tuple[tuple[str, ...], int, str], list[tuple[str, ...]]]:
@@ -117,7 +153,13 @@ class Inputs:
 
     @cached_property
     def _block_trials(self) -> dict[str, tuple[str, ...]]:
-        return {stable_hash(block): block for blocks in self._blocks.values() for block in blocks}
+        submitted = [
+            self._submitted(edition, task)
+            for edition in self.config["submission"]["editions"]
+            for task in edition_tasks(edition)
+        ]
+        besides = [self._cover(trials) for trials in (self._everyone, *submitted)]
+        return {stable_hash(block): block for blocks in (*self._blocks.values(), *besides) for block in blocks}
 
     @cached_property
     def _needs(self) -> dict[Instance, Needs]:

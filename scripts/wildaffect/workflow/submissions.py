@@ -46,11 +46,6 @@ class Submissions:
         """Test trials of a submission, as far as the corpus knows them."""
         return submitted_trials(self.corpus.trials, get_task(edition, task))
 
-    def frames(self, edition: str, task: str) -> list[str]:
-        """Frame tables of the videos of a submission."""
-        videos = dict.fromkeys(trial.video for trial in self.trials(edition, task))
-        return [f"{self.config['results_dir']}/media/{video}/frames.parquet" for video in videos]
-
     def sample(self, task: str) -> list[str]:
         """The organisers' sample for ``task``; empty where none was given."""
         samples = self.config["submission"]["samples"]

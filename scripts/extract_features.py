@@ -1,18 +1,17 @@
-"""Compute one feature of one video, a row per decoded frame."""
+"""Compute features of one video's sound, a row per decoded frame."""
 
 from wildaffect.stage import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
-    from wildaffect.features.extract import extract_feature
+    from wildaffect.features.extract import extract_features
     from wildaffect.stage import device
 
-    extract_feature(
-        snakemake.wildcards.feature,
+    extract_features(
+        {Path(feature).parent.name: Path(feature) for feature in snakemake.output.features},
         Path(snakemake.input.audio),
         Path(snakemake.input.frames),
-        Path(snakemake.output.feature),
         weights=snakemake.params.weights,
         pca=snakemake.params.pca,
         models_dir=Path(snakemake.params.models_dir),
