@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import av
@@ -46,11 +47,25 @@ def repeat(clip: Path, output: Path, seconds: float) -> None:
             start = end + 0.1  # sound may begin before zero
 
 
-def wanted_files(plan: Plan) -> list[str]:
-    """Everything that the trainings read of the two videos, and their contact sheets."""
+def wanted_files(plan: Plan, videos: Iterable[str]) -> list[str]:
+    """Everything that the trainings read of some videos, and their contact sheets."""
+    trials = {trial.trial for trial in plan.corpus.trials if trial.video in set(videos)}
+    names = trials | set(videos)
     files = (path for i in plan.instances for part in plan.inputs.training_files(i).values() for path in part)
-    sheets = [f"{plan.config['results_dir']}/faces/sheets/{name}.jpg" for name in LENGTHS]
-    return sorted({path for path in files if LENGTHS.keys() & {Path(path).stem, Path(path).parent.name}}) + sheets
+    sheets = {f"{plan.config['results_dir']}/faces/sheets/{trial}.jpg" for trial in trials}
+    return sorted({path for path in files if names & {Path(path).stem, Path(path).parent.name}} | sheets)
+
+
+def prepare(folder: Path, videos: int, model: str | None, options: str) -> tuple[Path, Plan]:
+    """A corpus of names, and the configuration of every system with the detector that was asked for."""
+    write_corpus(folder / "corpus", videos)
+    config = write_config(folder)
+    settings = yaml.safe_load(config.read_text())
+    if model:
+        settings["faces"] |= {"backend": "retinaface", "model": str(Path(model).resolve())}
+    settings["faces"]["options"] = json.loads(options)
+    config.write_text(yaml.safe_dump(settings))
+    return config, make_plan(settings, ROOT / "workflow" / "schemas")
 
 
 def durations(results: Path) -> dict[str, dict[str, float]]:
@@ -73,19 +88,21 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_corpus(folder / "corpus", 20)
+        config, plan = prepare(folder, 20, arguments.model, arguments.options)
         for video, seconds in LENGTHS.items():
             repeat(arguments.clip, folder / "corpus" / f"{video}.mp4", seconds or 60 * arguments.minutes)
-        config = write_config(folder)
-        settings = yaml.safe_load(config.read_text())
-        if arguments.model:
-            settings["faces"] |= {"backend": "retinaface", "model": str(Path(arguments.model).resolve())}
-        settings["faces"]["options"] = json.loads(arguments.options)
-        config.write_text(yaml.safe_dump(settings))
-        targets = wanted_files(make_plan(settings, ROOT / "workflow" / "schemas"))
         # Not in the project's folder: what Snakemake remembers of these files must not stay there.
         options = ["--directory", str(folder), "--cores", str(arguments.cores), "--configfile", str(config)]
-        call(folder, "-m", "snakemake", "--snakefile", str(ROOT / "workflow" / "Snakefile"), *options, "--", *targets)
+        call(
+            folder,
+            "-m",
+            "snakemake",
+            "--snakefile",
+            str(ROOT / "workflow" / "Snakefile"),
+            *options,
+            "--",
+            *wanted_files(plan, LENGTHS),
+        )
         print(f"{'job':40} {'2 s':>8} {arguments.minutes:>6g} min   overhead")
         for what, seconds in sorted(durations(folder / "results").items()):
             short, long = (seconds[video] for video in LENGTHS)

@@ -335,6 +335,18 @@ def test_score_lines_for_the_terminal(labelled):
     assert "±" in tsav
 
 
+def test_a_table_without_a_single_number_is_one_line_after_the_others(labelled, tmp_path):
+    rows = list(csv.DictReader(labelled[0]["scores"].open()))
+    absent = [row | {"metric": "au_score", "target": "au", "value": ""} for row in rows if row["metric"] == "va_score"]
+    with (tmp_path / "scores.csv").open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, rows[0].keys())
+        writer.writeheader()
+        writer.writerows([*absent, *rows])
+    blocks = score_lines(tmp_path / "scores.csv").split("\n\n")
+    assert blocks[0].startswith("va_score") and len(blocks[0].splitlines()) > 2
+    assert blocks[-1].startswith("au_score (abaw2, ") and blocks[-1].endswith("undefined for all.")
+
+
 def test_score_lines_without_scores(tmp_path):
     path = tmp_path / "scores.csv"
     path.write_text("system,variant,target,fold,partition,edition,metric,value,frames,trials\n")

@@ -4,14 +4,26 @@ from pathlib import Path
 
 from wildaffect.report.scores import CROSS_VALIDATION, ENSEMBLE, ScoreRow, ScoreTable, read_scores, score_tables
 
+UNDEFINED = "–"
+
 
 def score_lines(scores_csv: Path) -> str:
     """The ranked scores of ``scores_csv`` as a text table for the terminal; every metric where none is ranked."""
     tables = score_tables(read_scores(scores_csv))
     if not tables:
         return "No scores: no labelled frames to compare with."
-    ranked = [table for table in tables if table.ranked]
-    return "\n\n".join(_text_table(table) for table in ranked or tables)
+    shown = [table for table in tables if table.ranked] or tables
+    defined = [table for table in shown if _defined(table)]
+    undefined = [f"{_title(table)}: undefined for all." for table in shown if not _defined(table)]
+    return "\n\n".join([*map(_text_table, defined), *undefined])
+
+
+def _title(table: ScoreTable) -> str:
+    return f"{table.metric} ({table.edition}, {table.partition}; {table.note})"
+
+
+def _defined(table: ScoreTable) -> bool:
+    return any(number(value) != UNDEFINED for row in table.rows for value in row.values.values())
 
 
 def _text_table(table: ScoreTable) -> str:
@@ -40,13 +52,12 @@ def _text_table(table: ScoreTable) -> str:
         )
         for line in lines
     ]
-    title = f"{table.metric} ({table.edition}, {table.partition}; {table.note})"
-    return "\n".join([title, text[0].rstrip(), "-" * len(text[0]), *(line.rstrip() for line in text[1:])])
+    return "\n".join([_title(table), text[0].rstrip(), "-" * len(text[0]), *(line.rstrip() for line in text[1:])])
 
 
 def number(value: float | None) -> str:
     """Three decimals; an en dash for a missing or undefined value."""
-    return "–" if value is None or value != value else f"{value:.3f}"
+    return UNDEFINED if value is None or value != value else f"{value:.3f}"
 
 
 def mean_and_deviation(row: ScoreRow) -> str:

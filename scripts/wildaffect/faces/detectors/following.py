@@ -57,7 +57,7 @@ class FollowOptions:
 class _Target:
     """A face being followed: last box (4,) and score, the scan size it was found at, the flow since its last search.
 
-    ``restless``: frames for which it is searched without flow; ``patience``: how many the next time flow fails.
+    ``restless``: frames for which it is searched without flow; ``back_off``: how many the next time flow fails.
     """
 
     box: np.ndarray
@@ -67,7 +67,7 @@ class _Target:
     since_search: int = 0
     missed: int = 0
     restless: int = 0
-    patience: int = RESTLESS[0]
+    back_off: int = RESTLESS[0]
 
 
 class Follower:
@@ -147,11 +147,11 @@ class Follower:
         """A face just searched; ``before``: what was known of it."""
         target = _Target(found.boxes[row], float(found.scores[row]), int(found.sizes[row]))
         if before is not None:
-            target.restless, target.patience = max(0, before.restless - 1), before.patience
+            target.restless, target.back_off = max(0, before.restless - 1), before.back_off
             if before.flow is not None and before.flow.trusted:
-                target.patience = RESTLESS[0]
+                target.back_off = RESTLESS[0]
             elif before.flow is not None:
-                target.restless, target.patience = before.patience, min(2 * before.patience, RESTLESS[1])
+                target.restless, target.back_off = before.back_off, min(2 * before.back_off, RESTLESS[1])
         *_, scale = fitted_size(picture, target.size)
         if not target.restless and scale * max(target.box[2:] - target.box[:2]) >= self._options.large:
             target.flow = FlowSegment(self._frame, picture, _marks(found, row))
