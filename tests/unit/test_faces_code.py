@@ -7,7 +7,8 @@ import pytest
 from wildaffect import provenance
 
 PACKAGE = "wildaffect.faces.detectors"
-READERS = ("train_system.py", "cut_crops.py", "resize_crops.py", "draw_contact_sheet.py", "embed_crops.py")
+CUTTERS = {"cut_crops.py", "cut_crops_together.py", "resize_crops.py", "cut_scenes.py"}
+READERS = (*CUTTERS, "find_bodies.py", "train_system.py", "draw_contact_sheet.py", "embed_crops.py")
 
 
 @pytest.fixture
@@ -36,7 +37,8 @@ def fingerprints():
         ("detect.py", {"dlib", "retinaface"}),
         ("tracking.py", {"assign_persons.py"}),
         ("assignment.py", {"assign_persons.py"}),
-        ("cutting.py", {"cut_crops.py", "resize_crops.py"}),
+        ("cutting.py", CUTTERS),
+        ("sheet.py", {"draw_contact_sheet.py", "cut_crops_together.py"}),
     ],
 )
 def test_only_the_jobs_that_run_it_change(copy, module, changed):

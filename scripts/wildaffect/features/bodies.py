@@ -15,8 +15,7 @@ import pyarrow.compute as pc
 
 from wildaffect.errors import InputError
 from wildaffect.faces.columns import SCORED_BOX, read_boxes
-from wildaffect.faces.persons import read_trial
-from wildaffect.faces.rows import Rows
+from wildaffect.faces.rows import Rows, read_trial
 from wildaffect.features.face_box import body_boxes
 from wildaffect.tables import read_metadata, read_table, write_table
 
