@@ -1,4 +1,4 @@
-"""Write down which trials one training reads, apart from all others."""
+"""Write down which trials the trainings for certain tasks on one fold read, apart from all others."""
 
 from wildaffect.stage import stage
 

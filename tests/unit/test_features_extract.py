@@ -116,7 +116,7 @@ def test_no_frames_give_an_array_without_rows(tmp_path, cheap, feature):
 
 
 def test_features_made_by_one_job_are_those_made_one_by_one(tmp_path, cheap):
-    """Three rates, both timings, a signal and a network; the weights go to those that have some."""
+    """Two rates, both timings, a signal and a network; the weights go to those that have some."""
     names = ["mfcc39", "mfcc39.indexed", "m3t_mel", "ntua_mel", "vggish128"]
     audio, frames = (
         noisy_clip(tmp_path, 2.0, 0.1, 22050),

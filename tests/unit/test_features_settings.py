@@ -153,7 +153,10 @@ def test_whoever_shows_bodies_needs_somebody_who_finds_them(plan, crops):
 def test_what_is_made_together_needs_all_that_one_of_it_needs(plan):
     """Weights and bodies as soon as a member is asked for, and not before."""
     faces = {"backend": "dlib", "model": "hog"}
-    says(plan, "features.together: 'mfc39' is no feature of the sound; did you mean 'mfcc39'?", together=["mfc39"])
+    with pytest.raises(InputError) as caught:
+        plan(together=["mfcc39", "mfc39"])
+    (line,) = str(caught.value).splitlines()[1:]
+    assert "features.together: 'mfc39' is no feature of the sound; did you mean 'mfcc39'?" in line
     says(plan, "features.vggish_pca: ", together=["mfcc39", "vggish128_quantised"])
     plan(together=["egemaps23", "vggish128_quantised"])
     scenes = [*SCENES]

@@ -100,3 +100,4 @@ def test_lists_of_a_job_hold_what_it_reads(root, tmp_path):
     for task, videos in (("va", {"v24", "v25"}), ("expr", {"v25"}), ("au", set())):
         lists = plan.inputs.submission_lists("frames", "abaw2", task)
         assert {Path(file).parent.name for file in listed(lists)} == videos
+    assert listed(plan.inputs.submission_lists("frames", "abaw6", "expr")), "of editions that are not configured, too"

@@ -36,9 +36,9 @@ def members(divisions: Mapping[str, Division], partition: str, videos: Mapping[s
 def write_members(
     trials_path: Path, folds_path: Path, *, trials: Sequence[Mapping[str, Any]], folds: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Write the rows of the trials and folds tables that one training reads.
+    """Write the rows of the trials and folds tables that the trainings for certain tasks on one fold read.
 
-    The whole tables change whenever a video is added anywhere; these change only when this training is concerned.
+    The whole tables change whenever a video is added anywhere; these change only when those trainings are concerned.
     """
     write_table(trials_path, pa.Table.from_pylist(list(trials), schema=TRIALS), TRIALS)
     write_table(folds_path, pa.Table.from_pylist(list(folds), schema=FOLDS), FOLDS)

@@ -8,6 +8,7 @@ from wildaffect.corpus.leakage import shared_videos
 from wildaffect.errors import InputError
 from wildaffect.faces.catalogue import RESIZED, SCENES, SHEET_SOURCE, SHEETS, check_official
 from wildaffect.faces.packs import pack_files
+from wildaffect.features.registry import FEATURES
 from wildaffect.features.settings import problems as feature_problems
 from wildaffect.workflow.folds import Folds
 from wildaffect.workflow.inputs import Inputs
@@ -39,7 +40,8 @@ def check_files(config: Mapping[str, Any], inputs: Inputs) -> None:
         problems = _official_problems(config, templates)
     else:
         problems = _detector_problems(config["faces"], models_dir)
-    features = _made(inputs.features(), config["features"]["together"])
+    sounds = [name for name in config["features"]["together"] if name in FEATURES]
+    features = _made(inputs.features(), sounds)
     problems += feature_problems(config["features"], features, inputs.corpus.video_of, models_dir)
     scenes = [name for name in config["faces"]["together"] if name in SCENES]
     shown = [template for template in _made(templates, scenes) if SCENES.get(template)]

@@ -12,7 +12,7 @@ from wildaffect.corpus.trials import PARTITIONS, Corpus
 from wildaffect.features.registry import of_trial
 from wildaffect.files import json_beside
 from wildaffect.provenance import stable_hash
-from wildaffect.scoring.editions import edition_tasks, get_task
+from wildaffect.scoring.editions import edition_tasks, editions, get_task
 from wildaffect.submission.job import submitted_trials
 from wildaffect.systems.interface import Needs
 from wildaffect.workflow.folds import Folds
@@ -72,7 +72,7 @@ class Inputs:
 
     def corpus_lists(self, kind: str) -> list[str]:
         """Lists that together hold the files of one kind of the whole corpus."""
-        return self._named(self._cover(self._everyone), [kind])
+        return self._named(self._everyone, [kind])
 
     def submission_lists(self, kind: str, edition: str, task: str) -> list[str]:
         """Lists that together hold the files of one kind of the trials that are submitted."""
@@ -131,12 +131,14 @@ class Inputs:
         for block in dict.fromkeys(block for blocks in self._blocks.values() for block in blocks):
             if rest.keys() >= set(block):
                 found.append(block)
-                rest = {trial: None for trial in rest if trial not in set(block)}
+                for trial in block:
+                    del rest[trial]
         return [*found, tuple(rest)] if rest else found
 
-    @property
-    def _everyone(self) -> tuple[str, ...]:
-        return tuple(self.corpus.video_of)
+    @cached_property
+    def _everyone(self) -> list[tuple[str, ...]]:
+        """Blocks that together are the corpus."""
+        return self._cover(self.corpus.video_of)
 
     def _submitted(self, edition: str, task: str) -> tuple[str, ...]:
         return tuple(trial.trial for trial in submitted_trials(self.corpus.trials, get_task(edition, task)))
@@ -153,13 +155,10 @@ class Inputs:
 
     @cached_property
     def _block_trials(self) -> dict[str, tuple[str, ...]]:
-        submitted = [
-            self._submitted(edition, task)
-            for edition in self.config["submission"]["editions"]
-            for task in edition_tasks(edition)
-        ]
-        besides = [self._cover(trials) for trials in (self._everyone, *submitted)]
-        return {stable_hash(block): block for blocks in (*self._blocks.values(), *besides) for block in blocks}
+        # Of every edition: a submission may be asked for by its path.
+        submitted = [self._cover(self._submitted(name, task)) for name in editions() for task in edition_tasks(name)]
+        blocks = (*self._blocks.values(), self._everyone, *submitted)
+        return {stable_hash(block): block for found in blocks for block in found}
 
     @cached_property
     def _needs(self) -> dict[Instance, Needs]:
