@@ -1,4 +1,4 @@
-"""How long the submissions are that videos are packed into: counted and timed on a real SLURM of one node.
+"""How long the submissions are that videos are packed into: counted and timed on a real SLURM, whose two nodes are this machine.
 
     python benchmarks/cluster.py CLIP [--model DETECTOR.onnx] [--options JSON] [--videos 12] [--minutes 2.7] [--at-once 2]
 

@@ -32,10 +32,11 @@ def test_a_crash_of_the_node_a_cancelled_job_and_a_killed_snakemake_lose_nothing
     """One after the other in one run: each is survived, and the end is the same."""
     before = set(cluster.jobs("NODE_FAIL", "CANCELLED", "COMPLETED", "FAILED"))
     run = start("slurm")
-    until(lambda: cluster.jobs("RUNNING"), 300, "nothing runs")
+    (first, *_) = until(lambda: cluster.jobs("RUNNING"), 300, "nothing runs")
     until(lambda: list((project / "results").rglob("*.mp4")), 300, "no video was rendered")
-    cluster.crash_node()
-    cluster.start_node()
+    node = cluster.node_of(first)
+    cluster.crash_node(node)
+    cluster.start_node(node)
     failed = until(lambda: set(cluster.jobs("NODE_FAIL")) - before, 60, "SLURM did not notice the crash")
     (job, *_) = until(lambda: set(cluster.jobs("RUNNING")) - failed, 300, "nothing was submitted again")
     cluster.run("scancel", job)
@@ -53,11 +54,14 @@ def test_a_crash_of_the_node_a_cancelled_job_and_a_killed_snakemake_lose_nothing
     assert_same_tables(local, project)
 
 
-def test_srun_starts_the_processes_of_a_training(cluster, root, tmp_path):
-    """As the executor does it: a job's script runs in a step of one task and starts the others beside it."""
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_srun_starts_the_processes_of_a_training(cluster, root, tmp_path, nodes):
+    """As the executor does it: a job's script runs in a step of one task and starts the others beside it, or on another node."""
     output, script = tmp_path / "two.pt", root / "tests" / "support" / "together.py"
-    step = f"srun -n1 --nodes=1 --cpus-per-task=1 {sys.executable} {script} {output} 7 2"
-    cluster.run("sbatch", "--ntasks=2", "--mem=4000", f"--output={tmp_path}/log.txt", f"--wrap={step}")
+    step = f"srun -n1 --nodes=1 --cpus-per-task=1 {sys.executable} {script} {output} 7 2 {nodes}"
+    # The nodes' names mean something to SLURM alone, elsewhere they are those of machines.
+    asked = [f"--nodes={nodes}", "--ntasks=2", "--mem=4000", "--export=ALL,MASTER_ADDR=127.0.0.1"]
+    cluster.run("sbatch", *asked, f"--output={tmp_path}/log.txt", f"--wrap={step}")
     cluster.wait_until_empty(timeout=300)
     assert output.exists(), (tmp_path / "log.txt").read_text()
-    assert torch.load(output)["processes"] == 2
+    assert torch.load(output)["processes"] == (nodes, 2 // nodes)

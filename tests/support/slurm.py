@@ -1,4 +1,4 @@
-"""A SLURM of one node on the loopback interface, made of Debian's packages and a generated configuration in a folder of its own.
+"""A SLURM of two nodes on the loopback interface, made of Debian's packages and a generated configuration in a folder of its own.
 
 No systemd, no accounting, no control groups, nothing outside the folder: it runs in a container.
 """
@@ -19,21 +19,20 @@ from typing import Any
 import psutil
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "sinfo", "scontrol", "scancel")
-NODE = socket.gethostname().split(".")[0]
+NODES = ("n1", "n2")
 CONFIGURATION = """\
 ClusterName=tests
-SlurmctldHost={node}(127.0.0.1)
+SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={control}
-SlurmdPort={daemon}
 AuthInfo=socket={folder}/munge.socket
 SlurmUser=root
 SlurmdUser=root
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool.%n
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+SlurmdPidFile={folder}/slurmd.%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
+SlurmdLogFile={folder}/slurmd.%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
@@ -47,10 +46,10 @@ SlurmdParameters=config_overrides
 KillWait=2
 MinJobAge=3600
 GresTypes=gpu
-NodeName={node} NodeAddr=127.0.0.1 CPUs=4 RealMemory=64000 Gres=gpu:1 State=UNKNOWN
-PartitionName=tests Nodes={node} Default=YES MaxTime=INFINITE State=UP
+PartitionName=tests Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
-"""Four pretended cores, so that two-core jobs run side by side, and a pretended GPU."""
+NODE = "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=2 RealMemory=32000 Gres=gpu:1 State=UNKNOWN\n"
+"""Pretended cores, memory and GPU: each node has a daemon of its own, and all run on this machine."""
 
 
 def find(program: str) -> str | None:
@@ -101,58 +100,63 @@ class Slurm:
         """Wait until no job waits or runs."""
         until(lambda: not self.jobs(), timeout, "jobs are still there")
 
-    def start_node(self) -> None:
-        """Start the node's daemon, after a crash as well."""
-        self.run("slurmd", "-c")
-        until(self._resumed, 120, "the node does not come up")
+    def node_of(self, job: str) -> str:
+        """The node that a job runs on."""
+        return self.run("squeue", "--noheader", "--format=%N", "--jobs", job).strip()
 
-    def crash_node(self) -> None:
+    def start_node(self, node: str) -> None:
+        """Start a node's daemon, after a crash as well."""
+        self.run("slurmd", "-c", "-N", node)
+        until(lambda: self._resumed(node), 120, f"{node} does not come up")
+
+    def crash_node(self, node: str) -> None:
         """What the power cord does: the node's daemon and all that it started die at once, and SLURM notices."""
-        daemon = psutil.Process(int((self.folder / "slurmd.pid").read_text()))
-        steps = [p for p in psutil.process_iter(["name"]) if p.info["name"] == "slurmstepd" and self._mine(p)]
-        for process in [daemon, *steps, *(child for step in steps for child in step.children(recursive=True))]:
+        daemon = psutil.Process(int((self.folder / f"slurmd.{node}.pid").read_text()))
+        steps = [process for process in psutil.process_iter(["name"]) if process.info["name"] == "slurmstepd"]
+        started = {step: step.children(recursive=True) for step in steps}
+        here = [step for step, tasks in started.items() if any(self._is_on(node, task) for task in tasks)]
+        for process in [daemon, *here, *(task for step in here for task in started[step])]:
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGKILL)
-        self.run("scontrol", "update", f"NodeName={NODE}", "State=DOWN", "Reason=crash")
+        self.run("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=crash")
 
-    def _mine(self, process: psutil.Process) -> bool:
+    def _is_on(self, node: str, task: psutil.Process) -> bool:
         with suppress(psutil.Error):
-            return process.environ().get("SLURM_CONF", "").startswith(str(self.folder))
+            known = task.environ()
+            return known.get("SLURM_CONF", "").startswith(str(self.folder)) and known.get("SLURMD_NODENAME") == node
         return False
 
-    def _resumed(self) -> bool:
-        state = self._node()
+    def _resumed(self, node: str) -> bool:
+        state = self.run("sinfo", "--noheader", "--format=%T", "--nodes", node).strip().rstrip("*")
         if "down" in state:
             with suppress(RuntimeError):  # it may have come up by itself in this moment, and is not resumed twice
-                self.run("scontrol", "update", f"NodeName={NODE}", "State=RESUME")
+                self.run("scontrol", "update", f"NodeName={node}", "State=RESUME")
         return state in ("idle", "mixed", "allocated")
-
-    def _node(self) -> str:
-        return self.run("sinfo", "--noheader", "--format=%T").strip().rstrip("*")
 
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[Slurm]:
     """A cluster for the time of the block."""
-    for name in ("state", "spool"):
+    for name in ("state", *(f"spool.{node}" for node in NODES)):
         (folder / name).mkdir(parents=True)
     key = folder / "munge.key"
     key.write_bytes(secrets.token_bytes(1024))
     key.chmod(0o600)
-    (folder / "gres.conf").write_text(f"NodeName={NODE} Name=gpu File=/dev/null\n")
-    (folder / "slurm.conf").write_text(
-        CONFIGURATION.format(folder=folder, node=NODE, control=_free_port(), daemon=_free_port())
-    )
+    (folder / "gres.conf").write_text("".join(f"NodeName={node} Name=gpu File=/dev/null\n" for node in NODES))
+    host = socket.gethostname().split(".")[0]
+    nodes = "".join(NODE.format(name=node, host=host, port=_free_port()) for node in NODES)
+    (folder / "slurm.conf").write_text(nodes + CONFIGURATION.format(folder=folder, host=host, control=_free_port()))
     slurm = Slurm(folder, {**os.environ, **_environment(folder)})
     try:
         files = {"key-file": key.name, "socket": "munge.socket", "pid-file": "munged.pid"}
         files |= {"log-file": "munged.log", "seed-file": "munged.seed"}
         slurm.run("munged", "--force", *(f"--{option}={folder / name}" for option, name in files.items()))
         slurm.run("slurmctld", "-c")
-        slurm.start_node()
+        for node in NODES:
+            slurm.start_node(node)
         yield slurm
     finally:
-        for name in ("slurmd", "slurmctld", "munged"):
+        for name in (*(f"slurmd.{node}" for node in NODES), "slurmctld", "munged"):
             _stop(folder / f"{name}.pid")
 
 

@@ -1,6 +1,6 @@
-"""One training of the small frame system, alone or in one of several processes: python together.py OUTPUT BATCH [PROCESSES].
+"""One training of the small frame system, alone or in one of several processes: python together.py OUTPUT BATCH [PROCESSES [NODES]].
 
-With PROCESSES it starts itself so many times, as a job's script does.
+With PROCESSES it starts itself so many times, as a job's script does, on NODES nodes of a SLURM job.
 """
 
 import sys
@@ -15,7 +15,7 @@ from support.runs import FrameRecipe, frame_trials  # noqa: E402
 from wildaffect.stage import copies  # noqa: E402
 from wildaffect.systems.interface import Schedule  # noqa: E402
 from wildaffect.training.loop import Loop  # noqa: E402
-from wildaffect.training.runtime import open_fabric, reproducible  # noqa: E402
+from wildaffect.training.runtime import open_fabric, processes, reproducible  # noqa: E402
 from wildaffect.training.state import Checkpoint  # noqa: E402
 
 
@@ -44,10 +44,10 @@ def train(output: Path, batch: int) -> None:
         progress, best = loop.run()
     if fabric.is_global_zero:
         rows = [{key: row[key] for key in ("train_loss", "val_loss", "val_quality")} for row in progress.history]
-        torch.save({"best": best, "history": rows, "processes": fabric.world_size}, output)
+        torch.save({"best": best, "history": rows, "processes": processes()}, output)
 
 
 if __name__ == "__main__":
-    output, batch, *processes = sys.argv[1:]
-    if not copies(int(processes[0]) if processes else 1):
+    output, batch, *together = sys.argv[1:]
+    if not copies(*map(int, together or [1])):
         train(Path(output), int(batch))

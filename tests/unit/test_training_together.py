@@ -26,7 +26,7 @@ def test_two_processes_train_as_one(root, tmp_path, batch):
         )
         assert done.returncode == 0, done.stderr[-4000:]
         found[name] = torch.load(output)
-    assert (found["one"]["processes"], found["two"]["processes"]) == (1, 2)
+    assert (found["one"]["processes"], found["two"]["processes"]) == ((1, 1), (1, 2))
     for one, two in zip(found["one"]["history"], found["two"]["history"], strict=True):
         assert one == pytest.approx(two, rel=1e-5)
     for key, value in found["one"]["best"].items():
