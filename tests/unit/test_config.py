@@ -6,8 +6,10 @@ import pytest
 import yaml
 
 from support.corpora import affwild2, touch
+from wildaffect import systems
 from wildaffect.config import complete, load_schema
 from wildaffect.errors import InputError
+from wildaffect.faces.catalogue import SHEET_SOURCE, SHEETS
 from wildaffect.workflow.plan import make_plan
 
 
@@ -145,3 +147,17 @@ def test_systems_can_be_listed_by_name(corpus, schemas):
 def test_all_systems_are_every_folder(corpus, schemas, monkeypatch):
     monkeypatch.setattr("wildaffect.systems.available", lambda: {"lfan": ["unimodal", "multimodal"]})
     assert make_plan(config(corpus, systems=["all"]), schemas).config["systems"].keys() == {"lfan"}
+
+
+def test_the_list_of_what_belongs_together_is_what_all_systems_read(root, corpus, schemas):
+    """In their default mode, with as few replacements as possible for what nobody can ship."""
+    raw = config(corpus) | {"systems": {name: {"targets": ["va"]} for name in systems.available()}}
+    raw["systems"] |= {"lfan": {}, "m3t": {"targets": ["va"], "recipe": {"face_vectors": "zeros"}}}
+    raw["features"] = {"vggish_weights": "seeded", "bodies": {"source": "face_box"}}
+    inputs = make_plan(raw, schemas).inputs
+    together = yaml.safe_load((root / "config" / "together.yaml").read_text())
+    assert {*together["faces"]["together"]} == {*inputs.templates(), SHEETS, SHEET_SOURCE}
+    assert sorted(together["features"]["together"]) == inputs.features()
+    for section, values in together.items():
+        raw[section] = raw.get(section, {}) | values
+    make_plan(raw, schemas)
