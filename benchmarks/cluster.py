@@ -7,7 +7,6 @@ through ``workflow/profiles/slurm`` as it is. Needs root and SLURM's programs, a
 submission: what it made, how many jobs, how long it ran.
 """
 
-import argparse
 import os
 import shutil
 import sys
@@ -15,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from dag import ROOT, call
-from jobs import prepare, repeat, wanted_files
+from jobs import parser_of, prepare, repeat, wanted_files
 
 sys.path.insert(0, str(ROOT / "tests"))
 
@@ -23,12 +22,8 @@ from support.slurm import cluster
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("clip", type=Path)
-    parser.add_argument("--model", help="ONNX detector for the retinaface backend; dlib's HOG otherwise")
-    parser.add_argument("--options", default="{}", help="faces.options as JSON")
+    parser = parser_of(__doc__, minutes=2.7)
     parser.add_argument("--videos", type=int, default=12)
-    parser.add_argument("--minutes", type=float, default=2.7)
     parser.add_argument("--at-once", type=int, default=2, help="submissions at a time, one core each")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

@@ -27,8 +27,6 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from wildaffect import systems  # noqa: E402
-from wildaffect.faces.catalogue import SHEET_SOURCE, SHEETS  # noqa: E402
-from wildaffect.workflow.plan import make_plan  # noqa: E402
 
 PARTITIONS = (("Train_Set", 62), ("Validation_Set", 13), ("test", 25))
 TASKS = {
@@ -144,9 +142,8 @@ def write_config(folder: Path, apart: bool = False) -> Path:
         "systems": {name: {} for name in systems.available()} | {"m3t": {"recipe": {"face_vectors": "zeros"}}},
     }
     if not apart:
-        inputs = make_plan(config, ROOT / "workflow" / "schemas").inputs
-        config["faces"]["together"] = sorted({*inputs.templates(), SHEETS, SHEET_SOURCE})
-        config["features"]["together"] = inputs.features()
+        for section, together in yaml.safe_load((ROOT / "config" / "together.yaml").read_text()).items():
+            config[section] |= together
     path = folder / "scale.yaml"
     path.write_text(yaml.safe_dump(config))
     return path

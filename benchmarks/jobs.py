@@ -56,6 +56,16 @@ def wanted_files(plan: Plan, videos: Iterable[str]) -> list[str]:
     return sorted({path for path in files if names & {Path(path).stem, Path(path).parent.name}} | sheets)
 
 
+def parser_of(description: str, minutes: float) -> argparse.ArgumentParser:
+    """The options of everything that repeats a clip: which, how long, and who finds faces in it."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("clip", type=Path)
+    parser.add_argument("--model", help="ONNX detector for the retinaface backend; dlib's HOG otherwise")
+    parser.add_argument("--options", default="{}", help="faces.options as JSON")
+    parser.add_argument("--minutes", type=float, default=minutes)
+    return parser
+
+
 def prepare(folder: Path, videos: int, model: str | None, options: str) -> tuple[Path, Plan]:
     """A corpus of names, and the configuration of every system with the detector that was asked for."""
     write_corpus(folder / "corpus", videos)
@@ -79,11 +89,7 @@ def durations(results: Path) -> dict[str, dict[str, float]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("clip", type=Path)
-    parser.add_argument("--model", help="ONNX detector for the retinaface backend; dlib's HOG otherwise")
-    parser.add_argument("--options", default="{}", help="faces.options as JSON")
-    parser.add_argument("--minutes", type=float, default=5)
+    parser = parser_of(__doc__, minutes=5)
     parser.add_argument("--cores", type=int, default=1)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
+RULE_FILES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
 PARTS = ("workflow", "scripts", "envs", "config.yaml", "models.yaml")
 
 
@@ -33,6 +34,12 @@ class Outcome:
     def nothing_to_do(self) -> bool:
         """The workflow said so."""
         return "Nothing to be done" in self.text
+
+
+def rule_blocks() -> dict[str, str]:
+    """The text of every rule by its name, those that stand under a condition too."""
+    pattern = re.compile(r"^ *rule (\w+):\n(.*?)(?=^ *rule |\Z)", re.MULTILINE | re.DOTALL)
+    return {name: block for path in RULE_FILES for name, block in pattern.findall(path.read_text())}
 
 
 def copy_project(folder: Path) -> Path:

@@ -1,12 +1,14 @@
 """Lists of files and the blocks of trials they belong to."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.lists import listed_files
 from wildaffect.corpus.blocks import cut_blocks
 from wildaffect.errors import InputError
 from wildaffect.lists import read_lists, write_list
@@ -72,11 +74,7 @@ def test_lists_of_a_job_hold_what_it_reads(root, tmp_path):
         "systems": {"tsav": {"targets": ["mtl", "va"]}, "lfan": {}},
     }
     plan = make_plan(raw, root / "workflow" / "schemas")
-
-    def listed(paths):
-        names = [path.removeprefix("results/lists/").removesuffix(".json").split("/") for path in paths]
-        return [file for block, kind in names for file in plan.inputs.listed_files(kind, block)]
-
+    listed = partial(listed_files, plan)
     for instance in plan.instances:
         for lists, files in (
             (plan.inputs.training_lists(instance), plan.inputs.training_files(instance)),

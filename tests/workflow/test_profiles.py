@@ -7,17 +7,18 @@ import sys
 import pytest
 import yaml
 
-from support.pipeline import ROOT
+from support.pipeline import ROOT, RULE_FILES, rule_blocks
 
 PROFILES = {
     path.parent.name: yaml.safe_load(path.read_text())
     for path in (ROOT / "workflow" / "profiles").glob("*/profile.yaml")
 }
 CLUSTERS = ("slurm", "pbs")
-RULES = "\n".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
-BLOCKS = dict(re.findall(r"^ *rule (\w+):\n(.*?)(?=^ *rule |\Z)", RULES, re.MULTILINE | re.DOTALL))
+BLOCKS = rule_blocks()
 BLOCKS |= {
-    name: BLOCKS[source] for source, name in re.findall(r"^ *use rule (\w+) as (\w+) with:", RULES, re.MULTILINE)
+    name: BLOCKS[source]
+    for path in RULE_FILES
+    for source, name in re.findall(r"^ *use rule (\w+) as (\w+) with:", path.read_text(), re.MULTILINE)
 }
 
 

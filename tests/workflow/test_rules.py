@@ -7,14 +7,9 @@ import sys
 
 import yaml
 
-from support.pipeline import ROOT
+from support.pipeline import ROOT, rule_blocks
 
-RULES = {path.stem: path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk")}
-BLOCKS = {
-    name: block
-    for text in RULES.values()
-    for name, block in re.findall(r"^ *rule (\w+):\n(.*?)(?=^ *rule |\Z)", text, re.MULTILINE | re.DOTALL)
-}
+BLOCKS = rule_blocks()
 JOBS = {name: block for name, block in BLOCKS.items() if "script:" in block}
 
 

@@ -50,8 +50,9 @@ def extract_features(
     files = _files(specs, weights, pca)
     signals = {rate: read_speech(audio, rate) for rate in {spec.rate_hz for spec in specs}}
     about = read_about(audio)
+    network = {"models_dir": models_dir, "device": device, "threads": threads}
     for spec in specs:
-        clock, network = frame_clock(frames, spec), {"models_dir": models_dir, "device": device, "threads": threads}
+        clock = frame_clock(frames, spec)
         learnt = files[spec.id] | network if files[spec.id] else {}
         blocks = import_module(spec.module).frame_values(signals[spec.rate_hz], clock, **learnt)
         row = (spec.dim,) if spec.dim > 1 else ()
