@@ -2,9 +2,9 @@
 
 from wildaffect.stage import stage
 
-with stage(snakemake.log[0], snakemake.threads):
+with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from pathlib import Path
 
     from wildaffect.features.imported import describe_import, source
 
-    describe_import(source(snakemake.wildcards.name, snakemake.params.entry), Path(snakemake.output.about))
+    describe_import(source(snakemake.wildcards.name, snakemake.params.entry | {"path": snakemake.params.path}), Path(snakemake.output.about))

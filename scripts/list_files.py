@@ -2,7 +2,7 @@
 
 from wildaffect.stage import stage
 
-with stage(snakemake.log[0], snakemake.threads):
+with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from pathlib import Path
 
     from wildaffect.lists import write_list

@@ -4,6 +4,7 @@ Without them the workflow would keep an edge from every trial to every training 
 """
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,18 +13,25 @@ from wildaffect.files import atomic
 
 
 def write_list(paths: Iterable[str], output: Path) -> None:
-    """Write ``paths`` with size and time of each file, so that the list changes whenever one of them was made anew."""
+    """Write ``paths`` with size and time of each file, so that the list changes whenever one of them was made anew.
+
+    They are written as seen from the list, so that results can be moved.
+    """
     entries = []
     for path in paths:
         status = Path(path).stat()
-        entries.append({"path": str(path), "bytes": status.st_size, "modified_ns": status.st_mtime_ns})
+        entries.append({"path": os.path.relpath(path, Path(output).parent), "bytes": status.st_size, "modified_ns": status.st_mtime_ns})
     with atomic(output) as partial:
         partial.write_text(json.dumps(entries, indent=0) + "\n")
 
 
 def read_lists(lists: Iterable[str]) -> list[str]:
     """All paths in ``lists``, each once."""
-    return list(dict.fromkeys(entry["path"] for path in lists for entry in _entries(path)))
+    return list(dict.fromkeys(_seen_from(path, entry["path"]) for path in lists for entry in _entries(path)))
+
+
+def _seen_from(path: str, name: str) -> str:
+    return os.path.normpath(Path(path).parent / name)
 
 
 def _entries(path: str) -> list[dict]:

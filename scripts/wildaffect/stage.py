@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from wildaffect.errors import InputError
+from wildaffect.provenance import SCRIPTS, code_fingerprint
 
 log = logging.getLogger("wildaffect")
 
@@ -25,8 +26,11 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 
 
 @contextlib.contextmanager
-def stage(log_file: str | os.PathLike, threads: int) -> Iterator[None]:
+def stage(log_file: str | os.PathLike, threads: int, code: str) -> Iterator[None]:
     """Run the block with everything it prints, also from C libraries, in ``log_file``, and with ``threads`` threads.
+
+    ``code`` is what was planned: the name of the script, those of the modules that it picks at run time, and their fingerprint, divided
+    by spaces. If the code that this process imports is another, the block does not run.
 
     An :class:`InputError` ends the process with status 1 and its message alone, in the log and on the terminal;
     any other exception keeps its traceback in the log.
@@ -45,6 +49,7 @@ def stage(log_file: str | os.PathLike, threads: int) -> Iterator[None]:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
     started = time.monotonic()
     try:
+        check_code(code)
         yield
     except InputError as error:
         log.error("%s", error)
@@ -55,6 +60,20 @@ def stage(log_file: str | os.PathLike, threads: int) -> Iterator[None]:
         print(f"wildaffect: unexpected error, see {path}", file=terminal, flush=True)
         sys.exit(1)
     log.info("done in %.1f s", time.monotonic() - started)
+
+
+def check_code(planned: str) -> None:
+    """:class:`InputError` unless the code that this process imports is what was ``planned``, see :func:`stage`."""
+    script, *modules, fingerprint = planned.split()
+    if code_fingerprint(script, modules) == fingerprint:
+        return
+    here = Path(getattr(sys.modules["__main__"], "__file__", SCRIPTS / script)).resolve().parent
+    if here == SCRIPTS.resolve():
+        raise InputError(f"{SCRIPTS / script}: it, or code that it uses, has changed since this run was planned. Run again.")
+    raise InputError(
+        f"{here / script}: this code was planned, but the job imports other code, from {SCRIPTS}. Install the project in its own environment "
+        "(make setup) or run that copy."
+    )
 
 
 def device(gpus: int) -> str:

@@ -1,7 +1,11 @@
+from wildaffect.faces.catalogue import ALIGNED
+
+
 rule read_official:
     """List in which frames the organisers found each trial's face."""
     input:
         frames="<results>/media/{video}/frames.parquet",
+        pictures=lambda wildcards: given(PLAN.given.official_folders(ALIGNED, PLAN.corpus.of_video(wildcards.video))),
     output:
         persons="<results>/faces/{video}/persons.parquet",
         detections="<results>/faces/{video}/detections.parquet",
@@ -18,7 +22,7 @@ rule read_official:
         serial=1,
     params:
         code=code_of("read_official.py"),
-        root=PLAN.config["faces"]["official_root"],
+        root=unrecorded(PLAN.config["faces"]["official_root"]),
         trials=lambda wildcards: PLAN.corpus.of_video(wildcards.video),
     script:
         "../../scripts/read_official.py"
@@ -28,6 +32,7 @@ rule pack_official:
     """Put the organisers' pictures of one trial into one file."""
     input:
         frames=lambda wildcards: f"<results>/media/{PLAN.corpus.video_of[wildcards.trial]}/frames.parquet",
+        pictures=lambda wildcards: given(PLAN.given.official_folders(OFFICIAL[wildcards.template], [wildcards.trial])),
     output:
         crops="<results>/crops/{template}/{trial}.arrow",
     log:
@@ -45,6 +50,6 @@ rule pack_official:
         serial=1,
     params:
         code=code_of("pack_official.py"),
-        root=PLAN.config["faces"]["official_root"],
+        root=unrecorded(PLAN.config["faces"]["official_root"]),
     script:
         "../../scripts/pack_official.py"

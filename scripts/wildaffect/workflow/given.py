@@ -1,14 +1,16 @@
-"""Files that a run starts from: raw videos and annotations, given or rendered for the demo."""
+"""Files that a run starts from: what somebody gave, or videos and annotations rendered for the demo."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from wildaffect.corpus.trials import TASKS, Corpus
+from wildaffect.faces.packs import pack_files
 from wildaffect.provenance import stable_hash
 
-EDGE_BYTES = 65536
+FOLDERS = frozenset({"results_dir", "models_dir", "root", "annotations", "official_root"})
+"""Keys of the configuration that name folders."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +24,6 @@ class Given:
         """Path of a raw video; the demo corpus is rendered below the results."""
         root = f"{self._demo}/videos" if self.rendered else self.config["corpus"]["root"]
         return f"{root}/{self.corpus.videos[video]}"
-
-    def media_identity(self, video: str) -> str:
-        """What the results of a given video depend on, whatever its time stamp; a rendered one is made by a rule."""
-        return "rendered" if self.rendered else media_identity(Path(self.media_path(video)))
 
     def annotations(self) -> str:
         """Folder that annotation paths are relative to."""
@@ -52,6 +50,22 @@ class Given:
             return [f"{self._demo}/annotations"]
         return [name for task in TASKS for name in self.annotation_files(task)]
 
+    def detector_files(self) -> list[str]:
+        """Files of the detector's networks; empty for a detector that comes with its package."""
+        faces = self.config["faces"]
+        if faces["backend"] != "retinaface":
+            return []
+        return [str(path) for path in pack_files(faces["model"], Path(self.config["models_dir"])).values()]
+
+    def detector_variant(self) -> str | None:
+        """Which of its detectors a package uses; None where its files say it."""
+        return None if self.detector_files() else self.config["faces"]["model"]
+
+    def official_folders(self, kind: str, trials: Iterable[str]) -> list[str]:
+        """The organisers' images of ``trials``, as far as they are there; ``kind`` is ``cropped_aligned`` or ``cropped``."""
+        folders = (f"{self.config['faces']['official_root']}/{kind}/{trial}" for trial in trials)
+        return [folder for folder in folders if Path(folder).is_dir()]
+
     def corpus_settings(self) -> dict[str, Any]:
         """What the scan of the corpus depends on."""
         return {key: value for key, value in self.config["corpus"].items() if key != "accept_findings"}
@@ -59,6 +73,15 @@ class Given:
     def corpus_hash(self) -> str:
         """Changes when the scan of the corpus finds something else."""
         return stable_hash([asdict(row) for row in (*self.corpus.trials, *self.corpus.findings)])
+
+    def settings(self) -> dict[str, Any]:
+        """The configuration without the folders that can be moved, as what lies in them stays what it is."""
+        return _without_folders(
+            {
+                name: _without_folders(block) if isinstance(block, Mapping) else block
+                for name, block in self.config.items()
+            }
+        )
 
     @property
     def rendered(self) -> bool:
@@ -70,13 +93,19 @@ class Given:
         return f"{self.config['results_dir']}/corpus/demo"
 
 
-def media_identity(path: Path) -> str:
-    """Identity of a raw video: its size and a hash of its first and last 64 KiB.
+def _without_folders(block: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in block.items() if key not in FOLDERS}
 
-    Copying a file again changes its time but not this, so nothing is rerun; replacing its content changes it.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as handle:
-        head = handle.read(EDGE_BYTES)
-        handle.seek(max(0, size - EDGE_BYTES))
-        return stable_hash([size, head.hex(), handle.read().hex()])
+
+def given_values(settings: Any) -> list[str]:
+    """Files that values of ``settings`` name, however deep, in order: initial weights in a recipe."""
+    if isinstance(settings, Mapping):
+        return [path for value in settings.values() for path in given_values(value)]
+    return [settings] if isinstance(settings, str) and Path(settings).is_file() else []
+
+
+def without_given(settings: Any) -> Any:
+    """``settings`` with files that they name left out: what is in them counts, not where they are."""
+    if isinstance(settings, Mapping):
+        return {key: without_given(value) for key, value in settings.items()}
+    return None if given_values(settings) else settings

@@ -36,6 +36,13 @@ class Runs:
         trained = self._trained(instance)
         return trained_file(Path(trained), instance) if trained else self.file(instance, "model.safetensors")
 
+    def given_records(self, instance: Instance) -> list[str]:
+        """What a run folder says of weights that were given: the recipe and statistics that they are used with."""
+        if not self._trained(instance):
+            return []
+        records = (Path(self.weights(instance)).with_name(name) for name in ("run.json", "stats.json"))
+        return [str(path) for path in records if path.is_file()]
+
     def tests(self) -> list[str]:
         """Predictions of test trials by each fold."""
         return [self._test(instance) for instance in self.instances if self.folds.trials_of(instance, "test")]
