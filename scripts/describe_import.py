@@ -7,4 +7,7 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
 
     from wildaffect.features.imported import describe_import, source
 
-    describe_import(source(snakemake.wildcards.name, snakemake.params.entry | {"path": snakemake.params.path}), Path(snakemake.output.about))
+    describe_import(
+        source(snakemake.wildcards.name, snakemake.params.entry | {"path": snakemake.params.path}),
+        Path(snakemake.output.about),
+    )

@@ -56,7 +56,9 @@ class Contents:
             try:
                 self._known[key] = self._find(key)
             except OSError as error:
-                raise InputError(f"{path}: cannot be read ({error.strerror}). Check the path and who may read it.") from error
+                raise InputError(
+                    f"{path}: cannot be read ({error.strerror}). Check the path and who may read it."
+                ) from error
         return self._known[key]
 
     def _find(self, key: str) -> str:

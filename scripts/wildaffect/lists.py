@@ -20,7 +20,13 @@ def write_list(paths: Iterable[str], output: Path) -> None:
     entries = []
     for path in paths:
         status = Path(path).stat()
-        entries.append({"path": os.path.relpath(path, Path(output).parent), "bytes": status.st_size, "modified_ns": status.st_mtime_ns})
+        entries.append(
+            {
+                "path": os.path.relpath(path, Path(output).parent),
+                "bytes": status.st_size,
+                "modified_ns": status.st_mtime_ns,
+            }
+        )
     with atomic(output) as partial:
         partial.write_text(json.dumps(entries, indent=0) + "\n")
 

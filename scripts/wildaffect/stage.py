@@ -69,7 +69,9 @@ def check_code(planned: str) -> None:
         return
     here = Path(getattr(sys.modules["__main__"], "__file__", SCRIPTS / script)).resolve().parent
     if here == SCRIPTS.resolve():
-        raise InputError(f"{SCRIPTS / script}: it, or code that it uses, has changed since this run was planned. Run again.")
+        raise InputError(
+            f"{SCRIPTS / script}: it, or code that it uses, has changed since this run was planned. Run again."
+        )
     raise InputError(
         f"{here / script}: this code was planned, but the job imports other code, from {SCRIPTS}. Install the project in its own environment "
         "(make setup) or run that copy."

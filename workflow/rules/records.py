@@ -18,7 +18,7 @@ from typing import Any
 
 import snakemake.workflow
 from snakemake.exceptions import WorkflowError
-from snakemake.persistence import MetadataRecord, ParamsChange
+from snakemake.persistence import NO_PARAMS_CHANGE, MetadataRecord, ParamsChange
 from snakemake.persistence.file import FilePersistence
 from snakemake_interface_executor_plugins.settings import ExecMode
 
@@ -117,7 +117,10 @@ class Records(FilePersistence):
         files = [file] if file is not None else job.output
         planning = self.dag.workflow.exec_mode == ExecMode.DEFAULT
         unknown = {f for f in files if planning and self.metadata(f) is None and os.path.exists(f)}
-        return ParamsChange({"not recorded"}, set(), unknown) if unknown else super().params_changed(job, file)
+        if unknown:
+            return ParamsChange({"not recorded"}, set(), unknown)
+        # Without a change Snakemake still names the files, and --list-changes lists them.
+        return super().params_changed(job, file) or NO_PARAMS_CHANGE
 
     def started(self, job, external_jobid: str | None = None) -> None:
         super().started(job, external_jobid)

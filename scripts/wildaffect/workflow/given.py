@@ -9,8 +9,8 @@ from wildaffect.corpus.trials import TASKS, Corpus
 from wildaffect.faces.packs import pack_files
 from wildaffect.provenance import stable_hash
 
-FOLDERS = frozenset({"results_dir", "models_dir", "root", "annotations", "official_root"})
-"""Keys of the configuration that name folders."""
+PLACES = frozenset({"results_dir", "models_dir", "root", "annotations", "official_root", "path", "trained"})
+"""Keys of the configuration that name folders, or files by a pattern."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +75,8 @@ class Given:
         return stable_hash([asdict(row) for row in (*self.corpus.trials, *self.corpus.findings)])
 
     def settings(self) -> dict[str, Any]:
-        """The configuration without the folders that can be moved, as what lies in them stays what it is."""
-        return _without_folders(
-            {
-                name: _without_folders(block) if isinstance(block, Mapping) else block
-                for name, block in self.config.items()
-            }
-        )
+        """The configuration without what can be moved, as what lies there stays what it is."""
+        return without_given(self.config)
 
     @property
     def rendered(self) -> bool:
@@ -93,10 +88,6 @@ class Given:
         return f"{self.config['results_dir']}/corpus/demo"
 
 
-def _without_folders(block: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in block.items() if key not in FOLDERS}
-
-
 def given_values(settings: Any) -> list[str]:
     """Files that values of ``settings`` name, however deep, in order: initial weights in a recipe."""
     if isinstance(settings, Mapping):
@@ -105,7 +96,7 @@ def given_values(settings: Any) -> list[str]:
 
 
 def without_given(settings: Any) -> Any:
-    """``settings`` with files that they name left out: what is in them counts, not where they are."""
+    """``settings`` without files and folders: what is in them counts, not where they are."""
     if isinstance(settings, Mapping):
-        return {key: without_given(value) for key, value in settings.items()}
+        return {key: without_given(value) for key, value in settings.items() if key not in PLACES}
     return None if given_values(settings) else settings
