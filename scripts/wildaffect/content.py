@@ -24,7 +24,7 @@ MANY_BYTES = 1 << 30
 
 def content_hash(path: str | os.PathLike) -> str:
     """SHA-256 of a file's bytes, or of the names below a folder and the bytes of the files that have them."""
-    if not os.path.isdir(path):
+    if not Path(path).is_dir():
         return sha256(path)
     digest = hashlib.sha256()
     for name, file in _files_below(path):
@@ -51,7 +51,7 @@ class Contents:
         Raises:
             InputError: ``path`` is absent or cannot be read.
         """
-        key = os.path.abspath(path)
+        key = str(Path(path).absolute())
         if key not in self._known:
             try:
                 self._known[key] = self._find(key)
@@ -83,24 +83,24 @@ class Contents:
         self._bytes += size
 
 
-def _files_below(folder: str | os.PathLike) -> list[tuple[str, str]]:
+def _files_below(folder: str | os.PathLike) -> list[tuple[str, Path]]:
     """Regular files below ``folder``, sorted: relative name and path."""
 
     def refuse(error: OSError) -> None:
         raise error
 
     walked = os.walk(folder, onerror=refuse, followlinks=True)
-    paths = [os.path.join(root, name) for root, _, names in walked for name in names]
-    return sorted((os.path.relpath(path, folder), path) for path in paths if os.path.isfile(path))
+    paths = (Path(root) / name for root, _, names in walked for name in names)
+    return sorted((path.relative_to(folder).as_posix(), path) for path in paths if path.is_file())
 
 
-def _status(path: str) -> tuple[list, int, int]:
+def _status(path: str | Path) -> tuple[list, int, int]:
     """What betrays a change of a file or of any file below a folder; with the size in bytes and the time of the last change in ns.
 
     The time of the last status change is part of it: unpacking and synchronising tools set the other time back. The number of the device
     is not: network file systems have another one on every machine.
     """
-    found = os.stat(path)
+    found = Path(path).stat()
     if not stat.S_ISDIR(found.st_mode):
         times = found.st_mtime_ns, found.st_ctime_ns
         return [found.st_size, *times, found.st_ino], found.st_size, max(times)

@@ -73,8 +73,8 @@ def check_code(planned: str) -> None:
             f"{SCRIPTS / script}: it, or code that it uses, has changed since this run was planned. Run again."
         )
     raise InputError(
-        f"{here / script}: this code was planned, but the job imports other code, from {SCRIPTS}. Install the project in its own environment "
-        "(make setup) or run that copy."
+        f"{here / script}: this code was planned, but the job imports {SCRIPTS}. Install this copy of the project in an environment of its "
+        "own (make setup), or run that one."
     )
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import time
+from pathlib import Path
 
 import pytest
 
@@ -27,8 +28,8 @@ def read(monkeypatch):
     paths = []
 
     def counted(path):
-        paths.append(os.path.basename(path))
-        return hashlib.sha256(open(path, "rb").read()).hexdigest()
+        paths.append(Path(path).name)
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
     monkeypatch.setattr(content, "sha256", counted)
     return paths
@@ -77,7 +78,7 @@ def test_a_change_that_keeps_size_and_time_is_seen(tmp_path, memory, settled):
     before = Contents(memory).hash(path)
     time.sleep(0.02)  # the clock of the file system is that coarse
     put(path, "0.1,0.3", OLD)
-    assert os.stat(path).st_mtime_ns == OLD
+    assert path.stat().st_mtime_ns == OLD
     assert Contents(memory).hash(path) == hashlib.sha256(b"0.1,0.3").hexdigest() != before
 
 

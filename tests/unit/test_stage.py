@@ -51,7 +51,7 @@ def test_other_code_than_planned_does_not_run(tmp_path):
     done = job(tmp_path, "print('it ran')", planned="list_files.py 0123456789abcdef")
     assert done.returncode == 1
     assert f"{tmp_path / 'copy/scripts/list_files.py'}: this code was planned" in done.stderr
-    assert f"imports other code, from {ROOT / 'scripts'}" in done.stderr
+    assert f"but the job imports {ROOT / 'scripts'}." in done.stderr
     assert "it ran" not in (tmp_path / "logs/job.log").read_text()
 
 

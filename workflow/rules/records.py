@@ -110,13 +110,13 @@ class Records(FilePersistence):
 
     def has_metadata(self, job) -> bool:
         """There is something to compare: a record, or a file that lacks one."""
-        return super().has_metadata(job) or any(map(os.path.exists, job.output))
+        return super().has_metadata(job) or any(Path(f).exists() for f in job.output)
 
     def params_changed(self, job, file=None):
         """An output that nobody recorded is taken for changed, unless a run asks that has planned it already."""
         files = [file] if file is not None else job.output
         planning = self.dag.workflow.exec_mode == ExecMode.DEFAULT
-        unknown = {f for f in files if planning and self.metadata(f) is None and os.path.exists(f)}
+        unknown = {f for f in files if planning and self.metadata(f) is None and Path(f).exists()}
         if unknown:
             return ParamsChange({"not recorded"}, set(), unknown)
         # Without a change Snakemake still names the files, and --list-changes lists them.
