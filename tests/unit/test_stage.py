@@ -20,7 +20,7 @@ def job(tmp_path: Path, body: str, threads: int = 1, planned: str = PLANNED) -> 
     log = str(tmp_path / "logs/job.log")
     script = tmp_path / "copy/scripts/list_files.py"
     script.parent.mkdir(parents=True, exist_ok=True)
-    script.write_text(f"from wildaffect.stage import stage\nwith stage({log!r}, {threads}, {planned!r}):\n{indented}")
+    script.write_text(f"from wildaffect.job import stage\nwith stage({log!r}, {threads}, {planned!r}):\n{indented}")
     # Without it the folder of the script would come first.
     environment = os.environ | {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(ROOT / "scripts")}
     return subprocess.run([sys.executable, script], capture_output=True, text=True, cwd=tmp_path, env=environment)

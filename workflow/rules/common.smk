@@ -16,14 +16,14 @@ os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([SCRIPTS, *filter(None,
 
 from records import keep_records, planned_code
 from snakemake_interface_executor_plugins.settings import ExecMode
-from wildaffect import systems
+from wildaffect import paths, systems
 from wildaffect.errors import InputError
 from wildaffect.faces.catalogue import SCENES
-from wildaffect.features.imported import source as import_source
+from wildaffect.features.imported import imported_feature
 from wildaffect.features.registry import FEATURES, of_trial
 from wildaffect.features.settings import body_source, configured, weights_file
 from wildaffect.provenance import code_fingerprint
-from wildaffect.workflow.given import given_values, without_given
+from wildaffect.workflow.given import detector_files, given_values, official_folders, without_given
 from wildaffect.workflow.instances import Instance, tasks_of
 from wildaffect.workflow.plan import make_plan
 
@@ -51,11 +51,26 @@ def instance_of(wildcards):
     return Instance(wildcards.system, wildcards.variant, wildcards.target, int(wildcards.fold))
 
 
-def given(paths):
+def given(files):
     """Files that a job reads. Those that no rule makes count by what is in them (records.py), not by their time stamps."""
-    if not isinstance(paths, str):
-        return [given(path) for path in paths]
-    return paths if paths.startswith(f"{PLAN.config['results_dir']}/") else ancient(paths)
+    if not isinstance(files, str):
+        return [given(file) for file in files]
+    return files if is_made(files) else ancient(files)
+
+
+def is_made(file):
+    """Some rule makes ``file``."""
+    return file.startswith(f"{PLAN.config['results_dir']}/")
+
+
+def weights_of(instance):
+    """Weights to predict with and, where they lie in a run folder, the recipe and statistics that they are used with."""
+    weights = PLAN.runs.weights(instance)
+    records = (str(Path(weights).with_name(name)) for name in ("run.json", "stats.json"))
+    return {
+        "model": given(weights),
+        "records": given([file for file in records if is_made(file) or Path(file).is_file()]),
+    }
 
 
 def raw_video(video):
@@ -129,7 +144,7 @@ def one_of(names):
 
 def import_file(name, trial):
     """Where the vectors of one trial come from that were computed elsewhere."""
-    return str(import_source(name, PLAN.config["features"]["import"][name]).file(trial, PLAN.corpus.video_of[trial]))
+    return str(imported_feature(name, PLAN.config["features"]["import"][name]).file(trial, PLAN.corpus.video_of[trial]))
 
 
 def embedding(wildcards):

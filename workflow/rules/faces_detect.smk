@@ -3,7 +3,7 @@ rule detect_faces:
     input:
         video=lambda wildcards: raw_video(wildcards.video),
         frames="<results>/media/{video}/frames.parquet",
-        model=given(PLAN.given.detector_files()),
+        model=given(detector_files(PLAN.config)),
     output:
         detections="<results>/faces/{video}/detections.parquet",
     log:
@@ -21,7 +21,7 @@ rule detect_faces:
     params:
         code=code_of("detect_faces.py", [f"wildaffect.faces.detectors.{PLAN.config['faces']['backend']}"]),
         backend=PLAN.config["faces"]["backend"],
-        variant=PLAN.given.detector_variant(),
+        variant=None if detector_files(PLAN.config) else PLAN.config["faces"]["model"],
         model=unrecorded(PLAN.config["faces"]["model"]),
         models_dir=unrecorded(PLAN.config["models_dir"]),
         options=PLAN.config["faces"]["options"],

@@ -63,10 +63,9 @@ rule predict_system:
     """Predict the held-out or the test trials of one instance, a row per decoded frame."""
     input:
         unpack(lambda wildcards: PLAN.inputs.prediction_lists(instance_of(wildcards), wildcards.partition)),
+        unpack(lambda wildcards: weights_of(instance_of(wildcards))),
         trials=lambda wildcards: PLAN.inputs.predicted_table(instance_of(wildcards), wildcards.partition),
         labels=lambda wildcards: PLAN.inputs.known_labels(instance_of(wildcards), wildcards.partition),
-        model=lambda wildcards: given(PLAN.runs.weights(instance_of(wildcards))),
-        about=lambda wildcards: given(PLAN.runs.given_records(instance_of(wildcards))),
     output:
         predictions="<results>/predictions/{system}/{variant}/{target}/fold{fold}/{partition}.parquet",
     log:
@@ -121,7 +120,7 @@ rule fuse_folds:
 
 rule train:
     input:
-        [PLAN.runs.file(instance, "model.safetensors") for instance in PLAN.runs.trainings()],
+        [PLAN.runs.file(instance, paths.MODEL) for instance in PLAN.runs.trainings()],
     localrule: True
 
 
