@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from wildaffect.corpus.trials import Corpus
@@ -14,7 +13,7 @@ from wildaffect.workflow.inputs import Inputs
 from wildaffect.workflow.instances import Instance, list_instances
 from wildaffect.workflow.runs import Runs
 from wildaffect.workflow.scan import scan
-from wildaffect.workflow.settings import complete_settings
+from wildaffect.workflow.settings import choose_single_passes, complete_settings
 from wildaffect.workflow.submissions import Submissions
 
 
@@ -37,12 +36,12 @@ class Plan:
         return self.delivery.validation() + self.runs.tests()
 
 
-def make_plan(raw: Mapping[str, Any], schemas: Path) -> Plan:
-    """Check ``raw`` against the schemas in the folder ``schemas``, scan the corpus and list the instances.
+def make_plan(raw: Mapping[str, Any]) -> Plan:
+    """Check and complete the configuration ``raw``, scan the corpus and list the instances.
 
     Raises :class:`InputError` with everything that is wrong, before any job starts.
     """
-    config = complete_settings(raw, schemas)
+    config = complete_settings(raw)
     corpus = scan(config["corpus"])
     folds = divide(corpus, config["folds"])
     instances = list_instances(config["systems"], folds.divisions)
@@ -50,6 +49,7 @@ def make_plan(raw: Mapping[str, Any], schemas: Path) -> Plan:
     if not config["folds"]["allow_shared_videos"]:
         check_held_out(folds, runs.trainings())
     delivery = plan_delivery(config, tuple(corpus.labelled_tasks()), runs.offers())
+    choose_single_passes(config, inputs.templates(), inputs.features())
     check_files(config, inputs)
     return Plan(
         config,
