@@ -149,9 +149,8 @@ def everything(corpus, **changes):
     return raw
 
 
-def test_a_single_pass_makes_what_the_run_needs(root, corpus):
-    together = yaml.safe_load((root / "config" / "together.yaml").read_text())
-    plan = make_plan(everything(corpus, **together))
+def test_a_single_pass_makes_what_the_run_needs(corpus):
+    plan = make_plan(everything(corpus, faces={"single_pass": True}, features={"single_pass": True}))
     faces, features = (plan.config[section]["single_pass"] for section in ("faces", "features"))
     assert {*faces} == {
         "sheets",

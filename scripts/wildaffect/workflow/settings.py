@@ -481,14 +481,17 @@ def single_pass(value: bool | Sequence[str], needed: Iterable[str], possible: It
     return list(value)
 
 
-def choose_single_passes(
-    config: dict[str, Any], needed_templates: Sequence[str], needed_features: Sequence[str]
-) -> None:
-    """Put lists of names in place of what ``single_pass`` says of faces and of features in the complete ``config``."""
+def with_single_passes(config: Mapping[str, Any], templates_needed: Sequence[str], features_needed: Sequence[str]) -> dict[str, Any]:
+    """The complete ``config`` with lists of names as ``single_pass`` of faces and features; see :func:`single_pass`."""
     # Contact sheets are always drawn, and crops that are resized need those they are made from.
-    made = {*needed_templates, *(RESIZED[name] for name in needed_templates if name in RESIZED), SHEETS, SHEET_SOURCE}
-    for section, needed, possible in (("faces", made, [SHEETS, *templates()]), ("features", needed_features, FEATURES)):
-        config[section]["single_pass"] = single_pass(config[section]["single_pass"], needed, possible)
+    crops = {*templates_needed, *(RESIZED[name] for name in templates_needed if name in RESIZED), SHEETS, SHEET_SOURCE}
+    faces = single_pass(config["faces"]["single_pass"], crops, [SHEETS, *templates()])
+    features = single_pass(config["features"]["single_pass"], features_needed, FEATURES)
+    return {
+        **config,
+        "faces": {**config["faces"], "single_pass": faces},
+        "features": {**config["features"], "single_pass": features},
+    }
 
 
 def _system(name: str, block: Any) -> tuple[dict[str, Any], list[Problem]]:
