@@ -3,7 +3,7 @@
     python benchmarks/dag.py [--videos 564] [--apart] [--packed] [--finished] [--profile]
 
 A corpus of names only (empty media files, one-line annotations of all three tasks; one video in twenty shows two people), with every
-system, variant, target and fold there is. What can be made together is (``faces.single_pass``, ``features.single_pass``), unless ``--apart``.
+system, variant, target and fold there is. One job makes all crops and one all features (``single_pass``), unless ``--apart``.
 Prints processor time and peak memory of a dry run and, with ``--finished``, of a run with
 nothing to do and of a dry run after one more video; results are then stand-ins of one byte whose records come from
 ``snakemake --touch``. ``--packed`` counts the submissions of the profile for SLURM. ``--profile`` writes a cProfile of the dry run to

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from wildaffect.config import Section, parse
+from wildaffect.config import Section
 from wildaffect.corpus.trials import Trial
 from wildaffect.errors import InputError
 from wildaffect.tables import read_table, write_table
@@ -158,11 +158,11 @@ def write_labels(
     trials: Sequence[Trial],
     annotations: Path,
     frames: Mapping[str, Path],
-    rules: Mapping[str, str | int],
+    rules: JoinRules,
 ) -> None:
     """Write ``labels/{task}.parquet`` for the annotated ``trials``; ``frames`` gives the frame table of each of their videos."""
     times = {video: read_table(path, TIMES)["time_s"].to_numpy() for video, path in frames.items()}
-    table, report = label_table(task, trials, annotations, times, parse(JoinRules, rules, "labels"))
+    table, report = label_table(task, trials, annotations, times, rules)
     write_table(output, table, table.schema, report)
 
 

@@ -1,6 +1,6 @@
 """Options of face detection and tracking; nothing heavy is imported, so that the workflow can check them."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -16,6 +16,10 @@ class DetectionOptions(Section):
     identity_every: Count = 30
     """Frames between two identity vectors of a known face. They are slow; a new face gets one at once, and while two faces touch they are
     computed five times as often."""
+
+    def search(self) -> dict[str, Any]:
+        """Plain values of what decides where faces are found."""
+        return self.model_dump(mode="json", exclude={"identity_every"})
 
 
 class FollowOptions(Section):

@@ -481,7 +481,9 @@ def single_pass(value: bool | Sequence[str], needed: Iterable[str], possible: It
     return list(value)
 
 
-def with_single_passes(config: Mapping[str, Any], templates_needed: Sequence[str], features_needed: Sequence[str]) -> dict[str, Any]:
+def with_single_passes(
+    config: Mapping[str, Any], templates_needed: Sequence[str], features_needed: Sequence[str]
+) -> dict[str, Any]:
     """The complete ``config`` with lists of names as ``single_pass`` of faces and features; see :func:`single_pass`."""
     # Contact sheets are always drawn, and crops that are resized need those they are made from.
     crops = {*templates_needed, *(RESIZED[name] for name in templates_needed if name in RESIZED), SHEETS, SHEET_SOURCE}
