@@ -251,6 +251,8 @@ def test_unknown_names_are_refused(assign):
 def test_a_track_survives_gaps_that_are_not_filled(assign, options, tracks, filled):
     """Somebody walks by and is missed in every 21st to 25th frame: whether a track goes on does not depend on what is filled."""
     seen = np.array([frame for frame in range(120) if frame % 25 < 20])
-    about = read_metadata(assign([face(seen, 100 + 12.0 * seen)], {"v": "main"}, frames=120, identity_distance=None, **options))
+    about = read_metadata(
+        assign([face(seen, 100 + 12.0 * seen)], {"v": "main"}, frames=120, identity_distance=None, **options)
+    )
     assert [(track["first_frame"], track["last_frame"]) for track in about["tracks"]] == tracks
     assert about["trials"]["v"]["interpolated"] == filled
