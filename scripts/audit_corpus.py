@@ -1,12 +1,12 @@
 """List every anomaly of the corpus: one line each."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
-    from wildaffect.layout import by_stem, by_video
-    from wildaffect.lists import read_lists
+    from wildaffect.manifests import read_lists
+    from wildaffect.paths import by_stem, by_video
     from wildaffect.report.audit import write_audit
 
     write_audit(

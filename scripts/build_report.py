@@ -1,12 +1,12 @@
 """Write the report: one self-contained page."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
-    from wildaffect.layout import by_stem, by_video, instance_entries, prediction_entries, run_folders
-    from wildaffect.lists import read_lists
+    from wildaffect.manifests import read_lists
+    from wildaffect.paths import by_stem, by_video, instance_entries, prediction_entries, run_folders
     from wildaffect.provenance import main_versions
     from wildaffect.report.build import build_report
     from wildaffect.report.models import notes, used_models

@@ -1,11 +1,11 @@
 """Fuse the members of a declared ensemble."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
-    from wildaffect.layout import instance_entries
+    from wildaffect.paths import instance_entries
     from wildaffect.scoring.ensembles import fuse_members
 
     fuse_members(

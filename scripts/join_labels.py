@@ -1,13 +1,13 @@
 """Join the annotation rows of one task to the decoded frames."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
     from wildaffect.corpus.labels import write_labels
     from wildaffect.corpus.trials import Trial
-    from wildaffect.layout import by_video
+    from wildaffect.paths import by_video
 
     write_labels(
         Path(snakemake.output.labels),

@@ -1,13 +1,13 @@
 """Predict the held-out or the test trials of one instance, a row per decoded frame."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
-    from wildaffect.layout import by_stem, samples_by_trial
-    from wildaffect.lists import read_lists
-    from wildaffect.stage import device
+    from wildaffect.job import device
+    from wildaffect.manifests import read_lists
+    from wildaffect.paths import by_stem, samples_by_trial
     from wildaffect.training.predict import predict_from
 
     predict_from(

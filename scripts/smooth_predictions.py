@@ -1,12 +1,12 @@
 """Filter predictions over time."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
-    from wildaffect.layout import by_stem, prediction_entries
-    from wildaffect.scoring.windows import smooth_file
+    from wildaffect.paths import by_stem, prediction_entries
+    from wildaffect.scoring.smoothing import smooth_file
 
     smooth_file(
         Path(snakemake.input.predictions),

@@ -1,13 +1,13 @@
 """Write the fused test predictions in the organisers' format."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
-    from wildaffect.layout import by_video, instance_entries
-    from wildaffect.lists import read_lists
-    from wildaffect.submission.job import write_submission
+    from wildaffect.manifests import read_lists
+    from wildaffect.paths import by_video, instance_entries
+    from wildaffect.submission.writer import write_submission
 
     write_submission(
         Path(snakemake.output.record),

@@ -7,9 +7,10 @@ import pytest
 
 from support import fill
 from support.golden import GOLDEN, read_golden
-from wildaffect.features import ntua_mel, tsav_mel, vggish_frontend
-from wildaffect.features.grid import by_patch, patch_count
-from wildaffect.features.vggish import PATCH
+from wildaffect.features.audio import ntua_mel, tsav_mel
+from wildaffect.features.frames import by_patch, patch_count
+from wildaffect.features.vggish import frontend
+from wildaffect.features.vggish.network import PATCH
 
 SAMPLES = 64_000  # of the recording at 16 kHz that the published patches belong to
 
@@ -22,8 +23,8 @@ def facts():
 def test_log_mel_of_a_tone():
     """Where the tone is not, there is nothing but the rounding of the samples to float32, which shows in the fourth digit."""
     want = np.load(GOLDEN / "audio" / "vggish_sine.npz")
-    rows = np.arange(vggish_frontend.row_count(len(want["wave16k"])))
-    got = vggish_frontend.log_mel(32768 * want["wave16k"], rows)
+    rows = np.arange(frontend.row_count(len(want["wave16k"])))
+    got = frontend.log_mel(32768 * want["wave16k"], rows)
     assert got.shape == want["logmel"].shape == (98, 64)
     loud = want["logmel"] > -2
     assert np.abs(got - want["logmel"])[loud].max() <= 1e-5
@@ -33,7 +34,7 @@ def test_log_mel_of_a_tone():
 @pytest.mark.parametrize("rate", ["23.976", "25.0", "29.97", "30.0"])
 def test_patch_starts(facts, rate):
     want = facts["lfan_patches"][rate]
-    rows = vggish_frontend.row_count(SAMPLES + vggish_frontend.TAIL) - PATCH + 1
+    rows = frontend.row_count(SAMPLES + frontend.TAIL) - PATCH + 1
     assert patch_count(rows, float(rate)) == want["n_patches"]
     frames = np.zeros(want["n_patches"] + 3)  # three more than there are patches
     got = by_patch(frames, float(rate), rows)

@@ -6,9 +6,9 @@ import torch
 
 from support import fill
 from support.golden import GOLDEN, read_golden
-from wildaffect.features.vggish import VGGish
-from wildaffect.features.vggish_embedding import embed
-from wildaffect.features.vggish_weights import TENSORFLOW
+from wildaffect.features.audio.vggish128 import embed
+from wildaffect.features.vggish.network import VGGish
+from wildaffect.features.vggish.weights import TENSORFLOW
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from wildaffect.corpus.trials import TRIALS, Trial, trials_table
-from wildaffect.layout import by_folder, by_stem, by_video, prediction_entries, run_folders, samples_by_trial
+from wildaffect.paths import by_folder, by_stem, by_video, prediction_entries, run_folders, samples_by_trial
 from wildaffect.tables import write_table
 
 

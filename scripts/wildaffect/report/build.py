@@ -14,19 +14,18 @@ import yaml
 from wildaffect.errors import InputError
 from wildaffect.files import atomic
 from wildaffect.report import page
-from wildaffect.report.confusion import confusion_matrices
 from wildaffect.report.media import SOURCES, contact_sheets, media_rows
 from wildaffect.report.runs import devices, read_run, selection
 from wildaffect.report.scores import (
     CROSS_VALIDATION,
     ENSEMBLE,
     ScoreTable,
+    confusion_matrices,
     read_scores,
     read_trial_scores,
     score_tables,
 )
-from wildaffect.report.sources import series_name
-from wildaffect.report.traces import DIMENSIONS, trial_traces
+from wildaffect.report.traces import DIMENSIONS, series_name, trial_traces
 from wildaffect.tables import read_table
 
 AUDIT_COLUMNS = ("trial", "video", "severity", "finding", "detail", "rule")

@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from wildaffect import systems
-from wildaffect.corpus.blocks import cut_blocks
+from wildaffect.corpus.folds import trial_groups
 from wildaffect.corpus.trials import PARTITIONS, Corpus
 from wildaffect.features.registry import of_trial
 from wildaffect.files import json_beside
 from wildaffect.provenance import stable_hash
 from wildaffect.scoring.editions import edition_tasks, editions, get_task
-from wildaffect.submission.job import submitted_trials
+from wildaffect.submission.writer import submitted_trials
 from wildaffect.systems.interface import Needs
-from wildaffect.workflow.folds import Folds
-from wildaffect.workflow.instances import Instance, tasks_of, trained_file
+from wildaffect.workflow.instances import Folds, Instance, tasks_of, trained_file
 
 PLACES = {
     "frames": "media/{video}/frames.parquet",
@@ -150,7 +149,7 @@ class Inputs:
         for tasks in dict.fromkeys(map(tasks_of, self.instances)):
             folds = sorted({fold for task, fold in self.folds.divisions if task in tasks})
             keys = [(tasks, fold, part) for fold in folds for part in PARTITIONS]
-            found |= cut_blocks({key: self.folds.trials_of_tasks(*key) for key in keys})
+            found |= trial_groups({key: self.folds.trials_of_tasks(*key) for key in keys})
         return found
 
     @cached_property
