@@ -1,4 +1,4 @@
-"""Dependencies: what is imported is declared, what is declared is used, and the lock and the environments hold what that needs."""
+"""The project's description of itself: one version; dependencies declared, used, locked and installed where a rule imports them."""
 
 import ast
 import re
@@ -84,6 +84,12 @@ def imported_below(*folders: str) -> set[str]:
     own = {path.stem for folder in ("scripts", *folders) for path in (ROOT / folder).iterdir()}
     files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     return third_party((module for path in files for module in imports(path)), own)
+
+
+def test_one_version_everywhere():
+    (latest, *_) = re.findall(r"^## \[([\d.]+)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"]
+    assert PROJECT["version"] == latest == cited
 
 
 def test_the_product_declares_what_it_imports_and_no_more():
