@@ -9,16 +9,16 @@ import json
 import math
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 
-from wildaffect import __version__
 from wildaffect.errors import InputError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="wildaffect", description="Audio-visual affect analysis in the wild.")
-    parser.add_argument("--version", action="version", version=f"wildaffect {__version__}")
+    parser.add_argument("--version", action="version", version=f"wildaffect {metadata.version('wildaffect')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add in COMMANDS:
         add(commands)

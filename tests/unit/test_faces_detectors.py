@@ -282,6 +282,16 @@ def test_cuts_are_told_from_motion_and_light(portrait):
     assert [finder(picture) for picture in other] == [True, False, False]
 
 
+def test_a_flicker_is_no_row_of_cuts_and_a_small_start_of_motion_is_none(portrait):
+    """A cut needs both: a large difference, and one that is large beside the motion just before."""
+    finder = CutFinder()
+    flicker = [portrait, 255 - portrait] * 6
+    assert [finder(picture) for picture in flicker] == [False, True] + [False] * 10
+    finder = CutFinder()
+    still, moved = [portrait] * 9, np.roll(portrait, 6, axis=1)
+    assert not any(finder(picture) for picture in [*still, moved])
+
+
 PEAK = """
 import re, sys
 sys.path[:0] = sys.argv[1:3]

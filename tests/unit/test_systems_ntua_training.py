@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from snakemake.utils import update_config
 
 from support.corpora import touch, write_annotation
+from support.lists import training_files
 from support.ntua import FRAMES_OF, TINY, Corpus, labels_of
 from support.runs import train_in_two_parts
 from wildaffect import systems
@@ -171,7 +172,7 @@ def test_what_a_job_reads(plan):
     assert made.inputs.templates() == ["arcface112", "ntua_body112", "ntua_context112"] and made.inputs.features() == [
         "ntua_mel"
     ]
-    files = {i.variant: made.inputs.training_files(i) for i in made.instances}
+    files = {i.variant: training_files(made.inputs, i) for i in made.instances}
     assert {Path(path).parent.name for path in files["visual"]["crops"]} == set(made.inputs.templates())
     assert not files["aural"]["crops"] and not files["visual"]["features"] and not files["visual"]["persons"]
     fewer = plan({"recipe": {"streams": ["face"]}})

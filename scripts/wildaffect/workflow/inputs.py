@@ -48,21 +48,12 @@ class Inputs:
         """Features that this run needs."""
         return sorted({feature for i in self.instances for feature in self._needs[i].features})
 
-    def training_files(self, instance: Instance) -> dict[str, list[str]]:
-        """Per-trial files that training reads: those of its training and validation trials."""
-        trials = [name for part in ("train", "validation") for name in self.folds.trials_of(instance, part)]
-        return self._files(instance, trials)
-
-    def prediction_files(self, instance: Instance, partition: str) -> dict[str, list[str]]:
-        """Per-trial files that prediction reads."""
-        return self._files(instance, self.folds.trials_of(instance, partition))
-
     def training_lists(self, instance: Instance) -> dict[str, list[str]]:
-        """Lists that together hold :meth:`training_files`."""
+        """Lists that together hold the files of the training and validation trials."""
         return self._lists(instance, "train", "validation")
 
     def prediction_lists(self, instance: Instance, partition: str) -> dict[str, list[str]]:
-        """Lists that together hold :meth:`prediction_files`."""
+        """Lists that together hold the files of the trials of ``partition``."""
         return self._lists(instance, partition)
 
     def corpus_lists(self, kind: str) -> list[str]:
@@ -92,13 +83,6 @@ class Inputs:
         return [
             paths.at(self._results, paths.LABELS, task=task) for task in tasks if task in self.corpus.labelled_tasks()
         ]
-
-    def _files(self, instance: Instance, trials: Sequence[str]) -> dict[str, list[str]]:
-        """Frame tables, crops, features and, for systems that draw landmarks, tables of persons of ``trials``."""
-        return {
-            part: [path for kind in kinds for path in self._kind_files(kind, trials)]
-            for part, kinds in _kinds(self._needs[instance]).items()
-        }
 
     def _kind_files(self, kind: str, trials: Sequence[str]) -> list[str]:
         """Files of one kind: a key of ``OF_VIDEO``, ``crops.<template>`` or ``features.<feature>``."""
