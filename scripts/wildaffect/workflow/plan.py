@@ -16,7 +16,19 @@ from wildaffect.workflow.settings import complete_settings
 
 @dataclass(frozen=True)
 class Plan:
-    """``config``: the completed configuration. The other parts are described in the modules that they come from."""
+    """Everything that the rules of the workflow ask for.
+
+    Attributes:
+        config: The completed configuration.
+        corpus: Trials and findings.
+        instances: What is trained.
+        folds: Which trials each instance sees.
+        given: Files that the run starts from.
+        inputs: Files that training and prediction jobs read.
+        runs: Files that they write.
+        delivery: Predictions that are scored, exported and submitted.
+        submissions: Files for the organisers.
+    """
 
     config: Mapping[str, Any]
     corpus: Corpus
@@ -34,9 +46,14 @@ class Plan:
 
 
 def make_plan(raw: Mapping[str, Any], schemas: Path) -> Plan:
-    """Check ``raw`` against the schemas in the folder ``schemas``, scan the corpus and list the instances.
+    """Check and complete the configuration, scan the corpus and list the instances, before any job starts.
 
-    Raises :class:`InputError` with everything that is wrong, before any job starts.
+    Args:
+        raw: The configuration as given.
+        schemas: Folder of the schemas.
+
+    Raises:
+        InputError: The message names everything that is wrong.
     """
     config = complete_settings(raw, schemas)
     corpus = scan(config["corpus"])
