@@ -50,11 +50,11 @@ class Trial:
     edition: str | None = None
 
     def partition(self, task: str) -> str | None:
-        """Official partition of the trial for ``task``."""
+        """Official partition of the trial for `task`."""
         return getattr(self, f"partition_{task}")
 
     def annotation(self, task: str) -> str | None:
-        """Annotation file of the trial for ``task``."""
+        """Annotation file of the trial for `task`."""
         return getattr(self, f"annotation_{task}")
 
 

@@ -78,7 +78,7 @@ def build_report(
     Args:
         output: HTML file to write.
         files: What the report shows.
-        config: The completed configuration; paths below its ``results_dir`` are shown relative to it.
+        config: The completed configuration; paths below its `results_dir` are shown relative to it.
         models: Dicts with name, licence, sha256, trained (bool or None) and source.
         versions: Version by package.
         notes: What is approximated in this run, a sentence each.

@@ -73,16 +73,16 @@ class RawInputs:
         return self._demo if self.rendered else block["annotations"] or block["root"]
 
     def annotation_files(self, task: str) -> list[str]:
-        """Annotation files of all trials of ``task``."""
+        """Annotation files of all trials of `task`."""
         names = [trial.annotation(task) for trial in self.corpus.trials if trial.annotation(task)]
         return [f"{self.annotations()}/{name}" for name in names]
 
     def annotated_rows(self, task: str) -> list[dict[str, Any]]:
-        """Rows of the trials table that have an annotation of ``task``."""
+        """Rows of the trials table that have an annotation of `task`."""
         return [asdict(trial) for trial in self.corpus.trials if trial.annotation(task)]
 
     def annotated_frames(self, task: str) -> list[str]:
-        """Frame tables of the videos annotated for ``task``."""
+        """Frame tables of the videos annotated for `task`."""
         videos = dict.fromkeys(trial.video for trial in self.corpus.trials if trial.annotation(task))
         return [paths.at(self.config["results_dir"], paths.FRAMES, video=video) for video in videos]
 
