@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from wildaffect.corpus.trials import TRIALS
-from wildaffect.features.registry import of_trial
+from wildaffect.features.names import of_trial
 from wildaffect.tables import read_table
 
 

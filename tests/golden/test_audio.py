@@ -8,10 +8,8 @@ import pytest
 
 from support.golden import load_fill
 from wildaffect.features.audio import egemaps23, egemaps25, m3t_mel, mfcc39, ntua_mel, tsav_mel
-from wildaffect.features.columns import EGEMAPS23, EGEMAPS25
-from wildaffect.features.frames import Clock, by_patch, patch_count
+from wildaffect.features.frames import BY_THIRD, Clock, by_patch, patch_count
 from wildaffect.features.vggish import frontend
-from wildaffect.features.vggish.network import PATCH
 from wildaffect.features.waveform import read_speech
 
 
@@ -43,7 +41,7 @@ def test_mfcc(folder, speech):
 
 
 @pytest.mark.parametrize(
-    ("module", "version", "columns"), [(egemaps23, "v01a", EGEMAPS23), (egemaps25, "v02", EGEMAPS25)]
+    ("module", "version", "columns"), [(egemaps23, "v01a", egemaps23.COLUMNS), (egemaps25, "v02", egemaps25.COLUMNS)]
 )
 def test_egemaps(folder, facts, speech, module, version, columns):
     want = np.load(folder / "opensmile_first2s.npz")
@@ -70,7 +68,7 @@ def test_log_mel(folder, speech):
 @pytest.mark.parametrize("rate", ["23.976", "25.0", "29.97", "30.0"])
 def test_patch_starts(facts, speech, rate):
     want = facts["lfan_patches"][rate]
-    rows = frontend.row_count(len(speech) + frontend.TAIL) - PATCH + 1
+    rows = frontend.patch_starts(len(speech))
     assert patch_count(rows, float(rate)) == want["n_patches"]
     frames = np.zeros(want["n_patches"] + 3)  # three more than there are patches
     got = by_patch(frames, float(rate), rows)
@@ -96,11 +94,11 @@ def wave(shared, facts):
 def test_tsav_image(folder, wave):
     want = np.load(folder / "tsav_mel.npz")
     times = {"t_0_0": 0.0, "t_3_0": 3.0, "t_7_0": 7.0, "t_11_9": 11.9}
-    together = tsav_mel.faithful_windows(wave, np.array(list(times.values())))
+    together = tsav_mel.faithful_images(wave, np.array(list(times.values())))
     for got, (name, time) in zip(together, times.items(), strict=True):
         assert got.shape == want[name].shape == (1, 64, 1001)
         assert np.abs(got - want[name]).max() <= 1e-4, name
-        assert np.abs(tsav_mel.faithful_windows(wave, np.array([time]))[0] - got).max() <= 1e-6, name
+        assert np.abs(tsav_mel.faithful_images(wave, np.array([time]))[0] - got).max() <= 1e-6, name
 
 
 @pytest.mark.parametrize("fps", [25.0, 29.97])
@@ -116,7 +114,7 @@ def test_m3t_mel(folder, facts, speech, fps):
     rows = want[f"rows200_{name}_zero_edges"]
     first = 3 * np.arange(about["video_frames"])
     assert np.abs(m3t_mel.five_rows(m3t_mel.rows(speech, hop, "constant"), first, 0.0) - rows).max() <= 1e-3
-    got = np.concatenate([*m3t_mel.frame_values(speech, Clock(np.arange(len(rows)) / fps, fps, "third"))])
+    got = np.concatenate([*m3t_mel.frame_values(speech, Clock(np.arange(len(rows)) / fps, fps, BY_THIRD))])
     assert np.abs(got - rows)[1:].max() <= 1e-3  # the edges show in the first frame only
     assert (got == 0).all(axis=1).sum() == 0
     assert np.flatnonzero((got[:, 160:] == 0).all(axis=1)).tolist() == about["rows200_with_zero_fill"]
