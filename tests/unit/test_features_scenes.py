@@ -104,7 +104,7 @@ def test_whole_scenes_need_no_bodies(made, tmp_path):
     assert (tmp_path / "c.arrow").read_bytes() == (folder / "ntua_frame112").read_bytes()
     with pytest.raises(InputError, match="ntua_context112 needs the table of bodies"):
         cut_scenes(folder / "v.mkv", folder / "f.parquet", None, "t", {"ntua_context112": tmp_path / "d.arrow"})
-    with pytest.raises(InputError, match="arcface112 is no crop of the scene"):
+    with pytest.raises(InputError, match="arcface112 is not a picture of the scene"):
         cut_scenes(folder / "v.mkv", folder / "f.parquet", None, "t", {"arcface112": tmp_path / "d.arrow"})
 
 

@@ -1,6 +1,6 @@
 """Features computed elsewhere: one vector per frame from Parquet tables or ``.npy`` files.
 
-Their ids are ``import.<name>``; the configuration describes each by the attributes of :class:`ImportedFeature`.
+Their ids are ``import.<name>``; the configuration describes each by the entries of :class:`Source`.
 """
 
 import json
@@ -30,18 +30,13 @@ RULES = ("refuse", "zero", "hold", "interpolate")
 class ImportedFeature:
     """Where an imported feature comes from.
 
-    Attributes:
-        name: Name in the configuration.
-        path: A ``.parquet`` or ``.npy`` file, with ``{trial}`` or ``{video}`` in it where there is one file for each.
-        columns: The columns of the table, or for ``.npy`` names for its columns or just their number.
-        missing: What happens to frames without (finite) values: ``refuse`` stops, ``zero`` puts zeros, ``hold`` repeats the last vector
-            before (for the first frames, the first one), ``interpolate`` is linear in time between the vectors around (held at the ends).
-        frame: For tables, the column with the frame's number.
-        first_frame: Number of the first frame.
-        key: For tables, the column with the trial's or video's name, needed where one file serves all.
-        description: Kept with the feature.
-        licence: Kept with the feature.
-        citation: Kept with the feature.
+    ``path``: a ``.parquet`` or ``.npy`` file, with ``{trial}`` or ``{video}`` in it where there is one file for each. ``columns``: the
+    columns of the table, or for ``.npy`` names for its columns or just their number. ``missing`` says what becomes of frames without
+    (finite) values: ``refuse`` stops, ``zero`` puts zeros, ``hold`` repeats the last vector before (for the first frames, the first
+    one), ``interpolate`` draws a line in time between the vectors around (held at the ends).
+
+    For tables: ``frame`` is the column with the frame's number, which counts from ``first_frame``; ``key`` the column with the trial's or
+    video's name, needed where one file serves all. ``description``, ``licence`` and ``citation`` are kept with the feature.
     """
 
     name: str
@@ -68,98 +63,89 @@ class ImportedFeature:
 
 
 def imported_feature(name: str, entry: Mapping[str, Any]) -> ImportedFeature:
-    """An import as a configuration entry describes it; :class:`InputError` where that is contradictory."""
+    """A :class:`Source` from a configuration entry; :class:`InputError` where that is contradictory."""
     where = f"features: import.{name}"
     try:
         columns = entry["columns"]
-        source = ImportedFeature(name, **{**entry, "columns": columns if isinstance(columns, int) else tuple(columns)})
+        found = ImportedFeature(name, **{**entry, "columns": columns if isinstance(columns, int) else tuple(columns)})
     except (KeyError, TypeError) as error:
         raise InputError(f"{where}: {error}; an import needs 'path' and 'columns'.") from error
-    suffix = Path(source.path).suffix
+    suffix = Path(found.path).suffix
     if suffix not in (".parquet", ".npy"):
         raise InputError(f"{where}: path must end in .parquet or .npy, not '{suffix}'.")
-    if suffix == ".parquet" and isinstance(source.columns, int):
+    if suffix == ".parquet" and isinstance(found.columns, int):
         raise InputError(f"{where}: the columns of a table must be listed by name.")
-    single = "{trial}" not in source.path and "{video}" not in source.path
-    if single and (suffix == ".npy" or source.key is None):
+    single = "{trial}" not in found.path and "{video}" not in found.path
+    if single and (suffix == ".npy" or found.key is None):
         raise InputError(
             f"{where}: one file for all needs 'key' (tables only); else put {{trial}} or {{video}} into the path."
         )
-    if not source.column_names or len(set(source.column_names)) != len(source.column_names):
+    if not found.column_names or len(set(found.column_names)) != len(found.column_names):
         raise InputError(f"{where}: columns must be given, each once.")
-    if source.missing not in RULES:
-        raise InputError(f"{where}: missing '{source.missing}' is not known: use one of {', '.join(RULES)}.")
-    return source
+    if found.missing not in RULES:
+        raise InputError(f"{where}: missing '{found.missing}' is not known: use one of {', '.join(RULES)}.")
+    return found
 
 
-def check_columns(source: ImportedFeature, path: Path) -> None:
-    """:class:`InputError` if the table ``path`` lacks a column that ``source`` asks for, or is none."""
+def check_columns(found: ImportedFeature, path: Path) -> None:
+    """:class:`InputError` if the table ``path`` lacks a column that ``found`` asks for, or is none."""
     try:
         have = pq.read_schema(path).names
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path}: not a readable table of numbers ({error}).") from error
     absent = [
-        name for name in (source.frame, *source.column_names, *([source.key] if source.key else [])) if name not in have
+        name for name in (found.frame, *found.column_names, *([found.key] if found.key else [])) if name not in have
     ]
     if absent:
         raise InputError(f"{path}: column {absent[0]!r} is missing; it has {', '.join(have[:12])}.")
 
 
-def spec(source: ImportedFeature) -> FeatureSpec:
-    """The specification of an imported feature."""
+def spec(found: ImportedFeature) -> FeatureSpec:
+    """The registry entry of an imported feature."""
     return FeatureSpec(
-        id=IMPORT_PREFIX + source.name,
-        columns=source.column_names,
-        source=f"imported from {source.path}",
+        id=IMPORT_PREFIX + found.name,
+        columns=found.column_names,
+        source=f"imported from {found.path}",
         module=__name__,
         rule=AS_GIVEN,
-        description=source.description or "values computed elsewhere",
-        notice=f"Licence: {source.licence}. {source.citation}".strip(),
+        description=found.description or "values computed elsewhere",
+        notice=f"Licence: {found.licence}. {found.citation}".strip(),
     )
 
 
-def describe_import(source: ImportedFeature, output: str | os.PathLike) -> None:
+def describe_import(found: ImportedFeature, output: str | os.PathLike) -> None:
     """Write ``about.json`` of an imported feature."""
-    parameters = {name: getattr(source, name) for name in ("path", "missing", "frame", "first_frame", "key")}
-    write_about(output, spec(source), parameters=parameters, resampling=None, weights=None)
+    parameters = {name: getattr(found, name) for name in ("path", "missing", "frame", "first_frame", "key")}
+    write_about(output, spec(found), parameters=parameters, resampling=None, weights=None)
 
 
 def import_feature(
-    source: ImportedFeature,
+    found: ImportedFeature,
     trial: str,
     video: str,
     times: np.ndarray,
     output: str | os.PathLike,
     report: str | os.PathLike,
 ) -> None:
-    """Write the vectors of one trial, and what was done to them.
+    """Write the vectors of one trial as ``output`` (``.npy``), float32 (frames, dim), and what was done to them as ``report`` (JSON).
 
-    A row of the source with a value that is not a number counts as missing. The report has ``file``, ``sha256``, ``frames``, ``rows``
-    (complete ones found), ``missing`` (frames), ``rule`` and ``runs`` (first frame and length of each stretch that was filled).
-
-    Args:
-        source: The import.
-        trial: Name of the trial.
-        video: Name of its video.
-        times: Times of the frames in seconds, float64 (frames,).
-        output: Path of the array (``.npy``), float32 (frames, dim).
-        report: Path of the report (JSON).
-
-    Raises:
-        InputError: A file that is absent, unreadable, of another width, with more rows than the video has frames, with frames twice, or
-            with infinite values; or missing frames under the rule ``refuse``.
+    ``times`` float64 (frames,) are those of the frame table. A row of the source with a value that is not a number counts as missing.
+    The report has ``file``, ``sha256``, ``frames``, ``rows`` (complete ones found), ``missing`` (frames), ``rule`` and ``runs`` (first
+    frame and length of each stretch that was filled). Raises :class:`InputError` for a file that is absent, unreadable, of another
+    width, with more rows than the video has frames, with frames twice, or with infinite values, and for missing frames under the rule
+    ``refuse``.
     """
-    path = source.file(trial, video)
+    path = found.file(trial, video)
     if not path.is_file():
-        raise InputError(f"{path}: the file of feature {IMPORT_PREFIX}{source.name} for trial {trial} is missing.")
+        raise InputError(f"{path}: the file of feature {IMPORT_PREFIX}{found.name} for trial {trial} is missing.")
     read = _read_npy if path.suffix == ".npy" else _read_table
-    values = read(source, path, trial, video, len(times))
+    values = read(found, path, trial, video, len(times))
     if np.isinf(values).any():
         raise InputError(
             f"{path}: infinite value at frame {int(np.isinf(values).any(axis=1).argmax())} of trial {trial}."
         )
     present = ~np.isnan(values).any(axis=1)
-    filled = fill(values, present, times, source.missing, path)
+    filled = fill(values, present, times, found.missing, path)
     with atomic(output) as partial:
         np.save(partial, filled)
     write_valid(output, present)
@@ -169,7 +155,7 @@ def import_feature(
         "frames": len(times),
         "rows": int(present.sum()),
         "missing": int((~present).sum()),
-        "rule": source.missing,
+        "rule": found.missing,
         "runs": _runs(~present),
     }
     with atomic(report) as partial:
@@ -177,21 +163,7 @@ def import_feature(
 
 
 def fill(values: np.ndarray, present: np.ndarray, times: np.ndarray, rule: str, path: Path) -> np.ndarray:
-    """Fill missing rows.
-
-    Args:
-        values: float32 (N, C).
-        present: Rows that are there, bool (N,).
-        times: Times of the frames, float64 (N,).
-        rule: See :class:`ImportedFeature`.
-        path: The source, named in errors.
-
-    Returns:
-        ``values`` with the missing rows replaced; zeros where no row is present.
-
-    Raises:
-        InputError: Rows are missing and ``rule`` is ``refuse``.
-    """
+    """``values`` float32 (N, C) with the rows that are not ``present`` (N,) replaced by ``rule``; zeros where no row is present."""
     if present.all():
         return values
     if rule == "refuse":
@@ -212,12 +184,12 @@ def fill(values: np.ndarray, present: np.ndarray, times: np.ndarray, rule: str, 
     return result
 
 
-def _read_npy(source: ImportedFeature, path: Path, trial: str, video: str, frames: int) -> np.ndarray:
+def _read_npy(found: ImportedFeature, path: Path, trial: str, video: str, frames: int) -> np.ndarray:
     try:
         rows = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable .npy file ({error}).") from error
-    width = len(source.column_names)
+    width = len(found.column_names)
     if rows.ndim != 2 or rows.shape[1] != width or rows.dtype.kind not in "fiu":
         raise InputError(f"{path}: holds {rows.dtype} {rows.shape}, expected numbers (frames, {width}).")
     if len(rows) > frames:
@@ -230,26 +202,26 @@ def _read_npy(source: ImportedFeature, path: Path, trial: str, video: str, frame
     return values
 
 
-def _read_table(source: ImportedFeature, path: Path, trial: str, video: str, frames: int) -> np.ndarray:
-    check_columns(source, path)
+def _read_table(found: ImportedFeature, path: Path, trial: str, video: str, frames: int) -> np.ndarray:
+    check_columns(found, path)
+    wanted = [found.frame, *found.column_names]
     try:
-        rows = pc.field(source.key).isin([trial, video]) if source.key else None
-        table = pq.read_table(path, columns=[source.frame, *source.column_names], filters=rows)
-        index = table[source.frame].cast(pa.int64()).to_numpy() - source.first_frame
-        columns = [table[name].cast(pa.float32()).to_numpy() for name in source.column_names]
+        chosen = pc.field(found.key).isin([trial, video]) if found.key else None
+        table = pq.read_table(path, columns=wanted, filters=chosen)
+        index = table[found.frame].cast(pa.int64()).to_numpy() - found.first_frame
+        columns = [table[name].cast(pa.float32()).to_numpy() for name in found.column_names]
     except (OSError, pa.ArrowException, ValueError) as error:
         raise InputError(f"{path}: not a readable table of numbers ({error}).") from error
     outside = (index < 0) | (index >= frames)
     if outside.any():
         raise InputError(
-            f"{path}: trial {trial} has frame {int(index[outside][0]) + source.first_frame}, but the video's frames run from "
-            f"{source.first_frame} to {frames - 1 + source.first_frame}. Check 'first_frame'."
+            f"{path}: trial {trial} has frame {int(index[outside][0]) + found.first_frame}, but the video's frames run from "
+            f"{found.first_frame} to {frames - 1 + found.first_frame}. Check 'first_frame'."
         )
     distinct, counts = np.unique(index, return_counts=True)
     if (counts > 1).any():
         raise InputError(
-            f"{path}: trial {trial} has frame {int(distinct[counts.argmax()]) + source.first_frame} more than once. "
-            "Keep one face per trial."
+            f"{path}: trial {trial} has frame {int(distinct[counts.argmax()]) + found.first_frame} more than once. Keep one face per trial."
         )
     values = np.full((frames, len(columns)), np.nan, np.float32)
     values[index] = np.stack(columns, axis=1)

@@ -85,7 +85,7 @@ def from_tensorflow(variables: dict[str, np.ndarray]) -> dict[str, torch.Tensor]
 
 
 def _empty() -> VGGish:
-    with torch.device("meta"):  # 288 MB of initial values that nobody would see
+    with torch.device("meta"):  # 288 MB of initial values that would be replaced
         return VGGish()
 
 
