@@ -231,6 +231,20 @@ def run_editions(options: argparse.Namespace) -> int:
     return 0
 
 
+def add_features(commands) -> None:
+    """``wildaffect features``."""
+    parser = commands.add_parser("features", help="print the features of the audio that can be computed")
+    parser.set_defaults(run=run_features)
+
+
+def run_features(options: argparse.Namespace) -> int:
+    """Print a Markdown table."""
+    from wildaffect.features.registry import features_table
+
+    print(features_table(), end="")
+    return 0
+
+
 def add_summary(commands) -> None:
     """Add the command `wildaffect summary`."""
     parser = commands.add_parser("summary", help="print the score table of a results folder and the path of its report")
@@ -346,6 +360,7 @@ COMMANDS = (
     add_score,
     add_compare,
     add_editions,
+    add_features,
     add_submit,
     add_label_files,
     add_validate_submission,

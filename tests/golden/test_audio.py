@@ -10,7 +10,6 @@ from support.golden import GOLDEN, read_golden
 from wildaffect.features.audio import ntua_mel, tsav_mel
 from wildaffect.features.frames import by_patch, patch_count
 from wildaffect.features.vggish import frontend
-from wildaffect.features.vggish.network import PATCH
 
 SAMPLES = 64_000  # of the recording at 16 kHz that the published patches belong to
 
@@ -34,7 +33,7 @@ def test_log_mel_of_a_tone():
 @pytest.mark.parametrize("rate", ["23.976", "25.0", "29.97", "30.0"])
 def test_patch_starts(facts, rate):
     want = facts["lfan_patches"][rate]
-    rows = frontend.row_count(SAMPLES + frontend.TAIL) - PATCH + 1
+    rows = frontend.patch_starts(SAMPLES)
     assert patch_count(rows, float(rate)) == want["n_patches"]
     frames = np.zeros(want["n_patches"] + 3)  # three more than there are patches
     got = by_patch(frames, float(rate), rows)
@@ -60,11 +59,11 @@ def wave(facts):
 def test_tsav_image(wave):
     want = np.load(GOLDEN / "audio" / "tsav_mel.npz")
     times = {"t_0_0": 0.0, "t_3_0": 3.0, "t_7_0": 7.0, "t_11_9": 11.9}
-    together = tsav_mel.faithful_windows(wave, np.array(list(times.values())))
+    together = tsav_mel.faithful_images(wave, np.array(list(times.values())))
     for got, (name, time) in zip(together, times.items(), strict=True):
         assert got.shape == want[name].shape == (1, 64, 1001)
         assert np.abs(got - want[name]).max() <= 1e-4, name
-        assert np.abs(tsav_mel.faithful_windows(wave, np.array([time]))[0] - got).max() <= 1e-6, name
+        assert np.abs(tsav_mel.faithful_images(wave, np.array([time]))[0] - got).max() <= 1e-6, name
 
 
 @pytest.mark.parametrize("fps", ["fps30", "fps29.97"])

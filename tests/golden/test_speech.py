@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from wildaffect.features.audio import egemaps23, egemaps25, m3t_mel, mfcc39
-from wildaffect.features.columns import EGEMAPS23, EGEMAPS25
-from wildaffect.features.frames import Clock
+from wildaffect.features.frames import BY_THIRD, Clock
 from wildaffect.features.vggish import frontend
 
 pytestmark = pytest.mark.shared
@@ -34,7 +33,7 @@ def test_mfcc(speech_folder, speech):
 
 
 @pytest.mark.parametrize(
-    ("module", "version", "columns"), [(egemaps23, "v01a", EGEMAPS23), (egemaps25, "v02", EGEMAPS25)]
+    ("module", "version", "columns"), [(egemaps23, "v01a", egemaps23.COLUMNS), (egemaps25, "v02", egemaps25.COLUMNS)]
 )
 def test_egemaps(speech_folder, facts, speech, module, version, columns):
     want = np.load(speech_folder / "opensmile_first2s.npz")
@@ -71,7 +70,7 @@ def test_m3t_mel(speech_folder, facts, speech, fps):
     rows = want[f"rows200_{name}_zero_edges"]
     first = 3 * np.arange(about["video_frames"])
     assert np.abs(m3t_mel.five_rows(m3t_mel.rows(speech, hop, "constant"), first, 0.0) - rows).max() <= 1e-3
-    got = np.concatenate([*m3t_mel.frame_values(speech, Clock(np.arange(len(rows)) / fps, fps, "third"))])
+    got = np.concatenate([*m3t_mel.frame_values(speech, Clock(np.arange(len(rows)) / fps, fps, BY_THIRD))])
     assert np.abs(got - rows)[1:].max() <= 1e-3  # the edges show in the first frame only
     assert (got == 0).all(axis=1).sum() == 0
     assert np.flatnonzero((got[:, 160:] == 0).all(axis=1)).tolist() == about["rows200_with_zero_fill"]

@@ -9,7 +9,7 @@ import pytest
 from support.corpora import affwild2
 from wildaffect.errors import InputError
 from wildaffect.faces.catalogue import SCENES
-from wildaffect.features.registry import of_trial
+from wildaffect.features.names import of_trial
 from wildaffect.features.settings import configured, problems
 from wildaffect.systems.interface import Needs
 from wildaffect.systems.lfan import spec

@@ -20,7 +20,8 @@ from wildaffect import paths, systems
 from wildaffect.errors import InputError
 from wildaffect.faces.catalogue import SCENES
 from wildaffect.features.imported import imported_feature
-from wildaffect.features.registry import FEATURES, of_trial
+from wildaffect.features.names import of_trial
+from wildaffect.features.registry import FEATURES
 from wildaffect.features.settings import body_source, configured, weights_file
 from wildaffect.provenance import code_fingerprint
 from wildaffect.workflow.given import detector_files, given_values, official_folders, without_given

@@ -1,5 +1,5 @@
 rule extract_features:
-    """Compute a feature of one video's sound, a row per decoded frame."""
+    """Compute a feature of one video's audio, a row per decoded frame."""
     input:
         audio="<results>/media/{video}/audio.flac",
         frames="<results>/media/{video}/frames.parquet",
@@ -112,7 +112,7 @@ rule import_feature:
 
 
 rule describe_import:
-    """Write down what was said of a feature that was computed elsewhere."""
+    """Write down what the configuration says of a feature that was computed elsewhere."""
     output:
         about="<results>/features/import.{name}/about.json",
     log:
@@ -228,7 +228,7 @@ rule find_bodies:
 
 
 rule cut_scenes:
-    """Make one trial's pictures of the whole scene, of the body in it, or of the scene without it."""
+    """Cut one trial's crops of the whole scene, of the body in it, or of the scene without it."""
     input:
         video=lambda wildcards: raw_video(PLAN.corpus.video_of[wildcards.trial]),
         frames=lambda wildcards: f"<results>/media/{PLAN.corpus.video_of[wildcards.trial]}/frames.parquet",

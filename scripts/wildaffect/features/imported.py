@@ -18,7 +18,9 @@ from pydantic import Field, model_validator
 from wildaffect.config import Names, Natural, Positive, Section, Text, parse
 from wildaffect.errors import InputError
 from wildaffect.features.about import write_about
-from wildaffect.features.registry import IMPORT_PREFIX, FeatureSpec
+from wildaffect.features.frames import AS_GIVEN
+from wildaffect.features.names import IMPORT_PREFIX
+from wildaffect.features.spec import FeatureSpec
 from wildaffect.features.store import write_valid
 from wildaffect.files import atomic, sha256
 
@@ -112,7 +114,7 @@ def spec(found: ImportedFeature) -> FeatureSpec:
         columns=found.column_names,
         source=f"imported from {found.path}",
         module=__name__,
-        rule="frame",
+        rule=AS_GIVEN,
         description=found.description or "values computed elsewhere",
         notice=f"Licence: {found.licence}. {found.citation}".strip(),
     )
