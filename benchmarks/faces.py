@@ -29,14 +29,15 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
-from wildaffect.faces.columns import detections_from_table
+from wildaffect.config import parse
 from wildaffect.faces.crops import JPEG
-from wildaffect.faces.detect import DETECTIONS, detect_faces
+from wildaffect.faces.detect import DETECTIONS_SCHEMA, detect_faces
 from wildaffect.faces.detectors import open_detector
-from wildaffect.faces.detectors.network import FaceNetwork
-from wildaffect.faces.detectors.scanning import Scanner
-from wildaffect.faces.filling import Rows
-from wildaffect.faces.persons import assign_persons, read_trial
+from wildaffect.faces.detectors.scrfd import DetectorNetwork, Scanner
+from wildaffect.faces.gaps import Rows
+from wildaffect.faces.options import RetinaFaceOptions, TrackingOptions
+from wildaffect.faces.persons import assign_persons
+from wildaffect.faces.tables import detections_from_table, read_trial
 from wildaffect.faces.templates import TEMPLATES, crop_transform, cut
 from wildaffect.media.decode import decode
 from wildaffect.media.frames import write_frame_table
@@ -59,7 +60,7 @@ def plain_loop(clip: Path, model: str, device: str, threads: int) -> tuple[list[
     """Landmarks (n, 5, 2) of every frame by insightface, and seconds."""
     from insightface.model_zoo.scrfd import SCRFD
 
-    from wildaffect.faces.detectors.sessions import bind_session
+    from wildaffect.faces.detectors.scrfd import bind_session
 
     detector = SCRFD(session=bind_session(Path(model), Path(model), device, threads))
     detector.prepare(0, det_thresh=0.5, nms_thresh=0.4)
@@ -74,7 +75,7 @@ def plain_loop(clip: Path, model: str, device: str, threads: int) -> tuple[list[
 
 def network_alone(clip: Path, model: str, device: str, threads: int, count: int = 40) -> np.ndarray:
     """Seconds per frame (as :func:`timed`) of the network on pictures already scaled: the fastest that full detection can be."""
-    network = FaceNetwork(Path(model), device, threads, 0.5, 1)
+    network = DetectorNetwork(Path(model), device, threads, 0.5, 1)
     scanner = Scanner(network, (SIZE,), 0.4)
     scaled = [scanner.fit(picture, SIZE)[0][None] for _, picture in islice(decode(clip), count)]
     network(scaled[0])
@@ -85,7 +86,7 @@ def stage(clip: Path, folder: Path, model: str, device: str, threads: int, **opt
     """The detections table of the stage, and seconds without loading the model."""
     frames, output = folder / "frames.parquet", folder / "detections.parquet"
     write_frame_table(clip, frames)
-    options = {"det_sizes": [SIZE]} | options
+    options = parse(RetinaFaceOptions, {"det_sizes": [SIZE], **options}, "options")
     _, loading = timed(lambda: open_detector("retinaface", model, options, device, threads))
     settings = {"backend": "retinaface", "model": model, "options": options, "device": device, "threads": threads}
     _, all_of_it = timed(lambda: detect_faces(clip, frames, output, **settings))
@@ -94,7 +95,9 @@ def stage(clip: Path, folder: Path, model: str, device: str, threads: int, **opt
 
 def main_person(detections: Path, folder: Path) -> Rows:
     """What the most prominent person shows."""
-    assign_persons(detections, folder / "frames.parquet", {"v": "main"}, folder / "persons.parquet", options={})
+    assign_persons(
+        detections, folder / "frames.parquet", {"v": "main"}, folder / "persons.parquet", options=TrackingOptions()
+    )
     return read_trial(folder / "persons.parquet", "v")
 
 
@@ -191,7 +194,7 @@ def one_length(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         common = (arguments.model, arguments.device, arguments.threads)
         output, spent = stage(arguments.clips[0], Path(scratch), *common, follow=json.loads(arguments.follow))
-        count = int(detections_from_table(read_table(output, DETECTIONS)).frame.max(initial=-1)) + 1
+        count = int(detections_from_table(read_table(output, DETECTIONS_SCHEMA)).frame.max(initial=-1)) + 1
     # Not getrusage: that counts what the parent had in memory when it started this process.
     peak = int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 2**10
     print(f"{count} frames, {count / spent[0]:.1f} frames/s wall, {count / spent[1]:.1f} cpu, peak {peak:.0f} MiB")
@@ -211,7 +214,11 @@ def compare_crops(arguments: argparse.Namespace) -> None:
         with tempfile.TemporaryDirectory() as scratch:
             output, _ = stage(clip, Path(scratch), arguments.model, "cpu", 1, follow={})
             assign_persons(
-                output, Path(scratch) / "frames.parquet", {"v": "main"}, Path(scratch) / "p.parquet", options={}
+                output,
+                Path(scratch) / "frames.parquet",
+                {"v": "main"},
+                Path(scratch) / "p.parquet",
+                options=TrackingOptions(),
             )
             rows = read_trial(Path(scratch) / "p.parquet", "v")
         pictures, decoding = timed(lambda clip=clip: [picture for _, picture in islice(decode(clip), 60)])

@@ -1,8 +1,8 @@
 """Cut the aligned face of one trial out of every frame."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
-with stage(snakemake.log[0], snakemake.threads):
+with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from pathlib import Path
 
     from wildaffect.faces.cutting import cut_crops

@@ -1,15 +1,16 @@
 """Write down which network with which weights made the vectors."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
-with stage(snakemake.log[0], snakemake.threads):
+with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from pathlib import Path
 
-    from wildaffect.features.networks import describe_embedding
+    from wildaffect.features.embeddings import describe_embedding
 
     describe_embedding(
         snakemake.wildcards.name,
         Path(snakemake.output.about),
         **snakemake.params.entry,
+        weights=snakemake.params.weights,
         models_dir=snakemake.params.models_dir,
     )

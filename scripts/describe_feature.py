@@ -1,8 +1,8 @@
 """Write down what the columns of a feature are and how they were made."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
-with stage(snakemake.log[0], snakemake.threads):
+with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from pathlib import Path
 
     from wildaffect.features.extract import describe_feature

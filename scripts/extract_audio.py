@@ -1,8 +1,8 @@
 """Put the sound of a video on the clock of its pictures."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
-with stage(snakemake.log[0], snakemake.threads):
+with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from pathlib import Path
 
     from wildaffect.media.audio import write_audio

@@ -1,8 +1,8 @@
 """Fuse what the folds of an instance say of the test trials."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
-with stage(snakemake.log[0], snakemake.threads):
+with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from pathlib import Path
 
     from wildaffect.scoring.fusion import fuse_files

@@ -1,8 +1,8 @@
 """Put the organisers' pictures of one trial into one file."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
-with stage(snakemake.log[0], snakemake.threads):
+with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from pathlib import Path
 
     from wildaffect.faces.official import pack_official

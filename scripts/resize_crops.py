@@ -1,8 +1,8 @@
 """Make the crops of a template that is a resized copy of another one's."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
-with stage(snakemake.log[0], snakemake.threads):
+with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from pathlib import Path
 
     from wildaffect.faces.cutting import resize_crops

@@ -1,8 +1,8 @@
 """Last of all: end with an error if the corpus had errors that nobody accepted."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
-with stage(snakemake.log[0], snakemake.threads):
+with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from pathlib import Path
 
     from wildaffect.report.audit import verify_corpus

@@ -1,8 +1,8 @@
 """Write the labels that drive the rendering, in the layout of Aff-Wild2."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
-with stage(snakemake.log[0], snakemake.threads):
+with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from pathlib import Path
 
     from wildaffect.demo.corpus import write_demo_annotations

@@ -1,6 +1,5 @@
 """Folds: LFAN's published sizes, and the properties that every scheme must have."""
 
-import json
 from collections import Counter
 from dataclasses import replace
 
@@ -8,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wildaffect.corpus.folds import make_folds
-from wildaffect.corpus.members import members
+from support.golden import read_golden
+from wildaffect.corpus.folds import fold_trials, make_folds
 from wildaffect.corpus.trials import TASKS, Trial, split_person
 from wildaffect.errors import InputError
 
@@ -47,8 +46,8 @@ def test_lfan_six_folds_of_the_published_lists():
     assert all(folds[k]["test"] == ["x"] for k in folds)
 
 
-def test_lfan_folds_equal_the_reference(shared):
-    reference = json.loads((shared / "golden" / "post" / "lfan.json").read_text())["folds"]["per_fold"]
+def test_lfan_folds_equal_the_reference():
+    reference = read_golden("post/lfan.json")["folds"]["per_fold"]
     lists = {"train": [f"t{i:03}" for i in range(351)], "validation": [f"v{i:03}" for i in range(71)]}
     folds = folds_of(make_folds(trials_of(lists["train"], lists["validation"]), "lfan", 6, 0))
     assert len(folds) == len(reference)
@@ -108,7 +107,7 @@ def test_grouped_folds_of_several_tasks_agree(corpus, data, count, seed):
     assert folds_of(table) == folds_of(make_folds(trials_of(train, validation), "grouped", count, seed))
     for fold in range(count):
         divisions = {task: folds_of(table, task)[fold] for task in TASKS}
-        assert members(divisions, "train", videos) == {
+        assert fold_trials(divisions, "train", videos) == {
             task: tuple(division["train"]) for task, division in divisions.items()
         }
         for task, division in divisions.items():

@@ -12,7 +12,7 @@ from support.corpora import write_annotation
 from support.faces import write_video
 from support.pipeline import TINY_RECIPE, copy_project, run_workflow, write_config
 from wildaffect.faces.crops import CropFile
-from wildaffect.faces.persons import PERSONS
+from wildaffect.faces.persons import PERSONS_SCHEMA
 from wildaffect.media.frames import write_frame_table
 from wildaffect.tables import read_metadata, read_table
 
@@ -66,7 +66,7 @@ def test_official_pictures_become_the_same_files(project):
         "draw_contact_sheet": 2,
     }
     assert not {"detect_faces", "assign_persons", "cut_crops"} & set(done.jobs)
-    rows = read_table(project / "results/faces/a/persons.parquet", PERSONS)
+    rows = read_table(project / "results/faces/a/persons.parquet", PERSONS_SCHEMA)
     assert rows["source"].to_pylist() == ["detected"] * (FRAMES - 2) + ["none"] * 2
     crops = CropFile(project / "results/crops/lfan48/a.arrow")
     assert crops.valid.tolist() == [True] * (FRAMES - 2) + [False] * 2
@@ -110,7 +110,7 @@ def test_what_is_named_together_comes_from_one_job_with_the_same_bytes(project, 
     for made in ("crops", "features", "faces/sheets"):
         shutil.rmtree(project / "results" / made)
     together = ["m3t256", "arcface112", *scenes] + (["lfan48", "sheets"] if sheets else [])
-    settings = config(project, features=BODIES | {"together": sounds}, **faces, together=together)
+    settings = config(project, features=BODIES | {"single_pass": sounds}, **faces, single_pass=together)
     done = run_workflow(project, settings, "--", *names)
     assert done.status == 0, done.text
     rules = {"cut_crops_together", "cut_scenes_together", "extract_features_together"}

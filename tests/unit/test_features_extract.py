@@ -9,18 +9,19 @@ import soundfile
 import torch
 
 from wildaffect.errors import InputError
-from wildaffect.features import mfcc, vggish_embedding, vggish_weights
-from wildaffect.features.columns import MFCC39
+from wildaffect.features.audio import mfcc39
 from wildaffect.features.extract import describe_feature, extract_features
-from wildaffect.features.grid import MEANING
-from wildaffect.features.registry import FEATURES, rows_per_second
-from wildaffect.features.validity import read_valid
+from wildaffect.features.registry import FEATURES
+from wildaffect.features.spec import rows_per_second
+from wildaffect.features.store import read_valid
+from wildaffect.features.vggish import embedding
+from wildaffect.features.vggish.weights import SEED
 from wildaffect.media.frames import FRAMES
 from wildaffect.tables import write_table
 
 SIGNALS = [name for name, spec in FEATURES.items() if spec.rows_per_second]
 PER_FRAME = [name for name in FEATURES if name not in SIGNALS]
-BY_ROW = [name for name in PER_FRAME if FEATURES[name].rule in ("time", "index", "patch")]
+BY_ROW = [name for name in PER_FRAME if FEATURES[name].rule.rows]
 SOUNDS = pytest.mark.parametrize(
     ("seconds", "level", "rate"),
     [(1.0, 0.0, 16000), (0.1, 0.1, 48000), (0.0, 0.0, 44100), (1.0, 0.1, 8000), (1.0, 20.0, 44100)],
@@ -40,7 +41,7 @@ class Bands(torch.nn.Module):
 
 @pytest.fixture
 def cheap(monkeypatch):
-    monkeypatch.setattr(vggish_embedding, "seeded_network", Bands)
+    monkeypatch.setattr(embedding, "seeded_network", Bands)
 
 
 def frame_table(path, times, **about):
@@ -166,7 +167,7 @@ def test_at_a_variable_rate_only_the_plain_features_stay_with_the_picture(tmp_pa
         return int(np.flatnonzero(values > values[0] + 1)[0])
 
     assert times[110] == 3.0
-    c0 = MFCC39.index("c0")
+    c0 = mfcc39.COLUMNS.index("c0")
     assert first_loud("mfcc39", c0) == 110
     assert first_loud("m3t_mel", 20) == 110
     assert first_loud("vggish128", 20) == 110
@@ -197,7 +198,7 @@ def test_the_array_appears_whole_or_not_at_all(tmp_path, monkeypatch):
         yield np.zeros((1, 39), np.float32)
         raise OSError("disk full")
 
-    monkeypatch.setattr(mfcc, "frame_values", broken)
+    monkeypatch.setattr(mfcc39, "frame_values", broken)
     with pytest.raises(OSError, match="disk full"):
         extract(tmp_path, "mfcc39", audio, frames)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "frames.parquet"]
@@ -207,7 +208,7 @@ def test_wrong_requests_are_refused(tmp_path):
     audio = clip(tmp_path / "a.wav", np.zeros(1600), 16000)
     frames = frame_table(tmp_path / "frames.parquet", [0.0, 0.04])
     out = tmp_path / "out.npy"
-    with pytest.raises(InputError, match="feature 'mfcc13' is not known: use one of mfcc39"):
+    with pytest.raises(InputError, match="feature 'mfcc13' is not known: use one of compare65, egemaps23"):
         extract_features({"mfcc13": out}, audio, frames)
     with pytest.raises(InputError, match="'mfcc39' take no weights"):
         extract_features({"mfcc39": out}, audio, frames, weights="seeded")
@@ -225,8 +226,8 @@ def test_wrong_requests_are_refused(tmp_path):
 
 
 def test_values_that_are_not_finite_are_never_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(vggish_embedding, "embed", lambda *arguments: [np.full((2, 128), np.nan, np.float32)])
-    monkeypatch.setattr(vggish_embedding, "seeded_network", Bands)
+    monkeypatch.setattr(embedding, "embed", lambda *arguments: [np.full((2, 128), np.nan, np.float32)])
+    monkeypatch.setattr(embedding, "seeded_network", Bands)
     audio = clip(tmp_path / "a.wav", np.zeros(1600), 16000)
     frames = frame_table(tmp_path / "frames.parquet", [0.0, 0.04])
     with pytest.raises(InputError, match="not finite at frame 0"):
@@ -250,7 +251,7 @@ def test_the_description_says_what_the_columns_are_and_where_they_come_from(tmp_
     about = describe("vggish128", weights="seeded")
     assert about["dim"] == len(about["columns"]) == 128
     assert about["weights"]["trained"] is False
-    assert about["weights"]["seed"] == vggish_weights.SEED
+    assert about["weights"]["seed"] == SEED
     assert "random projection" in about["weights"]["note"]
 
     for feature in FEATURES:
@@ -258,7 +259,7 @@ def test_the_description_says_what_the_columns_are_and_where_they_come_from(tmp_
         weights = "seeded" if spec.weights else None
         about = describe(feature, weights=weights, pca=components(tmp_path) if spec.pca else None)
         assert about["dim"] == len(about["columns"]) == len(set(about["columns"]))
-        assert about["synchronisation"]["meaning"] == MEANING[FEATURES[feature].rule]
+        assert about["synchronisation"]["meaning"] == spec.rule.meaning
         assert about["notice"]
         assert about["parameters"]["rate_hz"] == FEATURES[feature].rate_hz
     assert describe("tsav_mel")["synchronisation"]["rows_per_second"] == 100

@@ -1,6 +1,7 @@
 """Frozen image networks: which weights they take, what they are shown, what is written down."""
 
 import json
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -9,12 +10,12 @@ import torchvision
 from safetensors.torch import save_file
 from torchvision.transforms.v2 import functional
 
-from wildaffect.config import load_schema
 from wildaffect.errors import InputError
-from wildaffect.features.networks import NETWORKS, describe_embedding, open_network, preparation, prepare
+from wildaffect.features.embeddings import NETWORKS, describe_embedding, open_network, preparation, prepare
 from wildaffect.features.state_dicts import read_state
-from wildaffect.features.vggface import FaceNetwork
+from wildaffect.features.vggface import VggFace
 from wildaffect.files import sha256
+from wildaffect.workflow.settings import Embedding
 
 PICTURES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 40, 40, 3), dtype=np.uint8))
 
@@ -111,16 +112,14 @@ def test_the_description_says_which_network_with_which_weights(tmp_path, referen
     assert json.loads((tmp_path / "about.json").read_text())["weights"]["trained"] is False
 
 
-def test_the_configuration_knows_the_same_networks(root):
-    schema = load_schema(root / "workflow" / "schemas" / "config.schema.yaml")
-    entry = schema["properties"]["features"]["properties"]["embeddings"]["additionalProperties"]
-    assert set(entry["properties"]["network"]["enum"]) == set(NETWORKS)
+def test_the_configuration_knows_the_same_networks():
+    assert set(get_args(Embedding.model_fields["network"].annotation)) == set(NETWORKS)
 
 
 def test_the_face_network_answers_features_and_probabilities(tmp_path):
     """Alone or out of a whole model; one without the layer of expressions is refused."""
     torch.manual_seed(4)
-    state = FaceNetwork().state_dict()
+    state = VggFace().state_dict()
     torch.save(state, tmp_path / "face.pth")
     whole = {f"face.{key}": value for key, value in state.items()} | {"heads.aro.predictions.weight": torch.zeros(1)}
     torch.save(whole, tmp_path / "whole.pth")
@@ -138,5 +137,5 @@ def test_the_face_network_answers_features_and_probabilities(tmp_path):
     written = json.loads((tmp_path / "about.json").read_text())
     assert (written["dim"], written["parameters"]["preparation"]) == (2055, words)
     torch.save({key: value for key, value in state.items() if key != "predictions.weight"}, tmp_path / "face.pth")
-    with pytest.raises(InputError, match=r"not weights of FaceNetwork \(missing: \['predictions\.weight'\]"):
+    with pytest.raises(InputError, match=r"not weights of VggFace \(missing: \['predictions\.weight'\]"):
         open_network("vggface_resnet50", str(tmp_path / "face.pth"), tmp_path)

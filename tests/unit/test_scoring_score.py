@@ -18,8 +18,7 @@ from sklearn import metrics
 
 from wildaffect.errors import InputError
 from wildaffect.scoring import score
-from wildaffect.scoring.editions import editions, find_task, get_task
-from wildaffect.scoring.editions_table import editions_table
+from wildaffect.scoring.editions import editions, editions_table, find_task, get_task
 from wildaffect.scoring.scorer import TRIAL_SCORES, tally_task, trial_scores
 from wildaffect.scoring.tallies import tally
 
@@ -105,6 +104,19 @@ def test_invalid_labels_never_change_a_score(invalid):
         values(kept), abs=1e-12
     )
     assert values(score(damaged, replace(labels, "valid", ~marked), "abaw2")) == pytest.approx(values(kept), abs=1e-12)
+
+
+def test_the_ends_of_the_scale_count():
+    """Labels of exactly 1 and -1 are valid; what lies beyond is not."""
+    predictions, labels = va_tables()
+    ends = labels["valence"].to_numpy().copy()
+    ends[:10], ends[10:20], ends[20] = 1, -1, np.nextafter(1, 2)
+    labels = replace(labels, "valence", ends)
+    table = score(predictions, labels, "abaw2")
+    assert set(table["frames"].to_pylist()) == {119}
+    kept = np.arange(120) != 20
+    want = audmetric.concordance_cc(ends[kept], predictions["valence"].to_numpy()[kept])
+    assert values(table)["ccc_valence"] == pytest.approx(want, abs=1e-12)
 
 
 def test_forgetting_the_mask_would_be_seen():
@@ -296,8 +308,10 @@ def test_every_edition_is_complete():
 
 def test_the_scorer_is_light():
     code = (
-        "import sys, wildaffect.scoring as s, wildaffect.scoring.collect, wildaffect.scoring.fusion, wildaffect.scoring.smoothing;"
-        "import wildaffect.submission.job, wildaffect.submission.export, wildaffect.submission.validator, wildaffect.cli; s.score; s.au_f1;"
+        "import sys, wildaffect.scoring as s, wildaffect.scoring.results, wildaffect.scoring.fusion;"
+        "import wildaffect.scoring.smoothing;"
+        "import wildaffect.submission.writer, wildaffect.submission.export, wildaffect.submission.validator;"
+        "import wildaffect.cli; s.score; s.au_f1;"
         "heavy = {'torch', 'sklearn', 'scipy', 'pandas', 'lightning', 'cv2', 'av'} & set(sys.modules);"
         "sys.exit(' '.join(sorted(heavy)) or 0)"
     )

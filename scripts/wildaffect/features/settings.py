@@ -10,8 +10,10 @@ from typing import Any
 from wildaffect.config import nearest
 from wildaffect.errors import InputError
 from wildaffect.faces.catalogue import CUT, RESIZED, SCENES
-from wildaffect.features.imported import check_columns, source
-from wildaffect.features.registry import EMBED_PREFIX, FEATURES, IMPORT_PREFIX, SEEDED
+from wildaffect.features.imported import check_columns, imported_feature
+from wildaffect.features.names import EMBED_PREFIX, IMPORT_PREFIX
+from wildaffect.features.registry import FEATURES
+from wildaffect.features.spec import SEEDED
 from wildaffect.models import locate
 
 KEYPOINT_RCNN = "https://download.pytorch.org/models/keypointrcnn_resnet50_fpn_coco-fc266e95.pth"
@@ -53,11 +55,6 @@ def problems(
     """Everything that keeps the section from being carried out, a line each. ``needed`` are the ids that systems ask for, ``trials`` maps
     every trial to its video."""
     found = [
-        f"features.together: {feature!r} is no feature of the sound{nearest(feature, FEATURES)}"
-        for feature in features["together"]
-        if feature not in FEATURES
-    ]
-    found += [
         f"features: a system asks for {feature!r}, which is neither built in nor described here{_cure(feature, features)}"
         for feature in needed
         if feature not in FEATURES and feature not in configured(features)
@@ -95,7 +92,7 @@ def _absent_weights(where: str, weights: str, models_dir: str | Path) -> list[st
 
 def _import_problems(name: str, entry: Mapping[str, Any], trials: Mapping[str, str]) -> list[str]:
     """Files that are absent, and the columns of the first one that is a table; the others are read by their jobs alone."""
-    described = source(name, entry)
+    described = imported_feature(name, entry)
     files = list(dict.fromkeys(described.file(trial, video) for trial, video in trials.items()))
     absent = [str(path) for path in files if not path.is_file()]
     if absent:

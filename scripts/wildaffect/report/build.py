@@ -1,9 +1,10 @@
-"""The report: one HTML page that holds everything, works offline and loads nothing."""
+"""The report: one self-contained HTML page that works offline and loads nothing."""
 
 import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,19 +15,18 @@ import yaml
 from wildaffect.errors import InputError
 from wildaffect.files import atomic
 from wildaffect.report import page
-from wildaffect.report.confusion import confusion_matrices
 from wildaffect.report.media import SOURCES, contact_sheets, media_rows
 from wildaffect.report.runs import devices, read_run, selection
 from wildaffect.report.scores import (
     CROSS_VALIDATION,
     ENSEMBLE,
     ScoreTable,
+    confusion_matrices,
     read_scores,
     read_trial_scores,
     score_tables,
 )
-from wildaffect.report.sources import series_name
-from wildaffect.report.traces import DIMENSIONS, trial_traces
+from wildaffect.report.traces import DIMENSIONS, series_name, trial_traces
 from wildaffect.tables import read_table
 
 AUDIT_COLUMNS = ("trial", "video", "severity", "finding", "detail", "rule")
@@ -34,75 +34,98 @@ SEVERITIES = ("error", "warning", "info")
 TRIAL_COLUMNS = ("trial", "video", "person", "partition_va", "partition_expr", "partition_au", "edition")
 
 
+@dataclass(frozen=True)
+class RunFiles:
+    """The files of a run that the report shows; any collection may be empty.
+
+    Attributes:
+        trials, audit: Tables of the corpus.
+        frames, audio, persons: File by video.
+        sheets: JPEG contact sheet by trial.
+        labels: Label table by task.
+        runs: Entries with system, variant, target, fold and path (of a run folder).
+        predictions: Entries with system, variant, target, fold, partition and path (of a prediction table).
+        scores, trial_scores: Score tables, None where nothing was scored.
+    """
+
+    trials: Path
+    audit: Path
+    frames: Mapping[str, Path]
+    audio: Mapping[str, Path]
+    persons: Mapping[str, Path]
+    sheets: Mapping[str, Path]
+    labels: Mapping[str, Path]
+    runs: Sequence[Mapping]
+    predictions: Sequence[Mapping]
+    scores: Path | None
+    trial_scores: Path | None
+
+
 def build_report(
     output: Path,
+    files: RunFiles,
     *,
-    title: str,
     config: Mapping,
-    results: Path,
-    trials: Path,
-    audit: Path,
-    frames: Mapping[str, Path],
-    audio: Mapping[str, Path],
-    persons: Mapping[str, Path],
-    sheets: Mapping[str, Path],
-    labels: Mapping[str, Path],
-    runs: Sequence[Mapping],
-    predictions: Sequence[Mapping],
-    scores: Path | None,
-    trial_scores: Path | None,
     models: Sequence[Mapping],
     versions: Mapping[str, str],
-    demo: bool,
     notes: Sequence[str],
 ) -> None:
-    """Write the page ``output``; the same files give the same bytes, there is no clock in it.
+    """Write the report; the same files give the same bytes, nothing depends on the current time.
 
-    ``frames``, ``audio`` and ``persons`` map video to file, ``sheets`` maps trial to a JPEG contact sheet, ``labels`` maps
-    task to label table. ``runs`` and ``predictions`` hold dicts with system, variant, target, fold and path (of a run folder or a
-    prediction table, there also partition), ``models`` dicts with name, licence, sha256, trained (bool or None) and source.
-    Any collection may be empty and any of ``scores`` and ``trial_scores`` None: the page then says what is missing.
-    Paths below ``results`` are shown relative to it.
+    The size is bounded: all traces together have at most `traces.POINTS_PER_PAGE` points, all contact sheets at most
+    `media.SHEET_BYTES_PER_PAGE` bytes; plotly.js is about 5 MB; each trial, finding and epoch adds some hundred bytes.
 
-    The size is bounded: traces have `traces.POINTS_PER_PAGE` points and contact sheets `media.SHEET_BYTES_PER_PAGE` bytes
-    together; plotly.js is about 5 MB; the rest is some hundred bytes for each trial, finding and epoch.
+    Args:
+        output: HTML file to write.
+        files: What the report shows.
+        config: The completed configuration; paths below its `results_dir` are shown relative to it.
+        models: Dicts with name, licence, sha256, trained (bool or None) and source.
+        versions: Version by package.
+        notes: What is approximated in this run, a sentence each.
 
-    Raises :class:`InputError` for tables that do not fit their schema or one another.
+    Raises:
+        InputError: Tables do not fit their schema or one another.
     """
-    trial_table = read_table(trials, pa.schema([(name, pa.string()) for name in TRIAL_COLUMNS])).to_pylist()
-    instances = [read_run(entry) for entry in runs]
+    trial_table = read_table(files.trials, pa.schema([(name, pa.string()) for name in TRIAL_COLUMNS])).to_pylist()
+    instances = [read_run(entry) for entry in files.runs]
     traces, points = trial_traces(
-        {row["trial"]: row["video"] for row in trial_table}, frames, persons, labels.get("va"), predictions
+        {row["trial"]: row["video"] for row in trial_table},
+        files.frames,
+        files.persons,
+        files.labels.get("va"),
+        files.predictions,
     )
-    tables = score_tables(read_scores(scores)) if scores else []
-    media = media_rows(trial_table, frames, audio, persons)
-    pictures, reduced = contact_sheets({trial: path for trial, path in sheets.items() if Path(path).exists()})
+    tables = score_tables(read_scores(files.scores)) if files.scores else []
+    media = media_rows(trial_table, files.frames, files.audio, files.persons)
+    sheets, reduced = contact_sheets({trial: path for trial, path in files.sheets.items() if Path(path).exists()})
     context = {
-        "title": title,
-        "demo": demo,
+        "title": config["report"]["title"],
+        "demo": config["corpus"]["layout"] == "demo",
         "notes": notes,
-        "facts": _facts(config, trial_table, media, instances, predictions),
+        "facts": _facts(config, trial_table, media, instances, files.predictions),
         "versions": versions,
         "tables": tables,
         "ranked": [(table, _score_figure(table)) for table in tables if table.ranked],
         "names": {"cross_validation": CROSS_VALIDATION, "ensemble": ENSEMBLE},
-        "audit": _audit(audit),
+        "audit": _audit(files.audit),
         "severities": SEVERITIES,
         "media": media,
         "sources": SOURCES,
-        "sheets": [(row["trial"], pictures[row["trial"]]) for row in _least_covered(media) if row["trial"] in pictures],
+        "sheets": [(row["trial"], sheets[row["trial"]]) for row in _least_covered(media) if row["trial"] in sheets],
         "sheets_reduced": reduced,
         "instances": [instance | {"selection": selection(instance)} for instance in instances],
-        "has_labels": bool(labels),
-        "has_va_labels": "va" in labels,
-        "has_predictions": bool(predictions),
-        "trials": _compared(traces, trial_scores),
-        "matrices": confusion_matrices(labels["expr"], predictions) if "expr" in labels else [],
+        "has_labels": bool(files.labels),
+        "has_va_labels": "va" in files.labels,
+        "has_predictions": bool(files.predictions),
+        "trials": _compared(traces, files.trial_scores),
+        "matrices": confusion_matrices(files.labels["expr"], files.predictions) if "expr" in files.labels else [],
         "points": points,
         "models": models,
         "config_text": yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True),
         "records": [
-            (_instance_name(i), page.pretty_json(_relative(i["record"], results))) for i in instances if i["record"]
+            (_instance_name(i), page.pretty_json(_relative(i["record"], Path(config["results_dir"]))))
+            for i in instances
+            if i["record"]
         ],
     }
     text = page.render(context)
@@ -113,14 +136,14 @@ def build_report(
 def _facts(
     config: Mapping, trials: list[Mapping], media: list[Mapping], runs: list[Mapping], predictions: Sequence[Mapping]
 ) -> list:
-    """The head of the page: pairs of word and value."""
+    """The facts at the top of the page: pairs of label and value."""
     videos = {row["video"]: row["media"] for row in media if row["media"]}
-    frames = sum(about["frames"] for about in videos.values())
-    seconds = sum(about["duration_s"] or 0 for about in videos.values())
+    frames = sum(metadata["frames"] for metadata in videos.values())
+    seconds = sum(metadata["duration_s"] or 0 for metadata in videos.values())
     variants = dict.fromkeys(f"{row['system']}/{row['variant']}" for row in [*runs, *predictions])
     editions = dict.fromkeys(row["edition"] for row in trials if row["edition"])
     return [
-        ("Corpus", _corpus_words(config.get("corpus", {}))),
+        ("Corpus", _corpus_text(config.get("corpus", {}))),
         ("Edition", ", ".join(editions) or "none"),
         ("Videos", f"{len({row['video'] for row in trials}):,}"),
         ("Trials", f"{len(trials):,}"),
@@ -133,8 +156,8 @@ def _facts(
     ]
 
 
-def _corpus_words(corpus: Mapping) -> str:
-    """Layout and folder; the demo is rendered and read from nowhere."""
+def _corpus_text(corpus: Mapping) -> str:
+    """Layout and folder; the demo has no folder."""
     if corpus.get("layout") == "demo":
         return "demo, rendered"
     return ", ".join(str(corpus[key]) for key in ("layout", "root") if corpus.get(key)) or "not recorded"
@@ -169,7 +192,7 @@ def _score_figure(table: ScoreTable) -> dict | None:
 
 
 def _audit(path: Path) -> dict:
-    """All findings, the gravest first, and their number per severity."""
+    """All findings, the most severe first, and their number by severity."""
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     missing = [name for name in AUDIT_COLUMNS if name not in table]
     if missing:
@@ -182,11 +205,13 @@ def _audit(path: Path) -> dict:
 
 
 def _least_covered(media: list[Mapping]) -> list[Mapping]:
-    def share(row: Mapping) -> float:
+    """Rows of the media table, those with the smallest fraction of detected faces first."""
+
+    def fraction(row: Mapping) -> float:
         total = sum(row["faces"].values()) if row["faces"] else 0
         return row["faces"]["detected"] / total if total else 0.0
 
-    return sorted(media, key=share)
+    return sorted(media, key=fraction)
 
 
 def _compared(traces: Mapping[str, dict], path: Path | None) -> list[dict]:
@@ -218,8 +243,8 @@ def _compared(traces: Mapping[str, dict], path: Path | None) -> list[dict]:
 
 
 def _mean(values: list[float | None]) -> float | None:
-    found = [value for value in values if value is not None and value == value]
-    return sum(found) / len(found) if found else None
+    defined = [value for value in values if value is not None and value == value]
+    return sum(defined) / len(defined) if defined else None
 
 
 def _instance_name(instance: Mapping) -> str:
@@ -232,7 +257,7 @@ def _plain(value):
 
 
 def _relative(value, results: Path):
-    """A JSON value with paths below ``results`` made relative."""
+    """A JSON value with paths below `results` made relative."""
     prefix = f"{results}/"
     if isinstance(value, Mapping):
         return {key: _relative(item, results) for key, item in value.items()}

@@ -1,0 +1,127 @@
+"""The adapter between a workflow job and a library call: log, threads, device, error report.
+
+Nothing here knows the workflow engine; a script passes the plain values of its job.
+"""
+
+import contextlib
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from wildaffect.errors import InputError
+from wildaffect.provenance import SCRIPTS, code_fingerprint
+
+log = logging.getLogger("wildaffect")
+
+WORKER = "WILDAFFECT_COPY"
+"""Is set in processes that `launch_processes` started."""
+
+# Read by the numeric libraries when they are imported, which happens inside the block.
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
+
+
+@contextlib.contextmanager
+def stage(log_file: str | os.PathLike, threads: int, code: str) -> Iterator[None]:
+    """Run the block of a job: its output, also that of C libraries, goes to a log file, its libraries use a number of threads.
+
+    An `InputError` ends the process with status 1 and prints its message alone, to the log and the terminal; any other exception leaves
+    its traceback in the log.
+
+    Args:
+        log_file: Log to write; in one of several processes the rank is added to its name.
+        threads: Threads of the numeric libraries.
+        code: What was planned: the name of the script, those of the modules that it picks at run time, and their fingerprint, divided by
+            spaces. If the code that this process imports is another, the block does not run.
+    """
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # gives memory back, so peaks do not depend on length
+    path = Path(log_file)
+    if number := rank():
+        path = path.with_suffix(f".{number}{path.suffix}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    terminal = os.fdopen(os.dup(2), "w")
+    # The first worker continues the log of the process that launched it.
+    with path.open("a" if WORKER in os.environ and not number else "w") as handle:
+        os.dup2(handle.fileno(), 1)
+        os.dup2(handle.fileno(), 2)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
+    started = time.monotonic()
+    try:
+        check_code(code)
+        yield
+    except InputError as error:
+        log.error("%s", error)
+        print(f"wildaffect: {error}", file=terminal, flush=True)
+        sys.exit(1)
+    except Exception:
+        log.exception("failed after %.1f s", time.monotonic() - started)
+        print(f"wildaffect: unexpected error, see {path}", file=terminal, flush=True)
+        sys.exit(1)
+    log.info("done in %.1f s", time.monotonic() - started)
+
+
+def check_code(planned: str) -> None:
+    """:class:`InputError` unless the code that this process imports is what was ``planned``, see :func:`stage`."""
+    script, *modules, fingerprint = planned.split()
+    if code_fingerprint(script, modules) == fingerprint:
+        return
+    here = Path(getattr(sys.modules["__main__"], "__file__", SCRIPTS / script)).resolve().parent
+    if here == SCRIPTS.resolve():
+        raise InputError(
+            f"{SCRIPTS / script}: it, or code that it uses, has changed since this run was planned. Run again."
+        )
+    raise InputError(
+        f"{here / script}: this code was planned, but the job imports {SCRIPTS}. Install this copy of the project in an environment of its "
+        "own (make setup), or run that one."
+    )
+
+
+def device(gpus: int) -> str:
+    """`cuda` if the job was given a GPU, else `cpu`; code that uses the device checks that it exists."""
+    return "cuda" if gpus else "cpu"
+
+
+def rank() -> int:
+    """Rank of this process among those that were launched together; 0 for a single process."""
+    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", 0))) if WORKER in os.environ else 0
+
+
+def launch_processes(tasks: int, nodes: int = 1) -> bool:
+    """Run the calling script in several processes: under srun within a SLURM job, else by torchrun on this machine.
+
+    Args:
+        tasks: Number of processes.
+        nodes: Machines that they are spread over.
+
+    Returns:
+        True if the work was done by other processes; False in these, and where a single process is asked for: the caller does the work.
+
+    Raises:
+        InputError: One of the processes failed (the others are ended then), or several nodes are asked for outside SLURM.
+    """
+    if tasks == 1 or WORKER in os.environ:
+        return False
+    script = sys.argv
+    if "SLURM_JOB_ID" in os.environ and shutil.which("srun"):
+        command = [
+            "srun",
+            f"--ntasks={tasks}",
+            f"--nodes={nodes}",
+            f"--ntasks-per-node={tasks // nodes}",  # Lightning insists on it
+            "--overlap",  # with the step that this process runs in
+            "--kill-on-bad-exit=1",
+            "--cpu-bind=none",
+            sys.executable,
+        ]
+    elif nodes == 1:
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={tasks}"]
+    else:
+        raise InputError(f"{nodes} nodes were asked for, but this is no SLURM job: use one node, or the SLURM profile.")
+    if status := subprocess.run([*command, *script], env={**os.environ, WORKER: "1"}).returncode:
+        raise InputError(f"one of {tasks} processes ended with status {status}; see the logs beside this one.")
+    return True

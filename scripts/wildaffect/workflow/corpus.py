@@ -1,0 +1,103 @@
+"""The corpus that a configuration describes: its tables, and the raw files that a run starts from."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from wildaffect import paths
+from wildaffect.corpus.folds import FOLDS, make_folds
+from wildaffect.corpus.scan import scan_corpus
+from wildaffect.corpus.trials import TASKS, TRIALS, Corpus, trials_table
+from wildaffect.provenance import stable_hash
+from wildaffect.tables import write_table
+
+
+def scan(block: Mapping[str, Any]) -> Corpus:
+    """The corpus that the section `corpus` describes: scanned, or as the demo will be rendered."""
+    if block["layout"] == "demo":
+        from wildaffect.demo.corpus import demo_corpus
+
+        return demo_corpus(**block["demo"])
+    annotations = Path(block["annotations"]) if block["annotations"] else None
+    return scan_corpus(block["layout"], Path(block["root"]), annotations, block["edition"])
+
+
+def write_corpus_tables(
+    trials: Path, folds: Path, *, corpus: Mapping[str, Any], folds_config: Mapping[str, Any]
+) -> None:
+    """Scan the corpus and write its tables.
+
+    Args:
+        trials: Table of trials to write, with the findings in its metadata.
+        folds: Table of folds to write.
+        corpus: Section `corpus` of the configuration.
+        folds_config: Section `folds`.
+    """
+    found = scan(corpus)
+    findings = [asdict(finding) for finding in found.findings]
+    write_table(trials, trials_table(found.trials), TRIALS, {"findings": findings, "corpus": dict(corpus)})
+    table = make_folds(found.trials, folds_config["scheme"], folds_config["count"], folds_config["seed"])
+    write_table(folds, table, FOLDS, dict(folds_config))
+
+
+@dataclass(frozen=True)
+class RawInputs:
+    """Files that the run starts from.
+
+    Attributes:
+        config: The completed configuration.
+        corpus: Trials and findings.
+    """
+
+    config: Mapping[str, Any]
+    corpus: Corpus
+
+    def media_path(self, video: str) -> str:
+        """Path of a raw video; the demo corpus is rendered below the results."""
+        root = (
+            paths.at(self.config["results_dir"], paths.DEMO_VIDEOS) if self.rendered else self.config["corpus"]["root"]
+        )
+        return f"{root}/{self.corpus.videos[video]}"
+
+    def annotations(self) -> str:
+        """Folder that annotation paths are relative to."""
+        block = self.config["corpus"]
+        return self._demo if self.rendered else block["annotations"] or block["root"]
+
+    def annotation_files(self, task: str) -> list[str]:
+        """Annotation files of all trials of `task`."""
+        names = [trial.annotation(task) for trial in self.corpus.trials if trial.annotation(task)]
+        return [f"{self.annotations()}/{name}" for name in names]
+
+    def annotated_rows(self, task: str) -> list[dict[str, Any]]:
+        """Rows of the trials table that have an annotation of `task`."""
+        return [asdict(trial) for trial in self.corpus.trials if trial.annotation(task)]
+
+    def annotated_frames(self, task: str) -> list[str]:
+        """Frame tables of the videos annotated for `task`."""
+        videos = dict.fromkeys(trial.video for trial in self.corpus.trials if trial.annotation(task))
+        return [paths.at(self.config["results_dir"], paths.FRAMES, video=video) for video in videos]
+
+    def demo_annotations(self) -> list[str]:
+        """Files that the demo corpus writes besides its videos; empty for other layouts."""
+        if not self.rendered:
+            return [f"{self._demo}/annotations"]
+        return [name for task in TASKS for name in self.annotation_files(task)]
+
+    def corpus_settings(self) -> dict[str, Any]:
+        """Settings that the scan of the corpus depends on."""
+        return {key: value for key, value in self.config["corpus"].items() if key != "accept_findings"}
+
+    def corpus_hash(self) -> str:
+        """Hash of the result of the scan."""
+        return stable_hash([asdict(row) for row in (*self.corpus.trials, *self.corpus.findings)])
+
+    @property
+    def rendered(self) -> bool:
+        """Whether the corpus is the demo."""
+        return self.config["corpus"]["layout"] == "demo"
+
+    @property
+    def _demo(self) -> str:
+        return paths.at(self.config["results_dir"], paths.DEMO)
