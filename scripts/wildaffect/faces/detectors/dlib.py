@@ -10,7 +10,7 @@ import numpy as np
 
 from wildaffect.errors import InputError
 from wildaffect.faces.detectors import EveryPicture, Faces, points5_from_68
-from wildaffect.faces.options import DlibOptions
+from wildaffect.faces.options import DlibOptions as Options
 from wildaffect.files import sha256
 
 LICENCE = (
@@ -26,7 +26,7 @@ PICTURES_PER_THREAD = 4
 class DlibDetector:
     """HOG (``model="hog"``) or max-margin CNN (``model="cnn"``) with the 300-W shape predictor."""
 
-    def __init__(self, model: str, options: DlibOptions, device: str, threads: int):
+    def __init__(self, model: str, options: Options, device: str, threads: int):
         if model not in ("hog", "cnn"):
             raise InputError(f"faces.model: unknown dlib detector {model!r}, use 'hog' or 'cnn'.")
         if device == "cuda" and not dlib.DLIB_USE_CUDA:
@@ -89,12 +89,12 @@ class DlibDetector:
         return np.array(self._recogniser.compute_face_descriptor(picture, shape), np.float32)
 
 
-def open_detector(model: str, options: DlibOptions, device: str, threads: int, models_dir: Path | None) -> DlibDetector:
+def open_detector(model: str, options: Options, device: str, threads: int, models_dir: Path | None) -> DlibDetector:
     """See :func:`wildaffect.faces.detectors.open_detector`; the weights come with a Python package."""
     return DlibDetector(model, options, device, threads)
 
 
-def _open_search(model: str, used: dict[str, Path], options: DlibOptions):
+def _open_search(model: str, used: dict[str, Path], options: Options):
     """A function picture -> (boxes (n, 4), scores (n,)) for one thread."""
     if model == "hog":
         detector = dlib.get_frontal_face_detector()
