@@ -5,6 +5,7 @@ from wildaffect.job import stage
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
+    from wildaffect.faces.alignment import Template
     from wildaffect.features.scenes import cut_scenes
 
     cut_scenes(
@@ -12,6 +13,8 @@ with stage(snakemake.log[0], snakemake.threads):
         Path(snakemake.input.frames),
         snakemake.input.get("bodies") or None,
         snakemake.wildcards.trial,
-        {Path(crops).parent.name: Path(crops) for crops in snakemake.output},
+        dict(
+            zip((Template(**value) for value in snakemake.params.templates), map(Path, snakemake.output), strict=True)
+        ),
         threads=snakemake.threads,
     )

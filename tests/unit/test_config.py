@@ -9,7 +9,7 @@ from support.corpora import affwild2, touch
 from wildaffect import systems
 from wildaffect.config import complete, load_schema
 from wildaffect.errors import InputError
-from wildaffect.faces.catalogue import SHEET_SOURCE, SHEETS
+from wildaffect.faces.templates import SHEET_SOURCE, SHEETS
 from wildaffect.workflow.plan import make_plan
 
 

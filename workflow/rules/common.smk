@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(workflow.basedir).parent / "scripts"))
 
 from wildaffect import systems
 from wildaffect.errors import InputError
-from wildaffect.faces.catalogue import SCENES
+from wildaffect.faces import templates as crop_templates
 from wildaffect.features.imported import imported_feature
 from wildaffect.features.registry import FEATURES, of_trial
 from wildaffect.features.settings import body_source, configured, weights_file
@@ -100,5 +100,5 @@ def embedding_weights(wildcards):
 
 def bodies_for(templates, trial):
     """The table of bodies of the trial's video, if some template needs it."""
-    wanted = any(SCENES[template] for template in templates)
+    wanted = set(templates) & set(crop_templates.with_bodies())
     return f"<results>/bodies/{PLAN.corpus.video_of[trial]}.parquet" if wanted else []

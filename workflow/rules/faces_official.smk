@@ -25,7 +25,7 @@ rule read_official:
 
 
 rule pack_official:
-    """Put the organisers' pictures of one trial into one file."""
+    """Put the organisers' images of one trial into one file."""
     input:
         frames=lambda wildcards: f"<results>/media/{PLAN.corpus.video_of[wildcards.trial]}/frames.parquet",
     output:
@@ -35,7 +35,7 @@ rule pack_official:
     benchmark:
         "<results>/benchmarks/pack_official/{template}/{trial}.jsonl"
     wildcard_constraints:
-        template="|".join(OFFICIAL),
+        template=one_of(crop_templates.official()),
     conda:
         "../../envs/faces.yaml"
     threads: 1
@@ -45,6 +45,7 @@ rule pack_official:
         serial=1,
     params:
         code=code_of("pack_official.py"),
+        template=lambda wildcards: crop_templates.value(wildcards.template),
         root=PLAN.config["faces"]["official_root"],
     script:
         "../../scripts/pack_official.py"

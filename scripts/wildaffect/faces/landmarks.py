@@ -5,8 +5,8 @@ import os
 import cv2
 import numpy as np
 
+from wildaffect.faces.alignment import ARCFACE, map_points, similarity
 from wildaffect.faces.tables import read_trial
-from wildaffect.faces.templates import crop_transform, get_template, map_points
 
 SIDE = 112
 # (first landmark, last landmark, closed, grey value), drawn in this order, later strokes over earlier ones
@@ -38,21 +38,17 @@ def draw_landmarks(points68: np.ndarray) -> np.ndarray:
 
 
 class LandmarkMasks:
-    """The masks that belong to a trial's crops of a 112-pixel template, from the persons table.
+    """The masks that belong to a trial's 112-pixel crops aligned to the ArcFace points, from the table of persons.
 
     ``len``: decoded frames N; ``valid`` bool (N,): frames with 68 landmarks.
     """
 
-    def __init__(self, persons: str | os.PathLike, trial: str, template: str = "tsav112"):
-        kind = get_template(template)
-        if kind.size != SIDE:
-            raise ValueError(f"masks are {SIDE} pixels wide, template {template} is {kind.size}")
+    def __init__(self, persons: str | os.PathLike, trial: str):
         faces = read_trial(persons, trial)
         self.valid = faces.valid & ~np.isnan(faces.points68).any(axis=(1, 2))
         self._points = faces.points68.copy()
         for frame in np.flatnonzero(self.valid):
-            transform = crop_transform(kind, faces.points5[frame], faces.boxes[frame])
-            self._points[frame] = map_points(transform, self._points[frame])
+            self._points[frame] = map_points(similarity(faces.points5[frame], ARCFACE), self._points[frame])
 
     def __len__(self) -> int:
         return len(self.valid)

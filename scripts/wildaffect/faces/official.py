@@ -6,6 +6,7 @@ k - 1, and frames in which the organisers found no face are left out.
 
 import logging
 import os
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,17 +16,14 @@ import pyarrow as pa
 from PIL import Image, UnidentifiedImageError
 
 from wildaffect.errors import InputError
-from wildaffect.faces.catalogue import OFFICIAL, check_official
+from wildaffect.faces.alignment import Template, resize
 from wildaffect.faces.crops import crop_writer, encode_jpeg
 from wildaffect.faces.tables import DETECTIONS_SCHEMA, PERSONS_SCHEMA, TrialFaces, rows_table, source_counts
-from wildaffect.faces.templates import get_template, resized
 from wildaffect.media.frames import read_frames
 from wildaffect.tables import write_table
 
 log = logging.getLogger(__name__)
 
-# Pixels of template around the organisers' crop: M3T's centre crop then shows exactly their picture.
-BORDERS = {"m3t256": 16}
 ALIGNED = "cropped_aligned"
 ABOUT = {
     "backend": "official",
@@ -57,7 +55,7 @@ def read_official(
     count, parts, facts = about["frames"], [PERSONS_SCHEMA.empty_table()], {}
     seen = np.zeros(count, bool)
     for trial, person in trials.items():
-        pictures, beyond = list_pictures(Path(root) / ALIGNED / trial, count)
+        pictures, beyond = list_images(Path(root) / ALIGNED / trial, count)
         if beyond:
             log.warning("%s: %d pictures beyond the last of %d frames are left out", trial, beyond, count)
         rows = _rows(pictures, count)
@@ -72,24 +70,36 @@ def read_official(
 
 
 def pack_official(
-    root: str | os.PathLike, frames: str | os.PathLike, trial: str, templates: dict[str, str | os.PathLike]
+    root: str | os.PathLike,
+    frames: str | os.PathLike,
+    trial: str,
+    templates: Mapping[Template, str | os.PathLike],
 ) -> None:
-    """Write crop files (template name -> output path) of one trial, scaled by Pillow's bicubic filter.
+    """Write crop files of one trial from the organisers' images, scaled by Pillow's bicubic filter.
 
-    Frames without a picture are rows without a face. Raises :class:`InputError` for a missing folder, a picture that
-    cannot be read, and templates that these pictures cannot serve.
+    Frames without an image are rows without a crop.
+
+    Args:
+        root: Folder that holds the organisers' folders.
+        frames: Frame table of the video.
+        trial: Name of the trial.
+        templates: Output path of each template.
+
+    Raises:
+        InputError: For a missing folder, an image that cannot be read, and a template that these images cannot stand for.
     """
-    check_official(list(templates))
+    if unfit := [template.name for template in templates if not template.official]:
+        raise InputError(f"crops: the organisers' images cannot stand for {', '.join(unfit)}.")
     count = read_frames(frames).about["frames"]
     with ExitStack() as stack:
-        for name, path in templates.items():
-            pictures, _ = list_pictures(Path(root) / OFFICIAL[name] / trial, count)
-            append = stack.enter_context(crop_writer(path, name, get_template(name).size, trial))
-            for frame in range(count):
-                append(frame, encode_jpeg(_fit(_open(pictures[frame]), name)) if frame in pictures else None)
+        for template, path in templates.items():
+            images, _ = list_images(Path(root) / template.official / trial, count)
+            append = stack.enter_context(crop_writer(path, template.name, template.size, trial))
+            for index in range(count):
+                append(index, encode_jpeg(_fit(_open(images[index]), template)) if index in images else None)
 
 
-def list_pictures(folder: Path, count: int) -> tuple[dict[int, Path], int]:
+def list_images(folder: Path, count: int) -> tuple[dict[int, Path], int]:
     """Pictures of one trial by frame, and how many lie beyond the last of ``count`` frames."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of pictures. Check faces.official_root or use faces.source detect.")
@@ -118,9 +128,9 @@ def _open(path: Path) -> Image.Image:
         raise InputError(f"{path}: not a readable picture ({error}). Unpack the archive again.") from error
 
 
-def _fit(picture: Image.Image, name: str) -> np.ndarray:
-    size, border = get_template(name).size, BORDERS.get(name, 0)
-    inner = resized(np.asarray(picture), size - 2 * border)
+def _fit(image: Image.Image, template: Template) -> np.ndarray:
+    size, border = template.size, template.official_border
+    inner = resize(np.asarray(image), size - 2 * border)
     canvas = np.zeros((size, size, 3), np.uint8)
     canvas[border : size - border, border : size - border] = inner
     return canvas
