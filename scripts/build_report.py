@@ -10,6 +10,7 @@ with stage(snakemake.log[0], snakemake.threads):
     from wildaffect.provenance import main_versions
     from wildaffect.report.build import build_report
     from wildaffect.report.models import notes, used_models
+    from wildaffect.scoring.tasks import tracks_of
 
     paths = snakemake.input
     build_report(
@@ -28,6 +29,7 @@ with stage(snakemake.log[0], snakemake.threads):
         predictions=prediction_entries([*paths.get("predictions", []), *paths.get("ensembles", [])]),
         scores=by_stem(paths.get("scores", [])).get("scores"),
         trial_scores=by_stem(paths.get("scores", [])).get("trials"),
+        editions=tracks_of(snakemake.params.editions),
         models=used_models(paths.detections, paths.get("abouts", []), instance_entries(paths.get("runs", []))),
         versions=main_versions(),
         demo=snakemake.params.config["corpus"]["layout"] == "demo",

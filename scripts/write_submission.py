@@ -7,6 +7,7 @@ with stage(snakemake.log[0], snakemake.threads):
 
     from wildaffect.manifests import read_lists
     from wildaffect.paths import by_video, instance_entries
+    from wildaffect.scoring.tasks import task_of
     from wildaffect.submission.writer import write_submission
 
     write_submission(
@@ -14,8 +15,7 @@ with stage(snakemake.log[0], snakemake.threads):
         predictions=instance_entries(snakemake.input.predictions),
         trials=Path(snakemake.input.trials),
         frames=by_video(read_lists(snakemake.input.frames)),
-        task=snakemake.wildcards.task,
-        edition=snakemake.wildcards.edition,
+        task=task_of(snakemake.params.rules),
         sample=next(map(Path, snakemake.input.get("sample", [])), None),
         allow_partial=snakemake.params.allow_partial,
     )

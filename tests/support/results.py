@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import soundfile
 
+from wildaffect.scoring.editions import editions
 from wildaffect.tables import write_table
 
 RATE = 25.0
@@ -137,6 +138,7 @@ def build_results(
         "predictions": predictions,
         "scores": folder / "scores" / "scores.csv" if labelled else None,
         "trial_scores": folder / "scores" / "trials.csv" if labelled else None,
+        "editions": editions(),
         "models": [
             {"name": "resnet50", "licence": "MIT", "sha256": "ab" * 32, "trained": True, "source": "local file"},
             {

@@ -17,6 +17,8 @@ from wildaffect.features.imported import imported_feature
 from wildaffect.features.registry import FEATURES, of_trial
 from wildaffect.features.settings import body_source, configured, weights_file
 from wildaffect.provenance import code_fingerprint
+from wildaffect.scoring import editions
+from wildaffect.scoring.tasks import task_value
 from wildaffect.workflow.instances import Instance, tasks_of
 from wildaffect.workflow.plan import make_plan
 

@@ -30,6 +30,7 @@ rule build_report:
     params:
         code=code_of("build_report.py"),
         config=PLAN.config,
+        editions=editions.values(PLAN.config["score"]["editions"]),
     script:
         "../../scripts/build_report.py"
 

@@ -26,6 +26,7 @@ from wildaffect.report.scores import (
     score_tables,
 )
 from wildaffect.report.traces import DIMENSIONS, series_name, trial_traces
+from wildaffect.scoring.tasks import Tracks
 from wildaffect.tables import read_table
 
 AUDIT_COLUMNS = ("trial", "video", "severity", "finding", "detail", "rule")
@@ -50,6 +51,7 @@ def build_report(
     predictions: Sequence[Mapping],
     scores: Path | None,
     trial_scores: Path | None,
+    editions: Tracks,
     models: Sequence[Mapping],
     versions: Mapping[str, str],
     demo: bool,
@@ -60,6 +62,7 @@ def build_report(
     ``frames``, ``audio`` and ``persons`` map video to file, ``sheets`` maps trial to a JPEG contact sheet, ``labels`` maps
     task to label table. ``runs`` and ``predictions`` hold dicts with system, variant, target, fold and path (of a run folder or a
     prediction table, there also partition), ``models`` dicts with name, licence, sha256, trained (bool or None) and source.
+    ``editions`` are the tracks by whose rules was scored.
     Any collection may be empty and any of ``scores`` and ``trial_scores`` None: the page then says what is missing.
     Paths below ``results`` are shown relative to it.
 
@@ -73,7 +76,7 @@ def build_report(
     traces, points = trial_traces(
         {row["trial"]: row["video"] for row in trial_table}, frames, persons, labels.get("va"), predictions
     )
-    tables = score_tables(read_scores(scores)) if scores else []
+    tables = score_tables(read_scores(scores), editions) if scores else []
     media = media_rows(trial_table, frames, audio, persons)
     pictures, reduced = contact_sheets({trial: path for trial, path in sheets.items() if Path(path).exists()})
     context = {

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from wildaffect.corpus.labels import parse_annotation
 from wildaffect.errors import InputError
-from wildaffect.scoring.editions import Task
+from wildaffect.scoring.tasks import Task
 
 FRAMES_PER_TRIAL = 2**32
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from wildaffect.errors import InputError
-from wildaffect.scoring.editions import Format, Task
 from wildaffect.scoring.read import split_location
+from wildaffect.scoring.tasks import Format, Task
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from wildaffect.errors import InputError
-from wildaffect.scoring.editions import Part, Task, edition_tasks, get_task
+from wildaffect.scoring.editions import edition_tasks, get_task
+from wildaffect.scoring.tasks import Part, Task
 from wildaffect.submission.expected import Expected, expected_rows, known_format, sample_lines
 
 SHOWN = 20

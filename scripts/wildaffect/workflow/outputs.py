@@ -7,10 +7,11 @@ from typing import Any
 
 from wildaffect import systems
 from wildaffect.corpus.trials import Corpus, Trial
-from wildaffect.scoring.editions import Task, edition_tasks, get_task
+from wildaffect.scoring.editions import edition_tasks, get_task
 from wildaffect.scoring.ensembles import SYSTEM as ENSEMBLE
 from wildaffect.scoring.ensembles import Ensemble, PredictedTarget, Source, plan_ensemble
 from wildaffect.scoring.smoothing import NONE, check_windows
+from wildaffect.scoring.tasks import Task
 from wildaffect.submission.writer import submitted_trials
 from wildaffect.workflow.instances import Folds, Instance, trained_file
 
@@ -120,11 +121,9 @@ class Outputs:
             return self.config["score"]["ensembles"][variant]["smoothing"]
         return self.config["systems"][system]["smoothing"]
 
-    def smoothing_job(self, system: str, variant: str) -> dict[str, Any]:
-        """:meth:`smoothing`, with the editions whose score chooses where there is a choice."""
-        settings = self.smoothing(system, variant)
-        editions = self.config["score"]["editions"] if isinstance(settings["window"], list) else []
-        return {**settings, "editions": editions}
+    def choosing_editions(self, system: str, variant: str) -> list[str]:
+        """Editions whose score chooses the window; none where it is given."""
+        return self.config["score"]["editions"] if isinstance(self.smoothing(system, variant)["window"], list) else []
 
     def choosing(self, source: Source, part: str) -> dict[str, list[str]]:
         """What the window for ``part`` is chosen on; empty if it is given.
