@@ -5,13 +5,13 @@ from wildaffect.job import stage
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
-    from wildaffect.paths import by_stem, prediction_entries
+    from wildaffect import paths
     from wildaffect.scoring.results import score_predictions
     from wildaffect.scoring.tasks import tracks_of
 
     score_predictions(
-        prediction_entries(snakemake.input.predictions),
-        by_stem(snakemake.input.labels),
+        paths.prediction_entries(snakemake.input.predictions),
+        paths.keyed(paths.LABELS, snakemake.input.labels),
         tracks_of(snakemake.params.editions),
         Path(snakemake.output.scores),
         Path(snakemake.output.trials),

@@ -5,7 +5,7 @@ from wildaffect.job import stage
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
-    from wildaffect.paths import by_stem, prediction_entries
+    from wildaffect import paths
     from wildaffect.scoring.smoothing import smooth_file
     from wildaffect.scoring.tasks import tracks_of
 
@@ -13,7 +13,7 @@ with stage(snakemake.log[0], snakemake.threads):
         Path(snakemake.input.predictions),
         Path(snakemake.output.predictions),
         **snakemake.params.smoothing,
-        held_out=prediction_entries(snakemake.input.get("held_out", [])),
-        labels=by_stem(snakemake.input.get("labels", [])),
+        held_out=paths.prediction_entries(snakemake.input.get("held_out", [])),
+        labels=paths.keyed(paths.LABELS, snakemake.input.get("labels", [])),
         editions=tracks_of(snakemake.params.editions),
     )

@@ -1,75 +1,105 @@
-"""What the names of result files mean, read back from paths."""
+"""Where every result lies below the results folder: each file pattern once, and its inverse.
 
-from collections.abc import Iterable, Mapping
+A pattern is written as the workflow engine writes it, with wildcards in braces that stand for one path component each. Patterns are
+constants of their own, so that a job depends on those that it uses and on no other.
+
+>>> at("results", FRAMES, video="a")
+'results/media/a/frames.parquet'
+>>> wildcards(FRAMES, "anywhere/media/a/frames.parquet")
+{'video': 'a'}
+"""
+
+import re
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from wildaffect.corpus.trials import TRIALS
-from wildaffect.features.registry import of_trial
-from wildaffect.tables import read_table
+_INSTANCE = "{system}/{variant}/{target}/fold{fold}"
+
+TRIALS = "corpus/trials.parquet"
+FOLDS = "corpus/folds.parquet"
+AUDIT = "corpus/audit.csv"
+VERDICT = "corpus/verdict.txt"
+DEMO = "corpus/demo"
+DEMO_VIDEOS = "corpus/demo/videos"
+FOLD_TRIALS = "corpus/members/{tasks}/fold{fold}/trials.parquet"
+FOLD_ROWS = "corpus/members/{tasks}/fold{fold}/folds.parquet"
+LABELS = "labels/{task}.parquet"
+FRAMES = "media/{video}/frames.parquet"
+AUDIO = "media/{video}/audio.flac"
+DETECTIONS = "faces/{video}/detections.parquet"
+PERSONS = "faces/{video}/persons.parquet"
+SHEET = "faces/sheets/{trial}.jpg"
+OVERLAY = "faces/overlays/{video}.mp4"
+CROPS = "crops/{template}/{trial}.arrow"
+BODIES = "bodies/{video}.parquet"
+FEATURE = "features/{feature}/{owner}.npy"
+VALID = "features/{feature}/valid/{owner}.npy"
+ABOUT = "features/{feature}/about.json"
+IMPORT_REPORT = "features/{feature}/reports/{owner}.json"
+MANIFEST = "lists/{group}/{kind}.json"
+STATE = "state"
+MODEL = f"runs/{_INSTANCE}/model.safetensors"
+HISTORY = f"runs/{_INSTANCE}/history.csv"
+STATS = f"runs/{_INSTANCE}/stats.json"
+RUN = f"runs/{_INSTANCE}/run.json"
+PREDICTIONS = "predictions/{system}/{variant}/{target}/{part}/{partition}.parquet"
+SMOOTHED = "smoothed/{system}/{variant}/{target}/{part}/{partition}.parquet"
+SCORES = "scores/scores.csv"
+TRIAL_SCORES = "scores/trials.csv"
+SUBMISSION = "submissions/{edition}/{system}/{variant}/{task}.json"
+EXPORTS = "exports/{system}/{variant}"
+REPORT = "report/index.html"
+# `owner` of a feature's file is a video, or a trial where the feature shows one person; `part` is fold<k>, or `ensemble` for folds fused.
 
 
-def by_folder(paths: Iterable[str]) -> dict[str, dict[str, Path]]:
-    """``{folder: {stem: path}}``: crops by template and trial, features by id and video."""
-    found: dict[str, dict[str, Path]] = {}
+def at(results: str, pattern: str, **values: Any) -> str:
+    """The file below ``results`` whose wildcards have these ``values``; without values the pattern itself."""
+    return f"{results}/{pattern.format(**values) if values else pattern}"
+
+
+def wildcards(pattern: str, path: str | Path) -> dict[str, str]:
+    """What the wildcards of ``pattern`` stand for in ``path``, wherever the results folder is.
+
+    Raises:
+        ValueError: The path does not end as files of this kind do.
+    """
+    found = _expression(pattern).search(str(path))
+    if not found:
+        raise ValueError(f"{path} is no {pattern}")
+    return found.groupdict()
+
+
+def keyed(pattern: str, paths: Iterable[str | Path]) -> dict[str, Any]:
+    """Paths of one pattern by their wildcards: ``{video: path}``, or ``{template: {trial: path}}`` for two wildcards."""
+    found: dict[str, Any] = {}
     for path in map(Path, paths):
-        found.setdefault(path.parent.name, {})[path.stem] = path
+        *outer, last = wildcards(pattern, path).values()
+        inner = found
+        for name in outer:
+            inner = inner.setdefault(name, {})
+        inner[last] = path
     return found
 
 
-def by_video(paths: Iterable[str]) -> dict[str, Path]:
-    """``{video: path}`` of files that lie in a folder named after the video."""
-    return {path.parent.name: path for path in map(Path, paths)}
+def entries(pattern: str, paths: Iterable[str | Path]) -> list[dict[str, Any]]:
+    """Per path its wildcards and, as ``path``, the path itself."""
+    return [{**wildcards(pattern, path), "path": Path(path)} for path in paths]
 
 
-def by_stem(paths: Iterable[str]) -> dict[str, Path]:
-    """``{stem: path}``: label tables by task, contact sheets by trial."""
-    return {path.stem: path for path in map(Path, paths)}
+def prediction_entries(paths: Iterable[str | Path]) -> list[dict[str, Any]]:
+    """Entries of prediction tables, smoothed or not, with ``fold`` (``"0"``, … or ``"ensemble"``) instead of ``part``."""
+    found = []
+    for path in paths:
+        pattern = SMOOTHED if _expression(SMOOTHED).search(str(path)) else PREDICTIONS
+        entry = {**wildcards(pattern, path), "path": Path(path)}
+        found.append({**entry, "fold": entry.pop("part").removeprefix("fold")})
+    return found
 
 
-def instance_entries(paths: Iterable[str]) -> list[dict]:
-    """System, variant, target, fold (``"0"``, … or ``"ensemble"``) and path of files ``…/{system}/{variant}/{target}/fold{k}/{name}``."""
-    entries = []
-    for path in map(Path, paths):
-        system, variant, target, fold = path.parts[-5:-1]
-        entry = {"system": system, "variant": variant, "target": target, "fold": fold.removeprefix("fold")}
-        entries.append({**entry, "path": path})
-    return entries
-
-
-def prediction_entries(paths: Iterable[str]) -> list[dict]:
-    """Like :func:`instance_entries`, with the partition that the file name says."""
-    return [{**entry, "partition": entry["path"].stem} for entry in instance_entries(paths)]
-
-
-def run_folders(paths: Iterable[str]) -> list[dict]:
-    """Like :func:`instance_entries`, with the folder of the file as path."""
-    return [{**entry, "path": entry["path"].parent} for entry in instance_entries(paths)]
-
-
-def samples_by_trial(
-    trials: Path, frames: Iterable[str], crops: Iterable[str], features: Iterable[str], persons: Iterable[str] = ()
-) -> dict[str, Any]:
-    """Files of a training or prediction job keyed by trial: ``frames``, ``crops`` by template, ``features`` by id and ``persons``.
-
-    Crops, and features that show one person, belong to a trial; all else to a video, which two trials may share. ``trials`` is the
-    trials table.
-    """
-    videos = video_of_trial(trials)
-
-    def of_trials(by_name: Mapping[str, Path]) -> dict[str, Path]:
-        return {trial: by_name[video] for trial, video in videos.items() if video in by_name}
-
-    return {
-        "frames": of_trials(by_video(frames)),
-        "crops": by_folder(crops),
-        "features": {
-            feature: files if of_trial(feature) else of_trials(files) for feature, files in by_folder(features).items()
-        },
-        "persons": of_trials(by_video(persons)),
-    }
-
-
-def video_of_trial(trials: Path) -> dict[str, str]:
-    """``{trial: video}`` of a trials table."""
-    return {row["trial"]: row["video"] for row in read_table(trials, TRIALS).to_pylist()}
+@cache
+def _expression(pattern: str) -> re.Pattern[str]:
+    pieces = re.split(r"\{(\w+)\}", pattern)
+    body = "".join(f"(?P<{piece}>[^/]+)" if index % 2 else re.escape(piece) for index, piece in enumerate(pieces))
+    return re.compile(rf"(?:^|/){body}\Z")

@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir).parent / "scripts"))
 
-from wildaffect import systems
+from wildaffect import paths, systems
 from wildaffect.errors import InputError
 from wildaffect.faces import templates as crop_templates
 from wildaffect.features.imported import imported_feature

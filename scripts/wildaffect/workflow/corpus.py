@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from wildaffect import paths
 from wildaffect.corpus.folds import FOLDS, make_folds
 from wildaffect.corpus.scan import scan_corpus
 from wildaffect.corpus.trials import TASKS, TRIALS, Corpus, trials_table
@@ -45,7 +46,9 @@ class RawInputs:
 
     def media_path(self, video: str) -> str:
         """Path of a raw video; the demo corpus is rendered below the results."""
-        root = f"{self._demo}/videos" if self.rendered else self.config["corpus"]["root"]
+        root = (
+            paths.at(self.config["results_dir"], paths.DEMO_VIDEOS) if self.rendered else self.config["corpus"]["root"]
+        )
         return f"{root}/{self.corpus.videos[video]}"
 
     def media_identity(self, video: str) -> str:
@@ -69,7 +72,7 @@ class RawInputs:
     def annotated_frames(self, task: str) -> list[str]:
         """Frame tables of the videos annotated for ``task``."""
         videos = dict.fromkeys(trial.video for trial in self.corpus.trials if trial.annotation(task))
-        return [f"{self.config['results_dir']}/media/{video}/frames.parquet" for video in videos]
+        return [paths.at(self.config["results_dir"], paths.FRAMES, video=video) for video in videos]
 
     def demo_annotations(self) -> list[str]:
         """Files that the demo corpus writes besides its videos; empty for other layouts."""
@@ -92,7 +95,7 @@ class RawInputs:
 
     @property
     def _demo(self) -> str:
-        return f"{self.config['results_dir']}/corpus/demo"
+        return paths.at(self.config["results_dir"], paths.DEMO)
 
 
 def media_identity(path: Path) -> str:

@@ -1,11 +1,11 @@
 """What the instances make: weights, predictions, and from these what is scored, submitted and exported."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from wildaffect import systems
+from wildaffect import paths, systems
 from wildaffect.corpus.trials import Corpus, Trial
 from wildaffect.scoring.editions import edition_tasks, get_task
 from wildaffect.scoring.ensembles import SYSTEM as ENSEMBLE
@@ -28,18 +28,18 @@ class Runs:
         """Instances that have to be trained here."""
         return [instance for instance in self.instances if not self._trained(instance)]
 
-    def file(self, instance: Instance, name: str) -> str:
+    def file(self, instance: Instance, pattern: str) -> str:
         """A file of the instance's run folder."""
-        return f"{self.config['results_dir']}/runs/{instance.key}/{name}"
+        return paths.at(self.config["results_dir"], pattern, **asdict(instance))
 
     def state_folder(self) -> str:
         """Where unfinished trainings keep what they need to go on; not a result."""
-        return f"{self.config['results_dir']}/state"
+        return paths.at(self.config["results_dir"], paths.STATE)
 
     def weights(self, instance: Instance) -> str:
         """Weights to predict with: trained here, or given."""
         trained = self._trained(instance)
-        return trained_file(Path(trained), instance) if trained else self.file(instance, "model.safetensors")
+        return trained_file(Path(trained), instance) if trained else self.file(instance, paths.MODEL)
 
     def tests(self) -> list[str]:
         """Predictions of test trials by each fold."""
@@ -66,7 +66,10 @@ class Runs:
         return self.config["systems"][instance.system]["trained"]
 
     def _test(self, instance: Instance) -> str:
-        return f"{self.config['results_dir']}/predictions/{instance.key}/test.parquet"
+        names = {"system": instance.system, "variant": instance.variant, "target": instance.target}
+        return paths.at(
+            self.config["results_dir"], paths.PREDICTIONS, **names, part=f"fold{instance.fold}", partition="test"
+        )
 
 
 @dataclass(frozen=True)
@@ -83,8 +86,8 @@ class Outputs:
 
     def path(self, source: Source, part: str, partition: str) -> str:
         """The table of ``source`` that is scored and submitted; ``part`` is ``fold<k>`` or ``ensemble`` (folds fused)."""
-        tree = "predictions" if self.smoothing(*source[:2])["method"] == NONE else "smoothed"
-        return f"{self.config['results_dir']}/{tree}/{'/'.join(source)}/{part}/{partition}.parquet"
+        pattern = paths.PREDICTIONS if self.smoothing(*source[:2])["method"] == NONE else paths.SMOOTHED
+        return self._table(pattern, source, part, partition)
 
     def validation(self) -> list[str]:
         """Tables of all held-out trials."""
@@ -101,11 +104,15 @@ class Outputs:
         """Score tables, if anything held out is labelled."""
         if not self.validation():
             return []
-        return [f"{self.config['results_dir']}/scores/{name}.csv" for name in ("scores", "trials")]
+        return [paths.at(self.config["results_dir"], pattern) for pattern in (paths.SCORES, paths.TRIAL_SCORES)]
 
     def exports(self) -> list[str]:
         """Folders of CSV files, one per variant or ensemble with test trials."""
-        return [f"{self.config['results_dir']}/exports/{'/'.join(variant)}" for variant in self.tested_variants()]
+        tested = self.tested_variants()
+        return [
+            paths.at(self.config["results_dir"], paths.EXPORTS, system=system, variant=variant)
+            for system, variant in tested
+        ]
 
     def tested_variants(self) -> list[tuple[str, str]]:
         """System and variant of everything with test trials."""
@@ -132,10 +139,10 @@ class Outputs:
         """
         if not isinstance(self.smoothing(*source[:2])["window"], list):
             return {"held_out": [], "labels": []}
-        results, folds = self.config["results_dir"], [k for k in self.offers[source].folds if part != f"fold{k}"]
+        folds = [k for k in self.offers[source].folds if part != f"fold{k}"]
         return {
-            "held_out": [f"{results}/predictions/{'/'.join(source)}/fold{k}/validation.parquet" for k in folds],
-            "labels": [f"{results}/labels/{task}.parquet" for task in self.labelled],
+            "held_out": [self._table(paths.PREDICTIONS, source, f"fold{k}", "validation") for k in folds],
+            "labels": [paths.at(self.config["results_dir"], paths.LABELS, task=task) for task in self.labelled],
         }
 
     def fusion(self, system: str, variant: str) -> Mapping[str, Any]:
@@ -147,8 +154,11 @@ class Outputs:
 
     def member_predictions(self, name: str, part: str, partition: str) -> list[str]:
         """Unsmoothed predictions of all members of an ensemble."""
-        sources = self.ensembles[name].sources
-        return [f"{self.config['results_dir']}/predictions/{'/'.join(s)}/{part}/{partition}.parquet" for s in sources]
+        return [self._table(paths.PREDICTIONS, source, part, partition) for source in self.ensembles[name].sources]
+
+    def _table(self, pattern: str, source: Source, part: str, partition: str) -> str:
+        names = dict(zip(("system", "variant", "target"), source, strict=True))
+        return paths.at(self.config["results_dir"], pattern, **names, part=part, partition=partition)
 
 
 def plan_outputs(
@@ -184,7 +194,9 @@ class Submissions:
         if not self.corpus.labelled_tasks():
             return []
         return [
-            f"{self.config['results_dir']}/submissions/{edition}/{system}/{variant}/{name}.json"
+            paths.at(
+                self.config["results_dir"], paths.SUBMISSION, edition=edition, system=system, variant=variant, task=name
+            )
             for edition in self.config["submission"]["editions"]
             for system, variant in self.delivery.tested_variants()
             for name, task in edition_tasks(edition).items()
