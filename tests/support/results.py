@@ -166,7 +166,7 @@ def render(output: Path, arguments: dict, title: str = "x", demo: bool = False) 
         "report": {"title": title},
         "results_dir": str(arguments["results"]),
     }
-    rest = {name: arguments[name] for name in ("models", "versions", "notes")}
+    rest = {name: arguments[name] for name in ("editions", "models", "versions", "notes")}
     build_report(output, files, config=config, **rest)
 
 
