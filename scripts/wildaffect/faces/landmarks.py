@@ -23,7 +23,7 @@ STROKES = (
 
 
 def draw_landmarks(points68: np.ndarray) -> np.ndarray:
-    """The mask uint8 (112, 112) of landmarks (68, 2) in crop pixels; black if any is NaN.
+    """Draw the mask uint8 (112, 112) of landmarks (68, 2) in crop pixels; black if any is NaN.
 
     Polylines one pixel wide, 8-connected, without antialiasing; vertices rounded to the nearest whole pixel, halves to
     even (TSAV spec 2.4). The original stores its masks as JPEG, so its own greys waver by a few units.
@@ -54,7 +54,7 @@ class LandmarkMasks:
         return len(self.valid)
 
     def read(self, rows: np.ndarray) -> np.ndarray:
-        """Masks uint8 (n, 112, 112) of the frames ``rows`` (n,), black where there are no landmarks."""
+        """Draw the masks uint8 (n, 112, 112) of the frames ``rows`` (n,), black where there are no landmarks."""
         masks = np.zeros((len(rows), SIDE, SIDE), np.uint8)
         for out, row in zip(masks, np.asarray(rows).tolist(), strict=True):
             if self.valid[row]:

@@ -1,6 +1,6 @@
-"""The organisers' own pictures, ``cropped`` and ``cropped_aligned``, instead of detected faces.
+"""The organisers' images, folders ``cropped`` and ``cropped_aligned``, instead of detected faces.
 
-Below the root each folder holds one folder per trial with pictures ``00001.jpg`` and so on: picture k belongs to frame
+Below the root each folder holds one folder per trial with images ``00001.jpg`` and so on: image k belongs to frame
 k - 1, and frames in which the organisers found no face are left out.
 """
 
@@ -18,7 +18,16 @@ from PIL import Image, UnidentifiedImageError
 from wildaffect.errors import InputError
 from wildaffect.faces.alignment import Template, resize
 from wildaffect.faces.crops import crop_writer, encode_jpeg
-from wildaffect.faces.tables import DETECTIONS_SCHEMA, PERSONS_SCHEMA, TrialFaces, rows_table, source_counts
+from wildaffect.faces.tables import (
+    DETECTED,
+    DETECTIONS_SCHEMA,
+    NONE,
+    PERSONS_SCHEMA,
+    SOURCE_TYPE,
+    TrialFaces,
+    rows_table,
+    source_counts,
+)
 from wildaffect.media.frames import read_frames
 from wildaffect.tables import write_table
 
@@ -45,20 +54,29 @@ def read_official(
     persons: str | os.PathLike,
     detections: str | os.PathLike,
 ) -> None:
-    """Write the persons table of one video from the pictures there are, and a detections table without rows.
+    """Write the table of persons of one video from the images there are, and a table of detections without rows.
 
-    ``trials``: trial name -> person. A frame with an aligned picture is ``detected``, another one ``none``; boxes and
-    points are null. Pictures beyond the last decoded frame are left out and counted in the metadata
-    (``pictures_beyond``). Raises :class:`InputError` for a missing folder.
+    A frame with an aligned image is ``detected``, another one ``none``; boxes and points are null. Images beyond the last decoded frame
+    are left out and counted in the metadata (``pictures_beyond``).
+
+    Args:
+        root: Folder that holds the organisers' folders.
+        frames: Frame table of the video.
+        trials: Person by trial.
+        persons: Table to write (:data:`~wildaffect.faces.tables.PERSONS_SCHEMA`).
+        detections: Table to write (:data:`~wildaffect.faces.tables.DETECTIONS_SCHEMA`).
+
+    Raises:
+        InputError: For a missing folder.
     """
     about = read_frames(frames).about
     count, parts, facts = about["frames"], [PERSONS_SCHEMA.empty_table()], {}
     seen = np.zeros(count, bool)
     for trial, person in trials.items():
-        pictures, beyond = list_images(Path(root) / ALIGNED / trial, count)
+        images, beyond = list_images(Path(root) / ALIGNED / trial, count)
         if beyond:
-            log.warning("%s: %d pictures beyond the last of %d frames are left out", trial, beyond, count)
-        rows = _rows(pictures, count)
+            log.warning("%s: %d images beyond the last of %d frames are left out", trial, beyond, count)
+        rows = _rows(images, count)
         seen |= rows.valid
         parts.append(rows_table(trial, rows))
         facts[trial] = _facts(person, rows, beyond)
@@ -100,19 +118,19 @@ def pack_official(
 
 
 def list_images(folder: Path, count: int) -> tuple[dict[int, Path], int]:
-    """Pictures of one trial by frame, and how many lie beyond the last of ``count`` frames."""
+    """Find the images of one trial by frame index, and count those beyond the last of ``count`` frames."""
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder of pictures. Check faces.official_root or use faces.source detect.")
-    pictures = {int(path.stem) - 1: path for path in folder.glob("*.jpg") if path.stem.isdecimal()}
-    inside = {frame: path for frame, path in pictures.items() if 0 <= frame < count}
-    return inside, len(pictures) - len(inside)
+        raise InputError(f"{folder}: no such folder of images. Check faces.official_root or use faces.source detect.")
+    images = {int(path.stem) - 1: path for path in folder.glob("*.jpg") if path.stem.isdecimal()}
+    inside = {frame: path for frame, path in images.items() if 0 <= frame < count}
+    return inside, len(images) - len(inside)
 
 
-def _rows(pictures: dict[int, Path], count: int) -> TrialFaces:
-    source = np.full(count, "none", "<U12")
-    source[list(pictures)] = "detected"
+def _rows(images: dict[int, Path], count: int) -> TrialFaces:
+    source = np.full(count, NONE, SOURCE_TYPE)
+    source[list(images)] = DETECTED
     unknown = [np.full((count, *shape), np.nan, np.float32) for shape in ((4,), (), (5, 2), (68, 2))]
-    return TrialFaces(source, np.where(source == "detected", 0, -1), *unknown)
+    return TrialFaces(source, np.where(source == DETECTED, 0, -1), *unknown)
 
 
 def _facts(person: str, rows: TrialFaces, beyond: int) -> dict[str, Any]:
@@ -122,10 +140,10 @@ def _facts(person: str, rows: TrialFaces, beyond: int) -> dict[str, Any]:
 
 def _open(path: Path) -> Image.Image:
     try:
-        with Image.open(path) as picture:
-            return picture.convert("RGB")
+        with Image.open(path) as image:
+            return image.convert("RGB")
     except (OSError, UnidentifiedImageError) as error:
-        raise InputError(f"{path}: not a readable picture ({error}). Unpack the archive again.") from error
+        raise InputError(f"{path}: not a readable image ({error}). Unpack the archive again.") from error
 
 
 def _fit(image: Image.Image, template: Template) -> np.ndarray:

@@ -114,7 +114,7 @@ class Assignment:
 
 
 def prominence(detections: Detections, width: int, height: int) -> np.ndarray:
-    """Weight (M,) of each detection: relative side of the box times nearness to the picture's centre (0 to 1)."""
+    """Weight (M,) of each detection: relative side of the box times nearness to the image's centre (0 to 1)."""
     middle = np.array([width, height]) / 2
     away = np.linalg.norm(centres(detections.boxes) - middle, axis=1) / np.linalg.norm(middle)
     return np.sqrt(areas(detections.boxes) / (width * height)) * np.clip(1 - away, 0, 1)

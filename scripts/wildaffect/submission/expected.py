@@ -106,7 +106,7 @@ def _by_list(sample: Path, form: Format) -> Expected:
         raise InputError(f"{sample}: the sample has a header but no rows.")
     keys = [split_location(location, f"{sample}, line {number}") for number, location in enumerate(locations, 2)]
     if len(set(keys)) < len(keys):
-        raise InputError(f"{sample}: a picture is listed more than once.")
+        raise InputError(f"{sample}: an image is listed more than once.")
     places = {name: i for i, name in enumerate(dict.fromkeys(name for name, _ in keys))}
     trial = np.array([places[name] for name, _ in keys], np.int64)
     return Expected(tuple(places), trial, np.array([frame for _, frame in keys], np.int64), locations)
