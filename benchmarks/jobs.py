@@ -75,7 +75,7 @@ def prepare(folder: Path, videos: int, model: str | None, options: str) -> tuple
         settings["faces"] |= {"backend": "retinaface", "model": str(Path(model).resolve())}
     settings["faces"]["options"] = json.loads(options)
     config.write_text(yaml.safe_dump(settings))
-    return config, make_plan(settings, ROOT / "workflow" / "schemas")
+    return config, make_plan(settings)
 
 
 def durations(results: Path) -> dict[str, dict[str, float]]:

@@ -5,6 +5,8 @@ from wildaffect.job import stage
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
+    from wildaffect.config import parse
+    from wildaffect.faces.options import TrackingOptions
     from wildaffect.faces.persons import assign_persons
 
     assign_persons(
@@ -12,5 +14,6 @@ with stage(snakemake.log[0], snakemake.threads):
         Path(snakemake.input.frames),
         snakemake.params.trials,
         Path(snakemake.output.persons),
-        options=snakemake.params.options | {"overrides": snakemake.input.get("overrides")},
+        options=parse(TrackingOptions, snakemake.params.options, "faces.tracking"),
+        overrides=snakemake.input.get("overrides"),
     )

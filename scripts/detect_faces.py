@@ -5,7 +5,9 @@ from wildaffect.job import stage
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
+    from wildaffect.config import parse
     from wildaffect.faces.detect import detect_faces
+    from wildaffect.faces.options import DETECTORS
     from wildaffect.job import device
 
     detect_faces(
@@ -15,7 +17,7 @@ with stage(snakemake.log[0], snakemake.threads):
         backend=snakemake.params.backend,
         model=snakemake.params.model,
         models_dir=Path(snakemake.params.models_dir),
-        options=snakemake.params.options,
+        options=parse(DETECTORS[snakemake.params.backend], snakemake.params.options, "faces.options"),
         device=device(snakemake.resources.gpu),
         threads=snakemake.threads,
     )

@@ -6,7 +6,8 @@ with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
     from wildaffect import paths
-    from wildaffect.corpus.labels import write_labels
+    from wildaffect.config import parse
+    from wildaffect.corpus.labels import JoinRules, write_labels
     from wildaffect.corpus.trials import Trial
 
     write_labels(
@@ -15,5 +16,5 @@ with stage(snakemake.log[0], snakemake.threads):
         trials=[Trial(**row) for row in snakemake.params.trials],
         annotations=Path(snakemake.params.root),
         frames=paths.keyed(paths.FRAMES, snakemake.input.frames),
-        rules=snakemake.params.rules,
+        rules=parse(JoinRules, snakemake.params.rules, "labels"),
     )

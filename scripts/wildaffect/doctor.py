@@ -67,8 +67,9 @@ def _sound() -> str:
 
 def _dlib() -> str:
     from wildaffect.faces.detectors import open_detector
+    from wildaffect.faces.options import DlibOptions
 
-    about = open_detector("dlib", "hog", {}, "cpu", 1, None).about
+    about = open_detector("dlib", "hog", DlibOptions(), "cpu", 1, None).about
     return ", ".join(about["files"])
 
 

@@ -10,8 +10,8 @@ from wildaffect.errors import InputError
 from wildaffect.faces.crops import CropFile
 from wildaffect.faces.detect import DETECTIONS_SCHEMA
 from wildaffect.faces.official import pack_official, read_official
-from wildaffect.faces.persons import read_trial
 from wildaffect.faces.previews import contact_sheet
+from wildaffect.faces.tables import read_trial
 from wildaffect.faces.templates import (
     all_templates,
     check_official,

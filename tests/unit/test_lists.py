@@ -73,7 +73,7 @@ def test_lists_of_a_job_hold_what_it_reads(root, tmp_path):
         "folds": {"scheme": "grouped", "count": 3},
         "systems": {"tsav": {"targets": ["mtl", "va"]}, "lfan": {}},
     }
-    plan = make_plan(raw, root / "workflow" / "schemas")
+    plan = make_plan(raw)
     listed = partial(listed_files, plan)
     for instance in plan.instances:
         for lists, files in (

@@ -32,7 +32,7 @@ def plan_of(tmp_path, root):
     def plan(block, **changes):
         raw = {"corpus": {"root": str(tmp_path), "edition": "abaw1"}, "faces": {"backend": "dlib", "model": "hog"},
                "folds": {"scheme": "official"}, "systems": {"cnu_adl": block}, "submission": {"editions": ["abaw1"]}}  # fmt: skip
-        return make_plan(raw | changes, root / "workflow" / "schemas")
+        return make_plan(raw | changes)
 
     return plan
 

@@ -262,7 +262,7 @@ def plan(tmp_path, root):
         raw = {"corpus": {"root": str(tmp_path), "edition": "abaw1"}, "faces": {"backend": "dlib", "model": "hog"},
                "folds": {"scheme": "official"}, "systems": {"m3t": block}, "submission": {"editions": ["abaw1"]},
                "features": features}  # fmt: skip
-        return make_plan(raw, root / "workflow" / "schemas")
+        return make_plan(raw)
 
     return make
 

@@ -161,7 +161,7 @@ def plan(tmp_path, root):
             "features": {"vggish_weights": "seeded", "bodies": bodies},
             "systems": {"ntua": block},
         }
-        return make_plan(raw | changes, root / "workflow" / "schemas")
+        return make_plan(raw | changes)
 
     return make
 
@@ -206,7 +206,7 @@ def test_the_demo_of_this_system_is_planned(root):
     config = yaml.safe_load((root / "config.yaml").read_text())
     for name in ("demo.yaml", "demo_ntua.yaml"):
         update_config(config, yaml.safe_load((root / "config" / name).read_text()))
-    made = make_plan(config | {"systems": {"ntua": config["systems"]["ntua"]}}, root / "workflow" / "schemas")
+    made = make_plan(config | {"systems": {"ntua": config["systems"]["ntua"]}})
     assert [instance.key for instance in made.instances] == [
         f"ntua/{variant}/{target}/fold{fold}"
         for variant in ("visual", "aural")

@@ -26,15 +26,15 @@ from wildaffect.workflow.plan import make_plan
 gc.set_threshold(50_000, 20, 100)
 
 try:
-    PLAN = make_plan(config, Path(workflow.basedir) / "schemas")
+    PLAN = make_plan(config)
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
 VIDEOS = list(PLAN.corpus.videos)
 TRIALS = [trial.trial for trial in PLAN.corpus.trials]
 # What the configuration has made by one job instead of one job each.
-TOGETHER = PLAN.config["faces"]["together"]
-SOUNDS_TOGETHER = PLAN.config["features"]["together"]
+TOGETHER = PLAN.config["faces"]["single_pass"]
+SOUNDS_TOGETHER = PLAN.config["features"]["single_pass"]
 
 
 def instance_of(wildcards):

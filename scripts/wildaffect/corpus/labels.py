@@ -6,12 +6,15 @@ often disagree; every disagreement is classified, handled by a named rule and re
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 import pyarrow as pa
+from pydantic import Field
 
+from wildaffect.config import Section
 from wildaffect.corpus.trials import Trial
 from wildaffect.errors import InputError
 from wildaffect.tables import read_table, write_table
@@ -30,19 +33,26 @@ class Annotation:
     values: np.ndarray
 
 
-@dataclass(frozen=True)
-class JoinRules:
-    """What happens to a trial whose annotation rows and decoded frames disagree.
+class JoinRules(Section):
+    """What happens to a trial whose annotation rows and decoded frames disagree in number; the audit lists every case."""
 
-    ``one_more`` (exactly one row too many): ``truncate`` drops the last row. ``near`` (up to ``tolerance`` rows more or fewer): ``mask``
-    drops surplus rows and leaves surplus frames unlabelled. ``far`` (beyond that): ``exclude`` leaves the whole trial unlabelled. Every
-    rule may also be ``exclude``, and ``near`` and ``far`` may be ``mask``.
-    """
+    one_more: Literal["truncate", "exclude"] = "truncate"
+    """Exactly one row more than frames.
+    - truncate: drop the last row
+    - exclude: leave the trial unlabelled"""
 
-    one_more: str = "truncate"
-    near: str = "mask"
-    far: str = "exclude"
-    tolerance: int = 30
+    near: Literal["mask", "exclude"] = "mask"
+    """Up to `tolerance` rows more or fewer.
+    - mask: drop surplus rows, leave surplus frames unlabelled
+    - exclude: leave the trial unlabelled"""
+
+    far: Literal["mask", "exclude"] = "exclude"
+    """Further apart.
+    - exclude: leave the trial unlabelled
+    - mask: as for `near`"""
+
+    tolerance: Annotated[int, Field(ge=1)] = 30
+    """Largest difference, in frames, that counts as near."""
 
 
 def parse_annotation(path: Path, task: str) -> Annotation:
@@ -138,7 +148,7 @@ def label_table(
         }
     schema = labels_schema(task, columns or _empty_columns(task))
     table = pa.Table.from_batches(batches, schema)
-    return table, {"task": task, "columns": list(columns or ()), "rules": asdict(rules), "trials": report}
+    return table, {"task": task, "columns": list(columns or ()), "rules": rules.plain(), "trials": report}
 
 
 def write_labels(
@@ -148,11 +158,11 @@ def write_labels(
     trials: Sequence[Trial],
     annotations: Path,
     frames: Mapping[str, Path],
-    rules: Mapping[str, str | int],
+    rules: JoinRules,
 ) -> None:
     """Write ``labels/{task}.parquet`` for the annotated ``trials``; ``frames`` gives the frame table of each of their videos."""
     times = {video: read_table(path, TIMES)["time_s"].to_numpy() for video, path in frames.items()}
-    table, report = label_table(task, trials, annotations, times, JoinRules(**rules))
+    table, report = label_table(task, trials, annotations, times, rules)
     write_table(output, table, table.schema, report)
 
 

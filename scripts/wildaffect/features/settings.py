@@ -53,11 +53,6 @@ def problems(
     """Everything that keeps the section from being carried out, a line each. ``needed`` are the ids that systems ask for, ``trials`` maps
     every trial to its video."""
     found = [
-        f"features.together: {feature!r} is no feature of the sound{nearest(feature, FEATURES)}"
-        for feature in features["together"]
-        if feature not in FEATURES
-    ]
-    found += [
         f"features: a system asks for {feature!r}, which is neither built in nor described here{_cure(feature, features)}"
         for feature in needed
         if feature not in FEATURES and feature not in configured(features)

@@ -39,10 +39,10 @@ def check_files(config: Mapping[str, Any], inputs: Inputs) -> None:
         problems = _official_problems(config, templates)
     else:
         problems = _detector_problems(config["faces"], models_dir)
-    sounds = [name for name in config["features"]["together"] if name in FEATURES]
+    sounds = [name for name in config["features"]["single_pass"] if name in FEATURES]
     features = _made(inputs.features(), sounds)
     problems += feature_problems(config["features"], features, inputs.corpus.video_of, models_dir)
-    scenes = [name for name in config["faces"]["together"] if name in crop_templates.scenes()]
+    scenes = [name for name in config["faces"]["single_pass"] if name in crop_templates.scenes()]
     shown = [name for name in _made(templates, scenes) if name in crop_templates.with_bodies()]
     if shown and not config["features"]["bodies"]:
         problems.append(
@@ -76,9 +76,9 @@ def _detector_problems(faces: Mapping[str, Any], models_dir: Path) -> list[str]:
         problems.append(f"{error} Without a download: faces.backend: dlib, faces.model: hog.")
     sources = {**crop_templates.resized(), crop_templates.SHEETS: crop_templates.SHEET_SOURCE}
     problems += [
-        f"faces.together: {name} is made from {sources[name]}, which is not named with it. Add {sources[name]} or leave out {name}."
-        for name in faces["together"]
-        if name in sources and sources[name] not in faces["together"]
+        f"faces.single_pass: {name} is made from {sources[name]}, which is not named with it. Add {sources[name]} or leave out {name}."
+        for name in faces["single_pass"]
+        if name in sources and sources[name] not in faces["single_pass"]
     ]
     if faces["overrides"] and not Path(faces["overrides"]).is_file():
         problems.append(f"faces.overrides: {faces['overrides']} does not exist.")

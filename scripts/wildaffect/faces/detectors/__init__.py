@@ -20,8 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from wildaffect.errors import InputError
-
-BACKENDS = ("retinaface", "dlib")
+from wildaffect.faces.options import DETECTORS, DetectionOptions
 
 
 @dataclass(frozen=True)
@@ -77,14 +76,15 @@ class EveryImage:
 
 
 def open_detector(
-    backend: str, model: str, options: dict[str, Any], device: str, threads: int, models_dir: Path | None = None
+    backend: str, model: str, options: DetectionOptions, device: str, threads: int, models_dir: Path | None = None
 ) -> Detector:
     """The detector ``backend`` ("retinaface" or "dlib") with its weights loaded.
 
-    ``model``: for retinaface a pack name looked up in ``models_dir`` or the path of an ONNX file; for dlib "hog" or
-    "cnn". ``device``: "cpu" or "cuda"; "cuda" raises :class:`InputError` where CUDA cannot be bound.
+    ``options`` are those of the backend (:data:`wildaffect.faces.options.DETECTORS`). ``model``: for retinaface a pack name
+    looked up in ``models_dir`` or the path of an ONNX file; for dlib "hog" or "cnn". ``device``: "cpu" or "cuda"; "cuda"
+    raises :class:`InputError` where CUDA cannot be bound.
     """
-    if backend not in BACKENDS:
+    if backend not in DETECTORS:
         raise InputError(f"faces.backend: unknown detector {backend!r}, use 'retinaface' or 'dlib'.")
     # By name: what one backend needs is loaded, and counts as code of the job, only where it is chosen.
     module = import_module(f"{__name__}.{backend}")
