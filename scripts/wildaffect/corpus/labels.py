@@ -34,7 +34,7 @@ class Annotation:
 
 
 class JoinRules(Section):
-    """What happens to a trial whose annotation rows and decoded frames disagree in number; the audit lists every case."""
+    """What happens to a trial whose numbers of annotation rows and frames disagree; the audit lists every case."""
 
     one_more: Literal["truncate", "exclude"] = "truncate"
     """Exactly one row more than frames.

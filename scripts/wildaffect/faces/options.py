@@ -4,16 +4,13 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from wildaffect.config import Section
-
-Count = Annotated[int, Field(ge=1)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
+from wildaffect.config import Fraction, Natural, Positive, Section
 
 
 class DetectionOptions(Section):
     """What every detector can do."""
 
-    identity_every: Count = 30
+    identity_every: Positive = 30
     """Frames between two identity vectors of a known face. They are slow; a new face gets one at once, and while two faces touch they are
     computed five times as often."""
 
@@ -25,16 +22,16 @@ class DetectionOptions(Section):
 class FollowOptions(Section):
     """Following known faces between scans of the whole image, see docs/faces.md."""
 
-    every: Count = 12
+    every: Positive = 12
     """Frames from one scan of the whole image to the next; a new face is found that late at worst."""
 
     margin: Annotated[float, Field(ge=0)] = 0.15
     """What a search window shows around a face, on each side, as a fraction of the size of the face."""
 
-    large: Count = 192
+    large: Positive = 192
     """Size in pixels of the scaled image from which a face is searched every `key` frames only, with optical flow in between."""
 
-    key: Count = 4
+    key: Positive = 4
     """Frames between two searches of a large face."""
 
 
@@ -52,7 +49,7 @@ class RetinaFaceOptions(DetectionOptions):
     nms: Fraction = 0.4
     """Overlap (intersection over union) above which two boxes are one face."""
 
-    batch: Count | None = None
+    batch: Positive | None = None
     """Images per network call, if the model accepts several; null: 1 on a CPU, 8 on a GPU."""
 
     follow: FollowOptions | None = None
@@ -63,11 +60,11 @@ class RetinaFaceOptions(DetectionOptions):
 class DlibOptions(DetectionOptions):
     """Options of the backend `dlib`."""
 
-    max_side: Annotated[int, Field(ge=0)] = 640
+    max_side: Natural = 640
     """Length in pixels to which the longer side of the image is shrunk for detection; 0: never. Landmarks and identity vectors always
     come from the full image. The smallest face found by `hog` has about 80 pixels in the shrunken image."""
 
-    upsample: Annotated[int, Field(ge=0)] = 0
+    upsample: Natural = 0
     """How often the shrunken image is doubled in size for detection. Each time halves the smallest face and takes four times as long."""
 
     threshold: float = 0.0
@@ -80,14 +77,14 @@ class DlibOptions(DetectionOptions):
 class TrackingOptions(Section):
     """How detections become tracks, and how their gaps are treated."""
 
-    max_gap: Annotated[int, Field(ge=0)] = 15
+    max_gap: Natural = 15
     """Most frames without a detection after which a face still continues its track."""
 
-    interpolate: Annotated[int, Field(ge=0)] = 15
+    interpolate: Natural = 15
     """Longest gap in frames, between two detections of one track in one shot, that is filled by interpolation; 0: none."""
 
-    hold: Annotated[int, Field(ge=0)] = 0
-    """Frames by which the nearest detection is repeated into a gap that is too long to interpolate, at either end."""
+    hold: Natural = 0
+    """Frames by which a detection is repeated into a gap that is too long to interpolate, at either end."""
 
 
 DETECTORS: dict[str, type[DetectionOptions]] = {"retinaface": RetinaFaceOptions, "dlib": DlibOptions}

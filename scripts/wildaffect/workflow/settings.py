@@ -5,44 +5,37 @@
 :mod:`wildaffect.faces.options`, the joining of labels in :mod:`wildaffect.corpus.labels`, recipes with their systems.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from wildaffect import systems
 from wildaffect.config import (
+    Names,
+    Natural,
     Problem,
     Section,
     Seed,
+    Text,
     Wrong,
     check,
     check_schema,
     completed,
     distinct,
     nearest,
+    one_of,
     parse,
     shown,
 )
 from wildaffect.corpus.labels import VALENCE_AROUSAL, JoinRules
 from wildaffect.faces import templates
-from wildaffect.faces.templates import SHEET_SOURCE, SHEETS
 from wildaffect.faces.options import DETECTORS, TrackingOptions
+from wildaffect.faces.templates import SHEET_SOURCE, SHEETS
+from wildaffect.features.imported import Import
 from wildaffect.features.registry import FEATURES
 from wildaffect.scoring.editions import editions
 from wildaffect.systems.interface import Spec
-
-
-def one_of(names: Callable[[], Iterable[str]]) -> AfterValidator:
-    """Validator of a name that must be among ``names()``, which are looked up when a value is checked."""
-
-    def look_up(name: str) -> str:
-        known = list(names())
-        if name not in known:
-            raise ValueError(f"{shown(name)} is not possible{nearest(name, known)}")
-        return name
-
-    return AfterValidator(look_up)
 
 
 def tasks() -> list[str]:
@@ -53,13 +46,9 @@ def tasks() -> list[str]:
 DLIB_MODELS = ("hog", "cnn")
 COMMAND_LINE = "Values inside blocks given by --config are text; write them into a file and name it with --configfile."
 
-Text = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(pattern="^[a-z0-9_]+$")]
-Names = Annotated[tuple[Text, ...], AfterValidator(distinct)]
 Edition = Annotated[str, one_of(editions)]
 Editions = Annotated[tuple[Edition, ...], AfterValidator(distinct)]
-Natural = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
 
 
 class Demo(Section):
@@ -133,7 +122,7 @@ class Faces(Section):
     - official: take the organisers' cropped_aligned images"""
 
     official_root: Text | None = None
-    """Folder that holds cropped_aligned/<trial>/00001.jpg … (and cropped/ for the template cnu224), for the source `official`."""
+    """Folder that holds `cropped_aligned/<trial>/00001.jpg` … (and `cropped/` for the template cnu224), for the source `official`."""
 
     backend: Literal["retinaface", "dlib"] = "retinaface"
     """Face detector.
@@ -144,7 +133,7 @@ class Faces(Section):
     """Model of the detector. retinaface: buffalo_l, buffalo_m, buffalo_s, antelopev2 or the path of an .onnx file; dlib: hog or cnn."""
 
     options: dict[str, Any] = Field({}, validate_default=True)
-    """Options of the detector, which depend on `backend`: thresholds, image sizes, following of faces."""
+    """Options of the detector, which depend on `backend`; docs/configuration.md lists them."""
 
     tracking: TrackingOptions = TrackingOptions()
     """How detections become tracks, and how their gaps are filled."""
@@ -153,7 +142,8 @@ class Faces(Section):
     """CSV file that says which person a trial shows, where the rules are wrong; see docs/faces.md."""
 
     single_pass: (
-        bool | Annotated[tuple[Annotated[str, one_of(lambda: [*templates.names(), SHEETS])], ...], AfterValidator(distinct)]
+        bool
+        | Annotated[tuple[Annotated[str, one_of(lambda: [*templates.names(), SHEETS])], ...], AfterValidator(distinct)]
     ) = False
     """Crops that one job makes in one pass over the video: far fewer jobs, but one more template makes all of them again.
     - false: one job for each template and trial
@@ -171,41 +161,6 @@ class Faces(Section):
     @classmethod
     def _options_of_backend(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         return completed(DETECTORS[info.data["backend"]], options) if "backend" in info.data else options
-
-
-class Import(Section):
-    """A feature computed elsewhere."""
-
-    path: Text
-    """File of the values, .parquet or .npy, with {trial} or {video} in its name where there is one for each."""
-
-    columns: Positive | Annotated[Names, Field(min_length=1)]
-    """Columns of the table; for .npy their names or just their number."""
-
-    missing: Literal["refuse", "zero", "hold", "interpolate"] = "refuse"
-    """What frames without finite values get.
-    - refuse: an error
-    - zero: zeros
-    - hold: the values of the last frame before
-    - interpolate: values interpolated linearly in time"""
-
-    frame: Text = "frame"
-    """Column of a table with the index of the frame."""
-
-    first_frame: Natural = 0
-    """Index of the first frame in that column."""
-
-    key: Text | None = None
-    """Column of a table with the name of the trial or video, where one table holds all."""
-
-    description: str = ""
-    """What the feature is; kept with it."""
-
-    licence: str = "unknown"
-    """Licence of the values; kept with them and shown in the report."""
-
-    citation: str = ""
-    """What to cite; kept with the values."""
 
 
 class Embedding(Section):
@@ -249,7 +204,7 @@ class Bodies(Section):
 
 
 class Features(Section):
-    """What is computed from the audio, or taken from elsewhere. Which features are computed follows from the systems."""
+    """What is computed from the audio or taken from elsewhere. Systems say which features they need."""
 
     renamed: ClassVar[Mapping[str, str]] = {"together": "single_pass"}
 
@@ -272,12 +227,12 @@ class Features(Section):
         alias="import",
         examples=[{"senet": {"path": "external/senet/{trial}.npy", "columns": 512, "missing": "hold"}}],
     )
-    """Features computed elsewhere, by name; a system knows one as import.<name>."""
+    """Features computed elsewhere, by name; a system knows one as `import.<name>`."""
 
     embeddings: dict[Name, Embedding] = Field(
         {}, examples=[{"face50": {"network": "resnet50", "weights": "resnet50", "crops": "cnu224"}}]
     )
-    """Vectors of frozen image networks, by name; a system knows them as embed.<name>."""
+    """Vectors of frozen image networks, by name; a system knows them as `embed.<name>`."""
 
     bodies: Bodies | None = Field(
         None,
@@ -343,8 +298,9 @@ class System(Section):
     """Folds to run, such as [0]."""
 
     mode: str = "corrected"
-    """corrected: documented bugs of the published code are repaired
-    - faithful: as published, for parity"""
+    """What becomes of the documented bugs of the published code.
+    - corrected: they are repaired
+    - faithful: they are kept, for parity"""
 
     trained: Text | None = None
     """Predict with these weights instead of training: the runs folder of earlier results, or one weights file."""
