@@ -20,7 +20,6 @@ from copy import deepcopy
 from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args
 
 import yaml
-from jsonschema import Draft202012Validator
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
@@ -357,6 +356,8 @@ def complete(config: Mapping[str, Any], schema: Mapping[str, Any], where: str = 
 
 def check_schema(schema: Mapping[str, Any], config: Any) -> tuple[Any, list[Problem]]:
     """``config`` with the schema's defaults filled in, and what is wrong with it."""
+    from jsonschema import Draft202012Validator
+
     filled = _with_defaults(deepcopy(config), schema)
     errors = sorted(Draft202012Validator(schema).iter_errors(filled), key=lambda e: list(e.path))
     return filled, [(tuple(error.absolute_path), _explain_schema(error)) for error in errors]
