@@ -235,11 +235,12 @@ def _problems(section: type[Section], error: ValidationError, values: Any) -> li
             )
     # Where one alternative fits so well that only something about it or inside it is wrong, the others say nothing of use.
     fitting = {path[:length] for path, line in problems for length in range(len(path) + bool(line))}
-    return [
+    said = [
         (path, line or _mismatch(_at(values, path), expected[path]))
         for path, line in problems
         if line or path not in fitting
     ]
+    return list(dict.fromkeys(said))
 
 
 def keys(section: type[Section]) -> dict[str, FieldInfo]:
@@ -256,10 +257,10 @@ def sections(annotation: Any) -> list[type[Section]]:
 
 def _path(location: Path, values: Any) -> Path:
     """The keys and positions in ``location`` that are in ``values``, without the names of alternatives that stand between them."""
-    path = []
+    path: list[str | int] = []
     for step in location:
-        if (isinstance(values, Mapping) and step in values) or (
-            isinstance(values, list | tuple) and isinstance(step, int)
+        if step in (
+            values if isinstance(values, Mapping) else range(len(values)) if isinstance(values, list | tuple) else ()
         ):
             path.append(step)
             values = values[step]
@@ -300,7 +301,7 @@ def _problem(section: type[Section], detail: Mapping[str, Any], path: Path) -> s
     if kind == "extra_forbidden":
         return _unknown(key, _sections_at(section, path[:-1]))
     if kind == "missing":
-        return f"{key!r} is missing"
+        return f"{key!r} is missing" if isinstance(key, str) else f"{value} has too few entries"
     if kind == "literal_error":
         return f"{value} is not possible{nearest(str(detail['input']), _choices(about['expected']))}"
     if kind in LIMITS:
