@@ -129,10 +129,9 @@ def parse(section: type[S], values: Mapping[str, Any], where: str) -> S:
     Raises:
         InputError: Lists everything that is wrong with ``values``, a line each.
     """
-    parsed, problems = None, unreadable(values)
-    if not problems:
-        parsed, problems = check(section, values)
-    if problems:
+    problems = unreadable(values)
+    parsed, problems = (None, problems) if problems else check(section, values)
+    if parsed is None:
         lines = [f"  - {place(where, path)}: {line}" for path, line in problems]
         raise InputError("configuration:\n" + "\n".join(lines))
     return parsed
