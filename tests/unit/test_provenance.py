@@ -96,6 +96,10 @@ UNCHANGED = {
         "def f(a): raise ValueError(wrong(a), TEXT) from a",
     ),
     "text of something else that is raised": ("def f(a): raise failed(a, 'x')", "def f(a): raise failed(a, f'y {a}')"),
+    "text that is chosen": (
+        "def f(a): raise failed(a, 'x' if a else 'y')",
+        "def f(a): raise failed(a, 'y' if a else 'x')",
+    ),
     "text of an assertion": ("def f(a): assert a, 'a'", "def f(a): assert a"),
     "log messages": (
         "def f(a): log.info('a %d', a); logger.error(f'{a}'); logging.warning('a')",
@@ -151,6 +155,10 @@ CHANGED = {
     "what an import inside stands for": (
         "def f():\n    import os as o\n    return o",
         "def f():\n    import re as o\n    return o",
+    ),
+    "where all names of a module come from": (
+        "from os import *\ndef f(): return sep",
+        "from posixpath import *\ndef f(): return sep",
     ),
     "swapped imports": (
         "from pkg.b import g as x, h as y\ndef f(): return x - y",
@@ -253,6 +261,23 @@ FOLLOWED = {
     ),
     "what only an error uses": ("from pkg.b import g\ndef f():\n    raise ValueError(f'{g()}')", set()),
     "the error": ("from pkg.base import Base\ndef f():\n    raise Base('a')", {"pkg.base:Base", "pkg.base:helper"}),
+    "what a nested function changes around it": (
+        "def f():\n    from pkg.b import g\n    def x():\n        nonlocal g\n        g = g()",
+        G,
+    ),
+    "a class that binds what it reads": ("from pkg.b import g\nclass f:\n    g = g()", G),
+    "methods do not see the imports of their class": (
+        "from pkg.b import g\nclass f:\n    from pkg.b import h as g\n    def x(self): return g()",
+        G,
+    ),
+    "keywords of a class": (
+        "from pkg.base import Base\nclass f(metaclass=Base): pass",
+        {"pkg.base:Base", "pkg.base:helper"},
+    ),
+    "an own name goes before a star": (
+        "from pkg.b import *\ndef f(): return g()\ndef g(): return 1",
+        {"pkg.a:g"},
+    ),
 }
 
 
@@ -273,6 +298,19 @@ def test_reexports_are_followed(reach):
 def test_a_name_in_a_package_goes_before_the_module_of_that_name(reach):
     files = {"pkg/sub/__init__.py": "from pkg.b import g as c\n", "pkg/a.py": "from pkg.sub import c\ndef f(): c()"}
     assert set(reach(LIBRARY | files)) == {"job.py:<module>", "pkg.a:f"} | G
+
+
+def test_a_name_that_a_package_binds_as_it_runs_is_no_module(reach):
+    files = {
+        "pkg/sub/__init__.py": "if True:\n    c = 1\n",
+        "pkg/a.py": "from pkg.sub import c\ndef f(): return show(c)",
+    }
+    assert set(reach(LIBRARY | files)) == {"job.py:<module>", "pkg.a:f", "pkg.sub:<module>"}
+
+
+def test_a_plugin_offers_what_it_imports_by_a_star(reach):
+    files = {"pkg/a.py": "def f(): pass", "pkg/plug.py": "from pkg.b import *"}
+    assert set(reach(LIBRARY | files, "pkg.plug")) == {"job.py:<module>", "pkg.a:f"} | G | H
 
 
 LAZY = """
