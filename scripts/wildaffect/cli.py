@@ -232,7 +232,7 @@ def run_editions(options: argparse.Namespace) -> int:
 
 
 def add_features(commands) -> None:
-    """``wildaffect features``."""
+    """Add the command `wildaffect features`."""
     parser = commands.add_parser("features", help="print the features of the audio that can be computed")
     parser.set_defaults(run=run_features)
 

@@ -17,7 +17,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
-from typing import Annotated, Any, ClassVar, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args
 
 import yaml
 from jsonschema import Draft202012Validator
@@ -45,6 +45,11 @@ class Section(BaseModel):
     def plain(self) -> dict[str, Any]:
         """All keys and values as YAML spells them."""
         return self.model_dump(mode="json", by_alias=True)
+
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any]) -> Self:
+        """The section whose :meth:`plain` gave ``values``, for jobs: what they are given was checked when the run was planned."""
+        return cls.model_validate_json(json.dumps(values))
 
 
 Path = tuple[str | int, ...]
@@ -333,7 +338,7 @@ def shown(value: Any) -> str:
     if isinstance(value, str):
         text = repr(value)
     else:
-        text = yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("\n...\n").strip()
+        text = " ".join(yaml.safe_dump(value, default_flow_style=True).removesuffix("\n...\n").split())
     return text if len(text) <= 100 else f"{text[:99]}…"
 
 

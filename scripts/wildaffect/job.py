@@ -35,8 +35,8 @@ def stage(log_file: str | os.PathLike, threads: int, code: str) -> Iterator[None
     Args:
         log_file: Log to write; in one of several processes the rank is added to its name.
         threads: Threads of the numeric libraries.
-        code: What was planned: the name of the script, those of the modules that it picks at run time, and their fingerprint, divided by
-            spaces. If the code that this process imports is another, the block does not run.
+        code: The planned code: names of the script and of modules that it loads at run time, and their fingerprint, separated by spaces.
+            The block does not run if the code that this process imports is different.
     """
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # gives memory back, so peaks do not depend on length
@@ -66,7 +66,14 @@ def stage(log_file: str | os.PathLike, threads: int, code: str) -> Iterator[None
 
 
 def check_code(planned: str) -> None:
-    """:class:`InputError` unless the code that this process imports is what was ``planned``, see :func:`stage`."""
+    """Check that the code that this process imports is the planned code.
+
+    Args:
+        planned: As for `stage`.
+
+    Raises:
+        InputError: It has changed since, or it belongs to another copy of the project.
+    """
     script, *modules, fingerprint = planned.split()
     if code_fingerprint(script, modules) == fingerprint:
         return

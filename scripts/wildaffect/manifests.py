@@ -18,9 +18,9 @@ from wildaffect.tables import read_table
 
 
 def write_list(files: Iterable[str], output: Path) -> None:
-    """Write ``files`` with size and time of each file, so that the list changes whenever one of them was made anew.
+    """Write a list of files with size and time of each, so that the list changes whenever one of them is written again.
 
-    They are written as seen from the list, so that results can be moved.
+    Paths are stored relative to the list, so that results can be moved.
     """
     entries = []
     for path in files:
@@ -37,7 +37,7 @@ def write_list(files: Iterable[str], output: Path) -> None:
 
 
 def read_lists(lists: Iterable[str]) -> list[str]:
-    """All paths in ``lists``, each once."""
+    """All paths in the lists, each once."""
     return list(
         dict.fromkeys(os.path.normpath(Path(path).parent / entry["path"]) for path in lists for entry in _entries(path))
     )

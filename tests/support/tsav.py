@@ -8,9 +8,9 @@ import pyarrow as pa
 from support.runs import ArrayPictures, write_crops
 from wildaffect.corpus.folds import FOLDS
 from wildaffect.corpus.labels import labels_schema
+from wildaffect.faces.alignment import ARCFACE
 from wildaffect.faces.persons import PERSONS_SCHEMA
 from wildaffect.faces.tables import points_column
-from wildaffect.faces.templates import ARCFACE
 from wildaffect.features.audio import tsav_mel
 from wildaffect.media.frames import FRAMES
 from wildaffect.systems.interface import Labels, TrialData

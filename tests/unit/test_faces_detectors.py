@@ -1,6 +1,7 @@
 """Both detectors, the detection table, cuts."""
 
 import importlib.util
+import json
 import shutil
 import subprocess
 import sys
@@ -17,8 +18,8 @@ from support.faces import write_detector, write_video
 from wildaffect.config import parse
 from wildaffect.errors import InputError
 from wildaffect.faces.detect import DETECTIONS_SCHEMA, CutFinder, detect_faces
-from wildaffect.faces.detectors import open_detector
-from wildaffect.faces.options import DlibOptions, RetinaFaceOptions
+from wildaffect.faces.detectors import BACKENDS, detector_options, open_detector
+from wildaffect.faces.options import DETECTORS, DlibOptions, RetinaFaceOptions
 from wildaffect.faces.tables import detections_from_table
 from wildaffect.media.frames import write_frame_table
 from wildaffect.tables import read_metadata, read_table
@@ -321,3 +322,10 @@ def test_memory_does_not_grow_with_the_video(tmp_path, portrait, root):
         assert done.returncode == 0, done.stderr
         peaks.append(int(done.stdout))
     assert peaks[1] < 1.1 * peaks[0]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_options_of_a_job_are_those_of_the_plan(backend):
+    options = DETECTORS[backend]()
+    assert detector_options(backend, json.loads(json.dumps(options.plain()))) == options
+    assert [*DETECTORS] == [*BACKENDS]

@@ -8,7 +8,7 @@ import pytest
 
 from support.corpora import affwild2
 from wildaffect.errors import InputError
-from wildaffect.faces.catalogue import SCENES
+from wildaffect.faces.templates import scenes as scene_templates
 from wildaffect.features.names import of_trial
 from wildaffect.features.settings import configured, problems
 from wildaffect.systems.interface import Needs
@@ -159,7 +159,7 @@ def test_what_is_made_together_needs_all_that_one_of_it_needs(plan):
     assert "config.features.single_pass[1]: 'mfc39' is not possible; did you mean 'mfcc39'?" in line
     says(plan, "features.vggish_pca: ", single_pass=["mfcc39", "vggish128_quantised"])
     plan(single_pass=["egemaps23", "vggish128_quantised"])
-    scenes = [*SCENES]
+    scenes = scene_templates()
     shown = {"face": {"network": "resnet18", "weights": "seeded", "crops": "ntua_frame112"}}
     plan(faces=faces | {"single_pass": scenes})
     says(

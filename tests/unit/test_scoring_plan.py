@@ -86,12 +86,12 @@ def test_smoothing_changes_what_is_scored_and_keeps_the_predictions(planned):
         f"results/smoothed/lfan/multimodal/{target}/ensemble/test.parquet" for target in ("valence", "arousal")
     ]
     assert plan.delivery.choosing(("lfan", "multimodal", "valence"), "ensemble") == {"held_out": [], "labels": []}
-    assert plan.delivery.smoothing_job("lfan", "multimodal") == {
+    assert plan.delivery.smoothing("lfan", "multimodal") == {
         "method": "wiener",
         "window": 35,
         "edges": "nearest",
-        "editions": [],
     }
+    assert plan.delivery.choosing_editions("lfan", "multimodal") == []
 
 
 def test_a_window_is_chosen_on_validation_predictions_of_other_folds_only(planned):
@@ -101,7 +101,7 @@ def test_a_window_is_chosen_on_validation_predictions_of_other_folds_only(planne
         found = plan.delivery.choosing(("lfan", "multimodal", "valence"), part)
         assert found["held_out"] == [f"{folder}/fold{k}/validation.parquet" for k in folds]
         assert found["labels"] == ["results/labels/va.parquet"]
-    assert plan.delivery.smoothing_job("lfan", "multimodal")["editions"] == ["abaw2"]
+    assert plan.delivery.choosing_editions("lfan", "multimodal") == ["abaw2"]
     one = {"lfan": {"folds": [0], "smoothing": {"method": "wiener", "window": [1, 13]}}}
     with pytest.raises(InputError, match=r"config\.systems.lfan.smoothing.window.*at least two folds"):
         planned(one)

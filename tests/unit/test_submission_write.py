@@ -248,7 +248,7 @@ def variant(tmp_path):
 def test_submission_of_a_variant(tmp_path, variant):
     entries, values, corpus = variant
     out, about = tmp_path / "s" / "va", tmp_path / "s" / "va.json"
-    write_submission(about, predictions=entries, **corpus, task="va", edition="abaw2")
+    write_submission(about, predictions=entries, **corpus, task=get_task("abaw2", "va"))
     assert sorted(path.name for path in out.iterdir()) == ["w.txt", "w_left.txt"]
     table = read_rows(out, get_task("abaw2", "va"))
     for target, column in values.items():
@@ -282,7 +282,7 @@ def mtl_corpus(tmp_path):
 def test_multi_task_submission_of_a_corpus_and_of_a_sample(tmp_path, edition):
     names, entries, corpus = mtl_corpus(tmp_path)
     assert [t.trial for t in mtl_test_trials(corpus["trials"], edition)] == [names[0]]
-    write_submission(tmp_path / "own.json", predictions=entries, **corpus, task="mtl", edition=edition)
+    write_submission(tmp_path / "own.json", predictions=entries, **corpus, task=get_task(edition, "mtl"))
     lines = (tmp_path / "own" / "predictions.txt").read_text().splitlines()
     assert lines[0] == "image,valence,arousal,expression,aus" and {line.split("/")[0] for line in lines[1:]} == {
         names[0]
@@ -291,7 +291,7 @@ def test_multi_task_submission_of_a_corpus_and_of_a_sample(tmp_path, edition):
     wanted = [f"{names[1]}/00002.jpg", f"{names[0]}/00001.jpg"]
     sample.write_text("image,valence,arousal,expression,aus\n" + "".join(f"{row}\n" for row in wanted))
     about = tmp_path / "sampled.json"
-    write_submission(about, predictions=entries, **corpus, task="mtl", edition=edition, sample=sample)
+    write_submission(about, predictions=entries, **corpus, task=get_task(edition, "mtl"), sample=sample)
     rows = (tmp_path / "sampled" / "predictions.txt").read_text().splitlines()[1:]
     assert [row.split(",")[0] for row in rows] == wanted and all(len(row.split(",")) == 16 for row in rows)
     assert json.loads(about.read_text())["sample"] == "MTL.txt"
@@ -314,7 +314,7 @@ def test_compound_expressions_follow_their_sample(tmp_path):
     _, entries, corpus = mtl_corpus(tmp_path)
     pq.write_table(predictions, entries[0]["path"])
     with pytest.raises(InputError, match=r"no test trials of task compound.*submission\.samples.compound"):
-        write_submission(tmp_path / "no.json", predictions=entries, **corpus, task="compound", edition="abaw6")
+        write_submission(tmp_path / "no.json", predictions=entries, **corpus, task=get_task("abaw6", "compound"))
 
 
 def test_targets_that_make_a_submission():

@@ -18,12 +18,14 @@ from records import keep_records, planned_code
 from snakemake_interface_executor_plugins.settings import ExecMode
 from wildaffect import paths, systems
 from wildaffect.errors import InputError
-from wildaffect.faces.catalogue import SCENES
+from wildaffect.faces import templates as crop_templates
 from wildaffect.features.imported import imported_feature
 from wildaffect.features.names import of_trial
 from wildaffect.features.registry import FEATURES
 from wildaffect.features.settings import body_source, configured, weights_file
 from wildaffect.provenance import code_fingerprint
+from wildaffect.scoring import editions
+from wildaffect.scoring.tasks import task_value
 from wildaffect.workflow.given import detector_files, given_values, official_folders, without_given
 from wildaffect.workflow.instances import Instance, tasks_of
 from wildaffect.workflow.plan import make_plan
@@ -160,5 +162,5 @@ def embedding_weights(wildcards):
 
 def bodies_for(templates, trial):
     """The table of bodies of the trial's video, if some template needs it."""
-    wanted = any(SCENES[template] for template in templates)
+    wanted = set(templates) & set(crop_templates.with_bodies())
     return f"<results>/bodies/{PLAN.corpus.video_of[trial]}.parquet" if wanted else []

@@ -1,12 +1,12 @@
-from wildaffect.faces.catalogue import CUT, OFFICIAL, RESIZED, SHEETS
+RESIZED = crop_templates.resized()
 
-# Only what is cut from the videos' own pixels; the organisers' pictures are packed one by one.
+# Only what is cut from the videos' own pixels; the organisers' images are packed one by one.
 DETECTED_TOGETHER = TOGETHER if PLAN.config["faces"]["source"] == "detect" else []
-FACES_TOGETHER = [name for name in DETECTED_TOGETHER if name in (*CUT, *RESIZED)]
-SHEETS_TOGETHER = SHEETS in DETECTED_TOGETHER
+FACES_TOGETHER = [name for name in DETECTED_TOGETHER if name not in (crop_templates.SHEETS, *crop_templates.scenes())]
+SHEETS_TOGETHER = crop_templates.SHEETS in DETECTED_TOGETHER
 
 
-# Where tables of persons and crops come from: detect_faces, assign_persons and cut_crops, or the organisers' pictures.
+# Where tables of persons and crops come from: detect_faces, assign_persons and cut_crops, or the organisers' images.
 include: f"faces_{PLAN.config['faces']['source']}.smk"
 
 
@@ -31,14 +31,15 @@ rule resize_crops:
         serial=1,
     params:
         code=code_of("resize_crops.py"),
+        template=lambda wildcards: crop_templates.value(wildcards.template),
     script:
         "../../scripts/resize_crops.py"
 
 
 rule draw_contact_sheet:
-    """A page of small pictures by which a person can check one trial at a glance."""
+    """A page of thumbnails by which a person can check one trial at a glance."""
     input:
-        crops="<results>/crops/arcface112/{trial}.arrow",
+        crops=f"<results>/crops/{crop_templates.SHEET_SOURCE}/{{trial}}.arrow",
         persons=lambda wildcards: f"<results>/faces/{PLAN.corpus.video_of[wildcards.trial]}/persons.parquet",
     output:
         sheet="<results>/faces/sheets/{trial}.jpg",

@@ -68,7 +68,7 @@ rule cut_crops:
     benchmark:
         "<results>/benchmarks/cut_crops/{template}/{trial}.jsonl"
     wildcard_constraints:
-        template=one_of([template for template in CUT if template not in TOGETHER]),
+        template=one_of([name for name in crop_templates.cut_from_frames() if name not in TOGETHER]),
     conda:
         "../../envs/faces.yaml"
     threads: 1
@@ -78,6 +78,7 @@ rule cut_crops:
         serial=1,
     params:
         code=code_of("cut_crops.py"),
+        template=lambda wildcards: crop_templates.value(wildcards.template),
     script:
         "../../scripts/cut_crops.py"
 
@@ -105,6 +106,8 @@ if FACES_TOGETHER:
             serial=1,
         params:
             code=code_of("cut_crops_together.py"),
+            templates=[crop_templates.value(name) for name in FACES_TOGETHER],
+            sheet_source=crop_templates.SHEET_SOURCE,
         script:
             "../../scripts/cut_crops_together.py"
 

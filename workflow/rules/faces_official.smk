@@ -1,5 +1,3 @@
-from wildaffect.faces.catalogue import ALIGNED
-
 ROOT = PLAN.config["faces"]["official_root"]
 
 
@@ -7,7 +5,9 @@ rule read_official:
     """List in which frames the organisers found each trial's face."""
     input:
         frames="<results>/media/{video}/frames.parquet",
-        pictures=lambda wildcards: given(official_folders(ROOT, ALIGNED, PLAN.corpus.of_video(wildcards.video))),
+        images=lambda wildcards: given(
+            official_folders(ROOT, crop_templates.ALIGNED, PLAN.corpus.of_video(wildcards.video))
+        ),
     output:
         persons="<results>/faces/{video}/persons.parquet",
         detections="<results>/faces/{video}/detections.parquet",
@@ -31,10 +31,12 @@ rule read_official:
 
 
 rule pack_official:
-    """Put the organisers' pictures of one trial into one file."""
+    """Put the organisers' images of one trial into one file."""
     input:
         frames=lambda wildcards: f"<results>/media/{PLAN.corpus.video_of[wildcards.trial]}/frames.parquet",
-        pictures=lambda wildcards: given(official_folders(ROOT, OFFICIAL[wildcards.template], [wildcards.trial])),
+        images=lambda wildcards: given(
+            official_folders(ROOT, crop_templates.get_template(wildcards.template).official, [wildcards.trial])
+        ),
     output:
         crops="<results>/crops/{template}/{trial}.arrow",
     log:
@@ -42,7 +44,7 @@ rule pack_official:
     benchmark:
         "<results>/benchmarks/pack_official/{template}/{trial}.jsonl"
     wildcard_constraints:
-        template="|".join(OFFICIAL),
+        template=one_of(crop_templates.official()),
     conda:
         "../../envs/faces.yaml"
     threads: 1
@@ -52,6 +54,7 @@ rule pack_official:
         serial=1,
     params:
         code=code_of("pack_official.py"),
+        template=lambda wildcards: crop_templates.value(wildcards.template),
         root=unrecorded(ROOT),
     script:
         "../../scripts/pack_official.py"

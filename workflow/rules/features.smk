@@ -240,7 +240,7 @@ rule cut_scenes:
     benchmark:
         "<results>/benchmarks/cut_scenes/{template}/{trial}.jsonl"
     wildcard_constraints:
-        template=one_of([name for name in SCENES if name not in TOGETHER]),
+        template=one_of([name for name in crop_templates.scenes() if name not in TOGETHER]),
     conda:
         "../../envs/faces.yaml"
     threads: 1
@@ -250,11 +250,12 @@ rule cut_scenes:
         serial=1,
     params:
         code=code_of("cut_scenes.py"),
+        templates=lambda wildcards: [crop_templates.value(wildcards.template)],
     script:
         "../../scripts/cut_scenes.py"
 
 
-if SCENES_TOGETHER := [name for name in TOGETHER if name in SCENES]:
+if SCENES_TOGETHER := [name for name in TOGETHER if name in crop_templates.scenes()]:
 
     # Several templates in one decoding pass, as the configuration asks.
     use rule cut_scenes as cut_scenes_together with:
@@ -268,6 +269,9 @@ if SCENES_TOGETHER := [name for name in TOGETHER if name in SCENES]:
             "<results>/logs/cut_scenes_together/{trial}.log",
         benchmark:
             "<results>/benchmarks/cut_scenes_together/{trial}.jsonl"
+        params:
+            code=code_of("cut_scenes.py"),
+            templates=[crop_templates.value(name) for name in SCENES_TOGETHER],
 
 
 rule features:

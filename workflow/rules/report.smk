@@ -32,6 +32,7 @@ rule build_report:
         code=code_of("build_report.py"),
         settings=without_given(PLAN.config),
         config=unrecorded(PLAN.config),
+        editions=editions.values(PLAN.config["score"]["editions"]),
     script:
         "../../scripts/build_report.py"
 

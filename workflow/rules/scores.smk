@@ -54,7 +54,8 @@ rule smooth_predictions:
         serial=1,
     params:
         code=code_of("smooth_predictions.py"),
-        smoothing=lambda wildcards: PLAN.delivery.smoothing_job(wildcards.system, wildcards.variant),
+        smoothing=lambda wildcards: PLAN.delivery.smoothing(wildcards.system, wildcards.variant),
+        editions=lambda wildcards: editions.values(PLAN.delivery.choosing_editions(wildcards.system, wildcards.variant)),
     script:
         "../../scripts/smooth_predictions.py"
 
@@ -80,7 +81,7 @@ rule score_predictions:
         runtime=growing(30),
     params:
         code=code_of("score_predictions.py"),
-        editions=PLAN.config["score"]["editions"],
+        editions=editions.values(PLAN.config["score"]["editions"]),
         bootstrap=PLAN.config["score"]["bootstrap"],
     script:
         "../../scripts/score_predictions.py"
@@ -116,6 +117,7 @@ rule write_submission:
         serial=1,
     params:
         code=code_of("write_submission.py"),
+        rules=lambda wildcards: task_value(editions.get_task(wildcards.edition, wildcards.task)),
         allow_partial=PLAN.config["submission"]["allow_partial"],
     script:
         "../../scripts/write_submission.py"

@@ -159,7 +159,7 @@ def label_table(
     Raises:
         InputError: A file is malformed, or files have different labels.
     """
-    batches, report, columns = [], {}, None
+    batches, joins, columns = [], {}, None
     for trial in trials:
         if trial.annotation(task) is None:
             continue
@@ -174,19 +174,10 @@ def label_table(
         kind, rule = classify(len(annotation.values), len(frame_times), rules)
         labels = join(annotation, len(frame_times), rule)
         batches.append(_batch(task, trial.trial, frame_times, columns, labels))
-        report[trial.trial] = {
-            "rows": len(annotation.values),
-            "frames": len(frame_times),
-            "kind": kind,
-            "rule": rule,
-            "invalid_rows": int(np.isnan(annotation.values).all(axis=1).sum()),
-            "half_invalid_rows": int(
-                (np.isnan(annotation.values).any(axis=1) & ~np.isnan(annotation.values).all(axis=1)).sum()
-            ),
-        }
+        joins[trial.trial] = _join_facts(annotation, len(frame_times), kind, rule)
     schema = labels_schema(task, columns or _empty_columns(task))
     table = pa.Table.from_batches(batches, schema)
-    return table, {"task": task, "columns": list(columns or ()), "rules": rules.plain(), "trials": report}
+    return table, {"task": task, "columns": list(columns or ()), "rules": rules.plain(), "trials": joins}
 
 
 def write_labels(
@@ -206,11 +197,25 @@ def write_labels(
         trials: Trials; those without an annotation of the task are skipped.
         annotations: Folder that annotation paths are relative to.
         frames: Frame table of every video of the trials.
-        rules: Fields of `JoinRules`.
+        rules: How differing numbers of rows and frames are handled.
     """
     times = {video: read_table(path, TIMES)["time_s"].to_numpy() for video, path in frames.items()}
-    table, report = label_table(task, trials, annotations, times, rules)
-    write_table(output, table, table.schema, report)
+    table, metadata = label_table(task, trials, annotations, times, rules)
+    write_table(output, table, table.schema, metadata)
+
+
+def _join_facts(annotation: Annotation, frames: int, kind: str, rule: str) -> dict[str, int | str]:
+    """What the metadata of a label table keep of the join of one trial."""
+    missing = np.isnan(annotation.values)
+    invalid = missing.all(axis=1)
+    return {
+        "rows": len(annotation.values),
+        "frames": frames,
+        "kind": kind,
+        "rule": rule,
+        "invalid_rows": int(invalid.sum()),
+        "half_invalid_rows": int((missing.any(axis=1) & ~invalid).sum()),
+    }
 
 
 def labels_schema(task: str, columns: Sequence[str]) -> pa.Schema:

@@ -20,9 +20,9 @@ from wildaffect.media.prefetch import prefetch
 from wildaffect.tables import write_table
 
 SIDE = 32
-# Of a large picture only every so manieth row and column is read, so that its shorter side keeps this many.
+# Of a large image only every so manieth row and column is read, so that its shorter side keeps this many.
 LEAST_READ = 160
-# Mean absolute difference of the small pictures, as a share of the full grey range. On real clips hard cuts lie above
+# Mean absolute difference of the small images, as a share of the full grey range. On real clips hard cuts lie above
 # 0.1 and fast motion, hand-held cameras and codec pulses below 0.07.
 DIFFERENCE = 0.08
 # A cut also stands out from the motion just before it.
@@ -31,7 +31,7 @@ RECENT = 8
 
 
 class CutFinder:
-    """Feeds on pictures in order and says of each whether a new shot begins there; keeps a few numbers only.
+    """Feeds on images in order and says of each whether a new shot begins there; keeps a few numbers only.
 
     Hard cuts only: a dissolve changes too little from frame to frame.
     """
@@ -40,10 +40,10 @@ class CutFinder:
         self._previous = None
         self._recent = deque(maxlen=RECENT)
 
-    def __call__(self, picture: np.ndarray) -> bool:
-        """Whether ``picture`` (uint8 (H, W, 3)) starts a new shot. The first picture does not."""
-        step = max(1, min(picture.shape[:2]) // LEAST_READ)
-        thinned = np.ascontiguousarray(picture[::step, ::step])
+    def __call__(self, image: np.ndarray) -> bool:
+        """Whether ``image`` (uint8 (H, W, 3)) starts a new shot. The first image does not."""
+        step = max(1, min(image.shape[:2]) // LEAST_READ)
+        thinned = np.ascontiguousarray(image[::step, ::step])
         small = cv2.resize(thinned, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
         if self._previous is None:
             self._previous = small
@@ -84,22 +84,22 @@ def detect_faces(
     schedule, search = IdentitySchedule(options.identity_every), detector.search()
     rows, cuts, decoded = _Rows(), [], 0
     # While a batch is searched the next one is decoded.
-    pictures = prefetch(_with_cuts(video, threads), max(2, detector.batch)) if about["frames"] else iter(())
-    for batch in _batches(pictures, detector.batch):
-        for (picture, new_shot), faces in zip(batch, search.find(*map(list, zip(*batch, strict=True))), strict=True):
+    images = prefetch(_with_cuts(video, threads), max(2, detector.batch)) if about["frames"] else iter(())
+    for batch in _batches(images, detector.batch):
+        for (image, new_shot), faces in zip(batch, search.find(*map(list, zip(*batch, strict=True))), strict=True):
             if new_shot:
                 cuts.append(decoded)
                 schedule.forget()
             due = schedule.due(faces.boxes) if detector.identity is not None else np.zeros(len(faces.boxes), bool)
-            vectors = [detector.identify(picture, faces, row) if due[row] else None for row in range(len(due))]
+            vectors = [detector.identify(image, faces, row) if due[row] else None for row in range(len(due))]
             rows.add(decoded, faces, vectors)
             decoded += 1
-        del batch, picture  # the decoder's next pictures need the memory
+        del batch, image  # the decoder's next images need the memory
     if decoded != about["frames"]:
         raise InputError(
             f"{video}: {decoded} frames decoded, {frames} lists {about['frames']}. Make the frame table again."
         )
-    table = rows.table(search.settle)
+    table = rows.table(search.finalize)
     metadata = detector.about | {
         "identity_distance": detector.identity,
         "identity_every": options.identity_every,
@@ -113,10 +113,10 @@ def detect_faces(
 
 
 def _with_cuts(video: str | os.PathLike, threads: int) -> Iterator[tuple[np.ndarray, bool]]:
-    """The pictures of a video and whether a new shot begins with each."""
+    """The images of a video and whether a new shot begins with each."""
     is_cut = CutFinder()
-    for _, picture in decode(Path(video), threads):
-        yield picture, is_cut(picture)
+    for _, image in decode(Path(video), threads):
+        yield image, is_cut(image)
 
 
 class IdentitySchedule:
@@ -164,11 +164,11 @@ class _Rows:
             self._faces.append(faces)
             self._vectors += vectors
 
-    def table(self, settle: Callable) -> pa.Table:
-        """All rows, boxes and points as ``settle`` makes them final."""
+    def table(self, finalize: Callable) -> pa.Table:
+        """All rows, boxes and points as ``finalize`` makes them final."""
         if not self._frame:
             return DETECTIONS_SCHEMA.empty_table()
-        boxes, points5 = settle(
+        boxes, points5 = finalize(
             *(np.concatenate([getattr(f, name) for f in self._faces]) for name in ("boxes", "points5"))
         )
         dense = [faces.points68 for faces in self._faces]

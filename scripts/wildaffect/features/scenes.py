@@ -12,13 +12,12 @@ import numpy as np
 from PIL import Image
 
 from wildaffect.errors import InputError
-from wildaffect.faces.catalogue import SCENES
+from wildaffect.faces.alignment import Template
 from wildaffect.faces.crops import crop_writer, encode_jpeg
-from wildaffect.faces.cutting import pictures
+from wildaffect.faces.cutting import decoded_frames
 from wildaffect.features.bodies.table import read_bodies
 from wildaffect.media.frames import read_frames
 
-SIZE = 112
 # Shares of a body's box that are added on each side: across, down.
 MASK_MARGINS = (0.01, 0.25)
 BODY_MARGINS = (1.0, 1.0)
@@ -29,21 +28,21 @@ def cut_scenes(
     frames: str | os.PathLike,
     bodies: str | os.PathLike | None,
     trial: str,
-    templates: Mapping[str, str | os.PathLike],
+    templates: Mapping[Template, str | os.PathLike],
     *,
     threads: int = 1,
 ) -> None:
-    """Write one trial's pictures in every template of ``templates`` (name -> output path) in a single decoding pass.
+    """Write one trial's pictures in every template of ``templates`` (with its output path) in a single decoding pass.
 
     Every frame has a picture: where no body is known it shows the whole scene. ``bodies`` is the table of bodies; None will do for
-    templates that need none. Raises :class:`InputError` for an unknown template, a missing table, and a video that no longer has the
+    templates that need none. Raises :class:`InputError` for a template of another kind, a missing table, and a video that no longer has the
     frames of ``frames``.
     """
-    for name in templates:
-        if name not in SCENES:
-            raise InputError(f"crops: {name} is not a picture of the scene; those are {', '.join(SCENES)}.")
-        if SCENES[name] and bodies is None:
-            raise InputError(f"crops: {name} needs the table of bodies; set features.bodies.")
+    for template in templates:
+        if template.view not in _CUTS:
+            raise InputError(f"crops: {template.name} is not a picture of the scene; it shows a {template.view}.")
+        if template.needs_bodies and bodies is None:
+            raise InputError(f"crops: {template.name} needs the table of bodies; set features.bodies.")
     count = read_frames(frames).about["frames"]
     boxes = np.full((count, 4), np.nan) if bodies is None else read_bodies(bodies, trial).boxes.astype(float)
     if len(boxes) != count:
@@ -51,10 +50,13 @@ def cut_scenes(
             f"{bodies}: {len(boxes)} rows, but {frames} has {count} frames. Delete the file and run again."
         )
     with ExitStack() as stack:
-        sinks = {name: stack.enter_context(crop_writer(path, name, SIZE, trial)) for name, path in templates.items()}
-        for frame, picture in pictures(video, count, frames, threads):
-            for name, append in sinks.items():
-                append(frame, encode_jpeg(squeezed(_CUTS[name](picture, boxes[frame]))))
+        sinks = {
+            kind: stack.enter_context(crop_writer(path, kind.name, kind.size, trial))
+            for kind, path in templates.items()
+        }
+        for frame, picture in decoded_frames(video, count, frames, threads):
+            for kind, append in sinks.items():
+                append(frame, encode_jpeg(squeezed(_CUTS[kind.view](picture, boxes[frame]), kind.size)))
 
 
 def with_margins(box: np.ndarray, margins: tuple[float, float], width: int, height: int) -> tuple[int, int, int, int]:
@@ -88,13 +90,13 @@ def of_body(picture: np.ndarray, box: np.ndarray) -> np.ndarray:
     return picture[top:bottom, left:right] if left < right and top < bottom else picture
 
 
-def squeezed(picture: np.ndarray) -> np.ndarray:
-    """A picture uint8 (H, W, 3) of any shape as (112, 112, 3)."""
-    return np.asarray(Image.fromarray(np.ascontiguousarray(picture)).resize((SIZE, SIZE), Image.Resampling.BILINEAR))
+def squeezed(picture: np.ndarray, size: int) -> np.ndarray:
+    """A picture uint8 (H, W, 3) of any shape as (size, size, 3)."""
+    return np.asarray(Image.fromarray(np.ascontiguousarray(picture)).resize((size, size), Image.Resampling.BILINEAR))
 
 
 _CUTS = {
-    "ntua_frame112": lambda picture, box: picture,
-    "ntua_body112": of_body,
-    "ntua_context112": without_body,
+    "frame": lambda picture, box: picture,
+    "body": of_body,
+    "context": without_body,
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 from wildaffect.config import nearest
 from wildaffect.errors import InputError
-from wildaffect.faces.catalogue import CUT, RESIZED, SCENES
+from wildaffect.faces import templates
 from wildaffect.features.imported import check_columns, imported_feature
 from wildaffect.features.names import EMBED_PREFIX, IMPORT_PREFIX
 from wildaffect.features.registry import FEATURES
@@ -71,7 +71,7 @@ def problems(
     for name, entry in features["embeddings"].items():
         where = f"features.embeddings.{name}"
         found += _absent_weights(f"{where}.weights", entry["weights"], models_dir)
-        if entry["crops"] not in (known := [*CUT, *RESIZED, *SCENES]):
+        if entry["crops"] not in (known := templates.names()):
             found.append(f"{where}.crops: unknown template {entry['crops']!r}{nearest(entry['crops'], known)}")
     if features["bodies"]:
         found += _body_problems(features["bodies"], dict.fromkeys(trials.values()), models_dir)

@@ -27,6 +27,7 @@ from wildaffect.report.scores import (
     score_tables,
 )
 from wildaffect.report.traces import DIMENSIONS, series_name, trial_traces
+from wildaffect.scoring.tasks import Tracks
 from wildaffect.tables import read_table
 
 AUDIT_COLUMNS = ("trial", "video", "severity", "finding", "detail", "rule")
@@ -66,6 +67,7 @@ def build_report(
     files: RunFiles,
     *,
     config: Mapping,
+    editions: Tracks,
     models: Sequence[Mapping],
     versions: Mapping[str, str],
     notes: Sequence[str],
@@ -79,6 +81,7 @@ def build_report(
         output: HTML file to write.
         files: What the report shows.
         config: The completed configuration; paths below its `results_dir` are shown relative to it.
+        editions: Tracks of the editions scored by.
         models: Dicts with name, licence, sha256, trained (bool or None) and source.
         versions: Version by package.
         notes: What is approximated in this run, a sentence each.
@@ -95,7 +98,7 @@ def build_report(
         files.labels.get("va"),
         files.predictions,
     )
-    tables = score_tables(read_scores(files.scores)) if files.scores else []
+    tables = score_tables(read_scores(files.scores), editions) if files.scores else []
     media = media_rows(trial_table, files.frames, files.audio, files.persons)
     sheets, reduced = contact_sheets({trial: path for trial, path in files.sheets.items() if Path(path).exists()})
     context = {

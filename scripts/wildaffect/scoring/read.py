@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from wildaffect.corpus.labels import parse_annotation
 from wildaffect.errors import InputError
-from wildaffect.scoring.editions import Task
+from wildaffect.scoring.tasks import Task
 
 FRAMES_PER_TRIAL = 2**32
 
@@ -167,7 +167,7 @@ def read_folder(folder: Path, task: Task) -> pa.Table:
 
 
 def read_list(file: Path, task: Task) -> pa.Table:
-    """Rows of a list whose fields are a picture's path and the values in the organisers' order."""
+    """Rows of a list whose fields are an image's path and the values in the organisers' order."""
     lines = _lines(file)
     if task.format is None or task.format.layout != "list":
         raise InputError(

@@ -14,13 +14,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from wildaffect.corpus.label_spaces import AU_THRESHOLD
 from wildaffect.errors import InputError
 from wildaffect.scoring.bootstrap import draws, interval, resampled, videos_of
-from wildaffect.scoring.editions import Part, Task, find_task, get_task
+from wildaffect.scoring.editions import find_task, get_task
 from wildaffect.scoring.read import RowIndex, as_table, find_rows, flags, numbers, sort_rows
 from wildaffect.scoring.tallies import Tally, tally
-
-THRESHOLD = 0.5
+from wildaffect.scoring.tasks import Part, Task
 
 
 def missing_columns(columns: Sequence[str], part: Part) -> tuple[str, ...]:
@@ -64,7 +64,7 @@ def decide(table: pa.Table, part: Part) -> np.ndarray:
     if part.kind == "values":
         return predicted
     if part.kind == "units":
-        return np.where(np.isnan(predicted), np.nan, predicted > THRESHOLD)
+        return np.where(np.isnan(predicted), np.nan, predicted > AU_THRESHOLD)
     undecided = np.isnan(predicted).any(axis=1)
     best = np.where(undecided, 0, np.nan_to_num(predicted).argmax(axis=1))
     return np.where(undecided, np.nan, best)[:, None]
@@ -225,9 +225,8 @@ def _ranked(task: Task, metrics: dict, counts: dict, left_out: str) -> dict | No
     if not set(task.score) <= set(metrics):
         return None
     value = sum(weight * metrics[metric] for metric, weight in task.score.items())
-    formula = " + ".join(f"{weight:g} {metric}" for metric, weight in task.score.items())
     frames, trials = (max(counts[metric][i] for metric in task.score) for i in (0, 1))
-    return _row(f"{task.name}_score", value, frames, trials, "; ".join(filter(None, [formula, left_out])))
+    return _row(f"{task.name}_score", value, frames, trials, "; ".join(filter(None, [task.formula, left_out])))
 
 
 def _row(metric: str, value: float, frames: int, trials: int, note: str) -> dict:

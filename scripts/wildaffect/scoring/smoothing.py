@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 
 from wildaffect.errors import InputError
 from wildaffect.scoring.bootstrap import videos_of
-from wildaffect.scoring.editions import Part, Task, edition_tasks
 from wildaffect.scoring.fusion import CONTINUOUS, KEYS
 from wildaffect.scoring.read import as_table, numbers, read_parquet, sort_rows
 from wildaffect.scoring.scorer import incomparable, predicted_part, tally_task
+from wildaffect.scoring.tasks import Part, Task, Tracks
 from wildaffect.tables import read_metadata, write_table
 
 EDGES = ("zero", "nearest")
@@ -123,7 +123,7 @@ def check_windows(place: str, window: Any, folds: int) -> None:
 def choose_window(
     held_out: Sequence[pa.Table],
     labels: Mapping[str, pa.Table],
-    editions: Sequence[str],
+    editions: Tracks,
     method: str,
     windows: Sequence[int],
     edges: str,
@@ -181,7 +181,7 @@ def smooth_file(
     edges: str,
     held_out: Sequence[Mapping] = (),
     labels: Mapping[str, Path] | None = None,
-    editions: Sequence[str] = (),
+    editions: Tracks | None = None,
 ) -> None:
     """Smooth a prediction file trial by trial; the metadata of ``output`` says how, and why with this window.
 
@@ -193,7 +193,7 @@ def smooth_file(
         _refuse_leaks(table, predictions, held_out)
         tables = [read_parquet(entry["path"]) for entry in held_out]
         truth = {task: read_parquet(path) for task, path in (labels or {}).items()}
-        choice = choose_window(tables, truth, editions, method, window, edges)
+        choice = choose_window(tables, truth, editions or {}, method, window, edges)
         choice |= {"candidates": sorted(window), "folds": sorted(str(entry["fold"]) for entry in held_out)}
     chosen = choice["window"] if choice else window
     columns = smoothed_columns(table.column_names)
@@ -225,11 +225,11 @@ def _refuse_leaks(table: pa.Table, predictions: Path, held_out: Sequence[Mapping
             )
 
 
-def _task(predictions: pa.Table, labels: Mapping[str, pa.Table], editions: Sequence[str]) -> tuple[Task, list[Part]]:
+def _task(predictions: pa.Table, labels: Mapping[str, pa.Table], editions: Tracks) -> tuple[Task, list[Part]]:
     """The first track whose parts are predicted and labelled, with the parts as far as they are predicted."""
     smoothed = smoothed_columns(predictions.column_names)
-    for edition in editions:
-        for task in edition_tasks(edition).values():
+    for tasks in editions.values():
+        for task in tasks.values():
             parts = [predicted_part(smoothed, part) for part in task.parts if part.name in labels]
             if len(parts) < len(task.parts) or None in parts:
                 continue

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from wildaffect.errors import InputError
-from wildaffect.scoring.editions import Format, Task
 from wildaffect.scoring.read import split_location
+from wildaffect.scoring.tasks import Format, Task
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _by_list(sample: Path, form: Format) -> Expected:
         raise InputError(f"{sample}: the sample has a header but no rows.")
     keys = [split_location(location, f"{sample}, line {number}") for number, location in enumerate(locations, 2)]
     if len(set(keys)) < len(keys):
-        raise InputError(f"{sample}: a picture is listed more than once.")
+        raise InputError(f"{sample}: an image is listed more than once.")
     places = {name: i for i, name in enumerate(dict.fromkeys(name for name, _ in keys))}
     trial = np.array([places[name] for name, _ in keys], np.int64)
     return Expected(tuple(places), trial, np.array([frame for _, frame in keys], np.int64), locations)

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from wildaffect.errors import InputError
-from wildaffect.scoring.editions import Part, Task, edition_tasks, get_task
+from wildaffect.scoring.editions import edition_tasks, get_task
+from wildaffect.scoring.tasks import Part, Task
 from wildaffect.submission.expected import Expected, expected_rows, known_format, sample_lines
 
 SHOWN = 20
@@ -138,12 +139,12 @@ def _order_problems(found: list[str], sample: Expected) -> list[str]:
     ]
     for what, names in (("missing", want - have), ("not in the sample", have - want)):
         if names:
-            problems.append(f"{len(names)} pictures {what}, first {_short(min(names))}")
+            problems.append(f"{len(names)} images {what}, first {_short(min(names))}")
     if len(have) < len(found):
-        problems.append(f"{len(found) - len(have)} rows repeat a picture")
+        problems.append(f"{len(found) - len(have)} rows repeat an image")
     wrong = next((i for i, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), None)
     if wrong is not None:
-        problems.append(f"line {wrong + 2}: picture {_short(found[wrong])} where the sample has {expected[wrong]!r}")
+        problems.append(f"line {wrong + 2}: image {_short(found[wrong])} where the sample has {expected[wrong]!r}")
     return problems
 
 

@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 from wildaffect.corpus.trials import TASKS, TRIALS, Trial, trials_from_table
 from wildaffect.errors import InputError
 from wildaffect.files import atomic, sha256
-from wildaffect.scoring.editions import Part, Task, get_task
+from wildaffect.scoring.editions import get_task
 from wildaffect.scoring.fusion import choose_targets, join_targets
 from wildaffect.scoring.read import RowIndex, as_table, read_parquet, sort_rows
 from wildaffect.scoring.scorer import decide, missing_columns
+from wildaffect.scoring.tasks import Part, Task
 from wildaffect.submission.expected import Expected, expected_rows, known_format
 from wildaffect.tables import read_table
 
@@ -58,18 +59,22 @@ DECIMALS = 6
 CHANGES = {"cut": "predicted frame that is not wanted: left out", "clipped": "value outside [-1, 1]: limited"}
 
 
-def write(
+def write(predictions: Any, output: Path, edition: str, task: str, **options: Any) -> dict:
+    """:func:`write_task` by the name of an edition and of one of its tasks; :class:`InputError` with the choices for unknown ones."""
+    return write_task(predictions, output, get_task(edition, task), **options)
+
+
+def write_task(
     predictions: Any,
     output: Path,
-    edition: str,
-    task: str,
+    task: Task,
     *,
     sample: Path | None = None,
     frames: Mapping[str, int] | None = None,
     allow_partial: bool = False,
     about: Path | None = None,
 ) -> dict:
-    """Write the folder ``output`` in the format of ``edition`` and a sidecar beside it; return the sidecar's content.
+    """Write the folder ``output`` in the format of ``task`` and a sidecar beside it; return the sidecar's content.
 
     The sidecar is JSON at ``about``, by default ``<output>.json``: never inside the folder, which holds exactly what is sent.
 
@@ -81,20 +86,19 @@ def write(
 
     Raises :class:`InputError` for wanted trials without any prediction, unless ``allow_partial``: they are then filled with constants.
     """
-    rules = get_task(edition, task)
-    form, output = known_format(rules), Path(output)
+    form, output = known_format(task), Path(output)
     table = as_table(predictions, "predictions")
-    lacking = [name for part in rules.parts for name in missing_columns(table.column_names, part)]
+    lacking = [name for part in task.parts for name in missing_columns(table.column_names, part)]
     if lacking:
         raise InputError(
-            f"predictions: column {', '.join(lacking)} missing, needed for task {task} of edition {edition}."
+            f"predictions: column {', '.join(lacking)} missing, needed for task {task.name} of edition {task.edition}."
         )
     rows = sort_rows(table, "predictions")
-    expected = expected_rows(rules, sample, frames if sample or frames else _own_counts(rows))
-    decided = {part: decide(table, part)[rows.order] for part in rules.parts}
+    expected = expected_rows(task, sample, frames if sample or frames else _own_counts(rows))
+    decided = {part: decide(table, part)[rows.order] for part in task.parts}
     _check_partial(expected, rows, decided, allow_partial)
-    texts, counts = _texts(rules, expected, rows, decided)
-    record = {"edition": edition, "task": task, "sample": Path(sample).name if sample else None, **counts}
+    texts, counts = _texts(task, expected, rows, decided)
+    record = {"edition": task.edition, "task": task.name, "sample": Path(sample).name if sample else None, **counts}
     if "source" in table.column_names:
         record["sources"] = dict(sorted(Counter(str(source) for source in table["source"].to_pylist()).items()))
     record["files"] = _write_folder(output, _files(form, expected, texts))
@@ -202,29 +206,28 @@ def write_submission(
     predictions: Sequence[Mapping],
     trials: Path,
     frames: Mapping[str, Path],
-    task: str,
-    edition: str,
+    task: Task,
     sample: Path | None = None,
     allow_partial: bool = False,
 ) -> None:
-    """Write the test trials' submission to the folder ``<record without .json>`` and its ``record`` (:func:`wildaffect.submission.write`).
+    """Write the test trials' submission to the folder ``<record without .json>`` and its ``record`` (:func:`write_task`).
 
     ``predictions``: mappings with the keys target and path, one per target of the variant. ``trials``: the trials table. ``sample``: the
     organisers' sample, whose rows are followed. ``frames``: the frame table of each video, whose rows are counted where the sample does
     not give the counts.
     """
-    rules = get_task(edition, task)
     tables = {entry["target"]: read_parquet(entry["path"]) for entry in predictions}
     counts = {
         trial.trial: pq.read_metadata(frames[trial.video]).num_rows
-        for trial in submitted_trials(trials_from_table(read_table(trials, TRIALS)), rules)
+        for trial in submitted_trials(trials_from_table(read_table(trials, TRIALS)), task)
     }
     if not counts and sample is None:
         raise InputError(
-            f"{trials}: no test trials of task {task} in edition {edition}; name the organisers' sample in submission.samples.{task}."
+            f"{trials}: no test trials of task {task.name} in edition {task.edition}; name the organisers' sample in "
+            f"submission.samples.{task.name}."
         )
-    table = task_table(tables, rules)
-    write(table, record.with_suffix(""), edition, task, sample=sample, frames=counts, allow_partial=allow_partial)
+    table = task_table(tables, task)
+    write_task(table, record.with_suffix(""), task, sample=sample, frames=counts, allow_partial=allow_partial)
 
 
 def submitted_trials(trials: Iterable[Trial], task: Task) -> list[Trial]:

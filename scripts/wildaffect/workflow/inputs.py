@@ -55,11 +55,11 @@ class Inputs:
         return sorted({feature for i in self.instances for feature in self._needs[i].features})
 
     def training_lists(self, instance: Instance) -> dict[str, list[str]]:
-        """Lists that together hold the files of the training and validation trials."""
+        """Lists of the files of the training and validation trials."""
         return self._lists(instance, "train", "validation")
 
     def prediction_lists(self, instance: Instance, partition: str) -> dict[str, list[str]]:
-        """Lists that together hold the files of the trials of ``partition``."""
+        """Lists of the files of the trials of a partition."""
         return self._lists(instance, partition)
 
     def corpus_lists(self, kind: str) -> list[str]:

@@ -7,10 +7,11 @@ from typing import Any
 
 from wildaffect import paths, systems
 from wildaffect.corpus.trials import Corpus, Trial
-from wildaffect.scoring.editions import Task, edition_tasks, get_task
+from wildaffect.scoring.editions import edition_tasks, get_task
 from wildaffect.scoring.ensembles import SYSTEM as ENSEMBLE
 from wildaffect.scoring.ensembles import Ensemble, PredictedTarget, Source, plan_ensemble
 from wildaffect.scoring.smoothing import NONE, check_windows
+from wildaffect.scoring.tasks import Task
 from wildaffect.submission.writer import submitted_trials
 from wildaffect.workflow.instances import Folds, Instance, trained_file
 
@@ -137,11 +138,9 @@ class Outputs:
             return self.config["score"]["ensembles"][variant]["smoothing"]
         return self.config["systems"][system]["smoothing"]
 
-    def smoothing_job(self, system: str, variant: str) -> dict[str, Any]:
-        """Settings of a smoothing job: `smoothing`, and the editions by whose score the window is chosen where several are given."""
-        settings = self.smoothing(system, variant)
-        editions = self.config["score"]["editions"] if isinstance(settings["window"], list) else []
-        return {**settings, "editions": editions}
+    def choosing_editions(self, system: str, variant: str) -> list[str]:
+        """Editions whose score chooses the window; none where it is given."""
+        return self.config["score"]["editions"] if isinstance(self.smoothing(system, variant)["window"], list) else []
 
     def choosing(self, source: Source, part: str) -> dict[str, list[str]]:
         """Tables by which the window for `part` is chosen; empty if the window is given.

@@ -29,17 +29,13 @@ from wildaffect.config import (
     shown,
 )
 from wildaffect.corpus.labels import VALENCE_AROUSAL, JoinRules
-from wildaffect.faces.catalogue import CUT, RESIZED, SCENES, SHEET_SOURCE, SHEETS
+from wildaffect.faces import templates
 from wildaffect.faces.options import DETECTORS, TrackingOptions
+from wildaffect.faces.templates import SHEET_SOURCE, SHEETS
 from wildaffect.features.imported import Import
 from wildaffect.features.registry import FEATURES
 from wildaffect.scoring.editions import editions
 from wildaffect.systems.interface import Spec
-
-
-def templates() -> list[str]:
-    """All crop templates."""
-    return [*CUT, *RESIZED, *SCENES]
 
 
 def tasks() -> list[str]:
@@ -146,7 +142,8 @@ class Faces(Section):
     """CSV file that says which person a trial shows, where the rules are wrong; see docs/faces.md."""
 
     single_pass: (
-        bool | Annotated[tuple[Annotated[str, one_of(lambda: [*templates(), SHEETS])], ...], AfterValidator(distinct)]
+        bool
+        | Annotated[tuple[Annotated[str, one_of(lambda: [*templates.names(), SHEETS])], ...], AfterValidator(distinct)]
     ) = False
     """Crops that one job makes in one pass over the video: far fewer jobs, but one more template makes all of them again.
     - false: one job for each template and trial
@@ -441,8 +438,9 @@ def with_single_passes(
 ) -> dict[str, Any]:
     """The complete ``config`` with lists of names as ``single_pass`` of faces and features; see :func:`single_pass`."""
     # Contact sheets are always drawn, and crops that are resized need those they are made from.
-    crops = {*templates_needed, *(RESIZED[name] for name in templates_needed if name in RESIZED), SHEETS, SHEET_SOURCE}
-    faces = single_pass(config["faces"]["single_pass"], crops, [SHEETS, *templates()])
+    sources = templates.resized()
+    crops = {*templates_needed, *(sources[name] for name in templates_needed if name in sources), SHEETS, SHEET_SOURCE}
+    faces = single_pass(config["faces"]["single_pass"], crops, [SHEETS, *templates.names()])
     features = single_pass(config["features"]["single_pass"], features_needed, FEATURES)
     return {
         **config,

@@ -21,7 +21,7 @@ from wildaffect.faces.detectors.scrfd import Found, Scanner, empty, fitted_size,
 from wildaffect.faces.options import FollowOptions
 from wildaffect.faces.tables import pairwise_iou
 
-# The face has about this size, in pixels, in the grey pictures that flow is computed on.
+# The face has about this size, in pixels, in the grey images that flow is computed on.
 SIDE = 128
 # They show this much around it, as a share of its size on each side: room to move.
 MARGIN = 0.3
@@ -41,7 +41,7 @@ LEAST_WEIGHT = 0.3
 # Marks carried from one search to the next are believed if they end within this share of the distance between the eyes.
 TRUST = 0.02
 
-# Searches a picture near marks (k, 2): the marks found, or None.
+# Searches an image near marks (k, 2): the marks found, or None.
 Search = Callable[[np.ndarray, np.ndarray], np.ndarray | None]
 
 
@@ -49,7 +49,7 @@ Search = Callable[[np.ndarray, np.ndarray], np.ndarray | None]
 class _Step:
     frame: int
     row: int
-    picture: np.ndarray
+    image: np.ndarray
     grey: np.ndarray
     marks: np.ndarray
 
@@ -57,27 +57,27 @@ class _Step:
 class FlowSegment:
     """One face from a frame in which the network found it to the next such frame.
 
-    Marks are points (k, 2) in picture pixels, the last two the corners of its box. ``trusted`` is false once :meth:`close` found that flow
+    Marks are points (k, 2) in image pixels, the last two the corners of its box. ``trusted`` is false once :meth:`close` found that flow
     missed what the face did.
     """
 
-    def __init__(self, frame: int, picture: np.ndarray, marks: np.ndarray):
+    def __init__(self, frame: int, image: np.ndarray, marks: np.ndarray):
         low, high = marks[-2:]
         size = max(high - low)
         margin = MARGIN * size
-        limit = np.array(picture.shape[1::-1])
+        limit = np.array(image.shape[1::-1])
         self._low = np.clip(np.floor(low - margin), 0, limit - 2).astype(int)
         self._high = np.clip(np.ceil(high + margin), self._low + 2, limit).astype(int)
         self._scale = min(1.0, SIDE / size)
         self.trusted = True
-        self._steps = [_Step(frame, -1, picture, self._grey(picture), marks)]
+        self._steps = [_Step(frame, -1, image, self._grey(image), marks)]
 
-    def advance(self, frame: int, row: int, picture: np.ndarray) -> np.ndarray | None:
-        """Marks in the next frame's picture, or None if the face could not be followed; ``row``: whose result this is."""
-        last, grey = self._steps[-1], self._grey(picture)
+    def advance(self, frame: int, row: int, image: np.ndarray) -> np.ndarray | None:
+        """Marks in the next frame's image, or None if the face could not be followed; ``row``: whose result this is."""
+        last, grey = self._steps[-1], self._grey(image)
         marks = self._moved(last.grey, grey, last.marks)
         if marks is not None:
-            self._steps.append(_Step(frame, row, picture, grey, marks))
+            self._steps.append(_Step(frame, row, image, grey, marks))
         return marks
 
     @property
@@ -85,15 +85,15 @@ class FlowSegment:
         """How far the marks have moved on average since the first search, as a share of the distance between the eyes."""
         return eye_distances(self._steps[-1].marks, self._steps[0].marks)
 
-    def close(self, frame: int, picture: np.ndarray, marks: np.ndarray, search: Search) -> dict[int, np.ndarray]:
+    def close(self, frame: int, image: np.ndarray, marks: np.ndarray, search: Search) -> dict[int, np.ndarray]:
         """Final marks by row of the frames before ``frame``, where the network found ``marks`` again.
 
         Followed forward from the first search and backward from this one, blended by nearness in time; only forward from
         where the way back is lost. If the way forward does not lead to what the network found, the face did what flow does
-        not see: then the picture in the middle is searched as well, and the frames on both sides follow from it.
+        not see: then the image in the middle is searched as well, and the frames on both sides follow from it.
         """
         steps = [step for step in self._steps if step.frame < frame]
-        return self._between([*steps, _Step(frame, -1, picture, self._grey(picture), marks)], search)
+        return self._between([*steps, _Step(frame, -1, image, self._grey(image), marks)], search)
 
     def _between(self, chain: list[_Step], search: Search) -> dict[int, np.ndarray]:
         """Final marks of the steps between the first and the last, whose marks are the network's."""
@@ -103,7 +103,7 @@ class FlowSegment:
         if forward[-1] is None or eye_distances(forward[-1], chain[-1].marks) > TRUST:
             self.trusted = False
             middle = len(chain) // 2
-            found = search(chain[middle].picture, chain[middle].marks)
+            found = search(chain[middle].image, chain[middle].marks)
             if found is not None:
                 step = replace(chain[middle], marks=found)
                 left = self._between([*chain[:middle], step], search)
@@ -122,8 +122,8 @@ class FlowSegment:
             marks.append(None if marks[-1] is None else self._moved(before.grey, after.grey, marks[-1]))
         return marks
 
-    def _grey(self, picture: np.ndarray) -> np.ndarray:
-        part = picture[self._low[1] : self._high[1], self._low[0] : self._high[0]]
+    def _grey(self, image: np.ndarray) -> np.ndarray:
+        part = image[self._low[1] : self._high[1], self._low[0] : self._high[0]]
         side = np.maximum(np.round(self._scale * np.array(part.shape[1::-1])), 1).astype(int)
         return cv2.cvtColor(cv2.resize(part, side.tolist(), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
 
@@ -161,10 +161,10 @@ def eye_distances(marks: np.ndarray, reference: np.ndarray) -> float:
 
 # A face found again overlaps its last place by this much.
 SAME_FACE = 0.3
-# Around a small face a window keeps at least this many pixels of the scaled picture.
+# Around a small face a window keeps at least this many pixels of the scaled image.
 LEAST_MARGIN = 64
 # A face that was lost is looked for at its place in this many more frames; where nobody is seen for longer, only each
-# IDLE-th picture is scanned.
+# IDLE-th image is scanned.
 PATIENCE = 15
 IDLE = 3
 # A face that did what flow does not see is searched in each of this many frames before flow is tried again: the least at
@@ -192,7 +192,7 @@ class _Target:
 
 
 class Follower:
-    """Follows the faces of one video; call with its pictures in order, then :meth:`correct` what was returned."""
+    """Follows the faces of one video; call with its images in order, then :meth:`correct` what was returned."""
 
     def __init__(self, scanner: Scanner, options: FollowOptions):
         self._scanner, self._options = scanner, options
@@ -201,8 +201,8 @@ class Follower:
         self._frame, self._since_scan, self._rows = -1, 0, 0
         self._nobody = 0
 
-    def __call__(self, picture: np.ndarray, new_shot: bool) -> Found:
-        """Faces of the next picture (uint8 RGB (H, W, 3)); ``new_shot``: a camera cut lies before it."""
+    def __call__(self, image: np.ndarray, new_shot: bool) -> Found:
+        """Faces of the next image (uint8 RGB (H, W, 3)); ``new_shot``: a camera cut lies before it."""
         self._frame += 1
         self._since_scan += 1
         if new_shot:
@@ -211,9 +211,9 @@ class Follower:
             return empty()
         found = None
         if self._since_scan < self._options.every and any(not target.missed for target in self._targets):
-            found = self._follow(_View(self._scanner, picture))
+            found = self._follow(_View(self._scanner, image))
         if found is None or any(target.missed == 1 for target in self._targets):
-            found = self._scan(picture)
+            found = self._scan(image)
         self._rows += len(found.boxes)
         return found
 
@@ -224,10 +224,10 @@ class Follower:
             points[row], boxes[row] = marks[:5], marks[5:].ravel()
         return boxes, points
 
-    def _scan(self, picture: np.ndarray) -> Found:
-        """Search the whole picture; a face at the place of a known one is that one."""
+    def _scan(self, image: np.ndarray) -> Found:
+        """Search the whole image; a face at the place of a known one is that one."""
         self._since_scan = 0
-        found = self._scanner.scan([picture])[0]
+        found = self._scanner.scan([image])[0]
         self._nobody = 0 if len(found.boxes) else self._nobody + 1
         before, self._targets = self._targets, []
         overlap = pairwise_iou(np.array([target.box for target in before]).reshape(-1, 4), found.boxes)
@@ -235,10 +235,10 @@ class Follower:
             best = int(overlap[:, row].argmax()) if before else -1
             known = best >= 0 and overlap[best, row] >= SAME_FACE
             if known:
-                self._close(before[best], picture, _marks(found, row))
+                self._close(before[best], image, _marks(found, row))
                 overlap[best] = 0
                 before[best].missed = 0
-            self._targets.append(self._target(found, row, picture, before[best] if known else None))
+            self._targets.append(self._target(found, row, image, before[best] if known else None))
         # Whoever is still missed is looked for a little longer at the last place.
         self._targets += [target for target in before if 0 < target.missed <= PATIENCE]
         return found
@@ -250,12 +250,12 @@ class Follower:
             target.since_search += 1
             found = None
             if target.flow is not None and target.since_search < self._options.key:
-                found = self._flow(target, view.picture, sum(len(part.boxes) for part in parts))
+                found = self._flow(target, view.image, sum(len(part.boxes) for part in parts))
             if found is None:
                 found = view.near(target.box, target.size, self._options.margin)
                 if len(found.boxes):
-                    self._close(target, view.picture, _marks(found, 0))
-                    self._targets[index] = self._target(found, 0, view.picture, target)
+                    self._close(target, view.image, _marks(found, 0))
+                    self._targets[index] = self._target(found, 0, view.image, target)
             if not len(found.boxes) or pairwise_iou(found.boxes, join(parts).boxes).max(initial=0) > self._scanner.nms:
                 self._targets[index] = target
                 target.missed += 1
@@ -264,7 +264,7 @@ class Follower:
         self._targets = [target for target in self._targets if target.missed <= PATIENCE]
         return join(parts)
 
-    def _target(self, found: Found, row: int, picture: np.ndarray, before: _Target | None) -> _Target:
+    def _target(self, found: Found, row: int, image: np.ndarray, before: _Target | None) -> _Target:
         """A face just searched; ``before``: what was known of it."""
         target = _Target(found.boxes[row], float(found.scores[row]), int(found.sizes[row]))
         if before is not None:
@@ -273,41 +273,41 @@ class Follower:
                 target.back_off = RESTLESS[0]
             elif before.flow is not None:
                 target.restless, target.back_off = before.back_off, min(2 * before.back_off, RESTLESS[1])
-        *_, scale = fitted_size(picture, target.size)
+        *_, scale = fitted_size(image, target.size)
         if not target.restless and scale * max(target.box[2:] - target.box[:2]) >= self._options.large:
-            target.flow = FlowSegment(self._frame, picture, _marks(found, row))
+            target.flow = FlowSegment(self._frame, image, _marks(found, row))
         return target
 
-    def _flow(self, target: _Target, picture: np.ndarray, position: int) -> Found | None:
-        """The face carried to this picture; None where it cannot be, or moved so far that a search is due."""
-        marks = target.flow.advance(self._frame, self._rows + position, picture)
+    def _flow(self, target: _Target, image: np.ndarray, position: int) -> Found | None:
+        """The face carried to this image; None where it cannot be, or moved so far that a search is due."""
+        marks = target.flow.advance(self._frame, self._rows + position, image)
         if marks is None or target.flow.motion > MOST_MOTION:
             return None
         target.box = marks[5:].ravel().astype(np.float32)
         return Found(target.box[None], np.float32([target.score]), np.float32(marks[None, :5]), np.array([target.size]))
 
-    def _close(self, target: _Target, picture: np.ndarray, marks: np.ndarray) -> None:
+    def _close(self, target: _Target, image: np.ndarray, marks: np.ndarray) -> None:
         if target.flow is not None and not target.missed:
-            self._final |= target.flow.close(self._frame, picture, marks, partial(self._search, target.size))
+            self._final |= target.flow.close(self._frame, image, marks, partial(self._search, target.size))
 
-    def _search(self, size: int, picture: np.ndarray, marks: np.ndarray) -> np.ndarray | None:
-        """What the network finds at the place of ``marks`` in an earlier picture."""
-        found = _View(self._scanner, picture).near(marks[5:].ravel(), size, self._options.margin)
+    def _search(self, size: int, image: np.ndarray, marks: np.ndarray) -> np.ndarray | None:
+        """What the network finds at the place of ``marks`` in an earlier image."""
+        found = _View(self._scanner, image).near(marks[5:].ravel(), size, self._options.margin)
         return _marks(found, 0) if len(found.boxes) else None
 
 
 class _View:
-    """One picture of the video, scaled once for all windows cut out of it."""
+    """One image of the video, scaled once for all windows cut out of it."""
 
-    def __init__(self, scanner: Scanner, picture: np.ndarray):
-        self.picture = picture
+    def __init__(self, scanner: Scanner, image: np.ndarray):
+        self.image = image
         self._scanner = scanner
         self._fitted: dict[int, tuple[np.ndarray, float]] = {}
 
     def near(self, place: np.ndarray, size: int, margin: float) -> Found:
-        """The face near its last place, a box (4,), from the picture as a scan at ``size`` sees it; none or one."""
+        """The face near its last place, a box (4,), from the image as a scan at ``size`` sees it; none or one."""
         if size not in self._fitted:
-            self._fitted[size] = self._scanner.fit(self.picture, size)
+            self._fitted[size] = self._scanner.fit(self.image, size)
         canvas, scale = self._fitted[size]
         multiple, limit = self._scanner.network.multiple, np.array(canvas.shape[1::-1])
         box = place * scale
