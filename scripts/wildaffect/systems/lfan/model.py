@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from wildaffect.features.memory_format import channels_last
+
 PICTURE = 40
 CHANNELS = (64, 64, 128, 256, 512)
 UNITS = (3, 4, 14, 3)
@@ -90,7 +92,7 @@ class FaceNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.pooling > 1:
             x = F.avg_pool2d(x, self.pooling)
-        x = x.contiguous(memory_format=torch.channels_last)  # only the layout in memory; a third less time on CPUs
+        x = channels_last(x, self)
         parts = self.parts()
         learning = next((number for number, part in enumerate(parts) if not _rests(part)), len(parts))
         if learning and torch.is_grad_enabled():
