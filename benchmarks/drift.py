@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from wildaffect.features.extract import find_feature, frame_clock  # noqa: E402
-from wildaffect.features.timing import instants  # noqa: E402
+from wildaffect.features.frames import instants  # noqa: E402
 from wildaffect.media.frames import read_frames, write_frame_table  # noqa: E402
 
 

@@ -29,14 +29,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
-from wildaffect.faces.columns import detections_from_table
 from wildaffect.faces.crops import JPEG
-from wildaffect.faces.detect import DETECTIONS, detect_faces
+from wildaffect.faces.detect import DETECTIONS_SCHEMA, detect_faces
 from wildaffect.faces.detectors import open_detector
-from wildaffect.faces.detectors.network import FaceNetwork
-from wildaffect.faces.detectors.scanning import Scanner
-from wildaffect.faces.filling import Rows
+from wildaffect.faces.detectors.scrfd import DetectorNetwork, Scanner
+from wildaffect.faces.gaps import Rows
 from wildaffect.faces.persons import assign_persons, read_trial
+from wildaffect.faces.tables import detections_from_table
 from wildaffect.faces.templates import TEMPLATES, crop_transform, cut
 from wildaffect.media.decode import decode
 from wildaffect.media.frames import write_frame_table
@@ -59,7 +58,7 @@ def plain_loop(clip: Path, model: str, device: str, threads: int) -> tuple[list[
     """Landmarks (n, 5, 2) of every frame by insightface, and seconds."""
     from insightface.model_zoo.scrfd import SCRFD
 
-    from wildaffect.faces.detectors.sessions import bind_session
+    from wildaffect.faces.detectors.scrfd import bind_session
 
     detector = SCRFD(session=bind_session(Path(model), Path(model), device, threads))
     detector.prepare(0, det_thresh=0.5, nms_thresh=0.4)
@@ -74,7 +73,7 @@ def plain_loop(clip: Path, model: str, device: str, threads: int) -> tuple[list[
 
 def network_alone(clip: Path, model: str, device: str, threads: int, count: int = 40) -> np.ndarray:
     """Seconds per frame (as :func:`timed`) of the network on pictures already scaled: the fastest that full detection can be."""
-    network = FaceNetwork(Path(model), device, threads, 0.5, 1)
+    network = DetectorNetwork(Path(model), device, threads, 0.5, 1)
     scanner = Scanner(network, (SIZE,), 0.4)
     scaled = [scanner.fit(picture, SIZE)[0][None] for _, picture in islice(decode(clip), count)]
     network(scaled[0])
@@ -191,7 +190,7 @@ def one_length(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         common = (arguments.model, arguments.device, arguments.threads)
         output, spent = stage(arguments.clips[0], Path(scratch), *common, follow=json.loads(arguments.follow))
-        count = int(detections_from_table(read_table(output, DETECTIONS)).frame.max(initial=-1)) + 1
+        count = int(detections_from_table(read_table(output, DETECTIONS_SCHEMA)).frame.max(initial=-1)) + 1
     # Not getrusage: that counts what the parent had in memory when it started this process.
     peak = int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 2**10
     print(f"{count} frames, {count / spent[0]:.1f} frames/s wall, {count / spent[1]:.1f} cpu, peak {peak:.0f} MiB")

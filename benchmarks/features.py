@@ -30,9 +30,10 @@ import soundfile
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from wildaffect.features import smile, tsav_mel  # noqa: E402
+from wildaffect.features import opensmile_stream  # noqa: E402
+from wildaffect.features.audio import tsav_mel  # noqa: E402
 from wildaffect.features.extract import extract_features  # noqa: E402
-from wildaffect.features.grid import Clock, by_time  # noqa: E402
+from wildaffect.features.frames import Clock, by_time  # noqa: E402
 from wildaffect.features.registry import FEATURES  # noqa: E402
 from wildaffect.media.frames import FRAMES  # noqa: E402
 from wildaffect.tables import write_table  # noqa: E402
@@ -99,25 +100,26 @@ def vggish_speed(seconds: float, threads: int, device: str) -> None:
     # PyTorch takes half a gigabyte, which the processes that measure memory shall not have.
     import torch
 
-    from wildaffect.features import vggish_embedding, vggish_frontend
-    from wildaffect.features.vggish import PATCH
-    from wildaffect.features.vggish_weights import seeded_network
+    from wildaffect.features.audio import vggish128
+    from wildaffect.features.vggish import frontend
+    from wildaffect.features.vggish.network import PATCH
+    from wildaffect.features.vggish.weights import seeded_network
 
     torch.set_num_threads(threads)
     network = seeded_network().to(device, memory_format=torch.channels_last).eval()
     sound = make_sound(seconds)
-    rows = vggish_frontend.row_count(len(sound) + vggish_frontend.TAIL) - PATCH + 1
+    rows = frontend.row_count(len(sound) + frontend.TAIL) - PATCH + 1
     starts = by_time(np.arange(round(seconds * FPS)) / FPS, None, rows)
 
     def plain() -> None:
-        rows = torch.from_numpy(vggish_frontend.log_mel(sound, np.arange(starts[-1] + PATCH)))
+        rows = torch.from_numpy(frontend.log_mel(sound, np.arange(starts[-1] + PATCH)))
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             for batch in torch.from_numpy(starts).split(32 if device == "cpu" else 512):
                 network(rows[batch[:, None] + torch.arange(PATCH)][:, None].to(device)).cpu()
 
     for name, job in (
         ("plain", plain),
-        ("shared", lambda: exhaust(lambda: vggish_embedding.embed(network, sound, starts, device))),
+        ("shared", lambda: exhaust(lambda: vggish128.embed(network, sound, starts, device))),
     ):
         job()
         elapsed, processor = best_of_three(job)
@@ -166,12 +168,14 @@ def _peak(name: str, audio: Path, frames: Path, answer: multiprocessing.Queue) -
     if name == "vggish128":
         import torch
 
-        from wildaffect.features import vggish_embedding
+        from wildaffect.features.audio import vggish128
 
-        vggish_embedding._embed_batch = thinned(
-            vggish_embedding._embed_batch, 20, lambda network, speech, starts, device: torch.zeros(len(starts), 128)
+        vggish128._embed_batch = thinned(
+            vggish128._embed_batch, 20, lambda network, speech, starts, device: torch.zeros(len(starts), 128)
         )
-    smile.Functionals.__call__ = thinned(smile.Functionals.__call__, 50, lambda over, speech: np.zeros(88, np.float32))
+    opensmile_stream.Functionals.__call__ = thinned(
+        opensmile_stream.Functionals.__call__, 50, lambda over, speech: np.zeros(88, np.float32)
+    )
     weights = "seeded" if FEATURES[name].weights else None
     before = peak_memory()
     extract_features({name: audio.with_name("out.npy")}, audio, frames, weights=weights)

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from wildaffect.features import egemaps02, mfcc, tsav_mel  # noqa: E402
+from wildaffect.features.audio import egemaps25, mfcc39, tsav_mel  # noqa: E402
 from wildaffect.features.columns import EGEMAPS25, MFCC39  # noqa: E402
 from wildaffect.features.extract import extract_features  # noqa: E402
 from wildaffect.features.spectrogram import decibel  # noqa: E402
@@ -60,8 +60,8 @@ def measure(video: Path, folder: Path) -> Clip:
         read_frames(frames).times,
         speech,
         decibel(stored("tsav_mel")),
-        (mfcc.descriptors(speech)[:][:, c0], stored("mfcc39")[:, c0]),
-        (egemaps02.descriptors(speech)[:][:, loudness], stored("egemaps25")[:, loudness]),
+        (mfcc39.descriptors(speech)[:][:, c0], stored("mfcc39")[:, c0]),
+        (egemaps25.descriptors(speech)[:][:, loudness], stored("egemaps25")[:, loudness]),
     )
 
 

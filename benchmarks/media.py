@@ -24,7 +24,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-# As in the pipeline's jobs (wildaffect.stage), and read when pyarrow is imported.
+# As in the pipeline's jobs (wildaffect.job), and read when pyarrow is imported.
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]

@@ -1,6 +1,6 @@
 """Follow faces over time and decide which one each trial shows."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path

@@ -1,35 +1,35 @@
 """Write the report: one self-contained page."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
-    from wildaffect.layout import by_stem, by_video, instance_entries, prediction_entries, run_folders
-    from wildaffect.lists import read_lists
+    from wildaffect import paths
+    from wildaffect.manifests import read_lists
     from wildaffect.provenance import main_versions
-    from wildaffect.report.build import build_report
+    from wildaffect.report.build import RunFiles, build_report
     from wildaffect.report.models import notes, used_models
 
-    paths = snakemake.input
+    given, config = snakemake.input, snakemake.params.config
+    runs = paths.entries(paths.RUN, given.runs)
     build_report(
         Path(snakemake.output.page),
-        title=snakemake.params.config["report"]["title"],
-        config=snakemake.params.config,
-        results=Path(snakemake.params.config["results_dir"]),
-        trials=Path(paths.trials),
-        audit=Path(paths.audit),
-        frames=by_video(read_lists(paths.frames)),
-        audio=by_video(read_lists(paths.audio)),
-        persons=by_video(read_lists(paths.persons)),
-        sheets=by_stem(paths.sheets),
-        labels=by_stem(paths.get("labels", [])),
-        runs=run_folders(paths.get("runs", [])),
-        predictions=prediction_entries([*paths.get("predictions", []), *paths.get("ensembles", [])]),
-        scores=by_stem(paths.get("scores", [])).get("scores"),
-        trial_scores=by_stem(paths.get("scores", [])).get("trials"),
-        models=used_models(paths.detections, paths.get("abouts", []), instance_entries(paths.get("runs", []))),
+        RunFiles(
+            trials=Path(given.trials),
+            audit=Path(given.audit),
+            frames=paths.keyed(paths.FRAMES, read_lists(given.frames)),
+            audio=paths.keyed(paths.AUDIO, read_lists(given.audio)),
+            persons=paths.keyed(paths.PERSONS, read_lists(given.persons)),
+            sheets=paths.keyed(paths.SHEET, given.sheets),
+            labels=paths.keyed(paths.LABELS, given.labels),
+            runs=[{**entry, "path": entry["path"].parent} for entry in runs],
+            predictions=paths.prediction_entries([*given.predictions, *given.ensembles]),
+            scores=next(map(Path, given.scores), None),
+            trial_scores=next(map(Path, given.trial_scores), None),
+        ),
+        config=config,
+        models=used_models(given.detections, given.abouts, runs),
         versions=main_versions(),
-        demo=snakemake.params.config["corpus"]["layout"] == "demo",
-        notes=notes(snakemake.params.config, instance_entries(paths.get("runs", []))),
+        notes=notes(config, runs),
     )

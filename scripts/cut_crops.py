@@ -1,6 +1,6 @@
 """Cut the aligned face of one trial out of every frame."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path

@@ -1,11 +1,11 @@
 """Cut the face of one trial in several templates, and draw its contact sheet if asked to."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
-    from wildaffect.faces.together import cut_together
+    from wildaffect.faces.cutting import cut_together
 
     cut_together(
         Path(snakemake.input.video),

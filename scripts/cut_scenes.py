@@ -1,6 +1,6 @@
 """Make one trial's pictures of the whole scene, of the body in it, and of the scene without it, in one template or several."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path

@@ -1,6 +1,6 @@
 """Decode a video once and write its frame table."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path

@@ -1,11 +1,11 @@
 """Write down which network with which weights made the vectors."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
-    from wildaffect.features.networks import describe_embedding
+    from wildaffect.features.embeddings import describe_embedding
 
     describe_embedding(
         snakemake.wildcards.name,

@@ -1,6 +1,6 @@
 """Write down what the columns of a feature are and how they were made."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path

@@ -1,12 +1,12 @@
 """Find every face of every frame."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
     from wildaffect.faces.detect import detect_faces
-    from wildaffect.stage import device
+    from wildaffect.job import device
 
     detect_faces(
         Path(snakemake.input.video),

@@ -1,10 +1,10 @@
 """Draw a page of small pictures by which a person can check one trial at a glance."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
-    from wildaffect.faces.sheet import write_contact_sheet
+    from wildaffect.faces.previews import write_contact_sheet
 
     write_contact_sheet(Path(snakemake.input.crops), Path(snakemake.input.persons), Path(snakemake.output.sheet))

@@ -1,11 +1,11 @@
 """Draw boxes, points and names into a copy of a video."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
-    from wildaffect.faces.overlay import draw_overlay
+    from wildaffect.faces.previews import draw_overlay
 
     draw_overlay(
         Path(snakemake.input.video),

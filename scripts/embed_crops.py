@@ -1,14 +1,13 @@
 """Run a frozen image network over the crops of one trial."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
     from wildaffect.faces.crops import CropFile
-    from wildaffect.features.embedding import embed_crops
-    from wildaffect.features.networks import open_network, preparation
-    from wildaffect.stage import device
+    from wildaffect.features.embeddings import embed_crops, open_network, preparation
+    from wildaffect.job import device
 
     entry = snakemake.params.entry
     network, _ = open_network(entry["network"], entry["weights"], snakemake.params.models_dir)

@@ -1,11 +1,11 @@
 """Write one CSV per predicted trial, for people without a Parquet reader."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
-    from wildaffect.layout import instance_entries
+    from wildaffect import paths
     from wildaffect.submission.export import export_csv
 
-    export_csv(Path(snakemake.output.folder), instance_entries(snakemake.input.predictions))
+    export_csv(Path(snakemake.output.folder), paths.prediction_entries(snakemake.input.predictions))

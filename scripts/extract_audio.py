@@ -1,6 +1,6 @@
 """Put the sound of a video on the clock of its pictures."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path

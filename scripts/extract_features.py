@@ -1,12 +1,12 @@
 """Compute features of one video's sound, a row per decoded frame."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
     from wildaffect.features.extract import extract_features
-    from wildaffect.stage import device
+    from wildaffect.job import device
 
     extract_features(
         {Path(feature).parent.name: Path(feature) for feature in snakemake.output.features},

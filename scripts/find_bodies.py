@@ -1,12 +1,12 @@
 """Find the body of the person that each trial of a video shows."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
-    from wildaffect.features.find_bodies import find_bodies
-    from wildaffect.stage import device
+    from wildaffect.features.bodies.find import find_bodies
+    from wildaffect.job import device
 
     find_bodies(
         snakemake.params.bodies["source"],

@@ -1,6 +1,6 @@
 """Fuse what the folds of an instance say of the test trials."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path

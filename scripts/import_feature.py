@@ -1,15 +1,15 @@
 """Take one trial's vectors that were computed elsewhere, a row per decoded frame."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
-    from wildaffect.features.imported import import_feature, source
+    from wildaffect.features.imported import import_feature, imported_feature
     from wildaffect.media.frames import read_frames
 
     import_feature(
-        source(snakemake.wildcards.name, snakemake.params.entry),
+        imported_feature(snakemake.wildcards.name, snakemake.params.entry),
         snakemake.wildcards.trial,
         snakemake.params.video,
         read_frames(snakemake.input.frames).times,

@@ -1,19 +1,19 @@
 """Join the annotation rows of one task to the decoded frames."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
+    from wildaffect import paths
     from wildaffect.corpus.labels import write_labels
     from wildaffect.corpus.trials import Trial
-    from wildaffect.layout import by_video
 
     write_labels(
         Path(snakemake.output.labels),
         task=snakemake.wildcards.task,
         trials=[Trial(**row) for row in snakemake.params.trials],
         annotations=Path(snakemake.params.root),
-        frames=by_video(snakemake.input.frames),
+        frames=paths.keyed(paths.FRAMES, snakemake.input.frames),
         rules=snakemake.params.rules,
     )

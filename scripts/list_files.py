@@ -1,10 +1,10 @@
 """List the files of one kind that a block of trials consists of."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
-    from wildaffect.lists import write_list
+    from wildaffect.manifests import write_list
 
     write_list(snakemake.input.files, Path(snakemake.output.list))

@@ -1,13 +1,13 @@
 """Write down which trials the trainings for certain tasks on one fold read, apart from all others."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
-    from wildaffect.corpus.members import write_members
+    from wildaffect.corpus.folds import write_fold_trials
 
-    write_members(
+    write_fold_trials(
         Path(snakemake.output.trials),
         Path(snakemake.output.folds),
         trials=snakemake.params.trials,

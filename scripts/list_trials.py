@@ -1,11 +1,11 @@
 """Write the table of trials and the folds."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
-    from wildaffect.workflow.scan import write_corpus_tables
+    from wildaffect.workflow.corpus import write_corpus_tables
 
     write_corpus_tables(
         Path(snakemake.output.trials),

@@ -1,6 +1,6 @@
 """Put the organisers' pictures of one trial into one file."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path

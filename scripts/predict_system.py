@@ -1,13 +1,13 @@
 """Predict the held-out or the test trials of one instance, a row per decoded frame."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
-    from wildaffect.layout import by_stem, samples_by_trial
-    from wildaffect.lists import read_lists
-    from wildaffect.stage import device
+    from wildaffect import paths
+    from wildaffect.job import device
+    from wildaffect.manifests import files_by_trial, read_lists
     from wildaffect.training.predict import predict_from
 
     predict_from(
@@ -18,11 +18,11 @@ with stage(snakemake.log[0], snakemake.threads):
         mode=snakemake.params.mode,
         recipe=snakemake.params.recipe,
         trials=snakemake.params.names,
-        **samples_by_trial(
+        **files_by_trial(
             Path(snakemake.input.trials),
             *(read_lists(snakemake.input.get(part, [])) for part in ("frames", "crops", "features", "persons")),
         ),
-        labels=by_stem(snakemake.input.get("labels", [])),
+        labels=paths.keyed(paths.LABELS, snakemake.input.get("labels", [])),
         output=Path(snakemake.output.predictions),
         device=device(snakemake.resources.gpu),
         threads=snakemake.threads,

@@ -1,6 +1,6 @@
 """List in which frames the organisers found each trial's face."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path

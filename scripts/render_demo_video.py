@@ -1,6 +1,6 @@
 """Render one video of the demo corpus."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path

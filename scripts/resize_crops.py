@@ -1,6 +1,6 @@
 """Make the crops of a template that is a resized copy of another one's."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path

@@ -1,16 +1,16 @@
 """Score all held-out predictions by the rules of every edition asked for."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
-    from wildaffect.layout import by_stem, prediction_entries
-    from wildaffect.scoring.collect import score_predictions
+    from wildaffect import paths
+    from wildaffect.scoring.results import score_predictions
 
     score_predictions(
-        prediction_entries(snakemake.input.predictions),
-        by_stem(snakemake.input.labels),
+        paths.prediction_entries(snakemake.input.predictions),
+        paths.keyed(paths.LABELS, snakemake.input.labels),
         snakemake.params.editions,
         Path(snakemake.output.scores),
         Path(snakemake.output.trials),

@@ -1,17 +1,17 @@
 """Filter predictions over time."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
-    from wildaffect.layout import by_stem, prediction_entries
-    from wildaffect.scoring.windows import smooth_file
+    from wildaffect import paths
+    from wildaffect.scoring.smoothing import smooth_file
 
     smooth_file(
         Path(snakemake.input.predictions),
         Path(snakemake.output.predictions),
         **snakemake.params.smoothing,
-        held_out=prediction_entries(snakemake.input.get("held_out", [])),
-        labels=by_stem(snakemake.input.get("labels", [])),
+        held_out=paths.prediction_entries(snakemake.input.get("held_out", [])),
+        labels=paths.keyed(paths.LABELS, snakemake.input.get("labels", [])),
     )

@@ -1,16 +1,16 @@
 """Train one variant of a system for one target on one fold."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
-    from wildaffect.layout import by_stem, samples_by_trial, video_of_trial
-    from wildaffect.lists import read_lists
-    from wildaffect.stage import copies, device
+    from wildaffect import paths
+    from wildaffect.job import device, launch_processes
+    from wildaffect.manifests import files_by_trial, read_lists, video_of_trial
     from wildaffect.training.train import train
 
-    if not copies(snakemake.resources.get("tasks", 1), snakemake.resources.get("nodes", 1)):
+    if not launch_processes(snakemake.resources.get("tasks", 1), snakemake.resources.get("nodes", 1)):
         train(
             system=snakemake.wildcards.system,
             variant=snakemake.wildcards.variant,
@@ -21,8 +21,8 @@ with stage(snakemake.log[0], snakemake.threads):
             seed=snakemake.params.training["seed"],
             precision=snakemake.params.training["precision"],
             folds=Path(snakemake.input.folds),
-            labels=by_stem(snakemake.input.labels),
-            **samples_by_trial(
+            labels=paths.keyed(paths.LABELS, snakemake.input.labels),
+            **files_by_trial(
                 Path(snakemake.input.trials),
                 *(read_lists(snakemake.input.get(part, [])) for part in ("frames", "crops", "features", "persons")),
             ),

@@ -1,6 +1,6 @@
 """Last of all: end with an error if the corpus had errors that nobody accepted."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path

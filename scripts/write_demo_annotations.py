@@ -1,6 +1,6 @@
 """Write the labels that drive the rendering, in the layout of Aff-Wild2."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path

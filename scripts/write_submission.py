@@ -1,19 +1,19 @@
 """Write the fused test predictions in the organisers' format."""
 
-from wildaffect.stage import stage
+from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
-    from wildaffect.layout import by_video, instance_entries
-    from wildaffect.lists import read_lists
-    from wildaffect.submission.job import write_submission
+    from wildaffect import paths
+    from wildaffect.manifests import read_lists
+    from wildaffect.submission.writer import write_submission
 
     write_submission(
         Path(snakemake.output.record),
-        predictions=instance_entries(snakemake.input.predictions),
+        predictions=paths.prediction_entries(snakemake.input.predictions),
         trials=Path(snakemake.input.trials),
-        frames=by_video(read_lists(snakemake.input.frames)),
+        frames=paths.keyed(paths.FRAMES, read_lists(snakemake.input.frames)),
         task=snakemake.wildcards.task,
         edition=snakemake.wildcards.edition,
         sample=next(map(Path, snakemake.input.get("sample", [])), None),

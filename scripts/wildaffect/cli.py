@@ -54,7 +54,7 @@ def add_score(commands) -> None:
 def run_score(options: argparse.Namespace) -> int:
     """Print the scores."""
     from wildaffect.scoring.editions import get_task
-    from wildaffect.scoring.inputs import read_rows
+    from wildaffect.scoring.read import read_rows
     from wildaffect.scoring.scorer import score
 
     task = get_task(options.edition, options.task)
@@ -100,7 +100,7 @@ def run_compare(options: argparse.Namespace) -> int:
     """Print both scores, their difference and its interval."""
     from wildaffect.scoring.comparison import compare
     from wildaffect.scoring.editions import get_task
-    from wildaffect.scoring.inputs import read_rows
+    from wildaffect.scoring.read import read_rows
 
     task = get_task(options.edition, options.task)
     tables = [read_rows(path, task) for path in (options.first, options.second, options.labels)]
@@ -142,7 +142,7 @@ def add_submit(commands) -> None:
 def run_submit(options: argparse.Namespace) -> int:
     """Write a submission and say what was filled."""
     from wildaffect.scoring.editions import get_task
-    from wildaffect.scoring.inputs import read_rows
+    from wildaffect.scoring.read import read_rows
     from wildaffect.submission.writer import write
 
     predictions = read_rows(options.predictions, get_task(options.edition, options.task))
@@ -180,7 +180,7 @@ def add_label_files(commands) -> None:
 def run_label_files(options: argparse.Namespace) -> int:
     """Write the files and say how many."""
     from wildaffect.corpus.trials import TRIALS, trials_from_table
-    from wildaffect.scoring.rows import read_parquet
+    from wildaffect.scoring.read import read_parquet
     from wildaffect.submission.label_files import write_label_files
     from wildaffect.tables import read_table
 
@@ -221,7 +221,7 @@ def add_editions(commands) -> None:
 
 def run_editions(options: argparse.Namespace) -> int:
     """Print a Markdown table."""
-    from wildaffect.scoring.editions_table import editions_table
+    from wildaffect.scoring.editions import editions_table
 
     print(editions_table(), end="")
     return 0

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from support.golden import load_fill
-from wildaffect.features import egemaps, egemaps02, m3t_mel, mfcc, ntua_mel, tsav_mel, vggish_frontend
+from wildaffect.features.audio import egemaps23, egemaps25, m3t_mel, mfcc39, ntua_mel, tsav_mel
 from wildaffect.features.columns import EGEMAPS23, EGEMAPS25
-from wildaffect.features.grid import Clock, by_patch, patch_count
-from wildaffect.features.vggish import PATCH
+from wildaffect.features.frames import Clock, by_patch, patch_count
+from wildaffect.features.vggish import frontend
+from wildaffect.features.vggish.network import PATCH
 from wildaffect.features.waveform import read_speech
 
 
@@ -34,7 +35,7 @@ def speech(folder, facts):
 
 def test_mfcc(folder, speech):
     want = np.load(folder / "opensmile_first2s.npz")
-    got = mfcc.descriptors(speech[:32000])[:]
+    got = mfcc39.descriptors(speech[:32000])[:]
     assert got.shape == want["mfcc12_0_d_a"].shape == (198, 39)
     assert np.abs(got - want["mfcc12_0_d_a_full_precision"]).max() <= 1e-5
     assert np.abs(got - want["mfcc12_0_d_a"]).max() <= 6e-5  # printed with five significant digits
@@ -42,7 +43,7 @@ def test_mfcc(folder, speech):
 
 
 @pytest.mark.parametrize(
-    ("module", "version", "columns"), [(egemaps, "v01a", EGEMAPS23), (egemaps02, "v02", EGEMAPS25)]
+    ("module", "version", "columns"), [(egemaps23, "v01a", EGEMAPS23), (egemaps25, "v02", EGEMAPS25)]
 )
 def test_egemaps(folder, facts, speech, module, version, columns):
     want = np.load(folder / "opensmile_first2s.npz")
@@ -57,11 +58,11 @@ def test_egemaps(folder, facts, speech, module, version, columns):
 def test_log_mel(folder, speech):
     want = np.load(folder / "vggish_logmel.npz")
 
-    got = vggish_frontend.log_mel(speech, np.arange(vggish_frontend.row_count(len(speech))))
+    got = frontend.log_mel(speech, np.arange(frontend.row_count(len(speech))))
     assert got.shape == (398, 64)
     assert np.abs(got - want["test_logmel"]).max() <= 1e-5
     assert np.abs(got[:384].reshape(4, 96, 64) - want["test_examples"]).max() <= 1e-5
-    padded = vggish_frontend.log_mel(speech, np.arange(vggish_frontend.row_count(len(speech) + vggish_frontend.TAIL)))
+    padded = frontend.log_mel(speech, np.arange(frontend.row_count(len(speech) + frontend.TAIL)))
     assert padded.shape == (498, 64)
     assert np.abs(padded - want["test_logmel_padded_1s"]).max() <= 1e-5
 
@@ -69,7 +70,7 @@ def test_log_mel(folder, speech):
 @pytest.mark.parametrize("rate", ["23.976", "25.0", "29.97", "30.0"])
 def test_patch_starts(facts, speech, rate):
     want = facts["lfan_patches"][rate]
-    rows = vggish_frontend.row_count(len(speech) + vggish_frontend.TAIL) - PATCH + 1
+    rows = frontend.row_count(len(speech) + frontend.TAIL) - PATCH + 1
     assert patch_count(rows, float(rate)) == want["n_patches"]
     frames = np.zeros(want["n_patches"] + 3)  # three more than there are patches
     got = by_patch(frames, float(rate), rows)

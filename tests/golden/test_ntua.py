@@ -9,7 +9,7 @@ import torch
 from support.golden import load_fill
 from support.ntua import trial_in_memory
 from wildaffect import systems
-from wildaffect.features.ntua_mel import COLUMNS, first_columns
+from wildaffect.features.audio.ntua_mel import COLUMNS, first_columns
 from wildaffect.scoring import ccc
 from wildaffect.systems.ntua.data import chunks, padded
 from wildaffect.systems.ntua.recipe import occurring_scores

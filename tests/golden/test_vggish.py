@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from support.golden import load_fill
-from wildaffect.features.vggish import VGGish
-from wildaffect.features.vggish_embedding import embed
-from wildaffect.features.vggish_weights import TENSORFLOW
+from wildaffect.features.audio.vggish128 import embed
+from wildaffect.features.vggish.network import VGGish
+from wildaffect.features.vggish.weights import TENSORFLOW
 from wildaffect.features.waveform import read_speech
 
 

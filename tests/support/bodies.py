@@ -3,8 +3,8 @@
 import numpy as np
 import pyarrow as pa
 
-from wildaffect.faces.persons import PERSONS
-from wildaffect.faces.rows import Rows, rows_table
+from wildaffect.faces.persons import PERSONS_SCHEMA
+from wildaffect.faces.tables import TrialFaces, rows_table
 from wildaffect.tables import write_table
 
 
@@ -16,9 +16,11 @@ def persons_table(path, faces):
         values = np.array([box or [np.nan] * 4 for box in boxes], np.float32).reshape(-1, 4)
         nothing = [np.full((count, joints, 2), np.nan, np.float32) for joints in (5, 68)]
         source = np.where(found, "detected", "none").astype("<U12")
-        rows = Rows(
+        rows = TrialFaces(
             source, np.where(found, 0, -1), values, np.where(found, np.float32(0.9), np.float32(np.nan)), *nothing
         )
         parts.append(rows_table(trial, rows))
-    write_table(path, pa.concat_tables(parts), PERSONS, {"trials": {trial: {} for trial in faces}, "frames": count})
+    write_table(
+        path, pa.concat_tables(parts), PERSONS_SCHEMA, {"trials": {trial: {} for trial in faces}, "frames": count}
+    )
     return path

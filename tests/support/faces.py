@@ -9,8 +9,8 @@ import onnx
 import pyarrow as pa
 from onnx import TensorProto, helper, numpy_helper
 
-from wildaffect.faces.columns import Detections, points_column
-from wildaffect.faces.detect import DETECTIONS
+from wildaffect.faces.detect import DETECTIONS_SCHEMA
+from wildaffect.faces.tables import Detections, points_column
 from wildaffect.media.frames import FRAMES
 from wildaffect.tables import write_table
 
@@ -59,8 +59,8 @@ def write_detections(path: Path, detections: Detections, frames: int, cuts=(), i
         pa.array(vectors, pa.list_(pa.float32())),
     ]
     about = {"frames": frames, "cuts": list(cuts), "width": WIDTH, "height": HEIGHT}
-    table = pa.Table.from_arrays(columns, schema=DETECTIONS)
-    write_table(path, table, DETECTIONS, about | {"identity_distance": identity_distance})
+    table = pa.Table.from_arrays(columns, schema=DETECTIONS_SCHEMA)
+    write_table(path, table, DETECTIONS_SCHEMA, about | {"identity_distance": identity_distance})
     return path
 
 

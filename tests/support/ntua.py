@@ -8,7 +8,7 @@ import pyarrow as pa
 from support.runs import ArrayPictures, write_crops
 from wildaffect.corpus.folds import FOLDS
 from wildaffect.corpus.labels import labels_schema
-from wildaffect.features.ntua_mel import BANDS, ROWS_PER_SECOND
+from wildaffect.features.audio.ntua_mel import BANDS, ROWS_PER_SECOND
 from wildaffect.media.frames import FRAMES
 from wildaffect.systems.interface import Labels, TrialData
 from wildaffect.systems.ntua.spec import EXPRESSIONS

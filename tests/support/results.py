@@ -6,6 +6,7 @@ table functions is used, so a reader that agrees with its writer by mistake is f
 
 import csv
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import soundfile
 
+from wildaffect.report.build import RunFiles, build_report
 from wildaffect.tables import write_table
 
 RATE = 25.0
@@ -89,7 +91,7 @@ FOLDS = (0, 1, 2)
 def build_results(
     folder: Path, videos: list[str], *, frames: int = 200, labelled: bool = True, unreadable: tuple[str, ...] = ()
 ) -> dict:
-    """Write a results tree into ``folder`` and return the keyword arguments of ``build_report`` (without ``title`` and ``demo``).
+    """Write a results tree into ``folder`` and return what :func:`render` makes a page of.
 
     The first video has variable frame rate, rotation and no sound; every second one has no contact sheet; the last readable one holds two
     people. Videos in ``unreadable`` have tables without rows. ``labelled=False`` gives a tree of unlabelled own videos: predictions only.
@@ -150,6 +152,20 @@ def build_results(
         "versions": {"python": "3.11.9", "torch": "2.11.0"},
         "notes": ["vggish128: untrained weights; its numbers carry no meaning."],
     }
+
+
+def render(output: Path, arguments: dict, title: str = "x", demo: bool = False) -> None:
+    """Write the page of what :func:`build_results` returned, with changes perhaps."""
+    files = RunFiles(**{field.name: arguments[field.name] for field in fields(RunFiles)})
+    corpus = {"layout": "demo"} if demo else {"layout": "affwild2", **arguments["config"].get("corpus", {})}
+    config = {
+        **arguments["config"],
+        "corpus": corpus,
+        "report": {"title": title},
+        "results_dir": str(arguments["results"]),
+    }
+    rest = {name: arguments[name] for name in ("models", "versions", "notes")}
+    build_report(output, files, config=config, **rest)
 
 
 def _write_media(folder: Path, video: str, frames: int, vfr: bool) -> np.ndarray:

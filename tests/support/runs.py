@@ -14,7 +14,7 @@ from torch import nn
 
 from wildaffect.corpus.folds import FOLDS
 from wildaffect.corpus.labels import labels_schema
-from wildaffect.faces.crops import CROPS, encode
+from wildaffect.faces.crops import CROPS, encode_jpeg
 from wildaffect.media.frames import FRAMES
 from wildaffect.systems.interface import Labels, Schedule, Target, TrialData
 from wildaffect.tables import METADATA_KEY, write_table
@@ -145,7 +145,7 @@ def write_crops(path: Path, faces: np.ndarray, valid: np.ndarray) -> None:
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as writer:
         for start in range(0, len(faces), chunk):
             rows = range(start, min(start + chunk, len(faces)))
-            data = [encode(faces[row]) if valid[row] else None for row in rows]
+            data = [encode_jpeg(faces[row]) if valid[row] else None for row in rows]
             columns = [pa.array(rows, pa.int32()), pa.array(valid[rows.start : rows.stop]), pa.array(data, pa.binary())]
             writer.write_batch(pa.record_batch(columns, schema=schema))
 

@@ -12,7 +12,7 @@ import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
 from support.runs import FrameRecipe, frame_trials  # noqa: E402
-from wildaffect.stage import copies  # noqa: E402
+from wildaffect.job import launch_processes  # noqa: E402
 from wildaffect.systems.interface import Schedule  # noqa: E402
 from wildaffect.training.loop import Loop  # noqa: E402
 from wildaffect.training.runtime import open_fabric, processes, reproducible  # noqa: E402
@@ -49,5 +49,5 @@ def train(output: Path, batch: int) -> None:
 
 if __name__ == "__main__":
     output, batch, *together = sys.argv[1:]
-    if not copies(*map(int, together or [1])):
+    if not launch_processes(*map(int, together or [1])):
         train(Path(output), int(batch))

@@ -8,10 +8,10 @@ import pyarrow as pa
 from support.runs import ArrayPictures, write_crops
 from wildaffect.corpus.folds import FOLDS
 from wildaffect.corpus.labels import labels_schema
-from wildaffect.faces.columns import points_column
-from wildaffect.faces.persons import PERSONS
+from wildaffect.faces.persons import PERSONS_SCHEMA
+from wildaffect.faces.tables import points_column
 from wildaffect.faces.templates import ARCFACE
-from wildaffect.features.tsav_mel import power_rows
+from wildaffect.features.audio.tsav_mel import power_rows
 from wildaffect.media.frames import FRAMES
 from wildaffect.systems.interface import Labels, TrialData
 from wildaffect.systems.tsav.spec import EXPRESSIONS, LABELS, UNITS
@@ -157,7 +157,9 @@ class Corpus:
         np.save(self.features["tsav_wave"][names[0]], wave)
         np.save(self.features["tsav_mel"][names[0]], power_rows(wave, 0, 1 + len(wave) // 441))
         tables = [self._persons(name, count) for name in names]
-        write_table(self.persons[names[0]], pa.concat_tables(tables), PERSONS, {"trials": {name: {} for name in names}})
+        write_table(
+            self.persons[names[0]], pa.concat_tables(tables), PERSONS_SCHEMA, {"trials": {name: {} for name in names}}
+        )
 
     def _persons(self, name: str, count: int) -> pa.Table:
         """A face whose five points are where the crop wants them, so picture and crop have the same coordinates."""
@@ -171,7 +173,7 @@ class Corpus:
             points_column(np.where(missing[:, None, None], np.nan, ARCFACE)),
             points_column(np.where(missing[:, None, None], np.nan, points_of(count))),
         ]  # fmt: skip
-        return pa.Table.from_arrays(columns, schema=PERSONS)
+        return pa.Table.from_arrays(columns, schema=PERSONS_SCHEMA)
 
     def _write_labels(self, task: str) -> None:
         rows = []

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wildaffect.corpus.folds import make_folds
-from wildaffect.corpus.members import members
+from wildaffect.corpus.folds import fold_trials, make_folds
 from wildaffect.corpus.trials import TASKS, Trial, split_person
 from wildaffect.errors import InputError
 
@@ -108,7 +107,7 @@ def test_grouped_folds_of_several_tasks_agree(corpus, data, count, seed):
     assert folds_of(table) == folds_of(make_folds(trials_of(train, validation), "grouped", count, seed))
     for fold in range(count):
         divisions = {task: folds_of(table, task)[fold] for task in TASKS}
-        assert members(divisions, "train", videos) == {
+        assert fold_trials(divisions, "train", videos) == {
             task: tuple(division["train"]) for task, division in divisions.items()
         }
         for task, division in divisions.items():

@@ -5,12 +5,12 @@ import time
 
 import pytest
 
-from wildaffect.faces.ahead import ahead
+from wildaffect.media.prefetch import prefetch
 
 
 def test_same_items_in_order():
-    assert list(ahead(iter(range(100)), 3)) == list(range(100))
-    assert list(ahead(iter(()), 3)) == []
+    assert list(prefetch(iter(range(100)), 3)) == list(range(100))
+    assert list(prefetch(iter(()), 3)) == []
 
 
 def test_producer_stays_within_its_bound():
@@ -21,7 +21,7 @@ def test_producer_stays_within_its_bound():
             produced.append(number)
             yield number
 
-    for number in ahead(items(), 2):
+    for number in prefetch(items(), 2):
         time.sleep(0.002)
         # Two wait in the queue, one in the producer's hand, one is being worked on.
         assert len(produced) <= number + 4
@@ -38,7 +38,7 @@ def test_both_work_at_the_same_time():
         yield 2
 
     seen = []
-    for item in ahead(items(), 1):
+    for item in prefetch(items(), 1):
         seen.append(item)
         received.set()
     assert seen == [1, 2]
@@ -51,7 +51,7 @@ def test_errors_of_the_producer_are_raised():
 
     seen = []
     with pytest.raises(ValueError, match="broken"):
-        seen.extend(ahead(items(), 2))
+        seen.extend(prefetch(items(), 2))
 
 
 def test_a_consumer_that_stops_ends_the_producer():
@@ -63,7 +63,7 @@ def test_a_consumer_that_stops_ends_the_producer():
             produced.append(number)
             yield number
 
-    source = ahead(items(), 2)
+    source = prefetch(items(), 2)
     assert next(source) == 0
     source.close()
     assert threading.active_count() == before

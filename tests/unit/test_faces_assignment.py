@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.faces import HEIGHT, IDENTITY_DISTANCE, WIDTH, face, scene
-from wildaffect.faces.assignment import PERSONS, assign_tracks
-from wildaffect.faces.columns import Detections
+from wildaffect.faces.persons import PERSONS, assign_tracks
+from wildaffect.faces.tables import Detections
 from wildaffect.faces.tracking import track_faces
 
 TRIALS = st.sets(st.sampled_from(PERSONS), min_size=1)

@@ -13,7 +13,7 @@ from wildaffect.faces.catalogue import CUT, RESIZED
 from wildaffect.faces.crops import CHUNK, CropFile
 from wildaffect.faces.cutting import cut_crops, resize_crops
 from wildaffect.faces.persons import assign_persons, read_trial
-from wildaffect.faces.sheet import contact_sheet
+from wildaffect.faces.previews import contact_sheet
 from wildaffect.faces.templates import TEMPLATES, crop_transform, cut, resized
 
 FRAMES = CHUNK + 40

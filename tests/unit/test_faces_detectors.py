@@ -15,10 +15,9 @@ from skimage.data import astronaut
 
 from support.faces import write_detector, write_video
 from wildaffect.errors import InputError
-from wildaffect.faces.columns import detections_from_table
-from wildaffect.faces.cuts import CutFinder
-from wildaffect.faces.detect import DETECTIONS, detect_faces
+from wildaffect.faces.detect import DETECTIONS_SCHEMA, CutFinder, detect_faces
 from wildaffect.faces.detectors import open_detector
+from wildaffect.faces.tables import detections_from_table
 from wildaffect.media.frames import write_frame_table
 from wildaffect.tables import read_metadata, read_table
 
@@ -224,7 +223,7 @@ def detect(folder, output, **options):
 
 def test_detection_table(cut_video, tmp_path):
     path = detect(cut_video, tmp_path / "d.parquet")
-    found, about = detections_from_table(read_table(path, DETECTIONS)), read_metadata(path)
+    found, about = detections_from_table(read_table(path, DETECTIONS_SCHEMA)), read_metadata(path)
     assert found.frame.tolist() == [*range(9), *range(13, 18)]
     assert about["cuts"] == [9, 13]
     assert about["frames"] == 18
@@ -241,7 +240,7 @@ def test_detection_table(cut_video, tmp_path):
 
 def test_detection_without_identity(cut_video, tmp_path):
     path = detect(cut_video, tmp_path / "d.parquet", identity=False)
-    assert not detections_from_table(read_table(path, DETECTIONS)).identified.any()
+    assert not detections_from_table(read_table(path, DETECTIONS_SCHEMA)).identified.any()
     assert read_metadata(path)["identity_distance"] is None
 
 
@@ -263,7 +262,7 @@ def test_unreadable_video_gives_an_empty_table(tmp_path):
     (tmp_path / "v.mkv").write_bytes(b"not a video")
     write_frame_table(tmp_path / "v.mkv", tmp_path / "f.parquet")
     path = detect(tmp_path, tmp_path / "d.parquet", identity=False)
-    assert len(read_table(path, DETECTIONS)) == 0
+    assert len(read_table(path, DETECTIONS_SCHEMA)) == 0
     assert read_metadata(path)["frames"] == 0
 
 

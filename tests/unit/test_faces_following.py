@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from wildaffect.faces.detectors.flow import TRUST, FlowSegment
-from wildaffect.faces.detectors.following import Follower, FollowOptions
-from wildaffect.faces.detectors.network import Candidates
-from wildaffect.faces.detectors.scanning import Scanner
+from wildaffect.faces.detectors.following import TRUST, FlowSegment, Follower, FollowOptions
+from wildaffect.faces.detectors.scrfd import Candidates, Scanner
 
 WIDTH, HEIGHT = 640, 384
 

@@ -10,8 +10,7 @@ from skimage.data import astronaut
 from support.faces import write_detector
 from wildaffect.errors import InputError
 from wildaffect.faces.detectors import open_detector
-from wildaffect.faces.detectors.network import FaceNetwork
-from wildaffect.faces.detectors.scanning import Scanner, best_of_overlapping
+from wildaffect.faces.detectors.scrfd import DetectorNetwork, Scanner, best_of_overlapping
 
 THRESHOLD = 0.55
 
@@ -34,7 +33,7 @@ def test_layouts_decode_as_insightface_does(tmp_path, layout, batched, reader):
     reference = reader(session=session)
     # Every candidate is kept: insightface's overlap counts one pixel more, so borderline boxes may stay or go.
     reference.det_thresh, reference.nms_thresh = 0.6, 1.0
-    scanner = Scanner(FaceNetwork(path, "cpu", 1, 0.6, 1), (256,), 1.0)
+    scanner = Scanner(DetectorNetwork(path, "cpu", 1, 0.6, 1), (256,), 1.0)
     for picture in pictures(2):
         boxes, points = reference.detect(np.ascontiguousarray(picture[:, :, ::-1]), input_size=(256, 256))
         (found,) = scanner.scan([picture])
@@ -47,8 +46,8 @@ def test_layouts_decode_as_insightface_does(tmp_path, layout, batched, reader):
 @pytest.mark.parametrize(("layout", "batched"), [(9, False), (15, False), (9, True)])
 def test_batches_change_nothing(tmp_path, layout, batched):
     path = write_detector(tmp_path / "d.onnx", layout, batched)
-    single = FaceNetwork(path, "cpu", 1, THRESHOLD, 1)
-    many = FaceNetwork(path, "cpu", 1, THRESHOLD, 4)
+    single = DetectorNetwork(path, "cpu", 1, THRESHOLD, 1)
+    many = DetectorNetwork(path, "cpu", 1, THRESHOLD, 4)
     assert many.batch == 4
     batch = pictures(3, 128, 256)
     for one, picture in zip(many(batch), batch, strict=True):
@@ -61,7 +60,7 @@ def test_batches_change_nothing(tmp_path, layout, batched):
 def test_published_file_takes_batches(shared):
     """It was exported for one picture, but nothing in it depends on that."""
     path = shared / "models" / "det_500m.onnx"
-    many, single = FaceNetwork(path, "cpu", 1, 0.3, 3), FaceNetwork(path, "cpu", 1, 0.3, 1)
+    many, single = DetectorNetwork(path, "cpu", 1, 0.3, 3), DetectorNetwork(path, "cpu", 1, 0.3, 1)
     assert many.batch == 3
     batch = np.stack([np.roll(astronaut(), 20 * step, axis=1)[:512, :480] for step in range(3)])
     for one, picture in zip(many(batch), batch, strict=True):
@@ -72,8 +71,8 @@ def test_published_file_takes_batches(shared):
 def test_scanning_in_batches_is_scanning_one_by_one(tmp_path):
     path = write_detector(tmp_path / "d.onnx", 9)
     some = list(pictures(5, 200, 310))
-    one = Scanner(FaceNetwork(path, "cpu", 1, THRESHOLD, 1), (256, 128), 0.4).scan(some)
-    four = Scanner(FaceNetwork(path, "cpu", 1, THRESHOLD, 4), (256, 128), 0.4).scan(some)
+    one = Scanner(DetectorNetwork(path, "cpu", 1, THRESHOLD, 1), (256, 128), 0.4).scan(some)
+    four = Scanner(DetectorNetwork(path, "cpu", 1, THRESHOLD, 4), (256, 128), 0.4).scan(some)
     for first, second in zip(one, four, strict=True):
         np.testing.assert_allclose(first.boxes, second.boxes, atol=1e-3)
         assert first.sizes.tolist() == second.sizes.tolist()

@@ -9,10 +9,10 @@ from support.faces import write_frames
 from wildaffect.errors import InputError
 from wildaffect.faces.catalogue import CUT, OFFICIAL, RESIZED, check_official
 from wildaffect.faces.crops import CropFile
-from wildaffect.faces.detect import DETECTIONS
+from wildaffect.faces.detect import DETECTIONS_SCHEMA
 from wildaffect.faces.official import BORDERS, pack_official, read_official
 from wildaffect.faces.persons import read_trial
-from wildaffect.faces.sheet import contact_sheet
+from wildaffect.faces.previews import contact_sheet
 from wildaffect.faces.templates import TEMPLATES
 from wildaffect.tables import read_metadata, read_table
 
@@ -79,7 +79,7 @@ def test_tables_say_where_pictures_are_and_nothing_more(root):
     facts = read_metadata(persons)["trials"]["v"]
     assert facts["coverage"] == 0.5
     assert facts["pictures_beyond"] == 0
-    assert len(read_table(detections, DETECTIONS)) == 0
+    assert len(read_table(detections, DETECTIONS_SCHEMA)) == 0
     assert read_metadata(detections)["frames_with_face"] == 3
     assert read_metadata(detections)["files"] == {}
 

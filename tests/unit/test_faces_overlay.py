@@ -8,9 +8,8 @@ import pytest
 
 from support.faces import face, scene, write_detections
 from wildaffect.errors import InputError
-from wildaffect.faces.overlay import draw_overlay, draw_persons
 from wildaffect.faces.persons import assign_persons, read_trial
-from wildaffect.faces.sheet import COLOURS
+from wildaffect.faces.previews import COLOURS, draw_overlay, draw_persons
 from wildaffect.media.frames import read_frames, write_frame_table
 
 FRAMES, GAP = 30, range(10, 14)

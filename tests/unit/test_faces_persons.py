@@ -5,7 +5,7 @@ import pytest
 
 from support.faces import face, scene, write_detections, write_frames
 from wildaffect.errors import InputError
-from wildaffect.faces.persons import PERSONS, assign_persons, read_trial
+from wildaffect.faces.persons import PERSONS_SCHEMA, assign_persons, read_trial
 from wildaffect.tables import read_metadata, read_table
 
 ANNA, BERT, CARL = np.eye(4)[:3] * 0.7
@@ -31,7 +31,7 @@ def middle(rows) -> np.ndarray:
 
 def test_every_trial_has_one_row_per_decoded_frame(assign):
     path = assign([face(range(10, 50), 200), face(range(30, 60), 400)], {"v_right": "right", "v_left": "left"})
-    table = read_table(path, PERSONS)
+    table = read_table(path, PERSONS_SCHEMA)
     assert table["trial"].to_pylist() == ["v_right"] * FRAMES + ["v_left"] * FRAMES
     assert table["frame"].to_pylist() == list(range(FRAMES)) * 2
 

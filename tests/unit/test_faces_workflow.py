@@ -12,7 +12,7 @@ from support.corpora import write_annotation
 from support.faces import write_video
 from support.pipeline import TINY_RECIPE, copy_project, run_workflow, write_config
 from wildaffect.faces.crops import CropFile
-from wildaffect.faces.persons import PERSONS
+from wildaffect.faces.persons import PERSONS_SCHEMA
 from wildaffect.media.frames import write_frame_table
 from wildaffect.tables import read_metadata, read_table
 
@@ -66,7 +66,7 @@ def test_official_pictures_become_the_same_files(project):
         "draw_contact_sheet": 2,
     }
     assert not {"detect_faces", "assign_persons", "cut_crops"} & set(done.jobs)
-    rows = read_table(project / "results/faces/a/persons.parquet", PERSONS)
+    rows = read_table(project / "results/faces/a/persons.parquet", PERSONS_SCHEMA)
     assert rows["source"].to_pylist() == ["detected"] * (FRAMES - 2) + ["none"] * 2
     crops = CropFile(project / "results/crops/lfan48/a.arrow")
     assert crops.valid.tolist() == [True] * (FRAMES - 2) + [False] * 2

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wildaffect.features.arrays import Spool, picked, pieces, save_blocks
+from wildaffect.features.store import Spool, picked, pieces, save_blocks
 
 
 def spooled(blocks, row=(3,)):

@@ -9,8 +9,8 @@ from torch import nn
 from wildaffect.errors import InputError
 from wildaffect.faces.crops import CropFile, crop_writer
 from wildaffect.faces.templates import get_template
-from wildaffect.features.embedding import embed_crops
-from wildaffect.features.validity import read_valid
+from wildaffect.features.embeddings import embed_crops
+from wildaffect.features.store import read_valid
 
 
 class Means(nn.Module):

@@ -9,12 +9,13 @@ import soundfile
 import torch
 
 from wildaffect.errors import InputError
-from wildaffect.features import mfcc, vggish_embedding, vggish_weights
+from wildaffect.features.audio import mfcc39, vggish128
 from wildaffect.features.columns import MFCC39
 from wildaffect.features.extract import describe_feature, extract_features
-from wildaffect.features.grid import MEANING
+from wildaffect.features.frames import MEANING
 from wildaffect.features.registry import FEATURES, rows_per_second
-from wildaffect.features.validity import read_valid
+from wildaffect.features.store import read_valid
+from wildaffect.features.vggish.weights import SEED
 from wildaffect.media.frames import FRAMES
 from wildaffect.tables import write_table
 
@@ -40,7 +41,7 @@ class Bands(torch.nn.Module):
 
 @pytest.fixture
 def cheap(monkeypatch):
-    monkeypatch.setattr(vggish_embedding, "seeded_network", Bands)
+    monkeypatch.setattr(vggish128, "seeded_network", Bands)
 
 
 def frame_table(path, times, **about):
@@ -197,7 +198,7 @@ def test_the_array_appears_whole_or_not_at_all(tmp_path, monkeypatch):
         yield np.zeros((1, 39), np.float32)
         raise OSError("disk full")
 
-    monkeypatch.setattr(mfcc, "frame_values", broken)
+    monkeypatch.setattr(mfcc39, "frame_values", broken)
     with pytest.raises(OSError, match="disk full"):
         extract(tmp_path, "mfcc39", audio, frames)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "frames.parquet"]
@@ -225,8 +226,8 @@ def test_wrong_requests_are_refused(tmp_path):
 
 
 def test_values_that_are_not_finite_are_never_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(vggish_embedding, "embed", lambda *arguments: [np.full((2, 128), np.nan, np.float32)])
-    monkeypatch.setattr(vggish_embedding, "seeded_network", Bands)
+    monkeypatch.setattr(vggish128, "embed", lambda *arguments: [np.full((2, 128), np.nan, np.float32)])
+    monkeypatch.setattr(vggish128, "seeded_network", Bands)
     audio = clip(tmp_path / "a.wav", np.zeros(1600), 16000)
     frames = frame_table(tmp_path / "frames.parquet", [0.0, 0.04])
     with pytest.raises(InputError, match="not finite at frame 0"):
@@ -250,7 +251,7 @@ def test_the_description_says_what_the_columns_are_and_where_they_come_from(tmp_
     about = describe("vggish128", weights="seeded")
     assert about["dim"] == len(about["columns"]) == 128
     assert about["weights"]["trained"] is False
-    assert about["weights"]["seed"] == vggish_weights.SEED
+    assert about["weights"]["seed"] == SEED
     assert "random projection" in about["weights"]["note"]
 
     for feature in FEATURES:

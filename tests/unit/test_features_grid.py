@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wildaffect.features.grid import by_index, by_patch, by_time, patch_count
+from wildaffect.features.frames import by_index, by_patch, by_time, patch_count
 
 RATES = [23.976, 24.0, 25.0, 29.97, 30.0, 30000 / 1001, 50.0, 60.0, 14.0, 7.5]
 

@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wildaffect.errors import InputError
-from wildaffect.features.imported import describe_import, fill, import_feature, source, spec
-from wildaffect.features.validity import read_valid
+from wildaffect.features.imported import describe_import, fill, import_feature, imported_feature, spec
+from wildaffect.features.store import read_valid
 
 TIMES = np.arange(6) / 25
 
 
 def imported(tmp_path, entry, trial="v1", video="v1", times=TIMES):
     out, report = tmp_path / "out" / f"{trial}.npy", tmp_path / "out" / f"{trial}.json"
-    import_feature(source("net", entry), trial, video, times, out, report)
+    import_feature(imported_feature("net", entry), trial, video, times, out, report)
     return np.load(out), json.loads(report.read_text())
 
 
@@ -191,13 +191,13 @@ def test_absent_and_damaged_files(tmp_path):
 )
 def test_contradictory_descriptions_are_refused(entry, message):
     with pytest.raises(InputError, match=rf"import\.net: .*{message}"):
-        source("net", entry)
+        imported_feature("net", entry)
 
 
 def test_the_registry_entry_and_the_description(tmp_path):
     entry = {"path": "x/{trial}.npy", "columns": 512, "missing": "hold", "licence": "MIT", "citation": "Somebody"}
-    found = spec(source("senet", entry))
-    describe_import(source("senet", entry), tmp_path / "about.json")
+    found = spec(imported_feature("senet", entry))
+    describe_import(imported_feature("senet", entry), tmp_path / "about.json")
     about = json.loads((tmp_path / "about.json").read_text())
     assert (about["id"], about["dim"], about["synchronisation"]["rule"]) == ("import.senet", 512, "frame")
     assert about["parameters"]["missing"] == "hold"

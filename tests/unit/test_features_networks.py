@@ -11,9 +11,9 @@ from torchvision.transforms.v2 import functional
 
 from wildaffect.config import load_schema
 from wildaffect.errors import InputError
-from wildaffect.features.networks import NETWORKS, describe_embedding, open_network, preparation, prepare
+from wildaffect.features.embeddings import NETWORKS, describe_embedding, open_network, preparation, prepare
 from wildaffect.features.state_dicts import read_state
-from wildaffect.features.vggface import FaceNetwork
+from wildaffect.features.vggface import VggFace
 from wildaffect.files import sha256
 
 PICTURES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 40, 40, 3), dtype=np.uint8))
@@ -120,7 +120,7 @@ def test_the_configuration_knows_the_same_networks(root):
 def test_the_face_network_answers_features_and_probabilities(tmp_path):
     """Alone or out of a whole model; one without the layer of expressions is refused."""
     torch.manual_seed(4)
-    state = FaceNetwork().state_dict()
+    state = VggFace().state_dict()
     torch.save(state, tmp_path / "face.pth")
     whole = {f"face.{key}": value for key, value in state.items()} | {"heads.aro.predictions.weight": torch.zeros(1)}
     torch.save(whole, tmp_path / "whole.pth")
@@ -138,5 +138,5 @@ def test_the_face_network_answers_features_and_probabilities(tmp_path):
     written = json.loads((tmp_path / "about.json").read_text())
     assert (written["dim"], written["parameters"]["preparation"]) == (2055, words)
     torch.save({key: value for key, value in state.items() if key != "predictions.weight"}, tmp_path / "face.pth")
-    with pytest.raises(InputError, match=r"not weights of FaceNetwork \(missing: \['predictions\.weight'\]"):
+    with pytest.raises(InputError, match=r"not weights of VggFace \(missing: \['predictions\.weight'\]"):
         open_network("vggface_resnet50", str(tmp_path / "face.pth"), tmp_path)

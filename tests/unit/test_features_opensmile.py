@@ -6,12 +6,13 @@ import numpy as np
 import opensmile
 import pytest
 
-from wildaffect.features import compare, egemaps, egemaps02, functionals, mfcc, smile
+from wildaffect.features import opensmile_stream
+from wildaffect.features.audio import compare65, egemaps23, egemaps25, egemaps88, mfcc39
 from wildaffect.features.columns import COMPARE65, EGEMAPS23, EGEMAPS25, FUNCTIONALS88, MFCC39
-from wildaffect.features.grid import Clock
+from wildaffect.features.frames import Clock
 from wildaffect.features.registry import FEATURES
 
-MODULES = [(mfcc, 39), (egemaps, 23), (egemaps02, 25), (compare, 65)]
+MODULES = [(mfcc39, 39), (egemaps23, 23), (egemaps25, 25), (compare65, 65)]
 
 
 def noise(samples, level=3000.0, seed=0):
@@ -43,7 +44,7 @@ def regression(values):
 
 def test_statics_and_deltas_follow_the_recipe():
     speech = noise(16000)
-    values = mfcc.descriptors(speech)[:]
+    values = mfcc39.descriptors(speech)[:]
     statics = recipe(speech)
     assert np.abs(values[:, :13] - statics).max() < 5e-4
     assert np.abs(values[:, 13:26] - regression(statics)).max() < 5e-4
@@ -53,11 +54,11 @@ def test_statics_and_deltas_follow_the_recipe():
 
 def test_loudness_moves_the_columns_called_c0_and_no_other():
     speech = noise(8000, 1000.0)
-    difference = np.abs(mfcc.descriptors(speech * 8)[:] - mfcc.descriptors(speech)[:]).max(axis=0)
+    difference = np.abs(mfcc39.descriptors(speech * 8)[:] - mfcc39.descriptors(speech)[:]).max(axis=0)
     moved = {name for name, change in zip(MFCC39, difference, strict=True) if change > 0.1}
     assert moved == {"c0"}
     fading = (speech * np.linspace(0.1, 1, 8000)).astype(np.int16)
-    means = dict(zip(MFCC39, mfcc.descriptors(fading)[:].mean(axis=0), strict=True))
+    means = dict(zip(MFCC39, mfcc39.descriptors(fading)[:].mean(axis=0), strict=True))
     assert max((name for name in MFCC39 if name.endswith("_delta")), key=lambda name: means[name]) == "c0_delta"
 
 
@@ -79,10 +80,10 @@ def by_the_package(feature_set, level, speech):
 @pytest.mark.parametrize(
     ("module", "feature_set", "level"),
     [
-        (mfcc, str(smile._OWN / "mfcc39.conf"), "mfcc39"),
-        (egemaps, opensmile.FeatureSet.eGeMAPSv01a, opensmile.FeatureLevel.LowLevelDescriptors),
-        (egemaps02, opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.LowLevelDescriptors),
-        (compare, opensmile.FeatureSet.ComParE_2016, opensmile.FeatureLevel.LowLevelDescriptors),
+        (mfcc39, str(opensmile_stream._OWN / "mfcc39.conf"), "mfcc39"),
+        (egemaps23, opensmile.FeatureSet.eGeMAPSv01a, opensmile.FeatureLevel.LowLevelDescriptors),
+        (egemaps25, opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.LowLevelDescriptors),
+        (compare65, opensmile.FeatureSet.ComParE_2016, opensmile.FeatureLevel.LowLevelDescriptors),
     ],
 )
 @pytest.mark.parametrize("samples", [960, 1119, 1120, 4000, 16001, 80000, 200123])
@@ -94,19 +95,21 @@ def test_fed_in_blocks_the_values_are_those_of_the_package_bit_by_bit(module, fe
 @pytest.mark.parametrize("block", [160, 1000, 40000])
 def test_the_size_of_the_blocks_does_not_show(monkeypatch, block):
     speech = voice(12)
-    want = egemaps02.descriptors(speech)[:]
-    monkeypatch.setattr(smile, "_BLOCK", block)
-    assert np.array_equal(egemaps02.descriptors(speech)[:], want)
+    want = egemaps25.descriptors(speech)[:]
+    monkeypatch.setattr(opensmile_stream, "_BLOCK", block)
+    assert np.array_equal(egemaps25.descriptors(speech)[:], want)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", [mfcc, egemaps, egemaps02, compare])
+@pytest.mark.parametrize("module", [mfcc39, egemaps23, egemaps25, compare65])
 def test_two_minutes_are_those_of_the_package_too(module):
     level = opensmile.FeatureLevel.LowLevelDescriptors
-    sets = {egemaps: "eGeMAPSv01a", egemaps02: "eGeMAPSv02", compare: "ComParE_2016"}
+    sets = {egemaps23: "eGeMAPSv01a", egemaps25: "eGeMAPSv02", compare65: "ComParE_2016"}
     speech = voice(120)
     chosen = (
-        (opensmile.FeatureSet[sets[module]], level) if module in sets else (str(smile._OWN / "mfcc39.conf"), "mfcc39")
+        (opensmile.FeatureSet[sets[module]], level)
+        if module in sets
+        else (str(opensmile_stream._OWN / "mfcc39.conf"), "mfcc39")
     )
     assert np.array_equal(module.descriptors(speech)[:], by_the_package(*chosen, speech))
 
@@ -114,7 +117,7 @@ def test_two_minutes_are_those_of_the_package_too(module):
 def test_functionals_of_one_window_do_not_depend_on_the_windows_before():
     speech = voice(9)
     windows = [speech[first : first + 48000] for first in (0, 16000, 40000, 90000, 16000)]
-    with smile.Functionals("eGeMAPSv02") as over:
+    with opensmile_stream.Functionals("eGeMAPSv02") as over:
         found = [over(window) for window in windows]
     level = opensmile.FeatureLevel.Functionals
     for window, values in zip(windows, found, strict=True):
@@ -125,19 +128,19 @@ def test_a_full_disk_ends_the_run_with_its_own_message(monkeypatch):
     def full(self, rows):
         raise OSError("no space left")
 
-    monkeypatch.setattr(smile.Spool, "append", full)
+    monkeypatch.setattr(opensmile_stream.Spool, "append", full)
     with pytest.raises(OSError, match="no space left"):
-        mfcc.descriptors(voice(30))
+        mfcc39.descriptors(voice(30))
 
 
 def test_an_analysis_that_stops_early_is_an_error(tmp_path, monkeypatch):
-    broken = (smile._OWN / "mfcc39.conf").read_text().replace("frameSize = 0.025", "frameSize = 90")
+    broken = (opensmile_stream._OWN / "mfcc39.conf").read_text().replace("frameSize = 0.025", "frameSize = 90")
     (tmp_path / "broken.conf").write_text(broken)
     for name in ("source.conf.inc", "ring.conf.inc"):
-        (tmp_path / name).write_bytes((smile._OWN / name).read_bytes())
-    monkeypatch.setattr(smile, "_OWN", tmp_path)
+        (tmp_path / name).write_bytes((opensmile_stream._OWN / name).read_bytes())
+    monkeypatch.setattr(opensmile_stream, "_OWN", tmp_path)
     with pytest.raises(RuntimeError, match="0 rows to 480000 samples, at least 2995"):
-        smile.descriptors(voice(30), 39, "broken.conf", "mfcc39")
+        opensmile_stream.descriptors(voice(30), 39, "broken.conf", "mfcc39")
 
 
 @pytest.mark.parametrize(
@@ -166,7 +169,7 @@ def test_functionals_are_those_of_the_three_seconds_around_the_frame():
             speech[round(first * 16000) : round(last * 16000)] / np.float32(32768), 16000
         ).to_numpy()
 
-    values = np.concatenate([*functionals.frame_values(speech, Clock(np.array([0.0, 5.0, 5.04, 5.06, 9.9, 12.0])))])
+    values = np.concatenate([*egemaps88.frame_values(speech, Clock(np.array([0.0, 5.0, 5.04, 5.06, 9.9, 12.0])))])
     assert values.shape == (6, 88)
     for row, ends in zip(values, [(0, 1.5), (3.5, 6.5), (3.5, 6.5), (3.6, 6.6), (8.4, 10), (8.5, 10)], strict=True):
         assert np.allclose(row, whole(*ends), rtol=1e-4, atol=1e-4), ends
@@ -178,13 +181,13 @@ def test_functionals_are_those_of_the_three_seconds_around_the_frame():
 @pytest.mark.parametrize("level", [0, 3000, 1e9])
 def test_functionals_are_finite_for_any_sound(samples, level):
     speech = noise(samples, level) if level else np.zeros(samples, np.int16)
-    values = np.concatenate([*functionals.frame_values(speech, Clock(np.arange(12) / 30))])
+    values = np.concatenate([*egemaps88.frame_values(speech, Clock(np.arange(12) / 30))])
     assert values.shape == (12, 88)
     assert np.isfinite(values).all()
 
 
 def test_ten_seconds_give_998_rows_and_silence_gives_zeros():
-    values = mfcc.descriptors(np.zeros(160000, np.int16))[:]
+    values = mfcc39.descriptors(np.zeros(160000, np.int16))[:]
     assert values.shape == (998, 39)
     assert not values.any()
 
@@ -201,7 +204,7 @@ def test_any_length_and_level_gives_finite_rows(module, dim, samples, level):
     assert np.isfinite(values).all()
 
 
-@pytest.mark.parametrize("module", [mfcc, egemaps, egemaps02, compare])
+@pytest.mark.parametrize("module", [mfcc39, egemaps23, egemaps25, compare65])
 @pytest.mark.parametrize("make", ["constant", "impulse", "square", "sweep", "alternating"])
 def test_artificial_signals_give_finite_rows(module, make):
     t = np.arange(16000) / 16000
@@ -218,10 +221,10 @@ def test_artificial_signals_give_finite_rows(module, make):
 def test_rows_start_every_ten_milliseconds():
     speech = np.zeros(32000, np.int16)
     speech[16000:] = noise(16000)  # sound from 1.0 s on
-    energy = mfcc.descriptors(speech)[:][:, MFCC39.index("c0")]
+    energy = mfcc39.descriptors(speech)[:][:, MFCC39.index("c0")]
     loud = np.flatnonzero(energy > 1)
     assert loud[0] in (98, 99)  # the windows of 25 ms that begin at 0.98 and 0.99 s reach into it
-    loudness = egemaps.descriptors(speech)[:][:, EGEMAPS23.index("Loudness_sma3")]
+    loudness = egemaps23.descriptors(speech)[:][:, EGEMAPS23.index("Loudness_sma3")]
     assert abs(int(np.flatnonzero(loudness > 0.1)[0]) - 98) <= 2
 
 

@@ -11,9 +11,8 @@ from support.bodies import persons_table
 from support.faces import write_frames, write_video
 from wildaffect.errors import InputError
 from wildaffect.faces.crops import CropFile
-from wildaffect.features.bodies import People, read_bodies, write_bodies
-from wildaffect.features.face_box import body_boxes
-from wildaffect.features.find_bodies import find_bodies
+from wildaffect.features.bodies.find import find_bodies
+from wildaffect.features.bodies.table import People, body_boxes, read_bodies, write_bodies
 from wildaffect.features.scenes import MASK_MARGINS, SIZE, cut_scenes, of_body, with_margins, without_body
 from wildaffect.tables import read_metadata
 

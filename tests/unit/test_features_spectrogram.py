@@ -5,8 +5,8 @@ import pytest
 import torch
 import torchaudio
 
-from wildaffect.features import m3t_mel, ntua_mel
-from wildaffect.features.grid import Clock
+from wildaffect.features.audio import m3t_mel, ntua_mel
+from wildaffect.features.frames import Clock
 from wildaffect.features.spectrogram import htk_filters, piece, slaney_filters
 
 

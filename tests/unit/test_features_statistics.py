@@ -7,12 +7,7 @@ from hypothesis import strategies as st
 
 from wildaffect.errors import InputError
 from wildaffect.features import statistics
-from wildaffect.features.statistics import (
-    column_statistics,
-    file_statistics,
-    moments,
-    scalar_statistics,
-)
+from wildaffect.features.statistics import column_statistics, file_statistics, moments, scalar_statistics
 
 
 def parts(sizes, offset, seed):

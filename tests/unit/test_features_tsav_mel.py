@@ -7,8 +7,8 @@ import torchaudio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wildaffect.features import tsav_mel
-from wildaffect.features.tsav_mel import centred_windows, faithful_windows, power_rows
+from wildaffect.features.audio import tsav_mel
+from wildaffect.features.audio.tsav_mel import centred_windows, faithful_windows, power_rows
 
 SILENT = np.float32((-100 + 14.8) / 19.895)
 

@@ -6,9 +6,8 @@ import pytest
 from support.media import Sound, Video, counted, write_media
 from wildaffect.errors import InputError
 from wildaffect.features.extract import extract_features
-from wildaffect.features.grid import Clock
-from wildaffect.features.timing import heard, instants
-from wildaffect.features.validity import read_valid, write_valid
+from wildaffect.features.frames import Clock, heard, instants
+from wildaffect.features.store import read_valid, write_valid
 from wildaffect.media.audio import write_audio
 from wildaffect.media.frames import read_frames, write_frame_table
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import correlate2d
 
-from wildaffect.features.vggface import Bottleneck, ConvNorm, FaceNetwork, padded, prepared
+from wildaffect.features.vggface import Bottleneck, ConvNorm, VggFace, padded, prepared
 
 
 def same(x: np.ndarray, kernel: np.ndarray, stride: int) -> np.ndarray:
@@ -98,10 +98,10 @@ def test_pictures_become_blue_green_red_without_scaling():
 
 def test_narrow_networks_keep_the_names():
     with torch.device("meta"):
-        full = FaceNetwork()
-    narrow = FaceNetwork(1 / 16, picture_pooling=4)
+        full = VggFace()
+    narrow = VggFace(1 / 16, picture_pooling=4)
     assert list(narrow.state_dict()) == list(full.state_dict())
     vector = narrow.eval()(torch.zeros(2, 3, 224, 224))
     assert vector.shape == (2, 128 + 7)
     assert torch.allclose(vector[:, 128:].sum(dim=1), torch.ones(2))
-    assert FaceNetwork(1 / 16, (1, 1, 1, 1), 4, classes=0).eval()(torch.zeros(1, 3, 224, 224)).shape == (1, 128)
+    assert VggFace(1 / 16, (1, 1, 1, 1), 4, classes=0).eval()(torch.zeros(1, 3, 224, 224)).shape == (1, 128)

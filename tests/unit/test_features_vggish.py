@@ -10,12 +10,13 @@ import torch
 from safetensors.torch import save_file
 
 from wildaffect.errors import InputError
-from wildaffect.features import vggish_embedding, vggish_frontend
-from wildaffect.features.arrays import Spool, save_blocks
+from wildaffect.features.audio import vggish128
+from wildaffect.features.audio.vggish128_quantised import quantised, read_pca
 from wildaffect.features.checkpoint import read_variables
-from wildaffect.features.vggish import PATCH
-from wildaffect.features.vggish_quantised import quantised, read_pca
-from wildaffect.features.vggish_weights import TENSORFLOW, from_tensorflow, load_network, seeded_network
+from wildaffect.features.store import Spool, save_blocks
+from wildaffect.features.vggish import frontend
+from wildaffect.features.vggish.network import PATCH
+from wildaffect.features.vggish.weights import TENSORFLOW, from_tensorflow, load_network, seeded_network
 
 
 @pytest.fixture(scope="module")
@@ -40,38 +41,38 @@ class Tap(torch.nn.Module):
 
 
 def embed(*arguments):
-    return np.concatenate([np.zeros((0, 128), np.float32), *vggish_embedding.embed(*arguments)])
+    return np.concatenate([np.zeros((0, 128), np.float32), *vggish128.embed(*arguments)])
 
 
 def test_the_last_sample_is_repeated_behind_the_end_so_that_a_patch_always_fits():
     samples = np.array([3000, 7000], np.int16)
-    rows = np.arange(vggish_frontend.row_count(len(samples) + vggish_frontend.TAIL))
+    rows = np.arange(frontend.row_count(len(samples) + frontend.TAIL))
     assert len(rows) >= PATCH
-    lengthened = np.r_[samples, np.full(vggish_frontend.TAIL, 7000, np.int16)]
-    assert np.array_equal(vggish_frontend.log_mel(samples, rows), vggish_frontend.log_mel(lengthened, rows))
-    assert np.allclose(vggish_frontend.log_mel(np.zeros(0, np.int16), rows), np.log(0.01))
-    assert vggish_frontend.row_count(vggish_frontend.TAIL) == 98 >= PATCH
+    lengthened = np.r_[samples, np.full(frontend.TAIL, 7000, np.int16)]
+    assert np.array_equal(frontend.log_mel(samples, rows), frontend.log_mel(lengthened, rows))
+    assert np.allclose(frontend.log_mel(np.zeros(0, np.int16), rows), np.log(0.01))
+    assert frontend.row_count(frontend.TAIL) == 98 >= PATCH
 
 
 def test_spectrogram_agrees_with_torch_and_a_tone_peaks_in_its_band():
     t = np.arange(16000) / 16000
     tone = (12000 * np.sin(2 * np.pi * 1000 * t)).astype(np.int16)
-    rows = np.arange(vggish_frontend.row_count(len(tone)))
-    values = vggish_frontend.log_mel(tone, rows)
+    rows = np.arange(frontend.row_count(len(tone)))
+    values = frontend.log_mel(tone, rows)
     wave = torch.from_numpy(tone / 32768.0).unfold(0, 400, 160) * torch.hann_window(400, dtype=torch.float64)
     magnitude = torch.fft.rfft(wave, 512).abs().numpy()
-    assert np.abs(values - np.log(magnitude @ vggish_frontend.mel_matrix() + 0.01)).max() < 1e-6
+    assert np.abs(values - np.log(magnitude @ frontend.mel_matrix() + 0.01)).max() < 1e-6
     centres = np.linspace(1127 * np.log(1 + 125 / 700), 1127 * np.log(1 + 7500 / 700), 66)[1:-1]
     assert values.mean(axis=0).argmax() == np.abs(centres - 1127 * np.log(1 + 1000 / 700)).argmin()
 
 
 def test_silence_gives_the_logarithm_of_the_offset():
-    values = vggish_frontend.log_mel(np.zeros(16000, np.int16), np.arange(98))
+    values = frontend.log_mel(np.zeros(16000, np.int16), np.arange(98))
     assert np.allclose(values, np.log(0.01))
 
 
 def test_patches_are_the_96_rows_from_the_start(speech):
-    rows = vggish_frontend.log_mel(speech, np.arange(vggish_frontend.row_count(len(speech) + vggish_frontend.TAIL)))
+    rows = frontend.log_mel(speech, np.arange(frontend.row_count(len(speech) + frontend.TAIL)))
     for starts in ([0, 3, 7, 200, 7, 150], list(range(90, 250, 2)), [5]):  # far apart, overlapping, alone
         seen = embed(Tap(), speech, np.array(starts))
         assert np.array_equal(seen, np.stack([rows[s : s + 2].ravel() for s in starts]))
@@ -117,7 +118,7 @@ def test_memory_does_not_grow_with_the_length(tmp_path):
         for _ in range(seconds):
             speech.append(np.zeros(16000, np.int16))
         tracemalloc.start()
-        save_blocks(tmp_path / "v.npy", vggish_embedding.embed(Tap(), speech, starts), (128,))
+        save_blocks(tmp_path / "v.npy", vggish128.embed(Tap(), speech, starts), (128,))
         held = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return held
@@ -269,7 +270,7 @@ def test_a_gpu_gives_the_same_embeddings(speech):
 
 def test_a_missing_device_is_an_error():
     with pytest.raises(InputError, match="device 'tpu' is not known"):
-        vggish_embedding._require("tpu")
+        vggish128._require("tpu")
     if not torch.cuda.is_available():
         with pytest.raises(InputError, match="sees no CUDA device"):
-            vggish_embedding._require("cuda")
+            vggish128._require("cuda")

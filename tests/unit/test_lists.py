@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.lists import listed_files
-from wildaffect.corpus.blocks import cut_blocks
+from wildaffect.corpus.folds import trial_groups
 from wildaffect.errors import InputError
-from wildaffect.lists import read_lists, write_list
+from wildaffect.manifests import read_lists, write_list
 from wildaffect.workflow.plan import make_plan
 
 TRIALS = [f"t{i}" for i in range(8)]
@@ -19,7 +19,7 @@ TRIALS = [f"t{i}" for i in range(8)]
 
 @given(st.dictionaries(st.sampled_from("abcde"), st.lists(st.sampled_from(TRIALS), unique=True)))
 def test_every_set_is_made_of_whole_blocks_and_they_are_the_largest(sets):
-    blocks = cut_blocks(sets)
+    blocks = trial_groups(sets)
     for key, trials in sets.items():
         assert sorted(name for block in blocks[key] for name in block) == sorted(trials)
     different = {block for found in blocks.values() for block in found}

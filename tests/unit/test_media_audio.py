@@ -15,7 +15,7 @@ from wildaffect.errors import InputError
 from wildaffect.media.audio import read_audio, write_audio
 from wildaffect.media.decode import decode
 from wildaffect.media.frames import Frames, read_frames, write_frame_table
-from wildaffect.media.track import Track, settle
+from wildaffect.media.track import Track, dejitter
 
 RATE = 16_000
 
@@ -270,5 +270,5 @@ def test_track_has_its_length_and_every_sample_its_place(blocks, length):
 def test_settle_ignores_jitter_and_lone_blips_but_follows_lasting_steps():
     starts = [5, 103, 207, 330, 405, 605, 705, None, 905]  # blocks of 100; 330 is taken back, 605 is a real step
     blocks = [(start, np.zeros((1, 100))) for start in starts]
-    assert [start for start, _ in settle(blocks, 10)] == [5, 105, 205, 305, 405, 605, 705, 805, 905]
-    assert [start for start, _ in settle([(None, np.zeros((1, 4))), (4, np.zeros((1, 4)))], 2)] == [0, 4]
+    assert [start for start, _ in dejitter(blocks, 10)] == [5, 105, 205, 305, 405, 605, 705, 805, 905]
+    assert [start for start, _ in dejitter([(None, np.zeros((1, 4))), (4, np.zeros((1, 4)))], 2)] == [0, 4]

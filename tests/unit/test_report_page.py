@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from support.results import CLASSES, VARIANTS, build_results, face_sources, invalid_labels, write_expressions
+from support.results import CLASSES, VARIANTS, build_results, face_sources, invalid_labels, render, write_expressions
 from wildaffect.errors import InputError
 from wildaffect.report import media, traces
-from wildaffect.report.build import build_report
 from wildaffect.report.page import json_block
 from wildaffect.report.summary import score_lines
 
@@ -75,7 +74,7 @@ class Page(html.parser.HTMLParser):
 
 def make(folder, videos=(NASTY, "2-60", "3-60"), demo=False, **options):
     arguments = build_results(folder, list(videos), **options)
-    build_report(folder / "report" / "index.html", title="Run <1> & more", demo=demo, **arguments)
+    render(folder / "report" / "index.html", arguments, title="Run <1> & more", demo=demo)
     return arguments
 
 
@@ -256,7 +255,7 @@ def test_page_with_nothing_but_trials(tmp_path):
         "notes": [],
         "config": {},
     }
-    build_report(tmp_path / "r.html", title="x", demo=False, **arguments | empty)
+    render(tmp_path / "r.html", arguments | empty)
     page = Page(tmp_path / "r.html")
     assert [attributes["id"] for attributes in page.tagged("section")] == SECTIONS
     assert "There are no predictions." in page.words
@@ -266,7 +265,7 @@ def test_page_with_nothing_but_trials(tmp_path):
 def test_page_is_the_same_twice(tmp_path):
     arguments = build_results(tmp_path, ["one", "two"])
     for name in ("a", "b"):
-        build_report(tmp_path / f"{name}.html", title="x", demo=False, **arguments)
+        render(tmp_path / f"{name}.html", arguments)
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
 
 
@@ -284,7 +283,7 @@ def test_confusion_of_expressions(tmp_path):
     truth, predicted = [4, 4, 4, 0, None, 6], [4, 4, 0, 0, 0, 6]
     labels, entry = write_expressions(tmp_path, "one", truth, predicted)
     more = {"labels": {"expr": labels}, "predictions": [entry]}
-    build_report(tmp_path / "r.html", title="x", demo=False, **arguments | more)
+    render(tmp_path / "r.html", arguments | more)
     page = Page(tmp_path / "r.html")
     rows = {cells[0]["text"]: [cell["text"] for cell in cells] for cells in page.rows if len(cells) == 9}
     assert rows["Label"][1:-1] == list(CLASSES)
@@ -318,7 +317,7 @@ def test_size_is_bounded_for_many_trials(tmp_path, monkeypatch):
 def test_predictions_of_unknown_trials_are_an_error(tmp_path):
     arguments, other = build_results(tmp_path / "a", ["one"]), build_results(tmp_path / "b", ["else"])
     with pytest.raises(InputError, match="trials that the trial table lacks: else"):
-        build_report(tmp_path / "r.html", title="x", demo=False, **arguments | {"predictions": other["predictions"]})
+        render(tmp_path / "r.html", arguments | {"predictions": other["predictions"]})
     assert not (tmp_path / "r.html").exists()
 
 

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from wildaffect.errors import InputError
-from wildaffect.scoring.collect import SCORE_COLUMNS, TRIAL_COLUMNS, score_predictions
 from wildaffect.scoring.editions import get_task
 from wildaffect.scoring.fusion import fuse_files
+from wildaffect.scoring.results import SCORE_COLUMNS, TRIAL_COLUMNS, score_predictions
 from wildaffect.tables import read_metadata
 
 TRIALS = ("t0", "t1", "t2", "t3")

@@ -7,7 +7,7 @@ import pytest
 
 from wildaffect.errors import InputError
 from wildaffect.scoring.editions import get_task
-from wildaffect.scoring.ensembles import Offer, fuse_members, plan_ensemble, target_columns
+from wildaffect.scoring.ensembles import PredictedTarget, fuse_members, plan_ensemble, target_columns
 from wildaffect.tables import read_metadata
 
 VA, CLASSES = ("valence", "arousal"), get_task("abaw2", "expr").parts[0].names
@@ -15,7 +15,7 @@ HELD_OUT, TEST = {0: frozenset("ab"), 1: frozenset("cd"), 2: frozenset()}, froze
 
 
 def offer(*columns, held_out=HELD_OUT, test=TEST):
-    return Offer(columns, held_out, test)
+    return PredictedTarget(columns, held_out, test)
 
 
 OFFERS = {
@@ -120,8 +120,8 @@ def test_fused_files(tmp_path):
 
 def test_mean_of_class_probabilities_can_decide_what_no_member_does():
     # The rule of t58: the mean of softmax vectors, then the largest.
-    from wildaffect.scoring.decisions import decide
     from wildaffect.scoring.fusion import fuse
+    from wildaffect.scoring.scorer import decide
 
     part = get_task("abaw2", "expr").parts[0]
     members = [[0.5, 0.4, 0.1], [0.1, 0.4, 0.5]]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from wildaffect.errors import InputError
 from wildaffect.scoring import score
 from wildaffect.scoring.editions import get_task
-from wildaffect.scoring.inputs import read_list, read_rows, split_location
+from wildaffect.scoring.read import read_list, read_rows, split_location
 
 VA = get_task("abaw2", "va")
 

@@ -8,8 +8,7 @@ import pytest
 from wildaffect.errors import InputError
 from wildaffect.scoring import score
 from wildaffect.scoring.editions import get_task
-from wildaffect.scoring.smoothing import smooth
-from wildaffect.scoring.windows import check_windows, choose_window, smooth_file, smoothed_columns
+from wildaffect.scoring.smoothing import check_windows, choose_window, smooth, smooth_file, smoothed_columns
 from wildaffect.tables import read_metadata
 
 FRAMES = 240

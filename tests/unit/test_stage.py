@@ -12,7 +12,7 @@ from wildaffect.files import atomic, sha256
 def job(tmp_path: Path, body: str, threads: int = 1) -> subprocess.CompletedProcess:
     """Run ``body`` inside the stage block in a process of its own."""
     indented = "".join(f"    {line}\n" for line in body.splitlines())
-    code = f"from wildaffect.stage import stage\nwith stage({str(tmp_path / 'logs/job.log')!r}, {threads}):\n{indented}"
+    code = f"from wildaffect.job import stage\nwith stage({str(tmp_path / 'logs/job.log')!r}, {threads}):\n{indented}"
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
 
 

@@ -13,11 +13,10 @@ from wildaffect.errors import InputError
 from wildaffect.files import sha256
 from wildaffect.scoring import score
 from wildaffect.scoring.editions import editions, get_task
-from wildaffect.scoring.inputs import read_rows
+from wildaffect.scoring.read import read_rows
 from wildaffect.submission import validate, write
 from wildaffect.submission.export import export_csv
-from wildaffect.submission.filling import RULES, fill
-from wildaffect.submission.job import submitted_trials, task_table, write_submission
+from wildaffect.submission.writer import RULES, fill, submitted_trials, task_table, write_submission
 from wildaffect.tables import read_table, write_table
 
 TRACKS = [(edition, name) for edition, tasks in editions().items() for name, task in tasks.items() if task.format]

@@ -12,7 +12,7 @@ from support.cnu_adl import NETWORK, TINY, Corpus, small_checkpoint, write_keras
 from support.tsav import FRAMES_OF, labels_of
 from wildaffect import systems
 from wildaffect.faces.crops import CropFile
-from wildaffect.features.embedding import embed_crops
+from wildaffect.features.embeddings import embed_crops
 from wildaffect.features.vggface import prepared
 from wildaffect.systems.cnu_adl.keras_files import load_face
 from wildaffect.systems.cnu_adl.scores import scores

@@ -3,6 +3,7 @@
 import pytest
 
 from support.corpora import touch, write_annotation
+from wildaffect import paths
 from wildaffect.workflow.plan import make_plan
 
 TRAIN, VALIDATION = [f"t{number:02}" for number in range(10)], ["v0", "v1"]
@@ -24,7 +25,7 @@ def plan(tmp_path, root):
 
 def test_six_folds_two_emotions_two_variants(plan):
     assert len(plan.runs.trainings()) == 24
-    assert len({plan.runs.file(instance, "model.safetensors") for instance in plan.runs.trainings()}) == 24
+    assert len({plan.runs.file(instance, paths.MODEL) for instance in plan.runs.trainings()}) == 24
     assert {(i.variant, i.target, i.fold) for i in plan.runs.trainings()} == {
         (variant, target, fold)
         for variant in ("unimodal", "multimodal")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from support.ntua import TINY, labels_of, trial_in_memory, valence_of
 from wildaffect.errors import InputError
-from wildaffect.features.ntua_mel import COLUMNS, first_columns, silence, windows
+from wildaffect.features.audio.ntua_mel import COLUMNS, first_columns, silence, windows
 from wildaffect.systems import build_recipe, resolve_recipe
 from wildaffect.systems.interface import Labels, Needs
 from wildaffect.systems.ntua.data import chunks, masked, nominal_times, padded

@@ -7,7 +7,7 @@ import pytest
 
 from support.tsav import TINY, trial_in_memory
 from wildaffect.errors import InputError
-from wildaffect.features.tsav_mel import centred_windows, faithful_windows
+from wildaffect.features.audio.tsav_mel import centred_windows, faithful_windows
 from wildaffect.systems import build_recipe
 from wildaffect.systems.interface import Labels
 from wildaffect.systems.tsav import labels as known

@@ -14,7 +14,7 @@ from support.tsav import FRAMES_OF, PARTITIONS, TINY, Corpus, labels_of, points_
 from wildaffect import systems
 from wildaffect.errors import InputError
 from wildaffect.faces.landmarks import draw_landmarks
-from wildaffect.faces.persons import PERSONS
+from wildaffect.faces.persons import PERSONS_SCHEMA
 from wildaffect.media.frames import FRAMES
 from wildaffect.systems.interface import Needs
 from wildaffect.systems.scores import task_scores
@@ -230,7 +230,7 @@ def test_labels_that_lack_what_a_target_learns_are_named(corpus, tmp_path, task,
 def test_a_video_without_frames_or_sound_is_a_trial_without_rows(trained, corpus, tmp_path):
     frames, persons = tmp_path / "frames.parquet", tmp_path / "persons.parquet"
     write_table(frames, FRAMES.empty_table(), FRAMES, {"status": "unreadable", "frames": 0})
-    write_table(persons, PERSONS.empty_table(), PERSONS, {"trials": {"e": {}}})
+    write_table(persons, PERSONS_SCHEMA.empty_table(), PERSONS_SCHEMA, {"trials": {"e": {}}})
     write_crops(tmp_path / "e.arrow", np.empty((0, 112, 112, 3), np.uint8), np.empty(0, bool))
     np.save(tmp_path / "mel.npy", np.empty((0, 64), np.float32))
     files = {

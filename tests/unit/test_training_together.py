@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from wildaffect import stage
+from wildaffect import job
 from wildaffect.errors import InputError
 from wildaffect.training.runtime import processes
 
@@ -16,7 +16,7 @@ from wildaffect.training.runtime import processes
 def test_two_processes_train_as_one(root, tmp_path, batch):
     """Batches of 7, 7, 7 and 3 rows, so shares are uneven; losses masked over the whole batch; a phase with a frozen layer."""
     script = str(root / "tests" / "support" / "together.py")
-    environment = os.environ | {"OMP_NUM_THREADS": "1", stage.COPY: "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", job.COPY: "1"}
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     found = {}
     for name, start in (("one", []), ("two", launcher)):
@@ -36,12 +36,12 @@ def test_two_processes_train_as_one(root, tmp_path, batch):
 
 
 def test_a_process_of_its_own_is_alone_even_within_a_job_of_many(monkeypatch):
-    for name in ("TORCHELASTIC_RUN_ID", stage.COPY):
+    for name in ("TORCHELASTIC_RUN_ID", job.COPY):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SLURM_NTASKS", "4")
     monkeypatch.setenv("SLURM_STEP_NUM_NODES", "2")
     assert processes() == (1, 1)
-    monkeypatch.setenv(stage.COPY, "1")
+    monkeypatch.setenv(job.COPY, "1")
     assert processes() == (2, 2)
     monkeypatch.setenv("SLURM_NTASKS", "3")
     with pytest.raises(InputError, match="multiple of nodes"):
@@ -50,25 +50,25 @@ def test_a_process_of_its_own_is_alone_even_within_a_job_of_many(monkeypatch):
 
 def test_several_nodes_need_a_scheduler(monkeypatch):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    monkeypatch.delenv(stage.COPY, raising=False)
-    assert stage.copies(1) is False
+    monkeypatch.delenv(job.COPY, raising=False)
+    assert job.copies(1) is False
     with pytest.raises(InputError, match="no SLURM job"):
-        stage.copies(4, nodes=2)
+        job.copies(4, nodes=2)
 
 
 def test_srun_is_asked_for_tasks_and_nodes(monkeypatch, tmp_path):
     """On two nodes; only what would be started is looked at."""
     called = {}
-    monkeypatch.delenv(stage.COPY, raising=False)
+    monkeypatch.delenv(job.COPY, raising=False)
     monkeypatch.setenv("SLURM_JOB_ID", "1")
-    monkeypatch.setattr(stage.shutil, "which", lambda name: f"/usr/bin/{name}")
-    monkeypatch.setattr(stage.sys, "argv", ["job.py"])
+    monkeypatch.setattr(job.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(job.sys, "argv", ["job.py"])
     monkeypatch.setattr(
-        stage.subprocess,
+        job.subprocess,
         "run",
         lambda command, env: called.update(command=command, env=env) or type("Done", (), {"returncode": 0}),
     )
-    assert stage.copies(4, nodes=2)
+    assert job.copies(4, nodes=2)
     command = called["command"]
     assert command[0] == "srun" and {"--ntasks=4", "--nodes=2", "--overlap"} <= set(command) and command[-1] == "job.py"
-    assert called["env"][stage.COPY] == "1"
+    assert called["env"][job.COPY] == "1"

@@ -10,7 +10,7 @@ from support.corpora import write_annotation
 from support.faces import write_video
 from support.pipeline import TINY_RECIPE, copy_project, run_workflow, write_config
 from wildaffect.faces.crops import CropFile
-from wildaffect.features.bodies import read_bodies
+from wildaffect.features.bodies.table import read_bodies
 
 FRAMES = 5
 BODIES = {"source": "openpose", "path": "openpose/{video}", "first_frame": 1, "person": "first"}

@@ -11,7 +11,7 @@ import pytest
 from support.corpora import write_annotation
 from support.pipeline import TINY_RECIPE, copy_project, run_workflow, write_config
 from wildaffect.faces.crops import CropFile
-from wildaffect.faces.persons import PERSONS
+from wildaffect.faces.persons import PERSONS_SCHEMA
 from wildaffect.tables import read_metadata, read_table
 
 # Clip, trials with their partition, and annotation rows; the clips decode to the number of frames in the comment.
@@ -93,7 +93,7 @@ def test_every_anomaly_is_one_line_of_the_audit(run):
 
 def test_left_and_right_keep_their_sides(run):
     _, results = run
-    persons = read_table(results / "faces" / "visualvoice_interview" / "persons.parquet", PERSONS).to_pandas()
+    persons = read_table(results / "faces" / "visualvoice_interview" / "persons.parquet", PERSONS_SCHEMA).to_pandas()
     centre = (persons.x0 + persons.x1) / 2
     left = centre[persons.trial == "visualvoice_interview_left"].to_numpy()
     right = centre[persons.trial == "visualvoice_interview_right"].to_numpy()

@@ -10,10 +10,10 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir).parent / "scripts"))
 
-from wildaffect import systems
+from wildaffect import paths, systems
 from wildaffect.errors import InputError
 from wildaffect.faces.catalogue import SCENES
-from wildaffect.features.imported import source as import_source
+from wildaffect.features.imported import imported_feature
 from wildaffect.features.registry import FEATURES, of_trial
 from wildaffect.features.settings import body_source, configured, weights_file
 from wildaffect.provenance import code_fingerprint
@@ -85,7 +85,7 @@ def one_of(names):
 
 def import_file(name, trial):
     """Where the vectors of one trial come from that were computed elsewhere."""
-    return str(import_source(name, PLAN.config["features"]["import"][name]).file(trial, PLAN.corpus.video_of[trial]))
+    return str(imported_feature(name, PLAN.config["features"]["import"][name]).file(trial, PLAN.corpus.video_of[trial]))
 
 
 def embedding(wildcards):

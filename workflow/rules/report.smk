@@ -10,11 +10,12 @@ rule build_report:
         sheets=expand("<results>/faces/sheets/{trial}.jpg", trial=TRIALS),
         abouts=expand("<results>/features/{feature}/about.json", feature=PLAN.inputs.features()),
         labels=expand("<results>/labels/{task}.parquet", task=PLAN.corpus.labelled_tasks()),
-        runs=[PLAN.runs.file(instance, "run.json") for instance in PLAN.runs.trainings()],
-        histories=[PLAN.runs.file(instance, "history.csv") for instance in PLAN.runs.trainings()],
+        runs=[PLAN.runs.file(instance, paths.RUN) for instance in PLAN.runs.trainings()],
+        histories=[PLAN.runs.file(instance, paths.HISTORY) for instance in PLAN.runs.trainings()],
         predictions=PLAN.predictions(),
         ensembles=PLAN.delivery.tests(),
-        scores=PLAN.delivery.scores(),
+        scores=PLAN.delivery.scores()[:1],
+        trial_scores=PLAN.delivery.scores()[1:],
     output:
         page="<results>/report/index.html",
     log:

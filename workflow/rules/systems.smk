@@ -117,7 +117,7 @@ rule fuse_folds:
 
 rule train:
     input:
-        [PLAN.runs.file(instance, "model.safetensors") for instance in PLAN.runs.trainings()],
+        [PLAN.runs.file(instance, paths.MODEL) for instance in PLAN.runs.trainings()],
     localrule: True
 
 

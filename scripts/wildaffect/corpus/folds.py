@@ -1,16 +1,15 @@
-"""Folds: divisions of the labelled trials into training and validation, always by source video.
-
-Fold 0 is the official division in every scheme. Left and right of one video never separate.
-"""
+"""Folds: which trials each task trains on, validates on and tests, and the groups of trials that folds are made of."""
 
 import random
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from wildaffect.corpus.trials import TASKS, Trial
+from wildaffect.corpus.trials import TASKS, TRIALS, Trial
 from wildaffect.errors import InputError
+from wildaffect.tables import write_table
 
 FOLDS = pa.schema(
     [
@@ -107,3 +106,70 @@ def _cut(groups: list[list[str]], parts: int) -> list[list[str]]:
             at += 1
         cut[at] += group
     return cut
+
+
+Division = Mapping[str, Sequence[str]]
+"""Trials of each partition of one task in one fold."""
+
+
+def fold_trials(
+    divisions: Mapping[str, Division], partition: str, videos: Mapping[str, str]
+) -> dict[str, tuple[str, ...]]:
+    """Trials of ``partition`` for every task of ``divisions``; ``videos`` gives the source video of each trial.
+
+    The official divisions of the tasks disagree: a video may be there to learn one task from and to test another with. A model that
+    learns several tasks would then be tested on what it has seen, so it is not trained on any video that one of them holds out.
+    A single task keeps its division as it is.
+    """
+    chosen = {task: tuple(division.get(partition, ())) for task, division in divisions.items()}
+    if partition != "train" or len(divisions) == 1:
+        return chosen
+    held_out = {
+        videos[trial]
+        for division in divisions.values()
+        for part in ("validation", "test")
+        for trial in division.get(part, ())
+    }
+    return {task: tuple(name for name in names if videos[name] not in held_out) for task, names in chosen.items()}
+
+
+def write_fold_trials(
+    trials_path: Path, folds_path: Path, *, trials: Sequence[Mapping[str, Any]], folds: Sequence[Mapping[str, Any]]
+) -> None:
+    """Write the rows of the trials and folds tables that the trainings for certain tasks on one fold read.
+
+    The whole tables change whenever a video is added anywhere; these change only when those trainings are concerned.
+    """
+    write_table(trials_path, pa.Table.from_pylist(list(trials), schema=TRIALS), TRIALS)
+    write_table(folds_path, pa.Table.from_pylist(list(folds), schema=FOLDS), FOLDS)
+
+
+def shared_videos(division: Division, videos: Mapping[str, str]) -> list[str]:
+    """Source videos that one fold of one task both trains on and holds out (validation or test), sorted.
+
+    ``videos`` gives the source video of each trial: ``a_left`` to learn from and ``a_right`` to test with share ``a``.
+    """
+    learnt = {videos[trial] for trial in division.get("train", ())}
+    held_out = {videos[trial] for part in ("validation", "test") for trial in division.get(part, ())}
+    return sorted(learnt & held_out)
+
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+def trial_groups(sets: Mapping[Key, Sequence[str]]) -> dict[Key, list[tuple[str, ...]]]:
+    """Cut the union of ``sets`` so that every set is a number of whole blocks and every trial is in one block.
+
+    Six folds of training and validation trials have six blocks, and each fold names all of them in place of some hundred trials.
+
+    >>> cut_blocks({"train": ["a", "b", "c"], "held out": ["d"], "all": ["a", "b", "c", "d"]})
+    {'train': [('a', 'b', 'c')], 'held out': [('d',)], 'all': [('a', 'b', 'c'), ('d',)]}
+    """
+    homes: dict[str, dict[Key, None]] = {}
+    for key, trials in sets.items():
+        for trial in trials:
+            homes.setdefault(trial, {})[key] = None
+    blocks: dict[tuple[Key, ...], list[str]] = {}
+    for trial, keys in homes.items():
+        blocks.setdefault(tuple(keys), []).append(trial)
+    return {key: [tuple(trials) for keys, trials in blocks.items() if key in keys] for key in sets}

@@ -1,7 +1,4 @@
-"""Aligned face pictures of one trial: an Arrow IPC file, one row per decoded frame, read by memory map.
-
-Columns: frame int32; valid bool; picture binary (JPEG, quality 95, full colour resolution), null where not valid.
-"""
+"""Crop files: one JPEG per frame in an Arrow file, read by memory map."""
 
 import json
 import os
@@ -23,13 +20,13 @@ CHUNK = 256
 JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
 
 
-def encode(picture: np.ndarray) -> bytes:
+def encode_jpeg(picture: np.ndarray) -> bytes:
     """JPEG bytes of uint8 RGB (H, W, 3), nearly lossless."""
     _, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), JPEG)
     return data.tobytes()
 
 
-def stored(data) -> np.ndarray:
+def decode_jpeg(data) -> np.ndarray:
     """The picture uint8 RGB (H, W, 3) in JPEG bytes."""
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
 
@@ -94,5 +91,5 @@ class CropFile:
         for out, row in zip(pictures, rows.tolist(), strict=True):
             if self.valid[row]:
                 data = self._chunks[row // self.about["chunk"]][row % self.about["chunk"]].as_buffer()
-                out[...] = stored(data)
+                out[...] = decode_jpeg(data)
         return pictures

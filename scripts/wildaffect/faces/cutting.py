@@ -1,4 +1,4 @@
-"""Cutting the crops of a trial out of its video, and making crops from crops."""
+"""Cut the face of a trial out of every frame, in one template or several in one decoding pass."""
 
 import os
 from collections.abc import Iterator
@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from wildaffect.errors import InputError
-from wildaffect.faces.ahead import ahead
-from wildaffect.faces.catalogue import RESIZED
-from wildaffect.faces.crops import CropFile, crop_writer, encode, stored
-from wildaffect.faces.rows import read_trial
+from wildaffect.faces.catalogue import RESIZED, SHEET_SOURCE
+from wildaffect.faces.crops import CropFile, crop_writer, decode_jpeg, encode_jpeg
+from wildaffect.faces.previews import write_contact_sheet
+from wildaffect.faces.tables import read_trial
 from wildaffect.faces.templates import Template, crop_transform, cut, get_template, resized
 from wildaffect.media.decode import decode
+from wildaffect.media.prefetch import prefetch
 
 # Pictures decoded ahead of cutting.
 AHEAD = 2
@@ -54,10 +55,10 @@ def _crops(picture: np.ndarray, kinds: dict[str, Template], points5: np.ndarray,
     made: dict[str, bytes] = {}
     for name, kind in kinds.items():
         if name in RESIZED:
-            crop = resized(stored(made[RESIZED[name]]), kind.size)
+            crop = resized(decode_jpeg(made[RESIZED[name]]), kind.size)
         else:
             crop = cut(picture, kind, crop_transform(kind, points5, box))
-        made[name] = encode(crop)
+        made[name] = encode_jpeg(crop)
     return made
 
 
@@ -69,7 +70,7 @@ def pictures(
     Raises :class:`InputError` after the last one if the video has another number of frames.
     """
     decoded = 0
-    for frame, picture in ahead(decode(Path(video), threads), AHEAD) if count else ():
+    for frame, picture in prefetch(decode(Path(video), threads), AHEAD) if count else ():
         if frame < count:
             yield frame, picture
         decoded += 1
@@ -88,4 +89,19 @@ def resize_crops(crops: str | os.PathLike, name: str, output: str | os.PathLike)
     with crop_writer(output, name, kind.size, source.about["trial"]) as append:
         for frame, valid in enumerate(source.valid.tolist()):
             picture = resized(source.read([frame])[0], kind.size) if valid else None
-            append(frame, None if picture is None else encode(picture))
+            append(frame, None if picture is None else encode_jpeg(picture))
+
+
+def cut_together(
+    video: str | os.PathLike,
+    persons: str | os.PathLike,
+    trial: str,
+    templates: dict[str, Path],
+    *,
+    sheet: Path | None = None,
+    threads: int = 1,
+) -> None:
+    """:func:`~wildaffect.faces.cutting.cut_crops`, and the contact sheet from what was cut if ``sheet`` names a file for it."""
+    cut_crops(video, persons, trial, templates, threads=threads)
+    if sheet is not None:
+        write_contact_sheet(templates[SHEET_SOURCE], persons, sheet)

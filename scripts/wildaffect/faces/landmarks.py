@@ -5,7 +5,7 @@ import os
 import cv2
 import numpy as np
 
-from wildaffect.faces.rows import read_trial
+from wildaffect.faces.tables import read_trial
 from wildaffect.faces.templates import crop_transform, get_template, map_points
 
 SIDE = 112

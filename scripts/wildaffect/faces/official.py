@@ -16,9 +16,8 @@ from PIL import Image, UnidentifiedImageError
 
 from wildaffect.errors import InputError
 from wildaffect.faces.catalogue import OFFICIAL, check_official
-from wildaffect.faces.columns import DETECTIONS
-from wildaffect.faces.crops import crop_writer, encode
-from wildaffect.faces.rows import PERSONS, Rows, rows_table, source_counts
+from wildaffect.faces.crops import crop_writer, encode_jpeg
+from wildaffect.faces.tables import DETECTIONS_SCHEMA, PERSONS_SCHEMA, TrialFaces, rows_table, source_counts
 from wildaffect.faces.templates import get_template, resized
 from wildaffect.media.frames import read_frames
 from wildaffect.tables import write_table
@@ -55,7 +54,7 @@ def read_official(
     (``pictures_beyond``). Raises :class:`InputError` for a missing folder.
     """
     about = read_frames(frames).about
-    count, parts, facts = about["frames"], [PERSONS.empty_table()], {}
+    count, parts, facts = about["frames"], [PERSONS_SCHEMA.empty_table()], {}
     seen = np.zeros(count, bool)
     for trial, person in trials.items():
         pictures, beyond = list_pictures(Path(root) / ALIGNED / trial, count)
@@ -66,10 +65,10 @@ def read_official(
         parts.append(rows_table(trial, rows))
         facts[trial] = _facts(person, rows, beyond)
     quiet = {"tracks": [], "seen_together": 0, "order_reversed": 0, "identity_swaps": 0, "options": {}}
-    write_table(persons, pa.concat_tables(parts), PERSONS, {"trials": facts, "frames": count} | quiet)
+    write_table(persons, pa.concat_tables(parts), PERSONS_SCHEMA, {"trials": facts, "frames": count} | quiet)
     size = {"width": about["width"], "height": about["height"]}
     found = ABOUT | {"frames": count, "frames_with_face": int(seen.sum())} | size
-    write_table(detections, DETECTIONS.empty_table(), DETECTIONS, found)
+    write_table(detections, DETECTIONS_SCHEMA.empty_table(), DETECTIONS_SCHEMA, found)
 
 
 def pack_official(
@@ -87,7 +86,7 @@ def pack_official(
             pictures, _ = list_pictures(Path(root) / OFFICIAL[name] / trial, count)
             append = stack.enter_context(crop_writer(path, name, get_template(name).size, trial))
             for frame in range(count):
-                append(frame, encode(_fit(_open(pictures[frame]), name)) if frame in pictures else None)
+                append(frame, encode_jpeg(_fit(_open(pictures[frame]), name)) if frame in pictures else None)
 
 
 def list_pictures(folder: Path, count: int) -> tuple[dict[int, Path], int]:
@@ -99,14 +98,14 @@ def list_pictures(folder: Path, count: int) -> tuple[dict[int, Path], int]:
     return inside, len(pictures) - len(inside)
 
 
-def _rows(pictures: dict[int, Path], count: int) -> Rows:
+def _rows(pictures: dict[int, Path], count: int) -> TrialFaces:
     source = np.full(count, "none", "<U12")
     source[list(pictures)] = "detected"
     unknown = [np.full((count, *shape), np.nan, np.float32) for shape in ((4,), (), (5, 2), (68, 2))]
-    return Rows(source, np.where(source == "detected", 0, -1), *unknown)
+    return TrialFaces(source, np.where(source == "detected", 0, -1), *unknown)
 
 
-def _facts(person: str, rows: Rows, beyond: int) -> dict[str, Any]:
+def _facts(person: str, rows: TrialFaces, beyond: int) -> dict[str, Any]:
     tracks = {"tracks": [0] if rows.valid.any() else [], "tracks_without_identity": 0, "overrides": 0}
     return {"person": person, **source_counts(rows), **tracks, "pictures_beyond": beyond}
 

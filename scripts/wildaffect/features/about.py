@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from wildaffect.features.grid import MEANING
+from wildaffect.features.frames import MEANING
 from wildaffect.features.registry import FeatureSpec
 from wildaffect.files import atomic
 

@@ -9,11 +9,9 @@ import numpy as np
 
 from wildaffect.errors import InputError
 from wildaffect.features.about import write_about
-from wildaffect.features.arrays import save_blocks
-from wildaffect.features.grid import WITHOUT_RATE, Clock
+from wildaffect.features.frames import WITHOUT_RATE, Clock, heard
 from wildaffect.features.registry import FEATURES, FeatureSpec
-from wildaffect.features.timing import heard
-from wildaffect.features.validity import write_valid
+from wildaffect.features.store import save_blocks, write_valid
 from wildaffect.features.waveform import read_speech
 from wildaffect.media.audio import read_about
 from wildaffect.media.frames import Frames, read_frames
@@ -37,7 +35,7 @@ def extract_features(
     An array is float32 (frames, dim), one row per row of the frame table ``frames``, all finite; sample 0 of
     ``audio`` is the time of frame 0. Features with ``rows_per_second`` are signals instead, as long as the sound. A
     file without sound gives the analysis of silence, one too short for a window is padded with silence, and frames
-    after the last row of the analysis repeat it; :mod:`~wildaffect.features.validity` says which frames have sound.
+    after the last row of the analysis repeat it; :mod:`~wildaffect.features.store` says which frames have sound.
     Sound and rows pass through in blocks, so memory does not grow with the length.
 
     ``weights`` (for VGGish): a name in the manifest, the path of a weights file, or the word ``seeded`` for an

@@ -18,14 +18,14 @@ import pyarrow.parquet as pq
 from wildaffect.errors import InputError
 from wildaffect.features.about import write_about
 from wildaffect.features.registry import IMPORT_PREFIX, FeatureSpec
-from wildaffect.features.validity import write_valid
+from wildaffect.features.store import write_valid
 from wildaffect.files import atomic, sha256
 
 RULES = ("refuse", "zero", "hold", "interpolate")
 
 
 @dataclass(frozen=True)
-class Source:
+class ImportedFeature:
     """Where an imported feature comes from.
 
     ``path``: a ``.parquet`` or ``.npy`` file, with ``{trial}`` or ``{video}`` in it where there is one file for each. ``columns``: the
@@ -60,12 +60,12 @@ class Source:
         return Path(self.path.replace("{trial}", trial).replace("{video}", video))
 
 
-def source(name: str, entry: Mapping[str, Any]) -> Source:
+def imported_feature(name: str, entry: Mapping[str, Any]) -> ImportedFeature:
     """A :class:`Source` from a configuration entry; :class:`InputError` where that is contradictory."""
     where = f"features: import.{name}"
     try:
         columns = entry["columns"]
-        found = Source(name, **{**entry, "columns": columns if isinstance(columns, int) else tuple(columns)})
+        found = ImportedFeature(name, **{**entry, "columns": columns if isinstance(columns, int) else tuple(columns)})
     except (KeyError, TypeError) as error:
         raise InputError(f"{where}: {error}; an import needs 'path' and 'columns'.") from error
     suffix = Path(found.path).suffix
@@ -85,7 +85,7 @@ def source(name: str, entry: Mapping[str, Any]) -> Source:
     return found
 
 
-def check_columns(found: Source, path: Path) -> None:
+def check_columns(found: ImportedFeature, path: Path) -> None:
     """:class:`InputError` if the table ``path`` lacks a column that ``found`` asks for, or is none."""
     try:
         have = pq.read_schema(path).names
@@ -98,7 +98,7 @@ def check_columns(found: Source, path: Path) -> None:
         raise InputError(f"{path}: column {absent[0]!r} is missing; it has {', '.join(have[:12])}.")
 
 
-def spec(found: Source) -> FeatureSpec:
+def spec(found: ImportedFeature) -> FeatureSpec:
     """The registry entry of an imported feature."""
     return FeatureSpec(
         id=IMPORT_PREFIX + found.name,
@@ -111,14 +111,19 @@ def spec(found: Source) -> FeatureSpec:
     )
 
 
-def describe_import(found: Source, output: str | os.PathLike) -> None:
+def describe_import(found: ImportedFeature, output: str | os.PathLike) -> None:
     """Write ``about.json`` of an imported feature."""
     parameters = {name: getattr(found, name) for name in ("path", "missing", "frame", "first_frame", "key")}
     write_about(output, spec(found), parameters=parameters, resampling=None, weights=None)
 
 
 def import_feature(
-    found: Source, trial: str, video: str, times: np.ndarray, output: str | os.PathLike, report: str | os.PathLike
+    found: ImportedFeature,
+    trial: str,
+    video: str,
+    times: np.ndarray,
+    output: str | os.PathLike,
+    report: str | os.PathLike,
 ) -> None:
     """Write the vectors of one trial as ``output`` (``.npy``), float32 (frames, dim), and what was done to them as ``report`` (JSON).
 
@@ -177,7 +182,7 @@ def fill(values: np.ndarray, present: np.ndarray, times: np.ndarray, rule: str, 
     return result
 
 
-def _read_npy(found: Source, path: Path, trial: str, video: str, frames: int) -> np.ndarray:
+def _read_npy(found: ImportedFeature, path: Path, trial: str, video: str, frames: int) -> np.ndarray:
     try:
         rows = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
@@ -195,7 +200,7 @@ def _read_npy(found: Source, path: Path, trial: str, video: str, frames: int) ->
     return values
 
 
-def _read_table(found: Source, path: Path, trial: str, video: str, frames: int) -> np.ndarray:
+def _read_table(found: ImportedFeature, path: Path, trial: str, video: str, frames: int) -> np.ndarray:
     check_columns(found, path)
     wanted = [found.frame, *found.column_names]
     try:

@@ -38,7 +38,7 @@ class FeatureSpec:
     """A feature: one row, named ``columns``, per decoded video frame, or a signal on its own clock.
 
     ``module`` computes it from the sound at ``rate_hz``; ``rule`` says how its rows belong to frames (keys of
-    :data:`~wildaffect.features.grid.MEANING`). ``rows_per_second`` is None for one row per frame; else the array has so many rows per
+    :data:`~wildaffect.features.frames.MEANING`). ``rows_per_second`` is None for one row per frame; else the array has so many rows per
     second from the time of frame 0 on, and whoever reads it cuts what a frame needs. ``weights`` is the manifest name of the network it
     needs (None: it needs none), ``pca`` that of the components its vectors are turned into, ``notice`` what its use obliges to.
     """
@@ -74,7 +74,6 @@ def of_trial(feature: str) -> bool:
 
 def _pair(
     name: str,
-    module: str,
     columns: tuple[str, ...],
     source: str,
     indexed: str,
@@ -90,7 +89,7 @@ def _pair(
             id=f"{name}{suffix}",
             columns=columns,
             source=source,
-            module=f"wildaffect.features.{module}",
+            module=f"wildaffect.features.audio.{name}",
             rule=rule,
             weights=weights,
             pca=pca,
@@ -112,7 +111,7 @@ def _signal(
         id=name,
         columns=columns,
         source="own",
-        module=f"wildaffect.features.{name}",
+        module=f"wildaffect.features.audio.{name}",
         rule="signal",
         description=description,
         notice=OWN_NOTICE,
@@ -127,7 +126,6 @@ FEATURES: dict[str, FeatureSpec] = {
     for spec in (
         *_pair(
             "mfcc39",
-            "mfcc",
             MFCC39,
             "openSMILE",
             "index",
@@ -136,7 +134,6 @@ FEATURES: dict[str, FeatureSpec] = {
         ),
         *_pair(
             "egemaps23",
-            "egemaps",
             EGEMAPS23,
             "openSMILE",
             "index",
@@ -145,7 +142,6 @@ FEATURES: dict[str, FeatureSpec] = {
         ),
         *_pair(
             "egemaps25",
-            "egemaps02",
             EGEMAPS25,
             "openSMILE",
             "index",
@@ -156,14 +152,13 @@ FEATURES: dict[str, FeatureSpec] = {
             id="egemaps88",
             columns=FUNCTIONALS88,
             source="openSMILE",
-            module="wildaffect.features.functionals",
+            module="wildaffect.features.audio.egemaps88",
             rule="window",
             description="functionals of the extended Geneva minimalistic set, version 02, over 3 s around the frame",
             notice=OPENSMILE_NOTICE,
         ),
         *_pair(
             "compare65",
-            "compare",
             COMPARE65,
             "openSMILE",
             "index",
@@ -172,7 +167,6 @@ FEATURES: dict[str, FeatureSpec] = {
         ),
         *_pair(
             "vggish128",
-            "vggish_embedding",
             VGGISH128,
             "VGGish",
             "patch",
@@ -182,7 +176,6 @@ FEATURES: dict[str, FeatureSpec] = {
         ),
         *_pair(
             "vggish128_quantised",
-            "vggish_quantised",
             VGGISH_PCA128,
             "VGGish",
             "patch",
@@ -192,7 +185,6 @@ FEATURES: dict[str, FeatureSpec] = {
             pca="vggish_pca",
         ),
         *_pair(
-            "m3t_mel",
             "m3t_mel",
             M3T200,
             "own",

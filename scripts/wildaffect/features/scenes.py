@@ -13,9 +13,9 @@ from PIL import Image
 
 from wildaffect.errors import InputError
 from wildaffect.faces.catalogue import SCENES
-from wildaffect.faces.crops import crop_writer, encode
+from wildaffect.faces.crops import crop_writer, encode_jpeg
 from wildaffect.faces.cutting import pictures
-from wildaffect.features.bodies import read_bodies
+from wildaffect.features.bodies.table import read_bodies
 from wildaffect.media.frames import read_frames
 
 SIZE = 112
@@ -54,7 +54,7 @@ def cut_scenes(
         sinks = {name: stack.enter_context(crop_writer(path, name, SIZE, trial)) for name, path in templates.items()}
         for frame, picture in pictures(video, count, frames, threads):
             for name, append in sinks.items():
-                append(frame, encode(squeezed(_CUTS[name](picture, boxes[frame]))))
+                append(frame, encode_jpeg(squeezed(_CUTS[name](picture, boxes[frame]))))
 
 
 def with_margins(box: np.ndarray, margins: tuple[float, float], width: int, height: int) -> tuple[int, int, int, int]:

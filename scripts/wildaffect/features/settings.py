@@ -10,7 +10,7 @@ from typing import Any
 from wildaffect.config import nearest
 from wildaffect.errors import InputError
 from wildaffect.faces.catalogue import CUT, RESIZED, SCENES
-from wildaffect.features.imported import check_columns, source
+from wildaffect.features.imported import check_columns, imported_feature
 from wildaffect.features.registry import EMBED_PREFIX, FEATURES, IMPORT_PREFIX, SEEDED
 from wildaffect.models import locate
 
@@ -95,7 +95,7 @@ def _absent_weights(where: str, weights: str, models_dir: str | Path) -> list[st
 
 def _import_problems(name: str, entry: Mapping[str, Any], trials: Mapping[str, str]) -> list[str]:
     """Files that are absent, and the columns of the first one that is a table; the others are read by their jobs alone."""
-    described = source(name, entry)
+    described = imported_feature(name, entry)
     files = list(dict.fromkeys(described.file(trial, video) for trial, video in trials.items()))
     absent = [str(path) for path in files if not path.is_file()]
     if absent:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from wildaffect.features.arrays import Rows
+from wildaffect.features.store import Rows
 
 _BLOCK = 512  # rows transformed at a time: the intermediate arrays stay in the processor's cache
 _FLOOR, _FLOOR_DB = 1e-10, -100.0

@@ -18,14 +18,14 @@ CONSTANT = 1e-6
 
 
 @dataclass(frozen=True)
-class Moments:
+class ColumnMoments:
     """``count`` rows, their ``mean`` and their sum of squared deviations ``squares``, both float64 (C,)."""
 
     count: int
     mean: np.ndarray
     squares: np.ndarray
 
-    def __add__(self, other: "Moments") -> "Moments":
+    def __add__(self, other: "ColumnMoments") -> "ColumnMoments":
         """Moments of both sets of rows together."""
         if not (self.count and other.count):
             return self if self.count else other
@@ -33,7 +33,7 @@ class Moments:
         step = other.mean - self.mean
         mean = self.mean + step * (other.count / count)
         squares = self.squares + other.squares + step**2 * (self.count * other.count / count)
-        return Moments(count, mean, squares)
+        return ColumnMoments(count, mean, squares)
 
     def deviation(self) -> np.ndarray:
         """Standard deviation (N - 1), float64 (C,); 1 where a column never varies, so that scaling leaves it centred and finite."""
@@ -41,22 +41,22 @@ class Moments:
         return np.where(std > CONSTANT, std, 1.0)
 
 
-def moments(values: np.ndarray, rows: np.ndarray | None = None) -> Moments:
+def moments(values: np.ndarray, rows: np.ndarray | None = None) -> ColumnMoments:
     """Moments per column of ``values`` (N, C), a memory map or array of any dtype, or of its ``rows`` (n,) alone."""
     count = len(values) if rows is None else len(rows)
     step = max(1, _PIECE // max(1, values.shape[1]))
     pieces = (slice(first, first + step) for first in range(0, count, step))
-    empty = Moments(0, np.zeros(values.shape[1]), np.zeros(values.shape[1]))
+    empty = ColumnMoments(0, np.zeros(values.shape[1]), np.zeros(values.shape[1]))
     return sum((_summary(values[piece if rows is None else rows[piece]]) for piece in pieces), empty)
 
 
-def pooled(columns: Moments) -> Moments:
+def pooled(columns: ColumnMoments) -> ColumnMoments:
     """Moments of all columns together as one, (1,)."""
     parts = (
-        Moments(columns.count, mean[None], squares[None])
+        ColumnMoments(columns.count, mean[None], squares[None])
         for mean, squares in zip(columns.mean, columns.squares, strict=True)
     )
-    return reduce(Moments.__add__, parts)
+    return reduce(ColumnMoments.__add__, parts)
 
 
 def column_statistics(arrays: Iterable[np.ndarray]) -> dict[str, list[float]]:
@@ -76,7 +76,7 @@ def file_statistics(paths: Iterable[str | os.PathLike]) -> dict[str, list[float]
     return column_statistics(_opened(path) for path in paths)
 
 
-def _total(arrays: Iterable[np.ndarray]) -> Moments:
+def _total(arrays: Iterable[np.ndarray]) -> ColumnMoments:
     parts = (moments(values) for values in arrays)
     first = next(parts, None)
     if first is None:
@@ -84,10 +84,10 @@ def _total(arrays: Iterable[np.ndarray]) -> Moments:
     return sum(parts, first)
 
 
-def _summary(piece: np.ndarray) -> Moments:
+def _summary(piece: np.ndarray) -> ColumnMoments:
     piece = np.asarray(piece, np.float64)
     mean = piece.mean(axis=0)
-    return Moments(len(piece), mean, np.square(piece - mean).sum(axis=0))
+    return ColumnMoments(len(piece), mean, np.square(piece - mean).sum(axis=0))
 
 
 def _opened(path: str | os.PathLike) -> np.ndarray:

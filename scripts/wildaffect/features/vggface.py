@@ -72,7 +72,7 @@ class Bottleneck(nn.Module):
         return (way + (x if self.proj is None else self.proj(x))).relu()
 
 
-class FaceNetwork(nn.Module):
+class VggFace(nn.Module):
     """Prepared pictures (n, 3, 224, 224) -> the 2048 features after ReLU and, with ``classes``, their probabilities behind them.
 
     ``width`` multiplies all channels, ``units`` are the bottlenecks per stage, ``picture_pooling`` averages squares of pixels before the

@@ -7,7 +7,7 @@ import soundfile
 import soxr
 
 from wildaffect.errors import InputError
-from wildaffect.features.arrays import Spool
+from wildaffect.features.store import Spool
 
 RATE = 16_000
 _BLOCK = 1 << 20

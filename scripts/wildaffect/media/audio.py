@@ -14,8 +14,8 @@ import soxr
 
 from wildaffect.errors import InputError
 from wildaffect.files import atomic
-from wildaffect.media.container import Tally, UnreadableError, decoded, open_media, sound_stream
-from wildaffect.media.track import Track, settle
+from wildaffect.media.container import PacketCount, UnreadableError, decoded, open_media, sound_stream
+from wildaffect.media.track import Track, dejitter
 from wildaffect.tables import read_metadata
 
 SILENT_RATE = 16_000  # of files that have no sound
@@ -55,7 +55,7 @@ def write_audio(video: str | os.PathLike, frames: str | os.PathLike, output: str
     such video.
     """
     clock = read_metadata(frames)
-    tally, flag = Tally(), "absent"
+    tally, flag = PacketCount(), "absent"
     with atomic(output) as partial:
         try:
             with open_media(video) as container:
@@ -91,7 +91,11 @@ def read_about(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def _write_sound(
-    path: Path, container: av.container.InputContainer, stream: av.AudioStream, clock: dict[str, Any], tally: Tally
+    path: Path,
+    container: av.container.InputContainer,
+    stream: av.AudioStream,
+    clock: dict[str, Any],
+    tally: PacketCount,
 ) -> bool:
     """Copy the stream onto the clock; False, with nothing written, if no block of it can be used."""
     blocks = decoded(container, stream, tally)
@@ -105,7 +109,7 @@ def _write_sound(
         tolerance = round(max(TOLERANCE_S, float(stream.time_base)) * rate)
         rates = set()
         stamped = _stamped(chain([first], blocks), stream, clock["video_start_s"], rate, rates)
-        for start, samples in settle(stamped, tolerance):
+        for start, samples in dejitter(stamped, tolerance):
             track.add(start, samples)
         track.close()
     about = _description(rate, track.length, channels, tally)
@@ -135,7 +139,7 @@ def _write_sound(
     return True
 
 
-def _write_silence(path: Path, duration_s: float, flag: str, tally: Tally) -> None:
+def _write_silence(path: Path, duration_s: float, flag: str, tally: PacketCount) -> None:
     with _new_file(path, SILENT_RATE, "PCM_16") as sound:
         track = Track(sound, _length(duration_s, SILENT_RATE))
         track.close()
@@ -143,7 +147,7 @@ def _write_silence(path: Path, duration_s: float, flag: str, tally: Tally) -> No
     _describe(path, _description(SILENT_RATE, track.length, 0, tally) | padded)
 
 
-def _description(rate: int, samples: int, channels: int, tally: Tally) -> dict[str, Any]:
+def _description(rate: int, samples: int, channels: int, tally: PacketCount) -> dict[str, Any]:
     return {
         "audio_valid": False, "rate": rate, "samples": samples, "channels": channels, "offset_s": None,
         "padded_s": 0.0, "trimmed_s": 0.0, "gaps_s": 0.0, "overlaps_s": 0.0, "clipped_fraction": 0.0, "silent": True,

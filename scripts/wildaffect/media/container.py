@@ -26,7 +26,7 @@ class UnreadableError(Exception):
 
 
 @dataclass
-class Tally:
+class PacketCount:
     """Packets of a stream: handed to the decoder, and those that could not be read or decoded."""
 
     sent: int = 0
@@ -86,7 +86,7 @@ def sound_stream(container: av.container.InputContainer) -> av.AudioStream | Non
 
 
 def decoded(
-    container: av.container.InputContainer, stream: av.stream.Stream, tally: Tally, threads: int = 1
+    container: av.container.InputContainer, stream: av.stream.Stream, tally: PacketCount, threads: int = 1
 ) -> Iterator[av.frame.Frame]:
     """Decode one stream to its end in presentation order, counting packets into ``tally`` on the way.
 

@@ -7,7 +7,7 @@ from itertools import islice
 import av
 import numpy as np
 
-from wildaffect.media.container import Tally, UnreadableError, decoded, open_media, video_stream
+from wildaffect.media.container import PacketCount, UnreadableError, decoded, open_media, video_stream
 from wildaffect.media.orientation import orientation
 
 
@@ -36,7 +36,7 @@ def _frames(video: str | os.PathLike, threads: int) -> Iterator[av.VideoFrame]:
     done = 0
     if threads > 1:
         with open_media(video) as container:
-            tally = Tally()
+            tally = PacketCount()
             for frame in decoded(container, video_stream(container), tally, threads):
                 if tally.failed:
                     break
@@ -45,4 +45,4 @@ def _frames(video: str | os.PathLike, threads: int) -> Iterator[av.VideoFrame]:
             if not tally.failed and done >= tally.sent:
                 return
     with open_media(video) as container:
-        yield from islice(decoded(container, video_stream(container), Tally()), done, None)
+        yield from islice(decoded(container, video_stream(container), PacketCount()), done, None)

@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pyarrow as pa
 
-from wildaffect.media.container import Tally, UnreadableError, decoded, open_media, video_stream
+from wildaffect.media.container import PacketCount, UnreadableError, decoded, open_media, video_stream
 from wildaffect.media.orientation import orientation
 from wildaffect.media.timestamps import DECODE_TIME, durations, regularity, repair_ticks
 from wildaffect.tables import read_metadata, read_table, write_table
@@ -94,7 +94,7 @@ def write_frame_table(video: str | os.PathLike, output: str | os.PathLike) -> No
     A video with faults is a result, not an exception. Raises :class:`wildaffect.errors.InputError` where there is no
     such file.
     """
-    about, stamps, tally = dict(_ABOUT), _Stamps(), Tally()
+    about, stamps, tally = dict(_ABOUT), _Stamps(), PacketCount()
     try:
         with open_media(video) as container:
             about |= _container_facts(container)

@@ -70,7 +70,7 @@ class Track:
         self.written += len(mix)
 
 
-def settle(blocks: Iterable[tuple[int | None, np.ndarray]], tolerance: int) -> Iterator[tuple[int, np.ndarray]]:
+def dejitter(blocks: Iterable[tuple[int | None, np.ndarray]], tolerance: int) -> Iterator[tuple[int, np.ndarray]]:
     """Positions of successive blocks without the jitter of their timestamps.
 
     ``blocks`` are (position in samples by timestamp, or None; samples (channels, S)). A block follows the one before it

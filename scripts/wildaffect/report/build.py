@@ -4,6 +4,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,19 +15,18 @@ import yaml
 from wildaffect.errors import InputError
 from wildaffect.files import atomic
 from wildaffect.report import page
-from wildaffect.report.confusion import confusion_matrices
 from wildaffect.report.media import SOURCES, contact_sheets, media_rows
 from wildaffect.report.runs import devices, read_run, selection
 from wildaffect.report.scores import (
     CROSS_VALIDATION,
     ENSEMBLE,
     ScoreTable,
+    confusion_matrices,
     read_scores,
     read_trial_scores,
     score_tables,
 )
-from wildaffect.report.sources import series_name
-from wildaffect.report.traces import DIMENSIONS, trial_traces
+from wildaffect.report.traces import DIMENSIONS, series_name, trial_traces
 from wildaffect.tables import read_table
 
 AUDIT_COLUMNS = ("trial", "video", "severity", "finding", "detail", "rule")
@@ -34,75 +34,96 @@ SEVERITIES = ("error", "warning", "info")
 TRIAL_COLUMNS = ("trial", "video", "person", "partition_va", "partition_expr", "partition_au", "edition")
 
 
+@dataclass(frozen=True)
+class RunFiles:
+    """The files of a run that the report shows; any collection may be empty.
+
+    Attributes:
+        trials, audit: Tables of the corpus.
+        frames, audio, persons: File by video.
+        sheets: JPEG contact sheet by trial.
+        labels: Label table by task.
+        runs: Entries with system, variant, target, fold and path (of a run folder).
+        predictions: Entries with system, variant, target, fold, partition and path (of a prediction table).
+        scores, trial_scores: Score tables, None where nothing was scored.
+    """
+
+    trials: Path
+    audit: Path
+    frames: Mapping[str, Path]
+    audio: Mapping[str, Path]
+    persons: Mapping[str, Path]
+    sheets: Mapping[str, Path]
+    labels: Mapping[str, Path]
+    runs: Sequence[Mapping]
+    predictions: Sequence[Mapping]
+    scores: Path | None
+    trial_scores: Path | None
+
+
 def build_report(
     output: Path,
+    files: RunFiles,
     *,
-    title: str,
     config: Mapping,
-    results: Path,
-    trials: Path,
-    audit: Path,
-    frames: Mapping[str, Path],
-    audio: Mapping[str, Path],
-    persons: Mapping[str, Path],
-    sheets: Mapping[str, Path],
-    labels: Mapping[str, Path],
-    runs: Sequence[Mapping],
-    predictions: Sequence[Mapping],
-    scores: Path | None,
-    trial_scores: Path | None,
     models: Sequence[Mapping],
     versions: Mapping[str, str],
-    demo: bool,
     notes: Sequence[str],
 ) -> None:
     """Write the page ``output``; the same files give the same bytes, there is no clock in it.
 
-    ``frames``, ``audio`` and ``persons`` map video to file, ``sheets`` maps trial to a JPEG contact sheet, ``labels`` maps
-    task to label table. ``runs`` and ``predictions`` hold dicts with system, variant, target, fold and path (of a run folder or a
-    prediction table, there also partition), ``models`` dicts with name, licence, sha256, trained (bool or None) and source.
-    Any collection may be empty and any of ``scores`` and ``trial_scores`` None: the page then says what is missing.
-    Paths below ``results`` are shown relative to it.
-
     The size is bounded: traces have `traces.POINTS_PER_PAGE` points and contact sheets `media.SHEET_BYTES_PER_PAGE` bytes
     together; plotly.js is about 5 MB; the rest is some hundred bytes for each trial, finding and epoch.
 
-    Raises :class:`InputError` for tables that do not fit their schema or one another.
+    Args:
+        config: The completed configuration; paths below its ``results_dir`` are shown relative to it.
+        models: Dicts with name, licence, sha256, trained (bool or None) and source.
+        versions: Version by package.
+        notes: What is approximated in this run, a sentence each.
+
+    Raises:
+        InputError: Tables do not fit their schema or one another.
     """
-    trial_table = read_table(trials, pa.schema([(name, pa.string()) for name in TRIAL_COLUMNS])).to_pylist()
-    instances = [read_run(entry) for entry in runs]
+    trial_table = read_table(files.trials, pa.schema([(name, pa.string()) for name in TRIAL_COLUMNS])).to_pylist()
+    instances = [read_run(entry) for entry in files.runs]
     traces, points = trial_traces(
-        {row["trial"]: row["video"] for row in trial_table}, frames, persons, labels.get("va"), predictions
+        {row["trial"]: row["video"] for row in trial_table},
+        files.frames,
+        files.persons,
+        files.labels.get("va"),
+        files.predictions,
     )
-    tables = score_tables(read_scores(scores)) if scores else []
-    media = media_rows(trial_table, frames, audio, persons)
-    pictures, reduced = contact_sheets({trial: path for trial, path in sheets.items() if Path(path).exists()})
+    tables = score_tables(read_scores(files.scores)) if files.scores else []
+    media = media_rows(trial_table, files.frames, files.audio, files.persons)
+    sheets, reduced = contact_sheets({trial: path for trial, path in files.sheets.items() if Path(path).exists()})
     context = {
-        "title": title,
-        "demo": demo,
+        "title": config["report"]["title"],
+        "demo": config["corpus"]["layout"] == "demo",
         "notes": notes,
-        "facts": _facts(config, trial_table, media, instances, predictions),
+        "facts": _facts(config, trial_table, media, instances, files.predictions),
         "versions": versions,
         "tables": tables,
         "ranked": [(table, _score_figure(table)) for table in tables if table.ranked],
         "names": {"cross_validation": CROSS_VALIDATION, "ensemble": ENSEMBLE},
-        "audit": _audit(audit),
+        "audit": _audit(files.audit),
         "severities": SEVERITIES,
         "media": media,
         "sources": SOURCES,
-        "sheets": [(row["trial"], pictures[row["trial"]]) for row in _least_covered(media) if row["trial"] in pictures],
+        "sheets": [(row["trial"], sheets[row["trial"]]) for row in _least_covered(media) if row["trial"] in sheets],
         "sheets_reduced": reduced,
         "instances": [instance | {"selection": selection(instance)} for instance in instances],
-        "has_labels": bool(labels),
-        "has_va_labels": "va" in labels,
-        "has_predictions": bool(predictions),
-        "trials": _compared(traces, trial_scores),
-        "matrices": confusion_matrices(labels["expr"], predictions) if "expr" in labels else [],
+        "has_labels": bool(files.labels),
+        "has_va_labels": "va" in files.labels,
+        "has_predictions": bool(files.predictions),
+        "trials": _compared(traces, files.trial_scores),
+        "matrices": confusion_matrices(files.labels["expr"], files.predictions) if "expr" in files.labels else [],
         "points": points,
         "models": models,
         "config_text": yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True),
         "records": [
-            (_instance_name(i), page.pretty_json(_relative(i["record"], results))) for i in instances if i["record"]
+            (_instance_name(i), page.pretty_json(_relative(i["record"], Path(config["results_dir"]))))
+            for i in instances
+            if i["record"]
         ],
     }
     text = page.render(context)

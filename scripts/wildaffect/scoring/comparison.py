@@ -15,7 +15,7 @@ import pyarrow as pa
 from wildaffect.errors import InputError
 from wildaffect.scoring.bootstrap import draws, interval, resampled, videos_of
 from wildaffect.scoring.editions import Task, find_task, get_task
-from wildaffect.scoring.rows import as_table, find_rows, sort_rows
+from wildaffect.scoring.read import as_table, find_rows, sort_rows
 from wildaffect.scoring.scorer import Tallied, tally_task
 
 COMPARISON = pa.schema(
@@ -45,7 +45,7 @@ def compare(
     resamples: int = 1000,
     seed: int = 0,
 ) -> pa.Table:
-    """Compare the predictions ``first`` and ``second`` (as for :func:`wildaffect.scoring.score`) of the same labelled frames.
+    """Compare the predictions ``first`` and ``second`` (as for :func:`wildaffect.scoring.scorer`) of the same labelled frames.
 
     Returns a table ``COMPARISON``, the ranked score first: both values, ``difference`` = first - second with its 95 % percentile interval
     (``low``, ``high``) over ``resamples`` draws of whole source videos, the same draws for both, and ``first_better``, the share of
@@ -53,7 +53,7 @@ def compare(
     value is undefined are left out and counted in ``note``.
 
     With ``allow_missing`` the rows of ``labels`` that one of the runs does not predict count for neither, and the note says how many
-    these are. Raises :class:`InputError` where :func:`wildaffect.scoring.score` does.
+    these are. Raises :class:`InputError` where :func:`wildaffect.scoring.scorer` does.
     """
     labels = as_table(labels, "labels")
     rules = get_task(edition, task) if task else find_task(edition, labels.column_names)

@@ -1,4 +1,4 @@
-"""Editions of the challenge, read from ``editions.yaml``."""
+"""The editions of the challenge: tasks, label spaces, formulas and file formats."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -105,3 +105,35 @@ def _format(rules: dict | None, parts: tuple[Part, ...]) -> Format | None:
     names = [name for part in parts for name in part.names]
     header = rules.get("header") or ",".join(([rules["first"]] if rules["first"] else []) + names)
     return Format(rules["layout"], header, rules.get("file"), rules["source"])
+
+
+HEAD = ("edition", "task", "label space", "ranked score", "submission")
+
+
+def editions_table() -> str:
+    """One row per edition and task, as ``wildaffect editions`` prints it and docs/scoring.md shows it."""
+    rows = [
+        (edition, name, _spaces(task), _formula(task), _form(task))
+        for edition, tasks in editions().items()
+        for name, task in tasks.items()
+    ]
+    lines = [HEAD, tuple("---" for _ in HEAD), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _spaces(task: Task) -> str:
+    return "; ".join(" ".join(part.names) for part in task.parts)
+
+
+def _formula(task: Task) -> str:
+    return " + ".join(name if weight == 1 else f"{weight:g} {name}" for name, weight in task.score.items())
+
+
+def _form(task: Task) -> str:
+    if task.format is None:
+        return "not known"
+    return (
+        "a file per trial"
+        if task.format.layout == "folder"
+        else f"one list, header `{task.format.header.split(',')[0]},…`"
+    )

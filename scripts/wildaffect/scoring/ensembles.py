@@ -10,9 +10,8 @@ from typing import Any
 
 from wildaffect.errors import InputError
 from wildaffect.scoring.editions import editions
-from wildaffect.scoring.fusion import KEYS, check_settings, fuse, join_targets
-from wildaffect.scoring.rows import read_parquet
-from wildaffect.scoring.targets import choose_targets
+from wildaffect.scoring.fusion import KEYS, check_settings, choose_targets, fuse, join_targets
+from wildaffect.scoring.read import read_parquet
 from wildaffect.tables import read_metadata, write_table
 
 SYSTEM = "ensemble"
@@ -23,7 +22,7 @@ Source = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
-class Offer:
+class PredictedTarget:
     """What a variant or an ensemble predicts for one target: columns, the trials held out by each fold, and the test trials."""
 
     columns: tuple[str, ...]
@@ -42,7 +41,7 @@ class Ensemble:
 
     target: str
     members: tuple[tuple[Source, ...], ...]
-    offer: Offer
+    offer: PredictedTarget
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -50,7 +49,7 @@ class Ensemble:
         return tuple(dict.fromkeys(source for member in self.members for source in member))
 
 
-def plan_ensemble(name: str, settings: Mapping[str, Any], offers: Mapping[Source, Offer]) -> Ensemble:
+def plan_ensemble(name: str, settings: Mapping[str, Any], offers: Mapping[Source, PredictedTarget]) -> Ensemble:
     """Resolve the block ``settings`` (members, target, method, clip, weights) of the ensemble ``name`` against what is ``offered``.
 
     A member is ``system/variant`` or ``system/variant/target``. Raises :class:`InputError` for a member that is not run here, that is
@@ -79,7 +78,7 @@ def plan_ensemble(name: str, settings: Mapping[str, Any], offers: Mapping[Source
                 f"{place}: {'/'.join(source)} has other folds or trials than {'/'.join(members[0][0])}; run the members on the same "
                 "folds, and for targets of the same tasks."
             )
-    return Ensemble(target, tuple(members), Offer(spaces[0], first.held_out, first.test))
+    return Ensemble(target, tuple(members), PredictedTarget(spaces[0], first.held_out, first.test))
 
 
 def target_columns(target: str, predicted: Sequence[str]) -> tuple[str, ...]:
@@ -127,7 +126,7 @@ def fuse_members(
 
 
 def _member(
-    place: str, member: str, target: str, offers: Mapping[Source, Offer]
+    place: str, member: str, target: str, offers: Mapping[Source, PredictedTarget]
 ) -> tuple[tuple[Source, ...], tuple[str, ...]]:
     """Sources of one member, and the columns of the target that they predict."""
     names = member.split("/")

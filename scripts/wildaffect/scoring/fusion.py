@@ -1,6 +1,6 @@
-"""Several predictions of the same frames made into one."""
+"""Fusion of predictions: of the folds of one instance, or of members of an ensemble."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from wildaffect.errors import InputError
 from wildaffect.scoring.ccc import ccc
-from wildaffect.scoring.rows import Rows, as_table, find_rows, numbers, read_parquet, sort_rows
+from wildaffect.scoring.read import RowIndex, as_table, find_rows, numbers, read_parquet, sort_rows
 from wildaffect.tables import read_metadata, write_table
 
 METHODS = ("mean", "weighted", "ccc_centring")
@@ -142,7 +142,7 @@ def _check(tables: Sequence[pa.Table], columns: tuple[str, ...], method: str, cl
             raise InputError(f"prediction {i}: columns {', '.join(sorted(other))} are not in all predictions.")
 
 
-def _aligned(table: pa.Table, first: Rows, name: int | str) -> pa.Table:
+def _aligned(table: pa.Table, first: RowIndex, name: int | str) -> pa.Table:
     """``table`` with its rows in the sorted order of ``first``."""
     rows = find_rows(first, sort_rows(table, f"prediction {name}"))
     if table.num_rows != len(rows) or (rows < 0).any():
@@ -158,7 +158,7 @@ def _aligned(table: pa.Table, first: Rows, name: int | str) -> pa.Table:
     return table.take(rows)
 
 
-def _like_first(aligned: Sequence[pa.Table], first: Rows, columns: tuple[str, ...], values: np.ndarray) -> pa.Table:
+def _like_first(aligned: Sequence[pa.Table], first: RowIndex, columns: tuple[str, ...], values: np.ndarray) -> pa.Table:
     """Keys of the first table, new values, back in the first table's own order."""
     result = aligned[0].select([name for name in KEYS if name in aligned[0].column_names])
     for i, name in enumerate(columns):
@@ -171,3 +171,23 @@ def _like_first(aligned: Sequence[pa.Table], first: Rows, columns: tuple[str, ..
         joined = pa.array(np.where(same, sources[0], "mixed"), pa.string())
         result = result.drop_columns("source").append_column("source", joined)
     return result.take(np.argsort(first.order))
+
+
+def choose_targets(
+    offered: Mapping[str, Sequence[str]], wanted: str, columns: Sequence[str], covers: Callable[[Sequence[str]], bool]
+) -> tuple[str, ...]:
+    """Names of the targets to read, in the order of ``columns`` where there are several.
+
+    ``offered``: columns that each target predicts. The target called ``wanted`` if it ``covers`` all, else the only one that does, else
+    separate targets named like ``columns``. :class:`InputError` if there is none, or more than one to choose from.
+    """
+    covering = [target for target, names in offered.items() if covers(names)]
+    if wanted in covering:
+        return (wanted,)
+    if len(covering) == 1:
+        return tuple(covering)
+    if covering:
+        raise InputError(f"targets {', '.join(covering)} all predict {wanted}; name one of them in the configuration.")
+    if all(name in offered.get(name, ()) for name in columns):
+        return tuple(columns)
+    raise InputError(f"targets {', '.join(offered) or 'none'} do not predict all of {wanted}: {', '.join(columns)}.")

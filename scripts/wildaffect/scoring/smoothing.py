@@ -1,13 +1,22 @@
-"""Smoothing of predictions over time, trial by trial. Windows are counted in frames."""
+"""Smoothing of predictions over time, with a window that is given or chosen on held-out trials."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+from operator import add
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from wildaffect.errors import InputError
-from wildaffect.scoring.fusion import KEYS
-from wildaffect.scoring.rows import as_table, numbers, sort_rows
+from wildaffect.scoring.bootstrap import videos_of
+from wildaffect.scoring.editions import Part, Task, edition_tasks
+from wildaffect.scoring.fusion import CONTINUOUS, KEYS
+from wildaffect.scoring.read import as_table, numbers, read_parquet, sort_rows
+from wildaffect.scoring.scorer import incomparable, predicted_part, tally_task
+from wildaffect.tables import read_metadata, write_table
 
 EDGES = ("zero", "nearest")
 
@@ -83,3 +92,150 @@ def _with_edges(values: np.ndarray, window: int, edges: str, filtered: Callable)
         return filtered(values)
     half = window // 2
     return filtered(np.pad(values, half, mode="edge"))[half:-half]
+
+
+NONE = "none"
+
+
+def smoothed_columns(columns: Sequence[str]) -> tuple[str, ...]:
+    """What is smoothed of a prediction table: valence and arousal (M3T spec 6.2), or everything predicted where it has neither."""
+    values = tuple(name for name in columns if name not in KEYS)
+    return tuple(name for name in values if name in CONTINUOUS) or values
+
+
+def check_windows(place: str, window: Any, folds: int) -> None:
+    """Whether ``window`` (odd frames, or several to choose from) can be used with so many folds; :class:`InputError` if not."""
+    several = isinstance(window, list)
+    for size in window if several else [window]:
+        if size < 1 or size % 2 == 0:
+            raise InputError(
+                f"{place}.window: {size} is not possible; use odd numbers of frames (1 leaves values as they are)."
+            )
+    if several and (len(set(window)) < 2 or len(set(window)) < len(window)):
+        raise InputError(f"{place}.window: {window} leaves no choice; give different windows, or a single number.")
+    if several and folds < 2:
+        raise InputError(
+            f"{place}.window: to choose among {window}, at least two folds with held-out trials are needed, because a fold's window is "
+            f"chosen on the others; there are {folds}. Give one window, or run more folds."
+        )
+
+
+def choose_window(
+    held_out: Sequence[pa.Table],
+    labels: Mapping[str, pa.Table],
+    editions: Sequence[str],
+    method: str,
+    windows: Sequence[int],
+    edges: str,
+) -> dict[str, Any]:
+    """The window with the best score over all ``held_out`` predictions joined, the smallest of equals, as a JSON record of the choice.
+
+    ``labels``: label table per task. The score is the ranked one of the first of ``editions`` with a task that predictions and labels
+    fit; for valence or arousal alone its CCC. Raises :class:`InputError` where nothing fits or no score is defined.
+    """
+    predictions = pa.concat_tables(held_out, promote_options="default")
+    columns = smoothed_columns(predictions.column_names)
+    task, parts = _task(predictions, labels, editions)
+    known = {
+        part.name: labels[part.name].filter(pc.is_in(labels[part.name]["trial"], pc.unique(predictions["trial"])))
+        for part in parts
+    }
+    names = [
+        name
+        for part in parts
+        for name in task.score
+        if name.removeprefix("ccc_") in part.names or name.startswith(f"{part.name}_")
+    ]
+    used = {name: task.score[name] / sum(task.score[other] for other in names) for name in names}
+    scores = {}
+    for window in sorted(windows):
+        table = smooth(predictions, method, window, edges, columns)
+        metrics = {}
+        for part in parts:
+            tallies = tally_task(table, known[part.name], task, [part]).trials[part.name]
+            if not tallies:
+                raise InputError(
+                    f"smoothing: no held-out frame has a label of {part.name}, so no window can be chosen; give one window."
+                )
+            metrics |= {name: float(value) for name, value in reduce(add, tallies.values()).metrics().items()}
+        scores[window] = sum(weight * metrics[name] for name, weight in used.items())
+    defined = {window: value for window, value in scores.items() if not np.isnan(value)}
+    if not defined:
+        raise InputError(
+            "smoothing: the score of the held-out predictions is undefined for every window; give one window."
+        )
+    return {
+        "window": max(defined, key=lambda window: (defined[window], -window)),
+        "scores": {str(window): None if np.isnan(value) else value for window, value in scores.items()},
+        "score": f"{' + '.join(f'{weight:g} {name}' for name, weight in used.items())}, {task.edition}",
+        "trials": sorted(pc.unique(predictions["trial"]).to_pylist()),
+    }
+
+
+def smooth_file(
+    predictions: Path,
+    output: Path,
+    *,
+    method: str,
+    window: int | Sequence[int],
+    edges: str,
+    held_out: Sequence[Mapping] = (),
+    labels: Mapping[str, Path] | None = None,
+    editions: Sequence[str] = (),
+) -> None:
+    """Smooth a prediction file trial by trial; the metadata of ``output`` says how, and why with this window.
+
+    With several windows, one is chosen on ``held_out`` (mappings with the keys partition, fold and path) by :func:`choose_window`.
+    Raises :class:`InputError` if one of them is not of partition ``validation`` or shares a source video with ``predictions``.
+    """
+    table, choice = read_parquet(predictions), None
+    if not isinstance(window, int):
+        _refuse_leaks(table, predictions, held_out)
+        tables = [read_parquet(entry["path"]) for entry in held_out]
+        truth = {task: read_parquet(path) for task, path in (labels or {}).items()}
+        choice = choose_window(tables, truth, editions, method, window, edges)
+        choice |= {"candidates": sorted(window), "folds": sorted(str(entry["fold"]) for entry in held_out)}
+    chosen = choice["window"] if choice else window
+    columns = smoothed_columns(table.column_names)
+    result = smooth(table, method, chosen, edges, columns)
+    about = {
+        "smoothing": {"method": method, "edges": edges, "window": chosen, "columns": list(columns), "choice": choice},
+        "smoothed": read_metadata(predictions),
+    }
+    write_table(output, result, result.schema.remove_metadata(), about)
+
+
+def _refuse_leaks(table: pa.Table, predictions: Path, held_out: Sequence[Mapping]) -> None:
+    """A window is chosen on validation predictions of other videos, or not at all."""
+    if not held_out:
+        raise InputError(
+            f"{predictions}: no held-out predictions were given to choose a smoothing window on; give one window."
+        )
+    own = set(videos_of(pc.unique(table["trial"]).to_pylist()))
+    for entry in held_out:
+        if entry["partition"] != "validation":
+            raise InputError(
+                f"{entry['path']}: partition {entry['partition']}; a smoothing window is chosen on validation predictions only."
+            )
+        trials = pc.unique(as_table(read_parquet(entry["path"]), str(entry["path"]))["trial"]).to_pylist()
+        shared = sorted(own & set(videos_of(trials)))
+        if shared:
+            raise InputError(
+                f"{entry['path']}: video {shared[0]!r} is also among those to be smoothed; a window is chosen on other videos only."
+            )
+
+
+def _task(predictions: pa.Table, labels: Mapping[str, pa.Table], editions: Sequence[str]) -> tuple[Task, list[Part]]:
+    """The first track whose parts are predicted and labelled, with the parts as far as they are predicted."""
+    smoothed = smoothed_columns(predictions.column_names)
+    for edition in editions:
+        for task in edition_tasks(edition).values():
+            parts = [predicted_part(smoothed, part) for part in task.parts if part.name in labels]
+            if len(parts) < len(task.parts) or None in parts:
+                continue
+            if not any(incomparable(predictions, labels[part.name], part) for part in parts):
+                return task, parts
+    raise InputError(
+        f"smoothing: no task of {', '.join(editions) or 'no edition'} fits the predictions ({', '.join(smoothed)}) and the labels "
+        f"({', '.join(labels) or 'none'}), so no window can be chosen; give one window."
+    )

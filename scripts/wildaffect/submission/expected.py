@@ -9,7 +9,7 @@ import numpy as np
 
 from wildaffect.errors import InputError
 from wildaffect.scoring.editions import Format, Task
-from wildaffect.scoring.inputs import split_location
+from wildaffect.scoring.read import split_location
 
 
 @dataclass(frozen=True)

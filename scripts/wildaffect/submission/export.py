@@ -10,7 +10,7 @@ from pyarrow import csv
 
 from wildaffect.errors import InputError
 from wildaffect.files import atomic
-from wildaffect.scoring.rows import read_parquet
+from wildaffect.scoring.read import read_parquet
 
 KEYS = ("trial", "frame", "time_s", "source")
 

@@ -10,9 +10,9 @@ import numpy as np
 from wildaffect.corpus.trials import Trial
 from wildaffect.errors import InputError
 from wildaffect.files import atomic
-from wildaffect.scoring.decisions import decide, missing_columns
 from wildaffect.scoring.editions import Part, edition_tasks
-from wildaffect.scoring.rows import as_table, sort_rows
+from wildaffect.scoring.read import as_table, sort_rows
+from wildaffect.scoring.scorer import decide, missing_columns
 
 EDITION = "abaw1"
 FOLDERS = {"validation": "val", "test": "test"}

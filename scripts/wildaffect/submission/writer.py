@@ -1,22 +1,58 @@
-"""Write a submission from a prediction table."""
+"""Submission files in the organisers' format, and the job that writes them for a run."""
 
 import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from wildaffect.corpus.trials import TASKS, TRIALS, Trial, trials_from_table
 from wildaffect.errors import InputError
 from wildaffect.files import atomic, sha256
-from wildaffect.scoring.decisions import decide, missing_columns
 from wildaffect.scoring.editions import Part, Task, get_task
-from wildaffect.scoring.rows import Rows, as_table, sort_rows
+from wildaffect.scoring.fusion import choose_targets, join_targets
+from wildaffect.scoring.read import RowIndex, as_table, read_parquet, sort_rows
+from wildaffect.scoring.scorer import decide, missing_columns
 from wildaffect.submission.expected import Expected, expected_rows, known_format
-from wildaffect.submission.filling import MEANING, RULES, fill
+from wildaffect.tables import read_table
+
+MEANING = {
+    "predicted": "the frame's own prediction",
+    "interpolated": "frame without prediction: linear between its neighbours; before the first or after the last, the nearest",
+    "held": "frame without prediction, for classes and units: the latest prediction before it, or the first one",
+    "repeat_last": "more frames wanted than decoded: the last prediction again",
+    "constant": "trial without any prediction: zeros (the class numbered 0)",
+}
+RULES = tuple(MEANING)
+
+
+def fill(frames: np.ndarray, values: np.ndarray, wanted: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """Values float64 (wanted, columns) and the index into ``RULES`` for each wanted frame, int64.
+
+    ``frames``: int64 ascending, one per row of the trial's predictions. ``values``: float64 (rows, columns), NaN in rows without
+    prediction. ``wanted``: int64 in any order. ``kind``: ``values``, ``classes`` or ``units``.
+    """
+    has = ~np.isnan(values).any(axis=1)
+    known, present = frames[has], values[has]
+    if not known.size:
+        return np.zeros((wanted.size, values.shape[1])), np.full(wanted.size, RULES.index("constant"))
+    before = np.maximum(np.searchsorted(known, wanted, side="right") - 1, 0)
+    filled = present[before]
+    gap = "held"
+    if kind == "values":
+        filled = np.column_stack([np.interp(wanted, known, column) for column in present.T])
+        gap = "interpolated"
+    rules = np.where(known[before] == wanted, RULES.index("predicted"), RULES.index(gap))
+    beyond = wanted > frames[-1]
+    filled[beyond] = present[-1]
+    return filled, np.where(beyond, RULES.index("repeat_last"), rules)
+
 
 DECIMALS = 6
 CHANGES = {"cut": "predicted frame that is not wanted: left out", "clipped": "value outside [-1, 1]: limited"}
@@ -39,7 +75,7 @@ def write(
 
     ``predictions``: Arrow or pandas with trial, frame and named columns, one row per decoded frame. The rows follow ``sample`` (see
     :func:`wildaffect.submission.expected.expected_rows`), else the counts ``frames`` per trial, else the predictions themselves. Wanted
-    frames without a prediction are filled by the rules of :mod:`wildaffect.submission.filling`, predicted frames that nobody wants are
+    frames without a prediction are filled by the rules of :mod:`wildaffect.submission.writer`, predicted frames that nobody wants are
     cut; the sidecar counts every case, in total and for each trial that has any. Values are limited to [-1, 1] and written as plain
     decimals with six digits. An existing ``output`` that holds nothing but ``.txt`` files is replaced.
 
@@ -67,12 +103,12 @@ def write(
     return record
 
 
-def _own_counts(rows: Rows) -> dict[str, int]:
+def _own_counts(rows: RowIndex) -> dict[str, int]:
     """Last predicted frame + 1 per trial."""
     return {name: int(rows.frame[part][-1]) + 1 for name, part in rows.slices().items() if part.stop > part.start}
 
 
-def _check_partial(expected: Expected, rows: Rows, decided: Mapping[Part, np.ndarray], allow_partial: bool) -> None:
+def _check_partial(expected: Expected, rows: RowIndex, decided: Mapping[Part, np.ndarray], allow_partial: bool) -> None:
     predicted = {
         name
         for name, part in rows.slices().items()
@@ -87,7 +123,7 @@ def _check_partial(expected: Expected, rows: Rows, decided: Mapping[Part, np.nda
 
 
 def _texts(
-    task: Task, expected: Expected, rows: Rows, decided: Mapping[Part, np.ndarray]
+    task: Task, expected: Expected, rows: RowIndex, decided: Mapping[Part, np.ndarray]
 ) -> tuple[dict[str, tuple[np.ndarray, list[str]]], dict]:
     """Per trial the places of its rows in the submission with their text, and the counts for the sidecar."""
     slices, texts = rows.slices(), {}
@@ -158,3 +194,55 @@ def _write_folder(output: Path, files: Mapping[str, list[str]]) -> dict[str, str
         return {name: sha256(output / name) for name in sorted(files)}
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_submission(
+    record: Path,
+    *,
+    predictions: Sequence[Mapping],
+    trials: Path,
+    frames: Mapping[str, Path],
+    task: str,
+    edition: str,
+    sample: Path | None = None,
+    allow_partial: bool = False,
+) -> None:
+    """Write the test trials' submission to the folder ``<record without .json>`` and its ``record`` (:func:`wildaffect.submission.write`).
+
+    ``predictions``: mappings with the keys target and path, one per target of the variant. ``trials``: the trials table. ``sample``: the
+    organisers' sample, whose rows are followed. ``frames``: the frame table of each video, whose rows are counted where the sample does
+    not give the counts.
+    """
+    rules = get_task(edition, task)
+    tables = {entry["target"]: read_parquet(entry["path"]) for entry in predictions}
+    counts = {
+        trial.trial: pq.read_metadata(frames[trial.video]).num_rows
+        for trial in submitted_trials(trials_from_table(read_table(trials, TRIALS)), rules)
+    }
+    if not counts and sample is None:
+        raise InputError(
+            f"{trials}: no test trials of task {task} in edition {edition}; name the organisers' sample in submission.samples.{task}."
+        )
+    table = task_table(tables, rules)
+    write(table, record.with_suffix(""), edition, task, sample=sample, frames=counts, allow_partial=allow_partial)
+
+
+def submitted_trials(trials: Iterable[Trial], task: Task) -> list[Trial]:
+    """Test trials of ``task``; of a task with several parts, the trials that are test trials for all of them.
+
+    Empty for a task whose partitions a corpus does not keep (compound expressions): its rows can only come from a sample.
+    """
+    if not {part.name for part in task.parts} <= set(TASKS):
+        return []
+    return [trial for trial in trials if all(trial.partition(part.name) == "test" for part in task.parts)]
+
+
+def task_table(tables: Mapping[str, pa.Table], task: Task) -> pa.Table:
+    """The table that predicts all of ``task``: the target of that name, else the only one that does, else valence and arousal joined."""
+    offered = {target: table.column_names for target, table in tables.items()}
+
+    def covers(columns: Sequence[str]) -> bool:
+        return not any(missing_columns(columns, part) for part in task.parts)
+
+    chosen = choose_targets(offered, task.name, task.columns, covers)
+    return tables[chosen[0]] if len(chosen) == 1 else join_targets({name: tables[name] for name in chosen})

@@ -11,9 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from wildaffect.corpus.folds import FOLDS
+from wildaffect.corpus.folds import FOLDS, fold_trials
 from wildaffect.corpus.labels import labels_schema
-from wildaffect.corpus.members import members
 from wildaffect.errors import InputError
 from wildaffect.faces.crops import CropFile
 from wildaffect.faces.landmarks import LandmarkMasks
@@ -97,7 +96,7 @@ def partition_members(
 ) -> dict[str, tuple[str, ...]]:
     """Trials of a partition for every task of ``target``, in the order of the fold table.
 
-    ``videos`` (the source video of each trial) is needed for targets of several tasks, see :func:`wildaffect.corpus.members.members`.
+    ``videos`` (the source video of each trial) is needed for targets of several tasks, see :func:`wildaffect.corpus.folds.members`.
     """
     if videos is None and len(target.labels) > 1:
         raise InputError(f"target {target.name} learns several tasks: give the source video of every trial.")
@@ -107,7 +106,7 @@ def partition_members(
     for row in rows:
         if row["task"] in divisions:
             divisions[row["task"]].setdefault(row["partition"], []).append(row["trial"])
-    chosen = members(divisions, partition, videos or {})
+    chosen = fold_trials(divisions, partition, videos or {})
     if not any(chosen.values()):
         raise InputError(f"{folds}: fold {fold} has no {partition} trials for {', '.join(target.labels)}.")
     return chosen

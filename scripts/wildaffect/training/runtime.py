@@ -12,7 +12,7 @@ from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.fabric.strategies import DDPStrategy
 
 from wildaffect.errors import InputError
-from wildaffect.stage import COPY
+from wildaffect.job import WORKER
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
@@ -54,7 +54,7 @@ def processes() -> tuple[int, int]:
     if "TORCHELASTIC_RUN_ID" in environment:
         each = int(environment["LOCAL_WORLD_SIZE"])
         return int(environment["WORLD_SIZE"]) // each, each
-    if COPY in environment and "SLURM_NTASKS" in environment:
+    if WORKER in environment and "SLURM_NTASKS" in environment:
         nodes, tasks = int(environment["SLURM_STEP_NUM_NODES"]), int(environment["SLURM_NTASKS"])
         if tasks % nodes:
             raise InputError(

@@ -4,15 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wildaffect.corpus.leakage import shared_videos
+from wildaffect.corpus.folds import shared_videos
 from wildaffect.errors import InputError
 from wildaffect.faces.catalogue import RESIZED, SCENES, SHEET_SOURCE, SHEETS, check_official
-from wildaffect.faces.packs import pack_files
+from wildaffect.faces.detectors.packs import pack_files
 from wildaffect.features.registry import FEATURES
 from wildaffect.features.settings import problems as feature_problems
-from wildaffect.workflow.folds import Folds
 from wildaffect.workflow.inputs import Inputs
-from wildaffect.workflow.instances import Instance, tasks_of
+from wildaffect.workflow.instances import Folds, Instance, tasks_of
 
 
 def check_held_out(folds: Folds, trainings: Iterable[Instance]) -> None:

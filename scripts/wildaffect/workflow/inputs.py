@@ -6,24 +6,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from wildaffect import systems
-from wildaffect.corpus.blocks import cut_blocks
+from wildaffect import paths, systems
+from wildaffect.corpus.folds import trial_groups
 from wildaffect.corpus.trials import PARTITIONS, Corpus
 from wildaffect.features.registry import of_trial
 from wildaffect.files import json_beside
 from wildaffect.provenance import stable_hash
 from wildaffect.scoring.editions import edition_tasks, editions, get_task
-from wildaffect.submission.job import submitted_trials
+from wildaffect.submission.writer import submitted_trials
 from wildaffect.systems.interface import Needs
-from wildaffect.workflow.folds import Folds
-from wildaffect.workflow.instances import Instance, tasks_of, trained_file
+from wildaffect.workflow.instances import Folds, Instance, tasks_of, trained_file
 
-PLACES = {
-    "frames": "media/{video}/frames.parquet",
-    "audio": "media/{video}/audio.flac",
-    "persons": "faces/{video}/persons.parquet",
-}
-"""Files of a video that lists hold, by kind, below the results."""
+OF_VIDEO = {"frames": paths.FRAMES, "audio": paths.AUDIO, "persons": paths.PERSONS}
+"""Patterns of the files of a video that lists hold, by kind."""
 
 
 @dataclass(frozen=True)
@@ -84,18 +79,19 @@ class Inputs:
 
     def members(self, instance: Instance, table: str) -> str:
         """Table ``trials`` or ``folds`` of what a training reads, shared by all for the same tasks; other videos do not change it."""
-        return f"{self._results}/corpus/members/{'_'.join(tasks_of(instance))}/fold{instance.fold}/{table}.parquet"
+        pattern = {"trials": paths.FOLD_TRIALS, "folds": paths.FOLD_ROWS}[table]
+        return paths.at(self._results, pattern, tasks="_".join(tasks_of(instance)), fold=instance.fold)
 
     def predicted_table(self, instance: Instance, partition: str) -> str:
         """Table with the trials of ``partition``: for held-out ones that of the training."""
-        return (
-            self.members(instance, "trials") if partition == "validation" else f"{self._results}/corpus/trials.parquet"
-        )
+        return self.members(instance, "trials") if partition == "validation" else paths.at(self._results, paths.TRIALS)
 
     def known_labels(self, instance: Instance, partition: str) -> list[str]:
         """Label tables of a held-out partition: ``faithful`` systems predict its annotated rows apart from the others."""
         tasks = tasks_of(instance) if partition == "validation" else ()
-        return [f"{self._results}/labels/{task}.parquet" for task in tasks if task in self.corpus.labelled_tasks()]
+        return [
+            paths.at(self._results, paths.LABELS, task=task) for task in tasks if task in self.corpus.labelled_tasks()
+        ]
 
     def _files(self, instance: Instance, trials: Sequence[str]) -> dict[str, list[str]]:
         """Frame tables, crops, features and, for systems that draw landmarks, tables of persons of ``trials``."""
@@ -105,14 +101,17 @@ class Inputs:
         }
 
     def _kind_files(self, kind: str, trials: Sequence[str]) -> list[str]:
-        """Files of one kind: a key of ``PLACES``, ``crops.<template>`` or ``features.<feature>``."""
+        """Files of one kind: a key of ``OF_VIDEO``, ``crops.<template>`` or ``features.<feature>``."""
         part, _, name = kind.partition(".")
         videos = list(dict.fromkeys(self.corpus.video_of[trial] for trial in trials))
-        if part in PLACES:
-            return [f"{self._results}/{PLACES[part].format(video=video)}" for video in videos]
+        if part in OF_VIDEO:
+            return [paths.at(self._results, OF_VIDEO[part], video=video) for video in videos]
         if part == "crops":
-            return [f"{self._results}/crops/{name}/{trial}.arrow" for trial in trials]
-        return [f"{self._results}/features/{name}/{owner}.npy" for owner in (trials if of_trial(name) else videos)]
+            return [paths.at(self._results, paths.CROPS, template=name, trial=trial) for trial in trials]
+        return [
+            paths.at(self._results, paths.FEATURE, feature=name, owner=owner)
+            for owner in (trials if of_trial(name) else videos)
+        ]
 
     def _lists(self, instance: Instance, *partitions: str) -> dict[str, list[str]]:
         tasks = tasks_of(instance)
@@ -123,7 +122,7 @@ class Inputs:
 
     def _named(self, blocks: Iterable[tuple[str, ...]], kinds: Sequence[str]) -> list[str]:
         names = [stable_hash(block) for block in blocks]
-        return [f"{self._results}/lists/{name}/{kind}.json" for kind in kinds for name in names]
+        return [paths.at(self._results, paths.MANIFEST, group=name, kind=kind) for kind in kinds for name in names]
 
     def _cover(self, trials: Iterable[str]) -> list[tuple[str, ...]]:
         """Blocks that together are ``trials``: those that trainings and predictions read as far as they fit, and one more for the rest."""
@@ -150,7 +149,7 @@ class Inputs:
         for tasks in dict.fromkeys(map(tasks_of, self.instances)):
             folds = sorted({fold for task, fold in self.folds.divisions if task in tasks})
             keys = [(tasks, fold, part) for fold in folds for part in PARTITIONS]
-            found |= cut_blocks({key: self.folds.trials_of_tasks(*key) for key in keys})
+            found |= trial_groups({key: self.folds.trials_of_tasks(*key) for key in keys})
         return found
 
     @cached_property

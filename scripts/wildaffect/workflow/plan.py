@@ -7,15 +7,11 @@ from typing import Any
 
 from wildaffect.corpus.trials import Corpus
 from wildaffect.workflow.checks import check_files, check_held_out
-from wildaffect.workflow.delivery import Delivery, plan_delivery
-from wildaffect.workflow.folds import Folds, divide
-from wildaffect.workflow.given import Given
+from wildaffect.workflow.corpus import RawInputs, scan
 from wildaffect.workflow.inputs import Inputs
-from wildaffect.workflow.instances import Instance, list_instances
-from wildaffect.workflow.runs import Runs
-from wildaffect.workflow.scan import scan
+from wildaffect.workflow.instances import Folds, Instance, divide, list_instances
+from wildaffect.workflow.outputs import Outputs, Runs, Submissions, plan_outputs
 from wildaffect.workflow.settings import complete_settings
-from wildaffect.workflow.submissions import Submissions
 
 
 @dataclass(frozen=True)
@@ -26,10 +22,10 @@ class Plan:
     corpus: Corpus
     instances: tuple[Instance, ...]
     folds: Folds
-    given: Given
+    given: RawInputs
     inputs: Inputs
     runs: Runs
-    delivery: Delivery
+    delivery: Outputs
     submissions: Submissions
 
     def predictions(self) -> list[str]:
@@ -49,14 +45,14 @@ def make_plan(raw: Mapping[str, Any], schemas: Path) -> Plan:
     runs, inputs = Runs(config, folds, instances), Inputs(config, folds, instances)
     if not config["folds"]["allow_shared_videos"]:
         check_held_out(folds, runs.trainings())
-    delivery = plan_delivery(config, tuple(corpus.labelled_tasks()), runs.offers())
+    delivery = plan_outputs(config, tuple(corpus.labelled_tasks()), runs.offers())
     check_files(config, inputs)
     return Plan(
         config,
         corpus,
         instances,
         folds,
-        Given(config, corpus),
+        RawInputs(config, corpus),
         inputs,
         runs,
         delivery,

@@ -14,11 +14,9 @@ from insightface.model_zoo.landmark import Landmark
 from wildaffect.errors import InputError
 from wildaffect.faces.detectors import EveryPicture, Faces, VideoSearch
 from wildaffect.faces.detectors.following import Follower, FollowOptions
-from wildaffect.faces.detectors.network import FaceNetwork
-from wildaffect.faces.detectors.scanning import Found, Scanner
-from wildaffect.faces.detectors.sessions import bind_session
+from wildaffect.faces.detectors.packs import PACKS, pack_files
+from wildaffect.faces.detectors.scrfd import DetectorNetwork, Found, Scanner, bind_session
 from wildaffect.faces.options import parse_options
-from wildaffect.faces.packs import PACKS, pack_files
 from wildaffect.files import sha256
 
 LICENCE = "insightface code MIT; weights of its model packs for non-commercial research only"
@@ -53,7 +51,7 @@ class RetinaFaceDetector:
     def __init__(self, model: str, options: RetinaFaceOptions, device: str, threads: int, models_dir: Path | None):
         files = pack_files(model, models_dir)
         batch = options.batch or BATCH[device]
-        network = FaceNetwork(files["detector"], device, threads, options.threshold, batch)
+        network = DetectorNetwork(files["detector"], device, threads, options.threshold, batch)
         self.batch = network.batch
         self._scanner = Scanner(network, tuple(options.det_sizes), options.nms)
         self._scanner.check(files["detector"].name)

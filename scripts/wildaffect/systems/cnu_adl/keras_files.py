@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from wildaffect.errors import InputError
-from wildaffect.features.vggface import ConvNorm, FaceNetwork
+from wildaffect.features.vggface import ConvNorm, VggFace
 from wildaffect.files import sha256
 from wildaffect.systems.cnu_adl.model import Affect, build
 from wildaffect.systems.cnu_adl.spec import SPEC
@@ -76,7 +76,7 @@ def load_keras(model: Affect, variant: str, path: str | Path, expected: str | No
     return load_state(model, _state(model, arrays, layers), path, digest)
 
 
-def load_face(face: FaceNetwork, path: str | Path, expected: str | None = None) -> dict[str, Any]:
+def load_face(face: VggFace, path: str | Path, expected: str | None = None) -> dict[str, Any]:
     """Load the face network alone from a file of it or of a whole model, Keras' or ours; returns the record of the file.
 
     The expression layer of a face network is passed over where ``face`` has none.
@@ -98,7 +98,7 @@ def load_face(face: FaceNetwork, path: str | Path, expected: str | None = None) 
     return {"part": "face", "file": str(path), "sha256": digest}
 
 
-def face_layers(face: FaceNetwork) -> dict[str, str]:
+def face_layers(face: VggFace) -> dict[str, str]:
     """Keras' layer for each of our modules with weights."""
     found = {"features": "features", "predictions": "predictions"}
     for name, module in face.named_modules():
@@ -143,7 +143,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         arrays, digest = read_keras(given.checkpoint, given.sha256)
         if given.variant == "face":
-            model, network = FaceNetwork(), {}
+            model, network = VggFace(), {}
             load_face(model, given.checkpoint)
         else:
             model, network = build_like(given.variant, arrays)

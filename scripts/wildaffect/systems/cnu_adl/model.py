@@ -6,7 +6,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from wildaffect.features.vggface import FEATURES, FaceNetwork, prepared, scaled
+from wildaffect.features.vggface import FEATURES, VggFace, prepared, scaled
 from wildaffect.systems.cnu_adl.spec import NETWORK_CLASSES
 
 CLASSES = len(NETWORK_CLASSES)
@@ -51,7 +51,7 @@ def build(
         for published, given in zip(HIDDEN[variant], (classification, regression), strict=True)
     ]
     classes = CLASSES if frames else 0
-    face = FaceNetwork(width, units, picture_pooling, classes) if with_face else None
+    face = VggFace(width, units, picture_pooling, classes) if with_face else None
     for layer in face.modules() if face is not None else ():
         if isinstance(layer, nn.BatchNorm2d):
             layer.momentum = norm_momentum
@@ -116,7 +116,7 @@ class Affect(nn.Module):
     """
 
     def __init__(
-        self, face: FaceNetwork | None, temporal: BiLstm | None, heads: nn.ModuleDict, features: int, frames: bool
+        self, face: VggFace | None, temporal: BiLstm | None, heads: nn.ModuleDict, features: int, frames: bool
     ) -> None:
         """``features``: columns of the face network; ``frames``: blocks are summed up, not only the frame itself is used."""
         super().__init__()

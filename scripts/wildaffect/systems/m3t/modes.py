@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from wildaffect.features.m3t_mel import LOWEST_FPS
+from wildaffect.features.frames import LOWEST_FPS
 from wildaffect.systems.m3t.spec import sound
 
 UNLABELLED = -5.0

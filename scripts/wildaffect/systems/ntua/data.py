@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wildaffect.features.ntua_mel import silence, windows
+from wildaffect.features.audio.ntua_mel import silence, windows
 from wildaffect.systems.axes import Axis
 from wildaffect.systems.interface import TrialData
 
@@ -31,7 +31,7 @@ class Sound:
     """How the sound windows of frames are cut.
 
     ``nominal``: times are index / rate. ``silent``: what is missing or masked is silence, not 0 dB. ``centred``: see
-    :func:`~wildaffect.features.ntua_mel.windows`. ``columns``, ``bands``: largest masks; ``always``: also where nothing is drawn.
+    :func:`~wildaffect.features.audio.ntua_mel.windows`. ``columns``, ``bands``: largest masks; ``always``: also where nothing is drawn.
     """
 
     feature: str

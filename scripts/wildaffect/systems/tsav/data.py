@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from wildaffect.features.tsav_mel import SILENCE
+from wildaffect.features.audio.tsav_mel import SILENCE
 from wildaffect.systems.interface import TrialData
 from wildaffect.systems.tsav.spec import TEMPLATE
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wildaffect.features.tsav_mel import centred_images, faithful_images
+from wildaffect.features.audio.tsav_mel import centred_images, faithful_images
 from wildaffect.systems.interface import Schedule, Target, TrialData
 from wildaffect.systems.schedules import plateau
 from wildaffect.systems.scores import task_scores

@@ -1,0 +1,192 @@
+"""The tables of faces: Arrow schemas of detections and persons, arrays of boxes and points."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from wildaffect.errors import InputError
+from wildaffect.tables import read_metadata, read_table
+
+
+def pairwise_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Intersection over union (n, m) of boxes (n, 4) and (m, 4); 0 where a box is empty."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    shared = np.clip(high - low, 0, None).prod(axis=2)
+    union = areas(first)[:, None] + areas(second)[None, :] - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def areas(boxes: np.ndarray) -> np.ndarray:
+    """Area (n,) of each box."""
+    return np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=1)
+
+
+def centres(boxes: np.ndarray) -> np.ndarray:
+    """Centre (n, 2) of each box."""
+    return (boxes[:, :2] + boxes[:, 2:]) / 2
+
+
+SIDES = ("x0", "y0", "x1", "y1")
+SCORED_BOX = tuple((name, pa.float32()) for name in (*SIDES, "score"))
+LANDMARKS = (("points5", pa.list_(pa.float32(), 10)), ("points68", pa.list_(pa.float32(), 136)))
+
+DETECTIONS_SCHEMA = pa.schema(
+    [
+        ("frame", pa.int32()),
+        *SCORED_BOX,
+        *LANDMARKS,
+        ("identity", pa.list_(pa.float32())),  # length depends on the backend; null where it was not computed
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Every face of a video, frames ascending: arrays of one row per face (M rows).
+
+    frame int (M,); boxes float32 (M, 4); scores float32 (M,); points5 (M, 5, 2); points68 (M, 68, 2), NaN where the
+    backend has none; identity float32 (M, D), NaN where not computed (D is 0 if it never was).
+    """
+
+    frame: np.ndarray
+    boxes: np.ndarray
+    scores: np.ndarray
+    points5: np.ndarray
+    points68: np.ndarray
+    identity: np.ndarray
+
+    @property
+    def identified(self) -> np.ndarray:
+        """Bool (M,): rows with an identity vector."""
+        if not self.identity.shape[1]:
+            return np.zeros(len(self.frame), bool)
+        return ~np.isnan(self.identity[:, 0])
+
+
+def rows_by_frame(frame: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Each frame that occurs in the ascending ``frame`` (M,) with the numbers of its rows."""
+    frames, starts = np.unique(frame, return_index=True)
+    for number, start, stop in zip(frames.tolist(), starts, np.append(starts, len(frame))[1:], strict=True):
+        yield number, np.arange(start, stop)
+
+
+def detections_from_table(table: pa.Table) -> Detections:
+    """The arrays of a table of detections."""
+    vectors = table["identity"].combine_chunks()
+    known = vectors.is_valid().to_numpy(zero_copy_only=False)
+    values = vectors.drop_null().flatten().to_numpy()
+    length = len(values) // max(1, known.sum())
+    identity = np.full((len(table), length), np.nan, np.float32)
+    identity[known] = values.reshape(known.sum(), length)
+    return Detections(
+        table["frame"].to_numpy().astype(np.int64),
+        read_boxes(table).astype(np.float32),
+        table["score"].to_numpy(),
+        read_points(table["points5"]),
+        read_points(table["points68"]),
+        identity,
+    )
+
+
+def read_boxes(table: pa.Table) -> np.ndarray:
+    """Boxes (n, 4) of a table with the columns of :data:`SCORED_BOX`, NaN where null."""
+    return np.stack([table[name].to_numpy() for name in SIDES], axis=1)
+
+
+def points_column(points: np.ndarray) -> pa.FixedSizeListArray:
+    """Points (n, k, 2) as n lists of 2k float32; a row with NaN becomes null."""
+    flat = np.ascontiguousarray(points, np.float32).reshape(len(points), points.shape[1] * 2)
+    missing = pa.array(np.isnan(flat).any(axis=1))
+    return pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), flat.shape[1], mask=missing)
+
+
+def read_points(column: pa.ChunkedArray) -> np.ndarray:
+    """The inverse: float32 (n, k, 2), NaN where null."""
+    array = column.combine_chunks()
+    width = array.type.list_size
+    points = np.full((len(array), width), np.nan, np.float32)
+    valid = array.is_valid().to_numpy(zero_copy_only=False)
+    points[valid] = array.drop_null().flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+    return points.reshape(len(array), width // 2, 2)
+
+
+PERSONS_SCHEMA = pa.schema(
+    [
+        ("trial", pa.string()),
+        ("frame", pa.int32()),
+        ("source", pa.string()),  # detected | interpolated | held | none
+        ("track", pa.int32()),  # -1 where none
+        *SCORED_BOX,
+        *LANDMARKS,
+    ]
+)
+
+
+@dataclass(frozen=True)
+class TrialFaces:
+    """What one trial shows in each of N frames; NaN (track -1) where source is "none".
+
+    source (N,) of str; track (N,); boxes (N, 4); scores (N,), NaN unless detected; points5 (N, 5, 2);
+    points68 (N, 68, 2).
+    """
+
+    source: np.ndarray
+    track: np.ndarray
+    boxes: np.ndarray
+    scores: np.ndarray
+    points5: np.ndarray
+    points68: np.ndarray
+
+    @property
+    def valid(self) -> np.ndarray:
+        """Bool (N,): frames with a face."""
+        return self.source != "none"
+
+
+def read_trial(persons: str | os.PathLike, trial: str) -> TrialFaces:
+    """One trial's rows of a persons table; :class:`InputError` if the table has no such trial."""
+    table = read_table(persons, PERSONS_SCHEMA)
+    if trial not in read_metadata(persons)["trials"]:
+        raise InputError(f"{persons}: has no trial {trial!r}. Delete the file and run the face stage again.")
+    table = table.filter(pc.equal(table["trial"], trial))
+    return TrialFaces(
+        np.array(table["source"].to_pylist(), dtype="<U12"),
+        table["track"].to_numpy(),
+        read_boxes(table),
+        table["score"].to_numpy(),
+        read_points(table["points5"]),
+        read_points(table["points68"]),
+    )
+
+
+def rows_table(trial: str, rows: TrialFaces) -> pa.Table:
+    """One trial's rows with the columns of :data:`PERSONS`."""
+    count = len(rows.source)
+
+    def nullable(values):
+        return pa.array(values.astype(np.float32), mask=np.isnan(values))
+
+    columns = [
+        pa.array([trial] * count, pa.string()),
+        pa.array(np.arange(count, dtype=np.int32)),
+        pa.array(rows.source.tolist(), pa.string()),
+        pa.array(rows.track.astype(np.int32)),
+        *(nullable(rows.boxes[:, side]) for side in range(4)),
+        nullable(rows.scores),
+        points_column(rows.points5),
+        points_column(rows.points68),
+    ]
+    return pa.Table.from_arrays(columns, schema=PERSONS_SCHEMA)
+
+
+def source_counts(rows: TrialFaces) -> dict[str, Any]:
+    """Frames of each source, and ``coverage``: the share with a face."""
+    counts = {name: int((rows.source == name).sum()) for name in ("detected", "interpolated", "held", "none")}
+    total = len(rows.source)
+    return counts | {"coverage": 1 - counts["none"] / total if total else 0.0}

@@ -1,0 +1,67 @@
+"""Mel spectrogram of the aural NTUA network: the signal ``ntua_mel`` and the windows cut from it (NTUA spec 2.8).
+
+Published are the rate, the hop of 512 samples, and where a frame's window of ten seconds begins. Window length, number of bands,
+frequency range, dB reference and normalisation are not: the values here are those of a widely used recipe of the same name and hop, and
+**an assumption**. So is the replication of the map to three channels, which is the network's business.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from wildaffect.features.frames import Clock
+from wildaffect.features.spectrogram import RANGE_DB, decibel, hann, levels, row_blocks, slaney_filters
+from wildaffect.features.store import Rows
+
+RATE, HOP = 44_100, 512
+FFT, BANDS, LOWEST_HZ, HIGHEST_HZ = 2048, 128, 20.0, 8300.0  # assumed
+COLUMNS = int(10 * RATE / HOP)  # 861
+ROWS_PER_SECOND = RATE / HOP
+
+PARAMETERS = {
+    "rate_hz": RATE,
+    "hop_s": HOP / RATE,
+    "window_s": FFT / RATE,
+    "window": "periodic Hann",
+    "spectrum": "power, 2048 points, rows centred, silence beyond the ends",
+    "mel_bands": BANDS,
+    "mel_scale": "Slaney, triangles of area 1 Hz",
+    "band_hz": [LOWEST_HZ, HIGHEST_HZ],
+    "unit": "dB, at most 80 below the loudest value of the video",
+    "assumed": ["window_s", "window", "spectrum", "mel_bands", "mel_scale", "band_hz", "unit"],
+}
+_HANN = hann(FFT)
+_FILTERS = slaney_filters(RATE, FFT, BANDS, LOWEST_HZ, HIGHEST_HZ)
+
+
+def frame_values(wave: Rows, clock: Clock) -> Iterator[np.ndarray]:
+    """The spectrogram in dB of the whole ``wave`` int16 (S,) at 44.1 kHz: float32 (1 + S // 512, 128) in blocks, without ``clock``."""
+    return levels(lambda: row_blocks(wave, 0, HOP, 1 + len(wave) // HOP, _HANN, FFT, _FILTERS))
+
+
+def silence(db: np.ndarray) -> np.float32:
+    """The level of silence in the signal ``db`` (R, 128): the lowest that it may hold."""
+    floor = decibel(np.zeros(1, np.float32))[0]
+    return max(db.max(initial=floor) - np.float32(RANGE_DB), floor)
+
+
+def first_columns(times: np.ndarray, centred: bool = False) -> np.ndarray:
+    """Where the windows of frames at ``times`` (n,) s begin: five seconds before -> int64 (n,).
+
+    At the beginning of the sound at the earliest; ``centred`` ones may begin before it, at negative columns.
+    """
+    earliest = -np.inf if centred else 0.0
+    return np.floor(np.maximum(earliest, np.asarray(times) - 5) * RATE / HOP).astype(np.int64)
+
+
+def windows(db: np.ndarray, times: np.ndarray, fill: float = 0.0, centred: bool = False) -> np.ndarray:
+    """Windows of frames at ``times`` (n,) s of the signal ``db`` (R, 128) -> float32 (n, 128, 861), ``fill`` where there is no sound.
+
+    The original takes frame index / frame rate for the time and fills with 0 dB, which is no silence; its windows are not ``centred``.
+    """
+    images = np.full((len(times), db.shape[1], COLUMNS), fill, np.float32)
+    for image, first in zip(images, first_columns(times, centred), strict=True):
+        found = db[max(first, 0) : max(first + COLUMNS, 0)]
+        lead = max(-first, 0)
+        image[:, lead : lead + len(found)] = found.T
+    return images

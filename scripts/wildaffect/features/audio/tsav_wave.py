@@ -1,0 +1,16 @@
+"""The sound itself at 44.1 kHz, from which TSAV cuts its published windows (TSAV spec 2.7, 2.9)."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from wildaffect.features.audio.tsav_mel import RATE
+from wildaffect.features.frames import Clock
+from wildaffect.features.store import Rows, pieces
+
+PARAMETERS = {"rate_hz": RATE, "scale": "full scale is 32768"}
+
+
+def frame_values(wave: Rows, clock: Clock) -> Iterator[np.ndarray]:
+    """int16 (S,) in blocks, as it is; ``clock`` is not needed."""
+    return pieces(wave, RATE)

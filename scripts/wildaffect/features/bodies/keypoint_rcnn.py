@@ -1,0 +1,71 @@
+"""People of a video found by torchvision's keypoint R-CNN, with weights from a local file.
+
+K. He et al., Mask R-CNN, ICCV 2017. Chosen because it gives the joints of the head, by which a body is told to belong to a face; because
+torchvision is there already and its weights (trained on COCO) are free for commercial use too; plain person detectors such as FCOS give
+boxes alone, which overlap where people stand together.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torchvision.models.detection import KeypointRCNN
+from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+from torchvision.ops import FrozenBatchNorm2d
+
+from wildaffect.errors import InputError
+from wildaffect.features.bodies.table import People
+from wildaffect.features.state_dicts import load_exactly, read_state
+from wildaffect.media.decode import decode
+from wildaffect.models import resolve
+
+# Detections below this score are no people.
+SCORE = 0.5
+# torchvision's current COCO weights are used without the constant that guards the division by the deviation; its others with it.
+COCO_V1 = "fc266e95"
+
+
+def open_keypoint_rcnn(weights: str, models_dir: str | os.PathLike) -> tuple[nn.Module, dict[str, Any]]:
+    """The network with 17 joints of one class, and what its weights are.
+
+    ``weights`` is a name in the manifest or the path of a file in the format of torchvision's ``keypointrcnn_resnet50_fpn``.
+    Raises :class:`InputError` if it is absent or of another network.
+    """
+    file = resolve(weights, models_dir)
+    backbone = resnet_fpn_backbone(
+        backbone_name="resnet50", weights=None, norm_layer=FrozenBatchNorm2d, trainable_layers=5
+    )
+    network = KeypointRCNN(backbone, num_classes=2, box_score_thresh=SCORE)
+    state = {key: value for key, value in read_state(file.path).items() if not key.endswith("num_batches_tracked")}
+    load_exactly(network, state, file.path)
+    if file.sha256.startswith(COCO_V1):
+        for layer in network.modules():
+            if isinstance(layer, FrozenBatchNorm2d):
+                layer.eps = 0.0
+    return network, {name: getattr(file, name) for name in ("name", "sha256", "verified", "licence", "citation")}
+
+
+def detected_people(
+    network: nn.Module, video: str | os.PathLike, *, device: str = "cpu", threads: int = 1
+) -> Iterator[People]:
+    """People of each decoded frame, best first; one picture in memory at a time.
+
+    ``network`` answers a list of pictures float32 (3, H, W) in [0, 1] as torchvision's does: per picture ``boxes``, ``scores``,
+    ``keypoints`` and ``keypoints_scores``. The box is the detector's own. The confidence of a joint is the height of its heat map, not a
+    probability; a joint is relied on where it is positive.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device 'cuda' was asked for, but PyTorch sees no CUDA device. Ask for 'cpu' or fix the node.")
+    torch.set_num_threads(threads)
+    network = network.to(device).eval()
+    for _, picture in decode(video, threads):
+        # Entered for each picture: a generator must not leave the caller in these modes.
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            pixels = torch.from_numpy(np.ascontiguousarray(picture)).to(device).permute(2, 0, 1).float() / 255
+            answer = {name: value.float().cpu().numpy() for name, value in network([pixels])[0].items()}
+        heights = answer["keypoints_scores"]
+        keypoints = np.concatenate([answer["keypoints"][..., :2], heights[..., None]], axis=-1)
+        yield People(answer["boxes"], answer["scores"], keypoints, heights > 0)

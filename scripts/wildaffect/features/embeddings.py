@@ -1,0 +1,141 @@
+"""Vectors of a frozen image network, one per crop."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+import torchvision
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from wildaffect.errors import InputError
+from wildaffect.faces.crops import CropFile
+from wildaffect.features.about import write_about
+from wildaffect.features.registry import EMBED_PREFIX, OWN_NOTICE, SEEDED, FeatureSpec
+from wildaffect.features.state_dicts import load_exactly, read_state
+from wildaffect.features.store import save_blocks, write_valid
+from wildaffect.features.vggface import PREPARATION as FACE_PREPARATION
+from wildaffect.features.vggface import VggFace, prepared
+from wildaffect.models import resolve
+
+SEED = 2021
+SIDE = 224
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+PREPARATION = f"RGB, {SIDE} pixels (antialiased bilinear), divided by 255, minus {MEAN}, divided by {STD}"
+NETWORKS: Mapping[str, Callable[..., nn.Module]] = {
+    "resnet18": torchvision.models.resnet18,
+    "resnet34": torchvision.models.resnet34,
+    "resnet50": torchvision.models.resnet50,
+    "resnet101": torchvision.models.resnet101,
+    "vggface_resnet50": lambda weights: VggFace(),
+}
+
+
+def open_network(name: str, weights: str, models_dir: str | os.PathLike) -> tuple[nn.Module, dict[str, Any]]:
+    """The network ``name`` (a key of :data:`NETWORKS`) that answers (n, dim) to (n, 3, 224, 224), and what its weights are.
+
+    ``weights``: a name in the manifest, a path, or ``seeded``: an untrained network that is the same in every run. The last layer of a
+    file is not used. Raises :class:`~wildaffect.errors.InputError` for a file that is absent or not of this network.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        network = NETWORKS[name](weights=None)
+    if not isinstance(network, VggFace):
+        network.fc = nn.Identity()
+    if weights == SEEDED:
+        note = "Untrained network: the values are a random projection of the picture, not a learnt embedding."
+        return network, {"name": SEEDED, "trained": False, "seed": SEED, "sha256": None, "note": note}
+    file = resolve(weights, models_dir)
+    state = {key: value for key, value in read_state(file.path).items() if not key.startswith("fc.")}
+    if isinstance(network, VggFace):
+        state = {key.removeprefix("face."): value for key, value in state.items() if key.startswith("face.")} or state
+    load_exactly(network, state, file.path)
+    about = {name: getattr(file, name) for name in ("name", "sha256", "verified", "licence", "citation")}
+    return network, about | {"trained": True}
+
+
+def preparation(name: str) -> tuple[Callable[[Tensor], Tensor], str]:
+    """How pictures are prepared for the network ``name``, as a function and in words."""
+    return (prepared, FACE_PREPARATION) if name == "vggface_resnet50" else (prepare, PREPARATION)
+
+
+def prepare(pictures: Tensor) -> Tensor:
+    """Pictures uint8 (n, size, size, 3) RGB as the networks were trained to see them, float32 (n, 3, 224, 224)."""
+    scaled = pictures.permute(0, 3, 1, 2).float() / 255
+    if scaled.shape[-1] != SIDE:
+        scaled = interpolate(scaled, (SIDE, SIDE), mode="bilinear", align_corners=False, antialias=True)
+    mean, std = (torch.tensor(values, device=scaled.device).view(3, 1, 1) for values in (MEAN, STD))
+    return (scaled - mean) / std
+
+
+def describe_embedding(
+    name: str, output: str | os.PathLike, *, network: str, weights: str, crops: str, models_dir: str | os.PathLike
+) -> None:
+    """Write ``about.json`` of the feature ``embed.<name>``: vectors of ``network`` over the crops of template ``crops``."""
+    opened, about = open_network(network, weights, models_dir)
+    face = isinstance(opened, VggFace)
+    dimension = opened.features.out_features + opened.predictions.out_features if face else opened.inplanes
+    spec = FeatureSpec(
+        id=EMBED_PREFIX + name,
+        columns=tuple(f"{name}{k}" for k in range(dimension)),
+        source="own" if face else "torchvision",
+        module=__name__,
+        rule="picture",
+        description=f"{network} before its last layer, over {crops} crops; frames without a face have the vector of a black picture",
+        notice=f"Weights: {about['licence']}. {about['citation']}".strip() if about["trained"] else OWN_NOTICE,
+    )
+    parameters = {"network": network, "crops": crops, "preparation": preparation(network)[1]}
+    write_about(output, spec, parameters=parameters, resampling=None, weights=about)
+
+
+def embed_crops(
+    network: nn.Module,
+    prepare: Callable[[Tensor], Tensor],
+    crops: CropFile,
+    output: str | os.PathLike,
+    *,
+    batch: int = 64,
+    device: str = "cpu",
+    threads: int = 1,
+) -> None:
+    """Write ``network(prepare(pictures))`` of every row of ``crops`` to ``output`` (``.npy``), float32 (frames, dim).
+
+    ``prepare`` turns pictures uint8 (n, size, size, 3) RGB on ``device`` into the network's input; ``network`` answers (n, dim).
+
+    A frame without a face gets the vector of a black picture, computed once: it is what the network would say to the black picture that
+    systems put there. Which rows these are is written beside them, see :mod:`~wildaffect.features.store`.
+
+    The network runs in evaluation mode, without gradients and in single precision (no TensorFloat-32), and is left in evaluation mode on
+    ``device``. One batch of pictures and vectors is in memory at a time. Raises :class:`InputError` for a device that is not there, an
+    answer that is not (n, dim), and values that are not finite.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device 'cuda' was asked for, but PyTorch sees no CUDA device. Ask for 'cpu' or fix the node.")
+    torch.set_num_threads(threads)
+    network = network.to(device).eval()
+
+    def vectors(pictures: np.ndarray) -> np.ndarray:
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            found = network(prepare(torch.from_numpy(pictures).to(device))).float().cpu().numpy()
+        if found.ndim != 2 or len(found) != len(pictures):
+            raise InputError(
+                f"{crops.path}: the network answered {found.shape} to {len(pictures)} pictures, not a vector each."
+            )
+        if not np.isfinite(found).all():
+            raise InputError(f"{crops.path}: the network's vectors are not finite. Check its weights and 'prepare'.")
+        return found
+
+    black = vectors(np.zeros((1, crops.size, crops.size, 3), np.uint8))[0]
+
+    def blocks() -> Iterator[np.ndarray]:
+        for first in range(0, len(crops), batch):
+            valid = crops.valid[first : first + batch]
+            rows = np.tile(black, (len(valid), 1))
+            if valid.any():
+                rows[valid] = vectors(crops.read(first + np.flatnonzero(valid)))
+            yield rows
+
+    save_blocks(output, blocks(), black.shape)
+    write_valid(output, crops.valid)

@@ -1,0 +1,98 @@
+"""Arrays of features on disk, in blocks, and which of their frames are valid."""
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from wildaffect.errors import InputError
+from wildaffect.files import atomic
+
+_FRAMES = 1024
+
+
+class Spool:
+    """Rows of one shape and type that are appended block by block and read by slices, as copies.
+
+    They wait in a nameless file in the directory for temporary files (``TMPDIR``), which goes with the object.
+    """
+
+    def __init__(self, dtype: np.dtype | type, row: tuple[int, ...] = ()) -> None:
+        self._dtype, self._row = np.dtype(dtype), row
+        self._bytes = self._dtype.itemsize * int(np.prod(row))
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the object
+        self._count = 0
+
+    def append(self, rows: np.ndarray) -> None:
+        """Add ``rows`` (n, *row) at the end."""
+        self._file.seek(0, os.SEEK_END)
+        self._file.write(np.ascontiguousarray(rows, self._dtype).data)
+        self._count += len(rows)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        first, stop, step = part.indices(self._count)
+        if step != 1:
+            raise ValueError("rows on disk are read in order and without gaps")
+        rows = np.empty((max(0, stop - first), *self._row), self._dtype)
+        self._file.seek(first * self._bytes)
+        self._file.readinto(rows.data)
+        return rows
+
+
+Rows = np.ndarray | Spool
+"""What is read by slices alone."""
+
+
+def pieces(rows: Rows, size: int) -> Iterator[np.ndarray]:
+    """All ``rows``, ``size`` at a time."""
+    return (rows[first : first + size] for first in range(0, len(rows), size))
+
+
+def picked(rows: Rows, index: np.ndarray) -> Iterator[np.ndarray]:
+    """``rows[index]`` for ``index`` int (N,) in blocks. Neighbours in ``index`` should be near in ``rows``: what lies between is read."""
+    for wanted in pieces(index, _FRAMES):
+        low = wanted.min()
+        yield rows[low : wanted.max() + 1][wanted - low]
+
+
+def save_blocks(
+    output: str | os.PathLike, blocks: Iterable[np.ndarray], row: tuple[int, ...], dtype: np.dtype | type = np.float32
+) -> None:
+    """Write ``blocks`` (n, *row), one after the other, as one ``.npy`` file; it appears whole or not at all."""
+    layout = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False}
+    with atomic(output) as partial, partial.open("wb") as file:
+        # NumPy leaves room in the header for the first axis to grow.
+        np.lib.format.write_array_header_1_0(file, layout | {"shape": (0, *row)})
+        begin, count = file.tell(), 0
+        for block in blocks:
+            file.write(np.ascontiguousarray(block, dtype).data)
+            count += len(block)
+        file.seek(0)
+        np.lib.format.write_array_header_1_0(file, layout | {"shape": (count, *row)})
+        if file.tell() != begin:
+            raise RuntimeError("the header of the .npy file changed its length")
+
+
+def write_valid(feature: str | os.PathLike, valid: np.ndarray) -> None:
+    """Write ``valid`` bool (frames,) beside the file ``feature``."""
+    with atomic(_beside(feature)) as partial:
+        np.save(partial, np.asarray(valid, bool))
+
+
+def read_valid(feature: str | os.PathLike) -> np.ndarray:
+    """Which rows of the file ``feature`` are valid, bool (frames,); of a signal, for which frames there is sound."""
+    path = _beside(feature)
+    try:
+        return np.load(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a readable .npy file ({error}). Delete {feature} and run again.") from error
+
+
+def _beside(feature: str | os.PathLike) -> Path:
+    path = Path(feature)
+    return path.parent / "valid" / path.name

@@ -1,0 +1,229 @@
+"""Prediction and label tables for the scorer: reading files and folders, matching rows by trial and frame."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pc
+import pyarrow.parquet as pq
+
+from wildaffect.corpus.labels import parse_annotation
+from wildaffect.errors import InputError
+from wildaffect.scoring.editions import Task
+
+FRAMES_PER_TRIAL = 2**32
+
+
+@dataclass(frozen=True)
+class RowIndex:
+    """Row keys of a table in sorted order.
+
+    ``trials``: sorted names. ``trial``: int64 index into them, ``frame``: int64, both sorted by name and frame. ``order``: the table row
+    behind each sorted row.
+    """
+
+    trials: tuple[str, ...]
+    trial: np.ndarray
+    frame: np.ndarray
+    order: np.ndarray
+
+    @property
+    def key(self) -> np.ndarray:
+        """One int64 per row, ascending."""
+        return self.trial * FRAMES_PER_TRIAL + self.frame
+
+    def slices(self) -> dict[str, slice]:
+        """Where each trial's rows lie in the sorted order."""
+        bounds = np.searchsorted(self.trial, np.arange(len(self.trials) + 1))
+        return {name: slice(int(bounds[i]), int(bounds[i + 1])) for i, name in enumerate(self.trials)}
+
+
+def as_table(table: Any, name: str) -> pa.Table:
+    """``table`` as Arrow (Arrow or pandas given), checked for the columns ``trial`` and ``frame``. ``name`` is used in messages."""
+    if not isinstance(table, pa.Table):
+        table = pa.Table.from_pandas(table, preserve_index=False)
+    missing = [column for column in ("trial", "frame") if column not in table.column_names]
+    if missing:
+        have = ", ".join(table.column_names)
+        raise InputError(f"{name}: column {' and '.join(missing)} missing; the table has {have}.")
+    return table
+
+
+def read_parquet(path: Path) -> pa.Table:
+    """A Parquet prediction or label table with all its columns; :class:`InputError` if it cannot be read."""
+    try:
+        return as_table(pq.read_table(path), str(path))
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path}: not a readable Parquet table ({error}). Delete it and run again.") from error
+
+
+def numbers(table: pa.Table, columns: tuple[str, ...]) -> np.ndarray:
+    """Columns as float64 (rows, columns), NaN for null; :class:`InputError` for a column that does not hold numbers."""
+    arrays = [_cast(table, column, pa.float64()).to_numpy(zero_copy_only=False) for column in columns]
+    return np.column_stack(arrays) if arrays else np.empty((table.num_rows, 0))
+
+
+def sort_rows(table: pa.Table, name: str) -> RowIndex:
+    """Keys of ``table`` in sorted order; :class:`InputError` for a null, a negative frame or a pair (trial, frame) that occurs twice."""
+    if table["trial"].null_count or table["frame"].null_count:
+        raise InputError(f"{name}: a row has no trial or no frame number; every row needs both.")
+    names = _cast(table, "trial", pa.string()).combine_chunks().dictionary_encode()
+    frame = _cast(table, "frame", pa.int64()).to_numpy()
+    if frame.size and not 0 <= frame.min() <= frame.max() < FRAMES_PER_TRIAL:
+        raise InputError(f"{name}: frame numbers must count from 0, found {frame.min()} to {frame.max()}.")
+    spelled = names.dictionary.to_pylist()
+    trials = tuple(sorted(spelled))
+    place = {name: i for i, name in enumerate(trials)}
+    rank = np.array([place[name] for name in spelled], np.int64)
+    trial = rank[names.indices.to_numpy()] if frame.size else np.empty(0, np.int64)
+    order = np.lexsort((frame, trial))
+    rows = RowIndex(trials, trial[order], frame[order], order)
+    twice = np.flatnonzero(np.diff(rows.key) == 0)
+    if twice.size:
+        at = twice[0]
+        raise InputError(
+            f"{name}: {twice.size} rows are given more than once, first trial {trials[rows.trial[at]]!r}, frame {rows.frame[at]}. "
+            "Keep one row per frame."
+        )
+    return rows
+
+
+def find_rows(wanted: RowIndex, found: RowIndex) -> np.ndarray:
+    """For each sorted row of ``wanted`` the table row of ``found`` with the same trial and frame, -1 where there is none."""
+    place = {name: i for i, name in enumerate(found.trials)}
+    rank = np.array([place.get(name, -1) for name in wanted.trials], np.int64)
+    trial = rank[wanted.trial] if wanted.trial.size else wanted.trial
+    key = trial * FRAMES_PER_TRIAL + wanted.frame  # below zero for an unknown trial, so that it equals no key
+    have = found.key
+    if not have.size:
+        return np.full(key.shape, -1)
+    at = np.minimum(np.searchsorted(have, key), have.size - 1)
+    return np.where(have[at] == key, found.order[at], -1)
+
+
+def flags(table: pa.Table, column: str) -> np.ndarray:
+    """A column of truth values as bool (rows,), null as false."""
+    return _cast(table, column, pa.bool_()).fill_null(False).to_numpy(zero_copy_only=False)
+
+
+def _cast(table: pa.Table, column: str, kind: pa.DataType) -> pa.ChunkedArray:
+    try:
+        return table[column].cast(kind)
+    except pa.ArrowException as error:
+        raise InputError(f"column {column}: expected {kind} values, found {table[column].type} ({error}).") from error
+
+
+def read_rows(path: Path, task: Task) -> pa.Table:
+    """A table (trial, frame, columns of ``task``) from ``path``, which may be
+
+    - a Parquet or CSV table with columns trial, frame (from 0) and named values,
+    - a folder of ``<trial>.txt`` files: a header and one row per frame, as in annotations and in submissions until 2022,
+    - a ``.txt`` list whose rows begin with ``<trial>/<number>.jpg``, as in submissions since 2023 (number 00001 is frame 0).
+
+    Values outside the label space of a folder (-5, -1) become null. Raises :class:`InputError` with file and line for anything else.
+    """
+    path = Path(path)
+    if path.is_dir():
+        lists = sorted(path.glob("*.txt"))
+        if task.format and task.format.layout == "list" and len(lists) == 1 and _is_list(lists[0], task):
+            return read_list(lists[0], task)
+        return read_folder(path, task)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file or folder.")
+    readers = {".parquet": pq.read_table, ".csv": _read_csv, ".txt": lambda file: read_list(file, task)}
+    if path.suffix not in readers:
+        raise InputError(f"{path}: expected a folder, .parquet, .csv or .txt.")
+    try:
+        return readers[path.suffix](path)
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path}: cannot be read ({error}).") from error
+
+
+def read_folder(folder: Path, task: Task) -> pa.Table:
+    """Rows of a folder of per-trial text files, trials in the order of names."""
+    files = sorted(folder.glob("*.txt"))
+    if not files:
+        raise InputError(f"{folder}: no .txt files; expected one per trial.")
+    if len(task.parts) > 1 or task.name not in ("va", "expr", "au"):
+        raise InputError(
+            f"{folder}: task {task.name} of {task.edition} has no per-trial files; give a table or a list."
+        )
+    part, tables = task.parts[0], []
+    for file in files:
+        annotation = parse_annotation(file, task.name)
+        if part.kind == "classes":
+            _check_classes(file, part.names)
+        values = annotation.values
+        if part.kind == "units":
+            absent = [name for name in part.columns if name not in annotation.columns]
+            if absent:
+                raise InputError(f"{file}: the header has no {', '.join(absent)}, needed in edition {task.edition}.")
+            values = values[:, [annotation.columns.index(name) for name in part.columns]]
+        tables.append(_table([file.stem] * len(values), np.arange(len(values)), values, task))
+    return pa.concat_tables(tables)
+
+
+def read_list(file: Path, task: Task) -> pa.Table:
+    """Rows of a list whose fields are a picture's path and the values in the organisers' order."""
+    lines = _lines(file)
+    if task.format is None or task.format.layout != "list":
+        raise InputError(
+            f"{file}: task {task.name} of {task.edition} has no single list; give a folder of per-trial files."
+        )
+    if not lines or lines[0] != task.format.header:
+        raise InputError(f"{file}, line 1: expected the header {task.format.header!r}.")
+    trials, frames, values = [], np.empty(len(lines) - 1, np.int64), np.empty((len(lines) - 1, len(task.columns)))
+    for number, line in enumerate(lines[1:], 2):
+        location, *fields = line.split(",")
+        trial, frame = split_location(location, f"{file}, line {number}")
+        trials.append(trial)
+        frames[number - 2] = frame
+        try:
+            values[number - 2] = np.array([float(field) for field in fields]).reshape(len(task.columns))
+        except ValueError:
+            raise InputError(
+                f"{file}, line {number}: expected a path and {len(task.columns)} numbers, got {line!r}."
+            ) from None
+    return _table(trials, frames, values, task)
+
+
+def split_location(location: str, where: str) -> tuple[str, int]:
+    """Trial and frame (from 0) of ``<trial>/<number from 1>.jpg``; :class:`InputError` otherwise."""
+    found = re.fullmatch(r"([^/]+)/([0-9]{1,9})\.[A-Za-z]+", location)
+    if not found or int(found[2]) < 1:
+        raise InputError(f"{where}: expected '<trial>/<number from 00001>.jpg', got {location!r}.")
+    return found[1], int(found[2]) - 1
+
+
+def _read_csv(path: Path) -> pa.Table:
+    # A trial may be called 24 or 24.10: never guess its type.
+    return pc.read_csv(path, convert_options=pc.ConvertOptions(column_types={"trial": pa.string()}))
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: cannot be read as text ({error}).") from error
+
+
+def _is_list(file: Path, task: Task) -> bool:
+    return _lines(file)[:1] == [task.format.header]
+
+
+def _check_classes(file: Path, names: tuple[str, ...]) -> None:
+    header = [field.strip().lower() for field in _lines(file)[0].split(",")]
+    if header != [name.lower() for name in names]:
+        raise InputError(
+            f"{file}, line 1: classes {','.join(header)!r}, this edition has {','.join(names)!r}. Check the edition."
+        )
+
+
+def _table(trials: list[str], frames: np.ndarray, values: np.ndarray, task: Task) -> pa.Table:
+    arrays = {"trial": pa.array(trials, pa.string()), "frame": pa.array(frames, pa.int32())}
+    for i, name in enumerate(task.columns):
+        arrays[name] = pa.array(values[:, i], pa.float64(), from_pandas=True)
+    return pa.table(arrays)

@@ -1,0 +1,196 @@
+"""Scores of all runs in two tidy tables: one over trials, one per trial."""
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from wildaffect.errors import InputError
+from wildaffect.files import atomic
+from wildaffect.scoring.editions import Part, Task, edition_tasks
+from wildaffect.scoring.editions import editions as all_editions
+from wildaffect.scoring.fusion import join_targets
+from wildaffect.scoring.read import read_parquet
+from wildaffect.scoring.scorer import Tallied, incomparable, predicted_part, summarise, tally_task, trial_scores
+
+RUN_COLUMNS = ("system", "variant", "target", "fold", "partition")
+SCORE_COLUMNS = (*RUN_COLUMNS, "edition", "metric", "value", "frames", "trials", "note")
+TRIAL_COLUMNS = (*RUN_COLUMNS, "trial", "metric", "value", "frames")
+CROSS_VALIDATION, ENSEMBLE = "cross-validation", "ensemble"
+PAIR = ("valence", "arousal")
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Predictions of one target: ``fold`` is a number as text, ``cross-validation`` or ``ensemble``."""
+
+    target: str
+    fold: str
+    partition: str
+    table: pa.Table
+
+
+def score_predictions(
+    predictions: Sequence[Mapping],
+    labels: Mapping[str, Path],
+    editions: Sequence[str],
+    scores: Path,
+    trials: Path,
+    *,
+    folds: Path | None = None,
+    resamples: int = 0,
+    seed: int = 0,
+) -> None:
+    """Score every prediction file and write ``scores`` (``SCORE_COLUMNS``) and ``trials`` (``TRIAL_COLUMNS``), both CSV.
+
+    ``predictions``: one mapping per file with the keys system, variant, target, fold (a number or ``ensemble``), partition, path; what is
+    scored follows from the file's columns. ``labels``: label table per task. Besides, the validation predictions of several folds are
+    pooled as ``cross-validation`` (each trial predicted by the fold that held it out), and separate targets valence and arousal are also
+    scored as the pair ``va``, unless the variant has a target of that name.
+
+    Partitions without labels give no rows. Where predictions or labels do not cover an edition's label space, the score is written as
+    an empty value with the reason in ``note``. The per-trial table holds the metrics of the first edition that fits. With the fold
+    table ``folds``, :class:`InputError` if a labelled trial of a fold's partition was not predicted at all.
+    """
+    tables = {task: read_parquet(path) for task, path in labels.items()}
+    assigned = pq.read_table(folds).to_pylist() if folds else []
+    score_rows, trial_rows = [], []
+    for (system, variant), entries in _grouped(predictions).items():
+        for predicted in _series(entries):
+            names = (system, variant, predicted.target, predicted.fold, predicted.partition)
+            _check_complete(predicted, tables, assigned, "/".join(names))
+            results, single = _score(predicted, tables, editions, resamples, seed, "/".join(names))
+            run = dict(zip(RUN_COLUMNS, names, strict=True))
+            score_rows += [run | row for row in results]
+            trial_rows += [run | row for row in single]
+    _write_csv(scores, SCORE_COLUMNS, score_rows)
+    _write_csv(trials, TRIAL_COLUMNS, trial_rows)
+
+
+def _grouped(predictions: Sequence[Mapping]) -> dict[tuple[str, str], list[Mapping]]:
+    """Entries by (system, variant), sorted; :class:`InputError` for one that is given twice."""
+    groups: dict[tuple[str, str], list[Mapping]] = {}
+    seen = set()
+    for entry in predictions:
+        name = tuple(str(entry[column]) for column in RUN_COLUMNS)
+        if name in seen:
+            raise InputError(f"{entry['path']}: predictions of {'/'.join(name)} are given twice.")
+        seen.add(name)
+        groups.setdefault(name[:2], []).append(entry)
+    return dict(sorted(groups.items()))
+
+
+def _series(entries: Sequence[Mapping]) -> Iterator[Predicted]:
+    """Everything to score for one variant in a fixed order: each target with its pool of folds, then the pair."""
+    targets = {
+        target: [e for e in entries if e["target"] == target] for target in sorted({e["target"] for e in entries})
+    }
+    for target, chosen in targets.items():
+        yield from _with_pool(target, chosen)
+    if set(PAIR) <= set(targets) and "va" not in targets:
+        valence, arousal = ({(p.fold, p.partition): p.table for p in _with_pool(name, targets[name])} for name in PAIR)
+        for fold, partition in valence:
+            if (fold, partition) in arousal:
+                pair = {"valence": valence[fold, partition], "arousal": arousal[fold, partition]}
+                yield Predicted("va", fold, partition, join_targets(pair))
+
+
+def _with_pool(target: str, entries: Sequence[Mapping]) -> Iterator[Predicted]:
+    """Each prediction file, then the validation partitions of all folds as one."""
+    held_out = []
+    for entry in sorted(entries, key=lambda e: (e["partition"], _fold_order(str(e["fold"])))):
+        predicted = Predicted(target, str(entry["fold"]), entry["partition"], read_parquet(entry["path"]))
+        if predicted.partition == "validation" and predicted.fold != ENSEMBLE:
+            held_out.append(predicted.table)
+        yield predicted
+    if len(held_out) > 1:
+        yield Predicted(target, CROSS_VALIDATION, "validation", pa.concat_tables(held_out, promote_options="default"))
+
+
+def _score(
+    predicted: Predicted, labels: Mapping[str, pa.Table], editions: Sequence[str], resamples: int, seed: int, run: str
+) -> tuple[list[dict], list[dict]]:
+    """Rows of the score table and of the per-trial table for one prediction table."""
+    chosen = pc.unique(predicted.table["trial"])
+    known = {name: table.filter(pc.is_in(table["trial"], chosen)) for name, table in labels.items()}
+    known = {name: table for name, table in known.items() if table.num_rows}
+    tallied: dict[Part, Tallied] = {}
+    rows, single = [], {}
+    for edition in editions:
+        written = set()
+        for task in edition_tasks(edition).values():
+            parts = [predicted_part(predicted.table.column_names, part) for part in task.parts if part.name in known]
+            if len(parts) < len(task.parts) or None in parts:
+                continue
+            reasons = [reason for part in parts if (reason := incomparable(predicted.table, known[part.name], part))]
+            if reasons:
+                rows.append(_unscored(edition, task, "; ".join(reasons)))
+                continue
+            for part in parts:
+                if part not in tallied:
+                    tallied[part] = _tally(predicted.table, known[part.name], task, part, run)
+            merged = Tallied(task, {part.name: tallied[part].trials[part.name] for part in parts}, 0)
+            for row in summarise(merged, resamples, seed).to_pylist():
+                if row["metric"] not in written:
+                    written.add(row["metric"])
+                    rows.append({"edition": edition, **row})
+            for row in trial_scores(merged).to_pylist():
+                single.setdefault((row["metric"], row["trial"]), row)
+    return rows, [single[key] for key in sorted(single)]
+
+
+def _tally(predictions: pa.Table, labels: pa.Table, task: Task, part: Part, run: str) -> Tallied:
+    try:
+        return tally_task(predictions, labels, task, [part])
+    except InputError as error:
+        raise InputError(f"{run}, edition {task.edition}: {error}") from error
+
+
+def _unscored(edition: str, task: Task, reason: str) -> dict:
+    note = f"not comparable: {reason}"
+    return {"edition": edition, "metric": f"{task.name}_score", "value": np.nan, "frames": 0, "trials": 0, "note": note}
+
+
+def _check_complete(
+    predicted: Predicted, labels: Mapping[str, pa.Table], assigned: Sequence[Mapping], run: str
+) -> None:
+    """Every labelled trial that the fold table puts into this fold's partition must have been predicted (single-task targets only)."""
+    parts = {part.name: part for tasks in all_editions().values() for task in tasks.values() for part in task.parts}
+    tasks = [name for name in labels if name in parts and predicted_part(predicted.table.column_names, parts[name])]
+    if len(tasks) != 1:
+        return
+    expected = {
+        row["trial"]
+        for row in assigned
+        if (row["task"], str(row["fold"]), row["partition"]) == (tasks[0], predicted.fold, predicted.partition)
+    }
+    labelled = set(pc.unique(labels[tasks[0]]["trial"]).to_pylist())
+    absent = sorted(expected & labelled - set(pc.unique(predicted.table["trial"]).to_pylist()))
+    if absent:
+        raise InputError(
+            f"{run}: {len(absent)} labelled trials were not predicted, first {absent[0]!r}. Delete the file and run again."
+        )
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping]) -> None:
+    """Rows as CSV, NaN as an empty field, sorted by run; within a run in the order they were made."""
+    rows = sorted(rows, key=_run_order)
+    with atomic(path) as partial, partial.open("w", encoding="utf-8", newline="") as handle:
+        writer = csv.DictWriter(handle, columns, lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow(row | {"value": "" if np.isnan(row["value"]) else repr(row["value"])})
+
+
+def _run_order(row: Mapping) -> tuple:
+    return (row["system"], row["variant"], row["target"], row["partition"], _fold_order(row["fold"]))
+
+
+def _fold_order(fold: str) -> tuple:
+    """Folds by number, then the names."""
+    return (0, int(fold), "") if fold.isdigit() else (1, 0, fold)

@@ -1,0 +1,226 @@
+"""What the instances make: weights, predictions, and from these what is scored, submitted and exported."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from wildaffect import paths, systems
+from wildaffect.corpus.trials import Corpus, Trial
+from wildaffect.scoring.editions import Task, edition_tasks, get_task
+from wildaffect.scoring.ensembles import SYSTEM as ENSEMBLE
+from wildaffect.scoring.ensembles import Ensemble, PredictedTarget, Source, plan_ensemble
+from wildaffect.scoring.smoothing import NONE, check_windows
+from wildaffect.submission.writer import submitted_trials
+from wildaffect.workflow.instances import Folds, Instance, trained_file
+
+
+@dataclass(frozen=True)
+class Runs:
+    """``config``: the completed configuration."""
+
+    config: Mapping[str, Any]
+    folds: Folds
+    instances: tuple[Instance, ...]
+
+    def trainings(self) -> list[Instance]:
+        """Instances that have to be trained here."""
+        return [instance for instance in self.instances if not self._trained(instance)]
+
+    def file(self, instance: Instance, pattern: str) -> str:
+        """A file of the instance's run folder."""
+        return paths.at(self.config["results_dir"], pattern, **asdict(instance))
+
+    def state_folder(self) -> str:
+        """Where unfinished trainings keep what they need to go on; not a result."""
+        return paths.at(self.config["results_dir"], paths.STATE)
+
+    def weights(self, instance: Instance) -> str:
+        """Weights to predict with: trained here, or given."""
+        trained = self._trained(instance)
+        return trained_file(Path(trained), instance) if trained else self.file(instance, paths.MODEL)
+
+    def tests(self) -> list[str]:
+        """Predictions of test trials by each fold."""
+        return [self._test(instance) for instance in self.instances if self.folds.trials_of(instance, "test")]
+
+    def fold_predictions(self, system: str, variant: str, target: str) -> list[str]:
+        """Test predictions of all folds of one variant and target."""
+        wanted = (system, variant, target)
+        return [self._test(i) for i in self.instances if (i.system, i.variant, i.target) == wanted]
+
+    def offers(self) -> dict[Source, PredictedTarget]:
+        """What the instances predict, by system, variant and target."""
+        groups: dict[Source, list[Instance]] = {}
+        for instance in self.instances:
+            groups.setdefault((instance.system, instance.variant, instance.target), []).append(instance)
+        found = {}
+        for name, instances in groups.items():
+            held_out = {i.fold: frozenset(self.folds.trials_of(i, "validation")) for i in instances}
+            columns = systems.spec(name[0]).targets[name[2]].columns
+            found[name] = PredictedTarget(columns, held_out, frozenset(self.folds.trials_of(instances[0], "test")))
+        return found
+
+    def _trained(self, instance: Instance) -> str | None:
+        return self.config["systems"][instance.system]["trained"]
+
+    def _test(self, instance: Instance) -> str:
+        names = {"system": instance.system, "variant": instance.variant, "target": instance.target}
+        return paths.at(
+            self.config["results_dir"], paths.PREDICTIONS, **names, part=f"fold{instance.fold}", partition="test"
+        )
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """``offers``: what there is, by system, variant and target: variants first, then ensembles (``ensemble``, name, target).
+
+    ``labelled``: tasks with annotations.
+    """
+
+    config: Mapping[str, Any]
+    labelled: tuple[str, ...]
+    offers: Mapping[Source, PredictedTarget]
+    ensembles: Mapping[str, Ensemble]
+
+    def path(self, source: Source, part: str, partition: str) -> str:
+        """The table of ``source`` that is scored and submitted; ``part`` is ``fold<k>`` or ``ensemble`` (folds fused)."""
+        pattern = paths.PREDICTIONS if self.smoothing(*source[:2])["method"] == NONE else paths.SMOOTHED
+        return self._table(pattern, source, part, partition)
+
+    def validation(self) -> list[str]:
+        """Tables of all held-out trials."""
+        return [
+            self.path(source, f"fold{k}", "validation") for source, offer in self.offers.items() for k in offer.folds
+        ]
+
+    def tests(self, *prefix: str) -> list[str]:
+        """Tables of test trials; ``prefix`` narrows to a system or a variant."""
+        chosen = [source for source, offer in self.offers.items() if offer.test and source[: len(prefix)] == prefix]
+        return [self.path(source, "ensemble", "test") for source in chosen]
+
+    def scores(self) -> list[str]:
+        """Score tables, if anything held out is labelled."""
+        if not self.validation():
+            return []
+        return [paths.at(self.config["results_dir"], pattern) for pattern in (paths.SCORES, paths.TRIAL_SCORES)]
+
+    def exports(self) -> list[str]:
+        """Folders of CSV files, one per variant or ensemble with test trials."""
+        tested = self.tested_variants()
+        return [
+            paths.at(self.config["results_dir"], paths.EXPORTS, system=system, variant=variant)
+            for system, variant in tested
+        ]
+
+    def tested_variants(self) -> list[tuple[str, str]]:
+        """System and variant of everything with test trials."""
+        return list(dict.fromkeys(source[:2] for source, offer in self.offers.items() if offer.test))
+
+    def tested(self, system: str, variant: str) -> dict[Source, PredictedTarget]:
+        """What a variant predicts of test trials."""
+        return {s: offer for s, offer in self.offers.items() if s[:2] == (system, variant) and offer.test}
+
+    def smoothing(self, system: str, variant: str) -> Mapping[str, Any]:
+        """How predictions of a system, or of the ensemble ``variant``, are smoothed over time."""
+        if system == ENSEMBLE:
+            return self.config["score"]["ensembles"][variant]["smoothing"]
+        return self.config["systems"][system]["smoothing"]
+
+    def smoothing_job(self, system: str, variant: str) -> dict[str, Any]:
+        """:meth:`smoothing`, with the editions whose score chooses where there is a choice."""
+        settings = self.smoothing(system, variant)
+        editions = self.config["score"]["editions"] if isinstance(settings["window"], list) else []
+        return {**settings, "editions": editions}
+
+    def choosing(self, source: Source, part: str) -> dict[str, list[str]]:
+        """What the window for ``part`` is chosen on; empty if it is given.
+
+        Unsmoothed validation predictions of all other folds, and label tables; never test predictions.
+        """
+        if not isinstance(self.smoothing(*source[:2])["window"], list):
+            return {"held_out": [], "labels": []}
+        folds = [k for k in self.offers[source].folds if part != f"fold{k}"]
+        return {
+            "held_out": [self._table(paths.PREDICTIONS, source, f"fold{k}", "validation") for k in folds],
+            "labels": [paths.at(self.config["results_dir"], paths.LABELS, task=task) for task in self.labelled],
+        }
+
+    def fusion(self, system: str, variant: str) -> Mapping[str, Any]:
+        """How the folds of a system, or the members of the ensemble ``variant``, are fused."""
+        if system != ENSEMBLE:
+            return self.config["systems"][system]["fusion"]
+        block = self.config["score"]["ensembles"][variant]
+        return {key: block[key] for key in ("method", "clip", "weights")}
+
+    def member_predictions(self, name: str, part: str, partition: str) -> list[str]:
+        """Unsmoothed predictions of all members of an ensemble."""
+        return [self._table(paths.PREDICTIONS, source, part, partition) for source in self.ensembles[name].sources]
+
+    def _table(self, pattern: str, source: Source, part: str, partition: str) -> str:
+        names = dict(zip(("system", "variant", "target"), source, strict=True))
+        return paths.at(self.config["results_dir"], pattern, **names, part=part, partition=partition)
+
+
+def plan_outputs(
+    config: Mapping[str, Any], labelled: tuple[str, ...], offers: Mapping[Source, PredictedTarget]
+) -> Outputs:
+    """Resolve the declared ensembles against ``offers`` and check all smoothing; ``InputError`` for what cannot be."""
+    blocks = config["score"]["ensembles"]
+    ensembles = {name: plan_ensemble(name, block, offers) for name, block in blocks.items()}
+    own = {(ENSEMBLE, name, ensemble.target): ensemble.offer for name, ensemble in ensembles.items()}
+    delivery = Outputs(config, labelled, {**offers, **own}, ensembles)
+    for (system, variant, _), offer in delivery.offers.items():
+        settings = delivery.smoothing(system, variant)
+        if settings["method"] != NONE:
+            place = f"score.ensembles.{variant}" if system == ENSEMBLE else f"systems.{system}"
+            check_windows(f"config.{place}.smoothing", settings["window"], len(offer.folds))
+    return delivery
+
+
+@dataclass(frozen=True)
+class Submissions:
+    """``config``: the completed configuration."""
+
+    config: Mapping[str, Any]
+    corpus: Corpus
+    delivery: Outputs
+
+    def paths(self) -> list[str]:
+        """Records of submissions, one per edition, variant or ensemble, and task of a labelled corpus with test trials.
+
+        Only where the form of the edition's files is known and the targets together predict all that they hold (valence without arousal
+        makes none).
+        """
+        if not self.corpus.labelled_tasks():
+            return []
+        return [
+            paths.at(
+                self.config["results_dir"], paths.SUBMISSION, edition=edition, system=system, variant=variant, task=name
+            )
+            for edition in self.config["submission"]["editions"]
+            for system, variant in self.delivery.tested_variants()
+            for name, task in edition_tasks(edition).items()
+            if task.format and (self.sample(name) or self.trials(edition, name)) and self._covers(system, variant, task)
+        ]
+
+    def predictions(self, edition: str, system: str, variant: str, task: str) -> list[str]:
+        """Test predictions that make up one submission."""
+        names = {name for part in get_task(edition, task).parts for name in part.names}
+        chosen = [
+            source for source, offer in self.delivery.tested(system, variant).items() if names & set(offer.columns)
+        ]
+        return [self.delivery.path(source, "ensemble", "test") for source in chosen]
+
+    def trials(self, edition: str, task: str) -> list[Trial]:
+        """Test trials of a submission, as far as the corpus knows them."""
+        return submitted_trials(self.corpus.trials, get_task(edition, task))
+
+    def sample(self, task: str) -> list[str]:
+        """The organisers' sample for ``task``; empty where none was given."""
+        samples = self.config["submission"]["samples"]
+        return [samples[task]] if task in samples else []
+
+    def _covers(self, system: str, variant: str, task: Task) -> bool:
+        columns = {name for offer in self.delivery.tested(system, variant).values() for name in offer.columns}
+        return all(set(part.names) <= columns for part in task.parts)
