@@ -1,18 +1,297 @@
-"""The configuration: defaults, schema checks and semantic checks, all before any job starts."""
+"""Typed sections of a configuration: one definition gives defaults, types, descriptions and messages.
 
+A section is a class whose attributes are the keys; the text below an attribute describes the key:
+
+    class Folds(Section):
+        count: Annotated[int, Field(ge=2)] = 6
+        \"""Number of folds.\"""
+
+:func:`parse` makes such an object from the plain values that a YAML file holds, and says in words what is wrong with them.
+"""
+
+import contextlib
+import datetime
 import difflib
-from collections.abc import Iterable, Mapping
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
 import yaml
 from jsonschema import Draft202012Validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from wildaffect.errors import InputError
 
+MAX_DEPTH = 16
+"""Deepest nesting of a configuration."""
+MAX_VALUES = 100_000
+"""Most values of a configuration, counted where they are used, so that a few lines of YAML aliases cannot fill the memory."""
 
-def load_schema(path: Path) -> dict[str, Any]:
+
+class Section(BaseModel):
+    """A block of the configuration: unknown keys are refused, types are not converted, objects do not change."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Former names of keys, ``{old: new}``."""
+
+    def plain(self) -> dict[str, Any]:
+        """All keys and values as YAML spells them."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+Path = tuple[str | int, ...]
+"""Keys and positions that lead to a value."""
+
+EXPECTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "a block of keys",
+    "model_type": "a block of keys",
+    "none_required": "null",
+}
+"""What a value should have been, by pydantic's type of error."""
+
+LIMITS = {
+    "greater_than": ("gt", "is too small; use more than"),
+    "greater_than_equal": ("ge", "is too small; the least is"),
+    "less_than": ("lt", "is too large; use less than"),
+    "less_than_equal": ("le", "is too large; the most is"),
+    "multiple_of": ("multiple_of", "is not possible; use multiples of"),
+    "too_short": ("min_length", "has too few entries; the least are"),
+    "too_long": ("max_length", "has too many entries; the most are"),
+    "string_too_short": ("min_length", "is too short; the least length is"),
+    "string_pattern_mismatch": ("pattern", "does not match"),
+}
+"""Which limit a value exceeds, and what to say of it."""
+
+S = TypeVar("S", bound=Section)
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""Seed of a random generator."""
+
+
+def parse(section: type[S], values: Mapping[str, Any], where: str) -> S:
+    """A section from plain values.
+
+    Args:
+        section: Class of the section.
+        values: Its keys as YAML gives them; missing ones take their defaults.
+        where: Name of the block in messages, such as ``config.folds``.
+
+    Returns:
+        The complete, immutable section.
+
+    Raises:
+        InputError: Lists everything that is wrong with ``values``, a line each.
+    """
+    parsed, problems = check(section, values, where)
+    refuse(problems)
+    return parsed
+
+
+def check(section: type[S], values: Mapping[str, Any], where: str) -> tuple[S | None, list[str]]:
+    """As :func:`parse`, for callers that collect problems of several sections: the section (None if wrong) and the problems."""
+    if problems := list(_unreadable(values, where)):
+        return None, problems
+    if not isinstance(values, Mapping):
+        return None, [f"{where}: {shown(values)} where a block of keys is expected"]
+    plain = json.dumps(values)
+    try:
+        # JSON has the types of YAML without their traps, and a list is what a tuple is there.
+        return section.model_validate_json(plain), []
+    except ValidationError as error:
+        return None, _explain(section, error, json.loads(plain), where)
+
+
+def refuse(problems: Sequence[str]) -> None:
+    """Raise one :class:`InputError` with all ``problems``, if there are any."""
+    if problems:
+        raise InputError("configuration:\n" + "\n".join(f"  - {problem}" for problem in problems))
+
+
+def distinct(values: Sequence[Any]) -> Sequence[Any]:
+    """Validator of lists whose entries must differ."""
+    twice = [value for position, value in enumerate(values) if value in values[:position]]
+    if twice:
+        raise ValueError(f"{shown(twice[0])} is named twice")
+    return values
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``; did you mean 'x'? (known: …)`` for an unknown name."""
+    names = sorted(map(str, known))
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    guess = f"; did you mean {close[0]!r}?" if close else ";"
+    return f"{guess} known: {', '.join(names)}"
+
+
+def _unreadable(values: Any, where: str) -> Iterator[str]:
+    """What no configuration may hold, whatever its keys mean. One problem of size or nesting ends the search."""
+    count = 0
+    pending = [(values, where, ())]
+    while pending:
+        value, place, around = pending.pop()
+        count += 1
+        if count > MAX_VALUES:
+            yield f"{where}: more than {MAX_VALUES:,} values; do not repeat large blocks by YAML aliases"
+            return
+        if isinstance(value, Mapping | list):
+            if id(value) in around:
+                yield f"{place}: contains itself; remove the YAML alias that refers to its own block"
+                return
+            if len(around) == MAX_DEPTH:
+                yield f"{place}: nested more than {MAX_DEPTH} levels deep"
+                return
+            inside = (*around, id(value))
+            if isinstance(value, Mapping):
+                for key in value:
+                    if not isinstance(key, str):
+                        yield f"{place}: the key {shown(key)} is not text; put it in quotes"
+                parts = [(part, f"{place}.{key}", inside) for key, part in value.items()]
+            else:
+                parts = [(part, f"{place}[{index}]", inside) for index, part in enumerate(value)]
+            pending += reversed(parts)
+        elif isinstance(value, float) and not math.isfinite(value):
+            yield f"{place}: {shown(value)} is not a finite number"
+        elif isinstance(value, datetime.date):
+            yield f"{place}: {value} is a date; put it in quotes if text is meant"
+        elif not isinstance(value, str | int | float | None):
+            yield f"{place}: {shown(value)} is neither text, a number, true, false, null, a list nor a block of keys"
+
+
+def _explain(section: type[Section], error: ValidationError, values: Any, where: str) -> list[str]:
+    """A line for each thing that is wrong; what the alternatives of one value expect is joined."""
+    lines: list[tuple[Path, str]] = []
+    expected: dict[Path, dict[str, None]] = {}
+    for detail in error.errors(include_url=False):
+        path = _path(detail["loc"], values)
+        if phrase := _expectation(detail, path):
+            if path not in expected:
+                lines.append((path, ""))
+            expected.setdefault(path, {})[phrase] = None
+        else:
+            lines.append((path[:-1] if detail["type"] == "extra_forbidden" else path, _problem(section, detail, path)))
+    # Where one alternative fits so well that only something about it or inside it is wrong, the others say nothing of use.
+    fitting = {path[:length] for path, _ in lines for length in range(len(path))} | {
+        path for path, line in lines if line
+    }
+    return [
+        f"{place(where, path)}: {line or _mismatch(_at(values, path), expected[path])}"
+        for path, line in lines
+        if line or path not in fitting
+    ]
+
+
+def place(where: str, path: Path) -> str:
+    """Name of a value in messages, such as ``config.faces.options.det_sizes[0]``."""
+    return where + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+
+
+def keys(section: type[Section]) -> dict[str, FieldInfo]:
+    """The keys of a section as YAML spells them."""
+    return {field.alias or name: field for name, field in section.model_fields.items()}
+
+
+def sections(annotation: Any) -> list[type[Section]]:
+    """The sections that a type is or contains."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return [annotation]
+    return [found for part in get_args(annotation) for found in sections(part)]
+
+
+def _path(location: Path, values: Any) -> Path:
+    """The keys and positions in ``location`` that are in ``values``, without the names of alternatives that stand between them."""
+    path = []
+    for step in location:
+        if (isinstance(values, dict) and step in values) or (isinstance(values, list) and isinstance(step, int)):
+            path.append(step)
+            values = values[step]
+    return tuple(path)
+
+
+def _at(values: Any, path: Path) -> Any:
+    for step in path:
+        values = values[step]
+    return values
+
+
+def _expectation(detail: Mapping[str, Any], path: Path) -> str | None:
+    """What a value of another type should have been; None if its type is right."""
+    if detail["type"] == "literal_error" and path != detail["loc"]:
+        return detail["ctx"]["expected"].replace("None", "null")
+    return EXPECTED.get(detail["type"])
+
+
+def _mismatch(value: Any, expected: Iterable[str]) -> str:
+    phrases = list(expected)
+    cure = ""
+    if isinstance(value, str) and {"a number", "a whole number"} & {*phrases}:
+        with contextlib.suppress(ValueError):
+            number = float(value)
+            whole = number.is_integer() and "e" not in value.lower()
+            if whole or "a number" in phrases:
+                cure = f"; it is text, write {int(number) if whole else yaml.safe_dump(number).split()[0]}"
+    elif "text" in phrases and isinstance(value, bool | int | float):
+        cure = "; put it in quotes"
+    return f"{shown(value)} where {' or '.join(phrases)} is expected{cure}"
+
+
+def _problem(section: type[Section], detail: Mapping[str, Any], path: Path) -> str:
+    """What is wrong with one key, or with a value of the right type."""
+    kind, key, value, about = detail["type"], detail["loc"][-1], shown(detail["input"]), detail.get("ctx", {})
+    match kind:
+        case "extra_forbidden":
+            blocks = _sections_at(section, path[:-1])
+            if new := next((block.renamed[key] for block in blocks if key in block.renamed), None):
+                return f"{key!r} was renamed to {new!r}"
+            return f"unknown key {key!r}{nearest(key, [name for block in blocks for name in keys(block)])}"
+        case "missing":
+            return f"{key!r} is missing"
+        case "literal_error":
+            return f"{value} is not possible{nearest(str(detail['input']), _choices(about['expected']))}"
+    if kind in LIMITS:
+        limit, words = LIMITS[kind]
+        return f"{value} {words} {about[limit]}"
+    return str(about.get("error", detail["msg"]))
+
+
+def _choices(expected: str) -> list[str]:
+    """The values in pydantic's ``'a', 'b' or 'c'``."""
+    return [{"None": "null"}.get(choice, choice.strip("'")) for choice in re.split(", | or ", expected)]
+
+
+def _sections_at(section: type[Section], path: Path) -> list[type[Section]]:
+    """The sections that may stand at ``path``."""
+    found = [section]
+    for step in path:
+        fields = [keys(block)[step] for block in found if step in keys(block)]
+        if fields:  # else a position in a list or a name in a block of free names, whose sections are found already
+            found = [inner for field in fields for inner in sections(field.annotation)]
+    return found
+
+
+def shown(value: Any) -> str:
+    """A value as YAML spells it, long ones cut."""
+    if isinstance(value, str):
+        return repr(value)
+    text = yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("\n...\n").strip()
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def load_schema(path) -> dict[str, Any]:
     """A JSON schema kept as YAML."""
     return yaml.safe_load(path.read_text())
 
@@ -24,20 +303,12 @@ def complete(config: Mapping[str, Any], schema: Mapping[str, Any], place: str = 
     """
     filled = _with_defaults(deepcopy(dict(config)), schema)
     problems = [
-        _explain(error, place)
+        _explain_schema(error, place)
         for error in sorted(Draft202012Validator(schema).iter_errors(filled), key=lambda e: list(e.path))
     ]
     if problems:
         raise InputError("configuration:\n" + "\n".join(f"  - {problem}" for problem in problems))
     return filled
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'? (known: …)`` for an unknown name."""
-    names = sorted(map(str, known))
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    guess = f"; did you mean {close[0]!r}?" if close else ";"
-    return f"{guess} known: {', '.join(names)}"
 
 
 def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
@@ -51,7 +322,7 @@ def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
     return value
 
 
-def _explain(error, place: str) -> str:
+def _explain_schema(error, place: str) -> str:
     """One readable line for a schema error."""
     where = ".".join([place, *map(str, error.absolute_path)])
     if error.validator == "additionalProperties":
