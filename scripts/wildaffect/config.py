@@ -15,7 +15,7 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
@@ -50,6 +50,9 @@ class Section(BaseModel):
 Path = tuple[str | int, ...]
 """Keys and positions that lead to a value."""
 
+Problem = tuple[Path, str]
+"""Where something is wrong, and what."""
+
 EXPECTED = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
@@ -83,6 +86,18 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """Seed of a random generator."""
 
 
+class Wrong(ValueError):
+    """What is wrong inside a value; a validator raises it to name several keys at once.
+
+    Attributes:
+        problems: Path below the value, and what is wrong there.
+    """
+
+    def __init__(self, problems: Iterable[Problem]):
+        self.problems = list(problems)
+        super().__init__("; ".join(line for _, line in self.problems))
+
+
 def parse(section: type[S], values: Mapping[str, Any], where: str) -> S:
     """A section from plain values.
 
@@ -97,29 +112,39 @@ def parse(section: type[S], values: Mapping[str, Any], where: str) -> S:
     Raises:
         InputError: Lists everything that is wrong with ``values``, a line each.
     """
-    parsed, problems = check(section, values, where)
-    refuse(problems)
+    parsed, problems = None, unreadable(values)
+    if not problems:
+        parsed, problems = check(section, values)
+    if problems:
+        lines = [f"  - {place(where, path)}: {line}" for path, line in problems]
+        raise InputError("configuration:\n" + "\n".join(lines))
     return parsed
 
 
-def check(section: type[S], values: Mapping[str, Any], where: str) -> tuple[S | None, list[str]]:
-    """As :func:`parse`, for callers that collect problems of several sections: the section (None if wrong) and the problems."""
-    if problems := list(_unreadable(values, where)):
-        return None, problems
-    if not isinstance(values, Mapping):
-        return None, [f"{where}: {shown(values)} where a block of keys is expected"]
-    plain = json.dumps(values)
+def check(section: type[S], values: Any) -> tuple[S | None, list[Problem]]:
+    """A section from plain values that are readable; None, and what is wrong with them, if anything is."""
     try:
-        # JSON has the types of YAML without their traps, and a list is what a tuple is there.
-        return section.model_validate_json(plain), []
+        # JSON has the types of YAML without their traps: true is no number, and a list is what a tuple is there.
+        return section.model_validate_json(json.dumps(values)), []
     except ValidationError as error:
-        return None, _explain(section, error, json.loads(plain), where)
+        return None, _problems(section, error, values)
 
 
-def refuse(problems: Sequence[str]) -> None:
-    """Raise one :class:`InputError` with all ``problems``, if there are any."""
-    if problems:
-        raise InputError("configuration:\n" + "\n".join(f"  - {problem}" for problem in problems))
+def completed(section: type[Section], values: Any) -> dict[str, Any]:
+    """Plain ``values`` completed by ``section``, for validators of a block whose type depends on another key.
+
+    Raises:
+        Wrong: Names what is wrong.
+    """
+    parsed, problems = check(section, values)
+    if parsed is None:
+        raise Wrong(problems)
+    return parsed.plain()
+
+
+def place(where: str, path: Path) -> str:
+    """Name of a value in messages, such as ``config.faces.options.det_sizes[0]``."""
+    return where + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
 
 
 def distinct(values: Sequence[Any]) -> Sequence[Any]:
@@ -138,66 +163,60 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"{guess} known: {', '.join(names)}"
 
 
-def _unreadable(values: Any, where: str) -> Iterator[str]:
-    """What no configuration may hold, whatever its keys mean. One problem of size or nesting ends the search."""
-    count = 0
-    pending = [(values, where, ())]
-    while pending:
-        value, place, around = pending.pop()
-        count += 1
-        if count > MAX_VALUES:
-            yield f"{where}: more than {MAX_VALUES:,} values; do not repeat large blocks by YAML aliases"
-            return
-        if isinstance(value, Mapping | list):
-            if id(value) in around:
-                yield f"{place}: contains itself; remove the YAML alias that refers to its own block"
-                return
-            if len(around) == MAX_DEPTH:
-                yield f"{place}: nested more than {MAX_DEPTH} levels deep"
-                return
-            inside = (*around, id(value))
-            if isinstance(value, Mapping):
-                for key in value:
-                    if not isinstance(key, str):
-                        yield f"{place}: the key {shown(key)} is not text; put it in quotes"
-                parts = [(part, f"{place}.{key}", inside) for key, part in value.items()]
-            else:
-                parts = [(part, f"{place}[{index}]", inside) for index, part in enumerate(value)]
-            pending += reversed(parts)
-        elif isinstance(value, float) and not math.isfinite(value):
-            yield f"{place}: {shown(value)} is not a finite number"
-        elif isinstance(value, datetime.date):
-            yield f"{place}: {value} is a date; put it in quotes if text is meant"
-        elif not isinstance(value, str | int | float | None):
-            yield f"{place}: {shown(value)} is neither text, a number, true, false, null, a list nor a block of keys"
+def unreadable(values: Any) -> list[Problem]:
+    """What no configuration may hold, whatever its keys mean. The first problem of size or nesting ends the search."""
+    problems: list[Problem] = []
+    pending: list[tuple[Any, Path, tuple[int, ...]]] = [(values, (), ())]
+    for _ in range(MAX_VALUES):
+        if not pending:
+            return problems
+        value, path, around = pending.pop()
+        match value:
+            case Mapping() | list() if id(value) in around:
+                return [*problems, (path, "contains itself; remove the YAML alias of a block inside the block")]
+            case Mapping() | list() if len(around) == MAX_DEPTH:
+                return [*problems, (path, f"is nested more than {MAX_DEPTH} levels deep")]
+            case Mapping() | list():
+                parts = value.items() if isinstance(value, Mapping) else enumerate(value)
+                inside = [(part, (*path, step), (*around, id(value))) for step, part in parts]
+                pending += reversed(inside)
+                if isinstance(value, Mapping):
+                    keys_ = [key for key in value if not isinstance(key, str)]
+                    problems += [(path, f"the key {shown(key)} is not text; put it in quotes") for key in keys_]
+            case float() if not math.isfinite(value):
+                problems.append((path, f"{shown(value)} is not a finite number"))
+            case datetime.date():
+                problems.append((path, f"{value} is a date; put it in quotes if text is meant"))
+            case str() | int() | float() | None:
+                pass
+            case _:
+                problems.append((path, f"{type(value).__name__} is no type of value that a configuration can have"))
+    return [*problems, ((), f"more than {MAX_VALUES:,} values; do not repeat large blocks by YAML aliases")]
 
 
-def _explain(section: type[Section], error: ValidationError, values: Any, where: str) -> list[str]:
-    """A line for each thing that is wrong; what the alternatives of one value expect is joined."""
-    lines: list[tuple[Path, str]] = []
+def _problems(section: type[Section], error: ValidationError, values: Any) -> list[Problem]:
+    """What is wrong, in words; what the alternatives of one value expect is joined."""
+    problems: list[Problem] = []
     expected: dict[Path, dict[str, None]] = {}
     for detail in error.errors(include_url=False):
-        path = _path(detail["loc"], values)
+        path, inner = _path(detail["loc"], values), detail.get("ctx", {}).get("error")
         if phrase := _expectation(detail, path):
             if path not in expected:
-                lines.append((path, ""))
+                problems.append((path, ""))
             expected.setdefault(path, {})[phrase] = None
+        elif isinstance(inner, Wrong):
+            problems += [((*path, *below), line) for below, line in inner.problems]
         else:
-            lines.append((path[:-1] if detail["type"] == "extra_forbidden" else path, _problem(section, detail, path)))
+            problems.append(
+                (path[:-1] if detail["type"] == "extra_forbidden" else path, _problem(section, detail, path))
+            )
     # Where one alternative fits so well that only something about it or inside it is wrong, the others say nothing of use.
-    fitting = {path[:length] for path, _ in lines for length in range(len(path))} | {
-        path for path, line in lines if line
-    }
+    fitting = {path[:length] for path, line in problems for length in range(len(path) + bool(line))}
     return [
-        f"{place(where, path)}: {line or _mismatch(_at(values, path), expected[path])}"
-        for path, line in lines
+        (path, line or _mismatch(_at(values, path), expected[path]))
+        for path, line in problems
         if line or path not in fitting
     ]
-
-
-def place(where: str, path: Path) -> str:
-    """Name of a value in messages, such as ``config.faces.options.det_sizes[0]``."""
-    return where + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
 
 
 def keys(section: type[Section]) -> dict[str, FieldInfo]:
@@ -216,7 +235,7 @@ def _path(location: Path, values: Any) -> Path:
     """The keys and positions in ``location`` that are in ``values``, without the names of alternatives that stand between them."""
     path = []
     for step in location:
-        if (isinstance(values, dict) and step in values) or (isinstance(values, list) and isinstance(step, int)):
+        if (isinstance(values, Mapping) and step in values) or (isinstance(values, list) and isinstance(step, int)):
             path.append(step)
             values = values[step]
     return tuple(path)
@@ -296,19 +315,19 @@ def load_schema(path) -> dict[str, Any]:
     return yaml.safe_load(path.read_text())
 
 
-def complete(config: Mapping[str, Any], schema: Mapping[str, Any], place: str = "config") -> dict[str, Any]:
-    """``config`` with the schema's defaults filled in, checked against the schema.
-
-    Raises one :class:`InputError` that lists every problem; an unknown key is answered with the nearest known one.
-    """
-    filled = _with_defaults(deepcopy(dict(config)), schema)
-    problems = [
-        _explain_schema(error, place)
-        for error in sorted(Draft202012Validator(schema).iter_errors(filled), key=lambda e: list(e.path))
-    ]
+def complete(config: Mapping[str, Any], schema: Mapping[str, Any], where: str = "config") -> dict[str, Any]:
+    """``config`` with the schema's defaults filled in, checked against the schema."""
+    filled, problems = check_schema(schema, config)
     if problems:
-        raise InputError("configuration:\n" + "\n".join(f"  - {problem}" for problem in problems))
+        raise InputError("configuration:\n" + "\n".join(f"  - {place(where, path)}: {line}" for path, line in problems))
     return filled
+
+
+def check_schema(schema: Mapping[str, Any], config: Any) -> tuple[Any, list[Problem]]:
+    """``config`` with the schema's defaults filled in, and what is wrong with it."""
+    filled = _with_defaults(deepcopy(config), schema)
+    errors = sorted(Draft202012Validator(schema).iter_errors(filled), key=lambda e: list(e.path))
+    return filled, [(tuple(error.absolute_path), _explain_schema(error)) for error in errors]
 
 
 def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
@@ -322,13 +341,12 @@ def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
     return value
 
 
-def _explain_schema(error, place: str) -> str:
+def _explain_schema(error) -> str:
     """One readable line for a schema error."""
-    where = ".".join([place, *map(str, error.absolute_path)])
     if error.validator == "additionalProperties":
         known = error.schema.get("properties", {})
         unknown = [key for key in error.instance if key not in known]
-        return "; ".join(f"{where}: unknown key {key!r}{nearest(key, known)}" for key in unknown)
+        return "; ".join(f"unknown key {key!r}{nearest(key, known)}" for key in unknown)
     if error.validator == "enum":
-        return f"{where}: {error.instance!r} is not possible{nearest(str(error.instance), error.validator_value)}"
-    return f"{where}: {error.message}"
+        return f"{error.instance!r} is not possible{nearest(str(error.instance), error.validator_value)}"
+    return error.message
