@@ -11,8 +11,8 @@ from wildaffect.errors import InputError
 from wildaffect.faces.catalogue import SCENES
 from wildaffect.features.registry import of_trial
 from wildaffect.features.settings import configured, problems
-from wildaffect.systems.interface import Needs
 from wildaffect.systems.lfan import spec
+from wildaffect.systems.types import Needs
 from wildaffect.workflow.plan import make_plan
 
 NAMES = ["a", "b", "b_left"]

@@ -49,8 +49,9 @@ rule train_system:
         gpu=0,
     params:
         code=system_code("train_system.py"),
+        package=lambda wildcards: systems.outside_hash(wildcards.system),
         mode=lambda wildcards: PLAN.config["systems"][wildcards.system]["mode"],
-        recipe=lambda wildcards: PLAN.config["systems"][wildcards.system]["recipe"],
+        recipe=lambda wildcards: PLAN.inputs.settings[instance_of(wildcards)].plain(),
         training=PLAN.config["training"],
         state=PLAN.runs.state_folder(),
     script:
@@ -82,9 +83,11 @@ rule predict_system:
         serial=1,
     params:
         code=system_code("predict_system.py"),
+        package=lambda wildcards: systems.outside_hash(wildcards.system),
         names=lambda wildcards: PLAN.folds.trials_of(instance_of(wildcards), wildcards.partition),
         mode=lambda wildcards: PLAN.config["systems"][wildcards.system]["mode"],
-        recipe=lambda wildcards: PLAN.config["systems"][wildcards.system]["recipe"],
+        recipe=lambda wildcards: PLAN.inputs.settings[instance_of(wildcards)].plain(),
+        state=lambda wildcards: PLAN.runs.prediction_state(instance_of(wildcards), wildcards.partition),
     script:
         "../../scripts/predict_system.py"
 

@@ -35,6 +35,10 @@ class Runs:
         """Where unfinished trainings keep what they need to go on; not a result."""
         return paths.at(self.config["results_dir"], paths.STATE)
 
+    def prediction_state(self, instance: Instance, partition: str) -> str:
+        """Where the predictions of single trials are kept, so that one more trial is predicted alone; not a result."""
+        return f"{self.state_folder()}/predictions/{instance.key}/{partition}"
+
     def weights(self, instance: Instance) -> str:
         """Weights to predict with: trained here, or given."""
         trained = self._trained(instance)

@@ -52,7 +52,7 @@ def _system_config(name: str, block: Mapping[str, Any], common: Mapping[str, Any
         fusion |= {"enum": ["mean"], "default": "mean"}
     filled = complete(block, schema, f"config.systems.{name}")
     # Only checked here: the configuration keeps what was asked for, the run record says what it came to.
-    complete(filled["recipe"], spec.schema["properties"]["recipe"], f"config.systems.{name}.recipe")
+    systems.resolve_settings(name, filled["recipe"])
     return filled
 
 
