@@ -29,13 +29,15 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
+from wildaffect.config import parse
 from wildaffect.faces.crops import JPEG
 from wildaffect.faces.detect import DETECTIONS_SCHEMA, detect_faces
 from wildaffect.faces.detectors import open_detector
 from wildaffect.faces.detectors.scrfd import DetectorNetwork, Scanner
 from wildaffect.faces.gaps import Rows
-from wildaffect.faces.persons import assign_persons, read_trial
-from wildaffect.faces.tables import detections_from_table
+from wildaffect.faces.options import RetinaFaceOptions, TrackingOptions
+from wildaffect.faces.persons import assign_persons
+from wildaffect.faces.tables import detections_from_table, read_trial
 from wildaffect.faces.templates import TEMPLATES, crop_transform, cut
 from wildaffect.media.decode import decode
 from wildaffect.media.frames import write_frame_table
@@ -84,7 +86,7 @@ def stage(clip: Path, folder: Path, model: str, device: str, threads: int, **opt
     """The detections table of the stage, and seconds without loading the model."""
     frames, output = folder / "frames.parquet", folder / "detections.parquet"
     write_frame_table(clip, frames)
-    options = {"det_sizes": [SIZE]} | options
+    options = parse(RetinaFaceOptions, {"det_sizes": [SIZE], **options}, "options")
     _, loading = timed(lambda: open_detector("retinaface", model, options, device, threads))
     settings = {"backend": "retinaface", "model": model, "options": options, "device": device, "threads": threads}
     _, all_of_it = timed(lambda: detect_faces(clip, frames, output, **settings))
@@ -93,7 +95,9 @@ def stage(clip: Path, folder: Path, model: str, device: str, threads: int, **opt
 
 def main_person(detections: Path, folder: Path) -> Rows:
     """What the most prominent person shows."""
-    assign_persons(detections, folder / "frames.parquet", {"v": "main"}, folder / "persons.parquet", options={})
+    assign_persons(
+        detections, folder / "frames.parquet", {"v": "main"}, folder / "persons.parquet", options=TrackingOptions()
+    )
     return read_trial(folder / "persons.parquet", "v")
 
 
@@ -210,7 +214,11 @@ def compare_crops(arguments: argparse.Namespace) -> None:
         with tempfile.TemporaryDirectory() as scratch:
             output, _ = stage(clip, Path(scratch), arguments.model, "cpu", 1, follow={})
             assign_persons(
-                output, Path(scratch) / "frames.parquet", {"v": "main"}, Path(scratch) / "p.parquet", options={}
+                output,
+                Path(scratch) / "frames.parquet",
+                {"v": "main"},
+                Path(scratch) / "p.parquet",
+                options=TrackingOptions(),
             )
             rows = read_trial(Path(scratch) / "p.parquet", "v")
         pictures, decoding = timed(lambda clip=clip: [picture for _, picture in islice(decode(clip), 60)])

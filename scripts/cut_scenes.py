@@ -1,10 +1,11 @@
-"""Make one trial's pictures of the whole scene, of the body in it, and of the scene without it, in one template or several."""
+"""Cut one trial's crops of the whole scene, of the body in it, and of the scene without it, in one template or several."""
 
 from wildaffect.job import stage
 
-with stage(snakemake.log[0], snakemake.threads):
+with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from pathlib import Path
 
+    from wildaffect import paths
     from wildaffect.features.scenes import cut_scenes
 
     cut_scenes(
@@ -12,6 +13,6 @@ with stage(snakemake.log[0], snakemake.threads):
         Path(snakemake.input.frames),
         snakemake.input.get("bodies") or None,
         snakemake.wildcards.trial,
-        {Path(crops).parent.name: Path(crops) for crops in snakemake.output},
+        {paths.wildcards(paths.CROPS, path)["template"]: Path(path) for path in snakemake.output},
         threads=snakemake.threads,
     )

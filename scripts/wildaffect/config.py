@@ -15,13 +15,11 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from copy import deepcopy
-from typing import Annotated, Any, ClassVar, TypeVar, get_args
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args
 
 import yaml
-from jsonschema import Draft202012Validator
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from wildaffect.errors import InputError
@@ -45,6 +43,11 @@ class Section(BaseModel):
     def plain(self) -> dict[str, Any]:
         """All keys and values as YAML spells them."""
         return self.model_dump(mode="json", by_alias=True)
+
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any]) -> Self:
+        """The section whose :meth:`plain` gave ``values``, for jobs: what they are given was checked when the run was planned."""
+        return cls.model_validate_json(json.dumps(values))
 
 
 Path = tuple[str | int, ...]
@@ -82,8 +85,21 @@ LIMITS = {
 
 S = TypeVar("S", bound=Section)
 
+
+def distinct(values: Sequence[Any]) -> Sequence[Any]:
+    """Validator of lists whose entries must differ."""
+    twice = [value for position, value in enumerate(values) if value in values[:position]]
+    if twice:
+        raise ValueError(f"{shown(twice[0])} is named twice")
+    return values
+
+
+Text = Annotated[str, Field(min_length=1)]
+Names = Annotated[tuple[Text, ...], AfterValidator(distinct)]
+Natural = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-"""Seed of a random generator."""
 
 
 class Wrong(ValueError):
@@ -125,7 +141,7 @@ def check(section: type[S], values: Any) -> tuple[S | None, list[Problem]]:
     """A section from plain values that are readable; None, and what is wrong with them, if anything is."""
     try:
         # JSON has the types of YAML without their traps: true is no number, and a list is what a tuple is there.
-        return section.model_validate_json(json.dumps(values)), []
+        return section.model_validate_json(json.dumps(values, default=dict)), []
     except ValidationError as error:
         return None, _problems(section, error, values)
 
@@ -144,15 +160,22 @@ def completed(section: type[Section], values: Any) -> dict[str, Any]:
 
 def place(where: str, path: Path) -> str:
     """Name of a value in messages, such as ``config.faces.options.det_sizes[0]``."""
-    return where + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    steps = [
+        f"[{step}]" if isinstance(step, int) else f".{step if str(step).isprintable() else repr(step)}" for step in path
+    ]
+    return where + "".join(steps)
 
 
-def distinct(values: Sequence[Any]) -> Sequence[Any]:
-    """Validator of lists whose entries must differ."""
-    twice = [value for position, value in enumerate(values) if value in values[:position]]
-    if twice:
-        raise ValueError(f"{shown(twice[0])} is named twice")
-    return values
+def one_of(names: Callable[[], Iterable[str]]) -> AfterValidator:
+    """Validator of a name that must be among ``names()``, which are looked up when a value is checked."""
+
+    def look_up(name: str) -> str:
+        known = list(names())
+        if name not in known:
+            raise ValueError(f"{shown(name)} is not possible{nearest(name, known)}")
+        return name
+
+    return AfterValidator(look_up)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -172,17 +195,16 @@ def unreadable(values: Any) -> list[Problem]:
             return problems
         value, path, around = pending.pop()
         match value:
-            case Mapping() | list() if id(value) in around:
+            case Mapping() | list() | tuple() if id(value) in around:
                 return [*problems, (path, "contains itself; remove the YAML alias of a block inside the block")]
-            case Mapping() | list() if len(around) == MAX_DEPTH:
+            case Mapping() | list() | tuple() if len(around) == MAX_DEPTH:
                 return [*problems, (path, f"is nested more than {MAX_DEPTH} levels deep")]
-            case Mapping() | list():
-                parts = value.items() if isinstance(value, Mapping) else enumerate(value)
-                inside = [(part, (*path, step), (*around, id(value))) for step, part in parts]
-                pending += reversed(inside)
+            case Mapping() | list() | tuple():
+                parts = list(value.items() if isinstance(value, Mapping) else enumerate(value))
+                pending += [(part, (*path, step), (*around, id(value))) for step, part in reversed(parts)]
                 if isinstance(value, Mapping):
-                    keys_ = [key for key in value if not isinstance(key, str)]
-                    problems += [(path, f"the key {shown(key)} is not text; put it in quotes") for key in keys_]
+                    numbers = [key for key in value if not isinstance(key, str)]
+                    problems += [(path, f"the key {shown(key)} is not text; put it in quotes") for key in numbers]
             case float() if not math.isfinite(value):
                 problems.append((path, f"{shown(value)} is not a finite number"))
             case datetime.date():
@@ -235,7 +257,9 @@ def _path(location: Path, values: Any) -> Path:
     """The keys and positions in ``location`` that are in ``values``, without the names of alternatives that stand between them."""
     path = []
     for step in location:
-        if (isinstance(values, Mapping) and step in values) or (isinstance(values, list) and isinstance(step, int)):
+        if (isinstance(values, Mapping) and step in values) or (
+            isinstance(values, list | tuple) and isinstance(step, int)
+        ):
             path.append(step)
             values = values[step]
     return tuple(path)
@@ -270,21 +294,26 @@ def _mismatch(value: Any, expected: Iterable[str]) -> str:
 
 def _problem(section: type[Section], detail: Mapping[str, Any], path: Path) -> str:
     """What is wrong with one key, or with a value of the right type."""
-    kind, key, value, about = detail["type"], detail["loc"][-1], shown(detail["input"]), detail.get("ctx", {})
-    match kind:
-        case "extra_forbidden":
-            blocks = _sections_at(section, path[:-1])
-            if new := next((block.renamed[key] for block in blocks if key in block.renamed), None):
-                return f"{key!r} was renamed to {new!r}"
-            return f"unknown key {key!r}{nearest(key, [name for block in blocks for name in keys(block)])}"
-        case "missing":
-            return f"{key!r} is missing"
-        case "literal_error":
-            return f"{value} is not possible{nearest(str(detail['input']), _choices(about['expected']))}"
+    kind, value, about = detail["type"], shown(detail["input"]), detail.get("ctx", {})
+    key = detail["loc"][-1] if detail["loc"] else ""
+    if kind == "extra_forbidden":
+        return _unknown(key, _sections_at(section, path[:-1]))
+    if kind == "missing":
+        return f"{key!r} is missing"
+    if kind == "literal_error":
+        return f"{value} is not possible{nearest(str(detail['input']), _choices(about['expected']))}"
     if kind in LIMITS:
         limit, words = LIMITS[kind]
         return f"{value} {words} {about[limit]}"
     return str(about.get("error", detail["msg"]))
+
+
+def _unknown(key: str, blocks: Sequence[type[Section]]) -> str:
+    """What to write in place of ``key``, which none of ``blocks`` has."""
+    for block in blocks:
+        if key in block.renamed:
+            return f"{key!r} was renamed to {block.renamed[key]!r}"
+    return f"unknown key {key!r}{nearest(key, [name for block in blocks for name in keys(block)])}"
 
 
 def _choices(expected: str) -> list[str]:
@@ -305,48 +334,7 @@ def _sections_at(section: type[Section], path: Path) -> list[type[Section]]:
 def shown(value: Any) -> str:
     """A value as YAML spells it, long ones cut."""
     if isinstance(value, str):
-        return repr(value)
-    text = yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("\n...\n").strip()
-    return text if len(text) <= 60 else f"{text[:57]}…"
-
-
-def load_schema(path) -> dict[str, Any]:
-    """A JSON schema kept as YAML."""
-    return yaml.safe_load(path.read_text())
-
-
-def complete(config: Mapping[str, Any], schema: Mapping[str, Any], where: str = "config") -> dict[str, Any]:
-    """``config`` with the schema's defaults filled in, checked against the schema."""
-    filled, problems = check_schema(schema, config)
-    if problems:
-        raise InputError("configuration:\n" + "\n".join(f"  - {place(where, path)}: {line}" for path, line in problems))
-    return filled
-
-
-def check_schema(schema: Mapping[str, Any], config: Any) -> tuple[Any, list[Problem]]:
-    """``config`` with the schema's defaults filled in, and what is wrong with it."""
-    filled = _with_defaults(deepcopy(config), schema)
-    errors = sorted(Draft202012Validator(schema).iter_errors(filled), key=lambda e: list(e.path))
-    return filled, [(tuple(error.absolute_path), _explain_schema(error)) for error in errors]
-
-
-def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
-    if not isinstance(value, dict):
-        return value
-    for key, part in schema.get("properties", {}).items():
-        if key not in value and "default" in part:
-            value[key] = deepcopy(part["default"])
-        if key in value:
-            value[key] = _with_defaults(value[key], part)
-    return value
-
-
-def _explain_schema(error) -> str:
-    """One readable line for a schema error."""
-    if error.validator == "additionalProperties":
-        known = error.schema.get("properties", {})
-        unknown = [key for key in error.instance if key not in known]
-        return "; ".join(f"unknown key {key!r}{nearest(key, known)}" for key in unknown)
-    if error.validator == "enum":
-        return f"{error.instance!r} is not possible{nearest(str(error.instance), error.validator_value)}"
-    return error.message
+        text = repr(value)
+    else:
+        text = " ".join(yaml.safe_dump(value, default_flow_style=True).removesuffix("\n...\n").split())
+    return text if len(text) <= 100 else f"{text[:99]}…"

@@ -1,12 +1,11 @@
 """LFAN against numbers made with the published implementation."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
 
-from support.golden import load_filled
+from support.fill import load_filled
+from support.golden import read_golden
 from support.runs import trial_in_memory
 from wildaffect.scoring import ccc
 from wildaffect.systems.lfan.data import WindowSamples
@@ -19,9 +18,9 @@ TOLERANCE = {"spatial_b2": 3e-5}
 
 
 @pytest.fixture(scope="module", params=VARIANTS)
-def filled(request, shared):
+def filled(request):
     """Variant, its reference description and arrays, the model with the reference weights, and the reference inputs."""
-    return request.param, *load_filled(shared, "lfan", request.param, f"lfan_{request.param}")
+    return request.param, *load_filled("lfan", request.param, f"lfan_{request.param}")
 
 
 def assert_close(name, got, want):
@@ -75,8 +74,8 @@ def test_outputs_of_one_long_series(filled):
     assert_close("output_b1", run(model, inputs, "b1")["output"], want["output_b1"])
 
 
-def test_training_loss_and_selection_score(shared):
-    cases = json.loads((shared / "golden" / "losses.json").read_text())
+def test_training_loss_and_selection_score():
+    cases = read_golden("losses.json")
     for name, case in cases["single_sequence"].items():
         truth, prediction = (torch.tensor(case[key], dtype=torch.float64)[None, :, None] for key in ("y", "p"))
         loss = 1 - concordance(prediction, truth, mixed=True).mean()
@@ -87,8 +86,8 @@ def test_training_loss_and_selection_score(shared):
         assert population == pytest.approx(case["plain_ccc"]["population"], abs=1e-9), name
 
 
-def test_batched_training_loss(shared):
-    case = json.loads((shared / "golden" / "losses.json").read_text())["batched"]
+def test_batched_training_loss():
+    case = read_golden("losses.json")["batched"]
     truth, prediction = (torch.tensor(case[key], dtype=torch.float64) for key in ("gold", "pred"))
     losses = 1 - concordance(prediction, truth, mixed=True)
     assert float(losses.mean()) == pytest.approx(case["lfan_train_loss_two_outputs"], abs=1e-9)
@@ -96,16 +95,16 @@ def test_batched_training_loss(shared):
     assert float(losses[:, 1].mean()) == pytest.approx(case["lfan_train_loss_arousal_only"], abs=1e-9)
 
 
-def test_windows(shared):
-    reference = json.loads((shared / "golden" / "post" / "lfan.json").read_text())
+def test_windows():
+    reference = read_golden("post/lfan.json")
     for length, case in reference["windows"].items():
         got = windows(int(length), reference["window"], reference["hop"])
         assert [list(pair) for pair in got] == case["windows_start_stop"]
         assert reference["window"] - (got[-1][1] - got[-1][0]) == case["padding_at_end_of_the_single_window"]
 
 
-def test_overlap_average(shared):
-    case = json.loads((shared / "golden" / "post" / "lfan.json").read_text())["overlap_average"]
+def test_overlap_average():
+    case = read_golden("post/lfan.json")["overlap_average"]
     axis = all_rows(trial_in_memory(np.zeros(case["T"], np.float32)), "va")
     samples = WindowSamples(
         [axis],

@@ -1,12 +1,11 @@
 """TSAV against numbers made with the published implementation."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
 
-from support.golden import assert_layout, load_filled
+from support.fill import assert_layout, load_filled
+from support.golden import read_golden
 from support.runs import ArrayImages
 from wildaffect.systems.tsav.data import Planes, clip_rows
 from wildaffect.systems.tsav.model import normalised
@@ -14,9 +13,9 @@ from wildaffect.systems.types import TrialData
 
 
 @pytest.fixture(scope="module")
-def filled(shared):
+def filled():
     """The reference description and arrays, the model with the reference weights, and the reference inputs."""
-    return load_filled(shared, "tsav", "two_stream", "tsav")
+    return load_filled("tsav", "two_stream", "tsav")
 
 
 def test_keys_order_and_sizes_are_the_originals(filled):
@@ -64,9 +63,9 @@ def grey_trial(first, count):
     )
 
 
-def test_clips(shared):
+def test_clips():
     """Rows and normalised values of every reference clip; the second entry begins at list position 150."""
-    reference = json.loads((shared / "golden" / "post" / "tsav_clips.json").read_text())
+    reference = read_golden("post/tsav_clips.json")
     starts = np.cumsum([0, *reference["entry_lengths"]])
     planes = Planes(
         [grey_trial(*pair) for pair in zip(starts, reference["entry_lengths"], strict=False)], jpeg_masks=False

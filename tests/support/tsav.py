@@ -13,7 +13,7 @@ from wildaffect.corpus.labels import labels_schema
 from wildaffect.faces.persons import PERSONS_SCHEMA
 from wildaffect.faces.tables import points_column
 from wildaffect.faces.templates import ARCFACE
-from wildaffect.features.audio.tsav_mel import power_rows
+from wildaffect.features.audio import tsav_mel
 from wildaffect.media.frames import FRAMES
 from wildaffect.systems.tsav.spec import LABELS
 from wildaffect.systems.types import Labels, TrialData
@@ -68,6 +68,11 @@ def wave_of(frames: int, seed: int) -> np.ndarray:
     return (noise * (1.1 + valence_of(frames, seed).repeat(44_100 // FPS))).astype(np.int16)
 
 
+def power_of(wave: np.ndarray) -> np.ndarray:
+    """The signal ``tsav_mel`` of ``wave`` int16 (S,)."""
+    return np.concatenate([*tsav_mel.frame_values(wave, None)])
+
+
 def points_of(frames: int) -> np.ndarray:
     """68 points (N, 68, 2) on a circle in the crop."""
     angles = np.linspace(0, 2 * np.pi, 68, endpoint=False)
@@ -88,7 +93,7 @@ def trial_in_memory(frames: int = 60, tasks: tuple[str, ...] = ("expr", "va", "a
         f"t{seed}",
         np.arange(frames) / FPS,
         {"tsav112": ArrayImages(faces, seen)},
-        {"tsav_wave": wave, "tsav_mel": power_rows(wave, 0, 1 + len(wave) // 441)},
+        {"tsav_wave": wave, "tsav_mel": power_of(wave)},
         {task: labels[task] for task in tasks},
         {"tsav112": ArrayImages(masks, seen)},
     )
@@ -157,7 +162,7 @@ class Corpus:
         write_table(self.frames[names[0]], pa.table(columns), FRAMES, {"status": "ok", "frames": count})
         wave = wave_of(count, number)
         np.save(self.features["tsav_wave"][names[0]], wave)
-        np.save(self.features["tsav_mel"][names[0]], power_rows(wave, 0, 1 + len(wave) // 441))
+        np.save(self.features["tsav_mel"][names[0]], power_of(wave))
         tables = [self._persons(name, count) for name in names]
         write_table(
             self.persons[names[0]], pa.concat_tables(tables), PERSONS_SCHEMA, {"trials": {name: {} for name in names}}

@@ -12,8 +12,10 @@ from wildaffect.errors import InputError
 from wildaffect.faces.catalogue import CUT, RESIZED
 from wildaffect.faces.crops import CHUNK, CropFile
 from wildaffect.faces.cutting import cut_crops, resize_crops
-from wildaffect.faces.persons import assign_persons, read_trial
+from wildaffect.faces.options import TrackingOptions
+from wildaffect.faces.persons import assign_persons
 from wildaffect.faces.previews import contact_sheet
+from wildaffect.faces.tables import read_trial
 from wildaffect.faces.templates import TEMPLATES, crop_transform, cut, resized
 
 FRAMES = CHUNK + 40
@@ -32,7 +34,9 @@ def made(tmp_path_factory):
     write_detections(folder / "d.parquet", detections, FRAMES)
     write_frames(folder / "f.parquet", FRAMES)
     persons = folder / "p.parquet"
-    assign_persons(folder / "d.parquet", folder / "f.parquet", {"v": "main"}, persons, options={"interpolate": 0})
+    assign_persons(
+        folder / "d.parquet", folder / "f.parquet", {"v": "main"}, persons, options=TrackingOptions(interpolate=0)
+    )
     crops = {name: folder / f"{name}.arrow" for name in TEMPLATES}
     cut_crops(folder / "v.mkv", persons, "v", crops)
     return folder, pictures, persons, crops
@@ -101,7 +105,9 @@ def test_zero_frames_make_an_empty_file_and_a_blank_sheet(tmp_path):
     detections, _ = scene(face([], 0))
     write_detections(tmp_path / "d.parquet", detections, 0)
     write_frames(tmp_path / "f.parquet", 0)
-    assign_persons(tmp_path / "d.parquet", tmp_path / "f.parquet", {"v": "main"}, tmp_path / "p.parquet", options={})
+    assign_persons(
+        tmp_path / "d.parquet", tmp_path / "f.parquet", {"v": "main"}, tmp_path / "p.parquet", options=TrackingOptions()
+    )
     cut_crops(tmp_path / "no.mp4", tmp_path / "p.parquet", "v", {"arcface112": tmp_path / "c.arrow"})
     assert len(CropFile(tmp_path / "c.arrow")) == 0
     assert contact_sheet(tmp_path / "c.arrow", tmp_path / "p.parquet")[:2] == b"\xff\xd8"

@@ -11,8 +11,8 @@ from wildaffect.faces.catalogue import CUT, OFFICIAL, RESIZED, check_official
 from wildaffect.faces.crops import CropFile
 from wildaffect.faces.detect import DETECTIONS_SCHEMA
 from wildaffect.faces.official import BORDERS, pack_official, read_official
-from wildaffect.faces.persons import read_trial
 from wildaffect.faces.previews import contact_sheet
+from wildaffect.faces.tables import read_trial
 from wildaffect.faces.templates import TEMPLATES
 from wildaffect.tables import read_metadata, read_table
 

@@ -20,7 +20,7 @@ def plan(tmp_path, root):
     (tmp_path / "va_test_set.txt").write_text("z\n")
     raw = {"corpus": {"root": str(tmp_path)}, "faces": {"backend": "dlib", "model": "hog"},
            "features": {"vggish_weights": "seeded"}, "systems": {"lfan": {}}}  # fmt: skip
-    return make_plan(raw, root / "workflow" / "schemas")
+    return make_plan(raw)
 
 
 def test_six_folds_two_emotions_two_variants(plan):

@@ -9,6 +9,7 @@ import torch
 import yaml
 
 from support.corpora import touch, write_annotation
+from support.lists import prediction_files, training_files
 from support.m3t import TINY, TINY_NETWORK
 from wildaffect import systems
 from wildaffect.errors import InputError
@@ -261,7 +262,7 @@ def plan(tmp_path, root):
         raw = {"corpus": {"root": str(tmp_path), "edition": "abaw1"}, "faces": {"backend": "dlib", "model": "hog"},
                "folds": {"scheme": "official"}, "systems": {"m3t": block}, "submission": {"editions": ["abaw1"]},
                "features": features}  # fmt: skip
-        return make_plan(raw, root / "workflow" / "schemas")
+        return make_plan(raw)
 
     return make
 
@@ -286,7 +287,7 @@ def test_imported_vectors_are_read_per_trial(plan, tmp_path):
         np.save(tmp_path / f"{trial}.npy", np.zeros((3, 4), np.float32))
     senet = {"path": str(tmp_path / "{trial}.npy"), "columns": 4}
     made = plan({"variants": ["visual_mtl"], "targets": ["va"]}, **{"import": {"senet": senet}})
-    files = made.inputs.training_files(Instance("m3t", "visual_mtl", "va", 0))
+    files = training_files(made.inputs, Instance("m3t", "visual_mtl", "va", 0))
     assert files["features"] == [f"results/features/import.senet/{trial}.npy" for trial in "ab"]
 
 
@@ -296,6 +297,8 @@ def test_given_weights_keep_the_vectors_they_were_trained_with(plan, tmp_path):
     block = {"variants": ["visual_mtl"], "targets": ["va"], "trained": str(tmp_path / "runs")}
     with pytest.raises(InputError, match=r"import\.senet"):
         plan(block)
-    (run / "run.json").write_text(json.dumps({"recipe": systems.resolve_settings("m3t", {"face_vectors": "zeros"})}))
-    files = plan(block).inputs.prediction_files(Instance("m3t", "visual_mtl", "va", 0), "test")
+    (run / "run.json").write_text(
+        json.dumps({"recipe": systems.resolve_settings("m3t", {"face_vectors": "zeros"}).plain()})
+    )
+    files = prediction_files(plan(block).inputs, Instance("m3t", "visual_mtl", "va", 0), "test")
     assert files["features"] == [] and [Path(path).name for path in files["crops"]] == ["z.arrow"]

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from snakemake.utils import update_config
 
 from support.corpora import touch, write_annotation
+from support.lists import training_files
 from support.ntua import FRAMES_OF, TINY, Corpus, labels_of
 from support.runs import predict, train, train_in_two_parts
 from wildaffect import systems
@@ -159,7 +160,7 @@ def plan(tmp_path, root):
             "features": {"vggish_weights": "seeded", "bodies": bodies},
             "systems": {"ntua": block},
         }
-        return make_plan(raw | changes, root / "workflow" / "schemas")
+        return make_plan(raw | changes)
 
     return make
 
@@ -169,7 +170,7 @@ def test_what_a_job_reads(plan):
     assert made.inputs.templates() == ["arcface112", "ntua_body112", "ntua_context112"] and made.inputs.features() == [
         "ntua_mel"
     ]
-    files = {i.variant: made.inputs.training_files(i) for i in made.instances}
+    files = {i.variant: training_files(made.inputs, i) for i in made.instances}
     assert {Path(path).parent.name for path in files["visual"]["crops"]} == set(made.inputs.templates())
     assert not files["aural"]["crops"] and not files["visual"]["features"] and not files["visual"]["persons"]
     fewer = plan({"recipe": {"streams": ["face"]}})
@@ -204,7 +205,7 @@ def test_the_demo_of_this_system_is_planned(root):
     config = yaml.safe_load((root / "config.yaml").read_text())
     for name in ("demo.yaml", "demo_ntua.yaml"):
         update_config(config, yaml.safe_load((root / "config" / name).read_text()))
-    made = make_plan(config | {"systems": {"ntua": config["systems"]["ntua"]}}, root / "workflow" / "schemas")
+    made = make_plan(config | {"systems": {"ntua": config["systems"]["ntua"]}})
     assert [instance.key for instance in made.instances] == [
         f"ntua/{variant}/{target}/fold{fold}"
         for variant in ("visual", "aural")

@@ -9,7 +9,7 @@ from support.tsav import TINY, trial_in_memory
 from wildaffect.corpus.label_spaces import AU8 as UNITS
 from wildaffect.corpus.label_spaces import EXPRESSIONS7 as EXPRESSIONS
 from wildaffect.errors import InputError
-from wildaffect.features.audio.tsav_mel import centred_windows, faithful_windows
+from wildaffect.features.audio.tsav_mel import centred_images, faithful_images
 from wildaffect.systems import build_recipe
 from wildaffect.systems.tsav import labels as known
 from wildaffect.systems.tsav.data import clip_rows, fill, grid, mirrored, recoloured, through_jpeg
@@ -41,8 +41,8 @@ def test_a_sample_is_clip_image_and_labels_of_its_frame(mode):
     if mode == "faithful":
         masks = np.stack([through_jpeg(mask) for mask in masks])
     np.testing.assert_array_equal(sample["clip"][..., 3], masks)
-    windows, feature = {"faithful": (faithful_windows, "tsav_wave"), "corrected": (centred_windows, "tsav_mel")}[mode]
-    want = windows(trial.features[feature], trial.times[[45]])[0]
+    images, feature = {"faithful": (faithful_images, "tsav_wave"), "corrected": (centred_images, "tsav_mel")}[mode]
+    want = images(trial.features[feature], trial.times[[45]])[0]
     np.testing.assert_allclose(sample["audio_features"], want, rtol=0, atol=1e-5)
     for task in ("expr", "va", "au"):
         np.testing.assert_array_equal(sample[task], trial.labels[task].values[45])
@@ -143,7 +143,7 @@ def test_augmentation_follows_the_draw_and_leaves_black_alone():
 
 def test_sound_is_dropped_from_as_many_samples_as_asked_for():
     trial = trial_in_memory(60)
-    silent = centred_windows(np.zeros((0, 64), np.float32), np.zeros(1))[0]
+    silent = centred_images(np.zeros((0, 64), np.float32), np.zeros(1))[0]
     for share in (0, 0.4, 1):
         samples = samples_of([trial], purpose="train", augment=True, drop_audio=share)
         whole = samples.read(20, None)["audio_features"]

@@ -59,7 +59,7 @@ rule list_trials:
         runtime=growing(5),
     params:
         code=code_of("list_trials.py"),
-        corpus=PLAN.given.corpus_settings(),
+        corpus=unrecorded(PLAN.given.corpus_settings()),
         folds=PLAN.config["folds"],
         found=PLAN.given.corpus_hash(),
     script:
@@ -95,7 +95,7 @@ rule list_members:
 rule join_labels:
     """Join the annotation rows of one task to the decoded frames."""
     input:
-        annotations=lambda wildcards: PLAN.given.annotation_files(wildcards.task),
+        annotations=lambda wildcards: given(PLAN.given.annotation_files(wildcards.task)),
         frames=lambda wildcards: PLAN.given.annotated_frames(wildcards.task),
     output:
         labels="<results>/labels/{task}.parquet",
@@ -111,7 +111,7 @@ rule join_labels:
         runtime=growing(20),
     params:
         code=code_of("join_labels.py"),
-        root=PLAN.given.annotations(),
+        root=unrecorded(PLAN.given.annotations()),
         rules=PLAN.config["labels"],
         trials=lambda wildcards: PLAN.given.annotated_rows(wildcards.task),
     script:

@@ -3,6 +3,7 @@ rule detect_faces:
     input:
         video=lambda wildcards: raw_video(wildcards.video),
         frames="<results>/media/{video}/frames.parquet",
+        model=given(detector_files(PLAN.config)),
     output:
         detections="<results>/faces/{video}/detections.parquet",
     log:
@@ -20,8 +21,9 @@ rule detect_faces:
     params:
         code=code_of("detect_faces.py", [f"wildaffect.faces.detectors.{PLAN.config['faces']['backend']}"]),
         backend=PLAN.config["faces"]["backend"],
-        model=PLAN.config["faces"]["model"],
-        models_dir=PLAN.config["models_dir"],
+        variant=None if detector_files(PLAN.config) else PLAN.config["faces"]["model"],
+        model=unrecorded(PLAN.config["faces"]["model"]),
+        models_dir=unrecorded(PLAN.config["models_dir"]),
         options=PLAN.config["faces"]["options"],
     script:
         "../../scripts/detect_faces.py"
@@ -32,7 +34,7 @@ rule assign_persons:
     input:
         detections="<results>/faces/{video}/detections.parquet",
         frames="<results>/media/{video}/frames.parquet",
-        overrides=PLAN.config["faces"]["overrides"] or [],
+        overrides=given(PLAN.config["faces"]["overrides"] or []),
     output:
         persons="<results>/faces/{video}/persons.parquet",
     log:

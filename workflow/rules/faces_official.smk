@@ -1,7 +1,13 @@
+from wildaffect.faces.catalogue import ALIGNED
+
+ROOT = PLAN.config["faces"]["official_root"]
+
+
 rule read_official:
     """List in which frames the organisers found each trial's face."""
     input:
         frames="<results>/media/{video}/frames.parquet",
+        pictures=lambda wildcards: given(official_folders(ROOT, ALIGNED, PLAN.corpus.of_video(wildcards.video))),
     output:
         persons="<results>/faces/{video}/persons.parquet",
         detections="<results>/faces/{video}/detections.parquet",
@@ -18,7 +24,7 @@ rule read_official:
         serial=1,
     params:
         code=code_of("read_official.py"),
-        root=PLAN.config["faces"]["official_root"],
+        root=unrecorded(ROOT),
         trials=lambda wildcards: PLAN.corpus.of_video(wildcards.video),
     script:
         "../../scripts/read_official.py"
@@ -28,6 +34,7 @@ rule pack_official:
     """Put the organisers' pictures of one trial into one file."""
     input:
         frames=lambda wildcards: f"<results>/media/{PLAN.corpus.video_of[wildcards.trial]}/frames.parquet",
+        pictures=lambda wildcards: given(official_folders(ROOT, OFFICIAL[wildcards.template], [wildcards.trial])),
     output:
         crops="<results>/crops/{template}/{trial}.arrow",
     log:
@@ -45,6 +52,6 @@ rule pack_official:
         serial=1,
     params:
         code=code_of("pack_official.py"),
-        root=PLAN.config["faces"]["official_root"],
+        root=unrecorded(ROOT),
     script:
         "../../scripts/pack_official.py"

@@ -1,8 +1,9 @@
 rule extract_features:
-    """Compute a feature of one video's sound, a row per decoded frame."""
+    """Compute a feature of one video's audio, a row per decoded frame."""
     input:
         audio="<results>/media/{video}/audio.flac",
         frames="<results>/media/{video}/frames.parquet",
+        learnt=lambda wildcards: given(learnt_files([wildcards.feature])),
     output:
         features=["<results>/features/{feature}/{video}.npy"],
         valid="<results>/features/{feature}/valid/{video}.npy",
@@ -22,9 +23,9 @@ rule extract_features:
         serial=1,
     params:
         code=feature_code("extract_features.py"),
-        weights=lambda wildcards: learnt("weights", [wildcards.feature]),
-        pca=lambda wildcards: learnt("pca", [wildcards.feature]),
-        models_dir=PLAN.config["models_dir"],
+        weights=unrecorded(lambda wildcards: learnt("weights", [wildcards.feature])),
+        pca=unrecorded(lambda wildcards: learnt("pca", [wildcards.feature])),
+        models_dir=unrecorded(PLAN.config["models_dir"]),
     script:
         "../../scripts/extract_features.py"
 
@@ -33,6 +34,10 @@ if SOUNDS_TOGETHER:
 
     # Several features by one job, as the configuration asks.
     use rule extract_features as extract_features_together with:
+        input:
+            audio="<results>/media/{video}/audio.flac",
+            frames="<results>/media/{video}/frames.parquet",
+            learnt=given(learnt_files(SOUNDS_TOGETHER)),
         output:
             features=[f"<results>/features/{name}/{{video}}.npy" for name in SOUNDS_TOGETHER],
             valid=[f"<results>/features/{name}/valid/{{video}}.npy" for name in SOUNDS_TOGETHER],
@@ -42,13 +47,15 @@ if SOUNDS_TOGETHER:
             "<results>/benchmarks/extract_features_together/{video}.jsonl"
         params:
             code=code_of("extract_features.py", [FEATURES[name].module for name in SOUNDS_TOGETHER]),
-            weights=learnt("weights", SOUNDS_TOGETHER),
-            pca=learnt("pca", SOUNDS_TOGETHER),
-            models_dir=PLAN.config["models_dir"],
+            weights=unrecorded(learnt("weights", SOUNDS_TOGETHER)),
+            pca=unrecorded(learnt("pca", SOUNDS_TOGETHER)),
+            models_dir=unrecorded(PLAN.config["models_dir"]),
 
 
 rule describe_feature:
     """Write down what the columns of a feature are and how they were made."""
+    input:
+        learnt=lambda wildcards: given(learnt_files([wildcards.feature])),
     output:
         about="<results>/features/{feature}/about.json",
     log:
@@ -66,9 +73,9 @@ rule describe_feature:
         serial=1,
     params:
         code=feature_code("describe_feature.py"),
-        weights=lambda wildcards: learnt("weights", [wildcards.feature]),
-        pca=lambda wildcards: learnt("pca", [wildcards.feature]),
-        models_dir=PLAN.config["models_dir"],
+        weights=unrecorded(lambda wildcards: learnt("weights", [wildcards.feature])),
+        pca=unrecorded(lambda wildcards: learnt("pca", [wildcards.feature])),
+        models_dir=unrecorded(PLAN.config["models_dir"]),
     script:
         "../../scripts/describe_feature.py"
 
@@ -76,7 +83,7 @@ rule describe_feature:
 rule import_feature:
     """Take one trial's vectors that were computed elsewhere, a row per decoded frame."""
     input:
-        source=lambda wildcards: import_file(wildcards.name, wildcards.trial),
+        source=lambda wildcards: given(import_file(wildcards.name, wildcards.trial)),
         frames=lambda wildcards: f"<results>/media/{PLAN.corpus.video_of[wildcards.trial]}/frames.parquet",
     output:
         feature="<results>/features/import.{name}/{trial}.npy",
@@ -97,14 +104,15 @@ rule import_feature:
         serial=1,
     params:
         code=code_of("import_feature.py"),
-        entry=lambda wildcards: PLAN.config["features"]["import"][wildcards.name],
+        path=unrecorded(lambda wildcards: PLAN.config["features"]["import"][wildcards.name]["path"]),
+        entry=lambda wildcards: without(PLAN.config["features"]["import"][wildcards.name], "path"),
         video=lambda wildcards: PLAN.corpus.video_of[wildcards.trial],
     script:
         "../../scripts/import_feature.py"
 
 
 rule describe_import:
-    """Write down what was said of a feature that was computed elsewhere."""
+    """Write down what the configuration says of a feature that was computed elsewhere."""
     output:
         about="<results>/features/import.{name}/about.json",
     log:
@@ -122,7 +130,8 @@ rule describe_import:
         serial=1,
     params:
         code=code_of("describe_import.py"),
-        entry=lambda wildcards: PLAN.config["features"]["import"][wildcards.name],
+        path=unrecorded(lambda wildcards: PLAN.config["features"]["import"][wildcards.name]["path"]),
+        entry=lambda wildcards: without(PLAN.config["features"]["import"][wildcards.name], "path"),
     script:
         "../../scripts/describe_import.py"
 
@@ -131,7 +140,7 @@ rule embed_crops:
     """Run a frozen image network over the crops of one trial."""
     input:
         crops=lambda wildcards: f"<results>/crops/{embedding(wildcards)['crops']}/{wildcards.trial}.arrow",
-        weights=embedding_weights,
+        weights=lambda wildcards: given(embedding_weights(wildcards)),
     output:
         feature="<results>/features/embed.{name}/{trial}.npy",
         valid="<results>/features/embed.{name}/valid/{trial}.npy",
@@ -151,8 +160,9 @@ rule embed_crops:
         serial=1,
     params:
         code=code_of("embed_crops.py"),
-        entry=embedding,
-        models_dir=PLAN.config["models_dir"],
+        entry=lambda wildcards: without(embedding(wildcards), "weights"),
+        weights=unrecorded(lambda wildcards: embedding(wildcards)["weights"]),
+        models_dir=unrecorded(PLAN.config["models_dir"]),
     script:
         "../../scripts/embed_crops.py"
 
@@ -160,7 +170,7 @@ rule embed_crops:
 rule describe_embedding:
     """Write down which network with which weights made the vectors."""
     input:
-        weights=embedding_weights,
+        weights=lambda wildcards: given(embedding_weights(wildcards)),
     output:
         about="<results>/features/embed.{name}/about.json",
     log:
@@ -178,8 +188,9 @@ rule describe_embedding:
         serial=1,
     params:
         code=code_of("describe_embedding.py"),
-        entry=embedding,
-        models_dir=PLAN.config["models_dir"],
+        entry=lambda wildcards: without(embedding(wildcards), "weights"),
+        weights=unrecorded(lambda wildcards: embedding(wildcards)["weights"]),
+        models_dir=unrecorded(PLAN.config["models_dir"]),
     script:
         "../../scripts/describe_embedding.py"
 
@@ -187,7 +198,7 @@ rule describe_embedding:
 rule find_bodies:
     """Find the body of the person that each trial of a video shows."""
     input:
-        source=lambda wildcards: (
+        source=lambda wildcards: given(
             body_source(PLAN.config["features"]["bodies"], wildcards.video, PLAN.config["models_dir"]) or []
         ),
         video=lambda wildcards: raw_video(wildcards.video),
@@ -210,14 +221,14 @@ rule find_bodies:
         serial=1,
     params:
         code=code_of("find_bodies.py"),
-        bodies=PLAN.config["features"]["bodies"],
-        models_dir=PLAN.config["models_dir"],
+        bodies=without(PLAN.config["features"]["bodies"] or {}, "path"),
+        models_dir=unrecorded(PLAN.config["models_dir"]),
     script:
         "../../scripts/find_bodies.py"
 
 
 rule cut_scenes:
-    """Make one trial's pictures of the whole scene, of the body in it, or of the scene without it."""
+    """Cut one trial's crops of the whole scene, of the body in it, or of the scene without it."""
     input:
         video=lambda wildcards: raw_video(PLAN.corpus.video_of[wildcards.trial]),
         frames=lambda wildcards: f"<results>/media/{PLAN.corpus.video_of[wildcards.trial]}/frames.parquet",

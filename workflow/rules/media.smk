@@ -17,7 +17,6 @@ rule decode_frames:
         serial=1,
     params:
         code=code_of("decode_frames.py"),
-        media=lambda wildcards: PLAN.given.media_identity(wildcards.video),
     script:
         "../../scripts/decode_frames.py"
 

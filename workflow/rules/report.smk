@@ -30,7 +30,8 @@ rule build_report:
         runtime=growing(20),
     params:
         code=code_of("build_report.py"),
-        config=PLAN.config,
+        settings=without_given(PLAN.config),
+        config=unrecorded(PLAN.config),
     script:
         "../../scripts/build_report.py"
 

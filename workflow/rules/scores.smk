@@ -98,7 +98,7 @@ rule write_submission:
         ),
         trials="<results>/corpus/trials.parquet",
         frames=lambda wildcards: PLAN.inputs.submission_lists("frames", wildcards.edition, wildcards.task),
-        sample=lambda wildcards: PLAN.submissions.sample(wildcards.task),
+        sample=lambda wildcards: given(PLAN.submissions.sample(wildcards.task)),
     output:
         record="<results>/submissions/{edition}/{system}/{variant}/{task}.json",
     log:

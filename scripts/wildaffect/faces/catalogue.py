@@ -16,7 +16,8 @@ SHEETS = "sheets"
 # Made from the decoded video too, but not by where the face is: whether they need the table of bodies (wildaffect.features.scenes).
 SCENES = {"ntua_frame112": False, "ntua_body112": True, "ntua_context112": True}
 # What can be made from the organisers' pictures: the folder each template is read from (tsav112 also needs landmarks).
-OFFICIAL = {"arcface112": "cropped_aligned", "m3t256": "cropped_aligned", "cnu224": "cropped"}
+ALIGNED = "cropped_aligned"
+OFFICIAL = {"arcface112": ALIGNED, "m3t256": ALIGNED, "cnu224": "cropped"}
 
 
 def check_official(templates: list[str]) -> None:

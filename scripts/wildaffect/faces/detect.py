@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -13,6 +12,7 @@ import pyarrow as pa
 
 from wildaffect.errors import InputError
 from wildaffect.faces.detectors import Faces, open_detector
+from wildaffect.faces.options import DetectionOptions
 from wildaffect.faces.tables import DETECTIONS_SCHEMA, pairwise_iou, points_column
 from wildaffect.media.decode import decode
 from wildaffect.media.frames import read_frames
@@ -66,26 +66,22 @@ def detect_faces(
     *,
     backend: str,
     model: str,
-    options: dict[str, Any],
+    options: DetectionOptions,
     device: str = "cpu",
     threads: int = 1,
     models_dir: Path | None = None,
 ) -> None:
     """Find the faces of every frame of ``video`` and write ``output`` (schema :data:`DETECTIONS`), frames ascending.
 
-    ``frames`` is the video's frame table; ``options`` are those of the backend (see ``detectors/``) and
-    ``identity_every``: identity vectors, which are slow, are computed where a face appears (or after a cut) and then
-    once in that many frames (default 30), five times as often while two faces touch. A frame without a face has no row.
+    ``frames`` is the video's frame table; ``options`` are those of the backend. Identity vectors, which are slow, are
+    computed where a face appears (or after a cut) and then once in ``options.identity_every`` frames, five times as often
+    while two faces touch. A frame without a face has no row.
     Metadata: about the detector, ``frames`` (decoded), ``frames_with_face``, ``cuts`` (first frames of new shots),
     ``width``, ``height``, ``identity_distance`` (see ``detectors``).
     """
     about = read_frames(frames).about
-    options = dict(options)
-    identity_every = options.pop("identity_every", 30)
-    if not isinstance(identity_every, int) or identity_every < 1:
-        raise InputError(f"faces.options: identity_every must be a whole number from 1 on, not {identity_every!r}.")
     detector = open_detector(backend, model, options, device, threads, models_dir)
-    schedule, search = IdentitySchedule(identity_every), detector.search()
+    schedule, search = IdentitySchedule(options.identity_every), detector.search()
     rows, cuts, decoded = _Rows(), [], 0
     # While a batch is searched the next one is decoded.
     pictures = prefetch(_with_cuts(video, threads), max(2, detector.batch)) if about["frames"] else iter(())
@@ -106,7 +102,7 @@ def detect_faces(
     table = rows.table(search.settle)
     metadata = detector.about | {
         "identity_distance": detector.identity,
-        "identity_every": identity_every,
+        "identity_every": options.identity_every,
         "frames": decoded,
         "frames_with_face": len(table["frame"].unique()),
         "cuts": cuts,

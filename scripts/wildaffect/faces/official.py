@@ -15,7 +15,7 @@ import pyarrow as pa
 from PIL import Image, UnidentifiedImageError
 
 from wildaffect.errors import InputError
-from wildaffect.faces.catalogue import OFFICIAL, check_official
+from wildaffect.faces.catalogue import ALIGNED, OFFICIAL, check_official
 from wildaffect.faces.crops import crop_writer, encode_jpeg
 from wildaffect.faces.tables import DETECTIONS_SCHEMA, PERSONS_SCHEMA, TrialFaces, rows_table, source_counts
 from wildaffect.faces.templates import get_template, resized
@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 
 # Pixels of template around the organisers' crop: M3T's centre crop then shows exactly their picture.
 BORDERS = {"m3t256": 16}
-ALIGNED = "cropped_aligned"
 ABOUT = {
     "backend": "official",
     "model": ALIGNED,

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from wildaffect.errors import InputError
 from wildaffect.faces.gaps import fill_gaps
-from wildaffect.faces.options import parse_options
+from wildaffect.faces.options import TrackingOptions
 from wildaffect.faces.tables import (
     DETECTIONS_SCHEMA,
     PERSONS_SCHEMA,
@@ -31,7 +31,6 @@ from wildaffect.faces.tables import (
     centres,
     detections_from_table,
     pairwise_iou,
-    read_trial,
     rows_table,
     source_counts,
 )
@@ -219,55 +218,39 @@ def _chain_unidentified(
     return chains, chained
 
 
-__all__ = ["PERSONS", "PersonOptions", "assign_persons", "read_trial", "rows_table"]
-
-
-@dataclass(frozen=True)
-class PersonOptions:
-    """How gaps are treated.
-
-    interpolate: longest run of frames (about 0.5 s) filled between two detections of one track in one shot.
-    hold: how many frames before the first and after the last detection of a longer run repeat it.
-    overrides: path of a CSV of corrections (:mod:`wildaffect.faces.persons`), or None.
-    """
-
-    interpolate: int = 15
-    hold: int = 0
-    overrides: str | None = None
-
-
 def assign_persons(
     detections: str | os.PathLike,
     frames: str | os.PathLike,
     trials: dict[str, str],
     output: str | os.PathLike,
     *,
-    options: dict[str, Any],
+    options: TrackingOptions,
+    overrides: str | os.PathLike | None = None,
 ) -> None:
     """Track the faces of one video, give each trial its person, write ``output`` (schema :data:`PERSONS`).
 
-    ``trials``: trial name -> ``main``, ``left`` or ``right``. One row per decoded frame per trial, trials in the order
-    given, frames ascending; columns of a frame without the person are null. Metadata: per trial the number of frames of
-    each source, ``coverage`` (share with a face), tracks used and how many joined without identity; ``tracks`` (number,
-    first and last frame, detections, mean box) for whoever writes overrides; ``seen_together``, ``order_reversed`` and
-    ``identity_swaps`` (tracklets cut because the identity changed) as hints of swapped people.
+    ``trials``: trial name -> ``main``, ``left`` or ``right``. ``overrides``: CSV of corrections. One row per decoded
+    frame per trial, trials in the order given, frames ascending; columns of a frame without the person are null.
+    Metadata: per trial the number of frames of each source, ``coverage`` (share with a face), tracks used and how many
+    joined without identity; ``tracks`` (number, first and last frame, detections, mean box) for whoever writes
+    overrides; ``seen_together``, ``order_reversed`` and ``identity_swaps`` (tracklets cut because the identity changed)
+    as hints of swapped people.
     """
-    settings = parse_options(PersonOptions, options)
     count = read_frames(frames).about["frames"]
     found = detections_from_table(read_table(detections, DETECTIONS_SCHEMA))
     about = read_metadata(detections)
     cuts = about["cuts"]
-    tracks, swaps = track_faces(found, cuts, about["identity_distance"], settings.interpolate)
+    tracks, swaps = track_faces(found, cuts, about["identity_distance"], options.max_gap)
     assignment = assign_tracks(found, tracks, set(trials.values()), about["width"] or 1, about["height"] or 1)
-    overrides = read_overrides(settings.overrides) if settings.overrides else []
+    corrections = read_overrides(overrides) if overrides else []
     parts, trial_facts = [PERSONS_SCHEMA.empty_table()], {}
     for trial, person in trials.items():
         chosen = _rows_of_chain(found, tracks, assignment.chains[person], count)
-        own = [override for override in overrides if override.trial == trial]
+        own = [override for override in corrections if override.trial == trial]
         for override in own:
             apply_override(chosen, override, found, tracks)
         blocked = _blocked(own, count)
-        rows = fill_gaps(found, tracks, chosen, cuts, blocked, settings.interpolate, settings.hold)
+        rows = fill_gaps(found, tracks, chosen, cuts, blocked, options.interpolate, options.hold)
         parts.append(rows_table(trial, rows))
         trial_facts[trial] = _facts(person, rows, assignment, len(own))
     metadata = {
@@ -277,7 +260,7 @@ def assign_persons(
         "seen_together": assignment.together,
         "order_reversed": assignment.reversed,
         "identity_swaps": swaps,
-        "options": {"interpolate": settings.interpolate, "hold": settings.hold},
+        "options": {"interpolate": options.interpolate, "hold": options.hold},
     }
     write_table(output, pa.concat_tables(parts), PERSONS_SCHEMA, metadata)
 

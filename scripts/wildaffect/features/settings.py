@@ -11,7 +11,9 @@ from wildaffect.config import nearest
 from wildaffect.errors import InputError
 from wildaffect.faces.catalogue import CUT, RESIZED, SCENES
 from wildaffect.features.imported import check_columns, imported_feature
-from wildaffect.features.registry import EMBED_PREFIX, FEATURES, IMPORT_PREFIX, SEEDED
+from wildaffect.features.names import EMBED_PREFIX, IMPORT_PREFIX
+from wildaffect.features.registry import FEATURES
+from wildaffect.features.spec import SEEDED
 from wildaffect.models import locate
 
 KEYPOINT_RCNN = "https://download.pytorch.org/models/keypointrcnn_resnet50_fpn_coco-fc266e95.pth"
@@ -53,11 +55,6 @@ def problems(
     """Everything that keeps the section from being carried out, a line each. ``needed`` are the ids that systems ask for, ``trials`` maps
     every trial to its video."""
     found = [
-        f"features.together: {feature!r} is no feature of the sound{nearest(feature, FEATURES)}"
-        for feature in features["together"]
-        if feature not in FEATURES
-    ]
-    found += [
         f"features: a system asks for {feature!r}, which is neither built in nor described here{_cure(feature, features)}"
         for feature in needed
         if feature not in FEATURES and feature not in configured(features)

@@ -52,9 +52,15 @@ def folder(system: str) -> Path:
     return Path(found.submodule_search_locations[0])
 
 
+def inside(system: str) -> list[str]:
+    """The package of ``system`` if it is part of this project; fingerprints of jobs then cover its code."""
+    name = package(system)
+    return [name] if name.startswith(f"{__name__}.") else []
+
+
 def outside_hash(system: str) -> str:
-    """Hash of the files of a system in another package, whose code the fingerprint of a job does not cover; empty for the others."""
-    if package(system).startswith(f"{__name__}."):
+    """Hash of the files of a system in another package, which fingerprints of jobs do not cover; empty for the others."""
+    if inside(system):
         return ""
     digest, root = hashlib.sha256(), folder(system)
     for path in sorted(path for path in root.rglob("*") if path.is_file() and path.suffix not in (".pyc", ".md")):

@@ -16,7 +16,7 @@ from wildaffect.corpus.labels import labels_schema
 from wildaffect.errors import InputError
 from wildaffect.faces.crops import CropFile
 from wildaffect.faces.landmarks import LandmarkMasks
-from wildaffect.features.registry import rows_per_second
+from wildaffect.features.spec import rows_per_second
 from wildaffect.files import sha256
 from wildaffect.media.frames import read_frames
 from wildaffect.systems.types import Images, Labels, Needs, Target, TrialData

@@ -2,9 +2,7 @@
 
 import importlib.util
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import dlib
@@ -12,7 +10,7 @@ import numpy as np
 
 from wildaffect.errors import InputError
 from wildaffect.faces.detectors import EveryPicture, Faces, points5_from_68
-from wildaffect.faces.options import parse_options
+from wildaffect.faces.options import DlibOptions as Options
 from wildaffect.files import sha256
 
 LICENCE = (
@@ -25,28 +23,10 @@ SAME_PERSON_DISTANCE = 0.6
 PICTURES_PER_THREAD = 4
 
 
-@dataclass(frozen=True)
-class DlibOptions:
-    """How dlib searches.
-
-    max_side: the picture's longer side is shrunk to this before detection (0: never); landmarks and identity always
-        come from the full picture. The smallest face found is about 80 pixels (HOG) of the shrunken picture.
-    upsample: how often the shrunken picture is doubled before detection; each time halves the smallest face and costs
-        four times the time.
-    threshold: lowest score; 0 is the detector's own working point.
-    identity: compute identity vectors (about 75 ms each on one core).
-    """
-
-    max_side: int = 640
-    upsample: int = 0
-    threshold: float = 0.0
-    identity: bool = True
-
-
 class DlibDetector:
     """HOG (``model="hog"``) or max-margin CNN (``model="cnn"``) with the 300-W shape predictor."""
 
-    def __init__(self, model: str, options: DlibOptions, device: str, threads: int):
+    def __init__(self, model: str, options: Options, device: str, threads: int):
         if model not in ("hog", "cnn"):
             raise InputError(f"faces.model: unknown dlib detector {model!r}, use 'hog' or 'cnn'.")
         if device == "cuda" and not dlib.DLIB_USE_CUDA:
@@ -72,7 +52,7 @@ class DlibDetector:
             "files": {path.name: sha256(path) for path in used.values()},
             "licence": LICENCE,
             "provider": "cuda" if dlib.DLIB_USE_CUDA and model == "cnn" else "cpu",
-            "options": asdict(options),
+            "options": options.search(),
         }
 
     def find(self, pictures: list[np.ndarray]) -> list[Faces]:
@@ -109,14 +89,12 @@ class DlibDetector:
         return np.array(self._recogniser.compute_face_descriptor(picture, shape), np.float32)
 
 
-def open_detector(
-    model: str, options: dict[str, Any], device: str, threads: int, models_dir: Path | None
-) -> DlibDetector:
+def open_detector(model: str, options: Options, device: str, threads: int, models_dir: Path | None) -> DlibDetector:
     """See :func:`wildaffect.faces.detectors.open_detector`; the weights come with a Python package."""
-    return DlibDetector(model, parse_options(DlibOptions, options), device, threads)
+    return DlibDetector(model, options, device, threads)
 
 
-def _open_search(model: str, used: dict[str, Path], options: DlibOptions):
+def _open_search(model: str, used: dict[str, Path], options: Options):
     """A function picture -> (boxes (n, 4), scores (n,)) for one thread."""
     if model == "hog":
         detector = dlib.get_frontal_face_detector()

@@ -17,8 +17,8 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from wildaffect.errors import InputError
 from wildaffect.faces.detectors.scrfd import Found, Scanner, empty, fitted_size, join, select
+from wildaffect.faces.options import FollowOptions
 from wildaffect.faces.tables import pairwise_iou
 
 # The face has about this size, in pixels, in the grey pictures that flow is computed on.
@@ -172,25 +172,6 @@ IDLE = 3
 RESTLESS = (3, 12)
 # Flow carries a face no further than this share of the distance between its eyes.
 MOST_MOTION = 0.06
-
-
-@dataclass(frozen=True)
-class FollowOptions:
-    """How faces are followed.
-
-    every: frames from one scan of the whole picture to the next; a new face is found that late at worst.
-    margin: what a window shows around a face, on each side, as a share of its size.
-    large: faces at least this large (pixels of the scaled picture) are searched every ``key`` frames only.
-    """
-
-    every: int = 12
-    margin: float = 0.15
-    large: int = 192
-    key: int = 4
-
-    def __post_init__(self):
-        if min(self.every, self.key, self.large) < 1 or self.margin < 0:
-            raise InputError("faces.options.follow: every, key and large must be 1 or more, margin 0 or more.")
 
 
 @dataclass

@@ -1,9 +1,7 @@
 """The RetinaFace family (SCRFD included) from ONNX files: whole pictures, or known faces followed between scans."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -13,10 +11,10 @@ from insightface.model_zoo.landmark import Landmark
 
 from wildaffect.errors import InputError
 from wildaffect.faces.detectors import EveryPicture, Faces, VideoSearch
-from wildaffect.faces.detectors.following import Follower, FollowOptions
+from wildaffect.faces.detectors.following import Follower
 from wildaffect.faces.detectors.packs import PACKS, pack_files
 from wildaffect.faces.detectors.scrfd import DetectorNetwork, Found, Scanner, bind_session
-from wildaffect.faces.options import parse_options
+from wildaffect.faces.options import RetinaFaceOptions as Options
 from wildaffect.files import sha256
 
 LICENCE = "insightface code MIT; weights of its model packs for non-commercial research only"
@@ -26,36 +24,17 @@ SAME_PERSON_DISTANCE = 1.18
 BATCH = {"cpu": 1, "cuda": 8}
 
 
-@dataclass(frozen=True)
-class RetinaFaceOptions:
-    """How the network searches.
-
-    det_sizes: longer sides the picture is fitted to, one search each. These networks lose faces that fill the picture at
-        640 and small ones at 256; a face found at several sizes is kept from the first, so put the largest first (its
-        landmarks are the most precise).
-    threshold: lowest score, 0 to 1. nms: overlap above which two boxes are one face.
-    batch: pictures of one network call, where the graph allows it (default 1 on a CPU, 8 on a GPU).
-    follow: None to search every picture as a whole, or the values of :class:`FollowOptions`.
-    """
-
-    det_sizes: tuple[int, ...] = (640, 256)
-    threshold: float = 0.5
-    nms: float = 0.4
-    batch: int | None = None
-    follow: dict | None = None
-
-
 class RetinaFaceDetector:
     """A model pack (detector, 68 landmarks, identity) or a single detector file (then without the other two)."""
 
-    def __init__(self, model: str, options: RetinaFaceOptions, device: str, threads: int, models_dir: Path | None):
+    def __init__(self, model: str, options: Options, device: str, threads: int, models_dir: Path | None):
         files = pack_files(model, models_dir)
         batch = options.batch or BATCH[device]
         network = DetectorNetwork(files["detector"], device, threads, options.threshold, batch)
         self.batch = network.batch
-        self._scanner = Scanner(network, tuple(options.det_sizes), options.nms)
+        self._scanner = Scanner(network, options.det_sizes, options.nms)
         self._scanner.check(files["detector"].name)
-        self._follow = None if options.follow is None else parse_options(FollowOptions, options.follow)
+        self._follow = options.follow
         if self._follow and network.fixed:
             raise InputError(
                 f"{files['detector']}: takes one picture size only, so faces cannot be followed in windows."
@@ -77,7 +56,7 @@ class RetinaFaceDetector:
             "licence": LICENCE,
             "provider": network.provider,
             "batch": network.batch,
-            "options": asdict(options),
+            "options": options.search(),
         }
 
     def find(self, pictures: list[np.ndarray]) -> list[Faces]:
@@ -123,7 +102,7 @@ class FollowedFaces:
 
 
 def open_detector(
-    model: str, options: dict[str, Any], device: str, threads: int, models_dir: Path | None
+    model: str, options: Options, device: str, threads: int, models_dir: Path | None
 ) -> RetinaFaceDetector:
     """See :func:`wildaffect.faces.detectors.open_detector`."""
-    return RetinaFaceDetector(model, parse_options(RetinaFaceOptions, options), device, threads, models_dir)
+    return RetinaFaceDetector(model, options, device, threads, models_dir)

@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-PATCH = 96  # spectrogram rows (10 ms each) of one example
+from wildaffect.features.vggish.frontend import PATCH
+
 # Rows at either end of a patch, after each of the first three blocks, that the zeros beyond the patch have reached:
 # a 3x3 convolution moves the border by one row, pooling halves the distance (rounded up).
 _TOUCHED = (1, 1, 2)

@@ -81,8 +81,8 @@ class CnuAdlSettings(RecipeSettings):
     """Frames whose probabilities are summed up, the current one included; the first round had 32. The variant image uses one frame."""
 
     chunk: Count = 1
-    """Neighbouring frames that the frame variants learn together. Their blocks share images, so 32 frames cost 47 passes of the face network
-    instead of 512, but a batch then shows fewer people. Prediction always shares."""
+    """Neighbouring frames that the frame variants learn together. Their blocks share images, so 32 frames cost 47 passes of the face
+    network instead of 512, but a batch then shows fewer people. Prediction always shares."""
 
     batch: Annotated[int, Field(ge=2)] = 64
     """Frames per batch, in chunks. The CCC is computed over the frames of a batch, so very small ones learn badly."""

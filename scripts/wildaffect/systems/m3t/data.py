@@ -106,9 +106,17 @@ class Audio:
 class Reader:
     """How a window becomes a sample.
 
-    ``vectors`` maps model inputs to face vectors; ``audio`` is None for variants without audio, ``uses_video`` False for those without faces.
-    ``nearest``: a frame without a face has the trial's last image before it, or the first one after; otherwise the last one within the
-    window, or black. ``unlabelled``: value of missing labels of valence and arousal.
+    Attributes:
+        target: Whose labels are read.
+        window: Frames.
+        uses_video: Whether the variant reads crops.
+        vectors: Face vectors by model input.
+        audio: None for variants without audio.
+        nearest: A frame without a face has the trial's last image before it, or the first one after; otherwise the last one within the
+            window, or black.
+        augment: Cut and mirror at random.
+        cutout: Cover a part of the images.
+        unlabelled: Value of missing labels of valence and arousal.
     """
 
     target: Target

@@ -223,9 +223,19 @@ def _rows(features: Tensor, *vectors: Tensor) -> Tensor:
 
 
 def load_stream(model: nn.Module, stream: str, path: str | Path, split_layer: int) -> dict[str, Any]:
-    """Load the ``stream`` (visual or audio) of an earlier stage's file into ``model``, heads left out where the model has none; the record of the file.
+    """Load one stream of a file into ``model``: of the identity pre-training of faces, a visual or an audio model (M3T spec 3.6).
 
-    Everything of the stream must be in the file, but for the recurrent networks over an identity pre-training, which has none.
+    Heads are left out where the model has none. Everything else of the stream must be in the file, but for the recurrent networks over an
+    identity pre-training, which has none.
+
+    Args:
+        model: A visual, audio or audio-visual network.
+        stream: ``visual`` or ``audio``.
+        path: The file.
+        split_layer: Number of convolutions that the towers of ``model`` share.
+
+    Returns:
+        The record of the file.
     """
     state, digest = read_weights(path)
     identity = stream == "visual" and is_identity(state)

@@ -144,7 +144,7 @@ def normalised(images: Tensor) -> Tensor:
 
 
 def load_trunk(trunk: nn.Sequential, path: str | Path) -> dict[str, Any]:
-    """Initial weights of a ResNet into a trunk of its kind, from a file in torchvision's names (NTUA spec 3.2); returns the record of the file.
+    """Load initial weights of a ResNet, in torchvision's names, into a trunk of its kind (NTUA spec 3.2); returns the record of the file.
 
     The classifier ``fc`` is left out, whatever its size, and the prefix ``module.`` of networks on several GPUs is cut. Files of before
     2018 do not count batches; that number has no use.

@@ -1,4 +1,4 @@
-"""Settings of TSAV. The authors published no training recipe, so the defaults of training are ours; network, clips and mel images are theirs."""
+"""Settings of TSAV. Network, clips and mel images are the authors'; they published no training, whose defaults are ours."""
 
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
