@@ -133,7 +133,7 @@ def parse(section: type[S], values: Mapping[str, Any], where: str) -> S:
     parsed, problems = None, unreadable(values)
     if not problems:
         parsed, problems = check(section, values)
-    if problems:
+    if problems or parsed is None:
         lines = [f"  - {place(where, path)}: {line}" for path, line in problems]
         raise InputError("configuration:\n" + "\n".join(lines))
     return parsed
@@ -259,9 +259,8 @@ def _path(location: Path, values: Any) -> Path:
     """The keys and positions in ``location`` that are in ``values``, without the names of alternatives that stand between them."""
     path = []
     for step in location:
-        if (isinstance(values, Mapping) and step in values) or (
-            isinstance(values, list | tuple) and isinstance(step, int)
-        ):
+        known = isinstance(values, Mapping) and step in values
+        if known or (isinstance(values, list | tuple) and isinstance(step, int)):
             path.append(step)
             values = values[step]
     return tuple(path)
