@@ -20,7 +20,6 @@ from copy import deepcopy
 from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args
 
 import yaml
-from jsonschema import Draft202012Validator
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
@@ -130,10 +129,9 @@ def parse(section: type[S], values: Mapping[str, Any], where: str) -> S:
     Raises:
         InputError: Lists everything that is wrong with ``values``, a line each.
     """
-    parsed, problems = None, unreadable(values)
-    if not problems:
-        parsed, problems = check(section, values)
-    if problems or parsed is None:
+    problems = unreadable(values)
+    parsed, problems = (None, problems) if problems else check(section, values)
+    if parsed is None:
         lines = [f"  - {place(where, path)}: {line}" for path, line in problems]
         raise InputError("configuration:\n" + "\n".join(lines))
     return parsed
@@ -236,11 +234,12 @@ def _problems(section: type[Section], error: ValidationError, values: Any) -> li
             )
     # Where one alternative fits so well that only something about it or inside it is wrong, the others say nothing of use.
     fitting = {path[:length] for path, line in problems for length in range(len(path) + bool(line))}
-    return [
+    said = [
         (path, line or _mismatch(_at(values, path), expected[path]))
         for path, line in problems
         if line or path not in fitting
     ]
+    return list(dict.fromkeys(said))
 
 
 def keys(section: type[Section]) -> dict[str, FieldInfo]:
@@ -257,10 +256,11 @@ def sections(annotation: Any) -> list[type[Section]]:
 
 def _path(location: Path, values: Any) -> Path:
     """The keys and positions in ``location`` that are in ``values``, without the names of alternatives that stand between them."""
-    path = []
+    path: list[str | int] = []
     for step in location:
-        known = isinstance(values, Mapping) and step in values
-        if known or (isinstance(values, list | tuple) and isinstance(step, int)):
+        if step in (
+            values if isinstance(values, Mapping) else range(len(values)) if isinstance(values, list | tuple) else ()
+        ):
             path.append(step)
             values = values[step]
     return tuple(path)
@@ -300,7 +300,7 @@ def _problem(section: type[Section], detail: Mapping[str, Any], path: Path) -> s
     if kind == "extra_forbidden":
         return _unknown(key, _sections_at(section, path[:-1]))
     if kind == "missing":
-        return f"{key!r} is missing"
+        return f"{key!r} is missing" if isinstance(key, str) else f"{value} has too few entries"
     if kind == "literal_error":
         return f"{value} is not possible{nearest(str(detail['input']), _choices(about['expected']))}"
     if kind in LIMITS:
@@ -356,6 +356,8 @@ def complete(config: Mapping[str, Any], schema: Mapping[str, Any], where: str = 
 
 def check_schema(schema: Mapping[str, Any], config: Any) -> tuple[Any, list[Problem]]:
     """``config`` with the schema's defaults filled in, and what is wrong with it."""
+    from jsonschema import Draft202012Validator
+
     filled = _with_defaults(deepcopy(config), schema)
     errors = sorted(Draft202012Validator(schema).iter_errors(filled), key=lambda e: list(e.path))
     return filled, [(tuple(error.absolute_path), _explain_schema(error)) for error in errors]

@@ -49,6 +49,11 @@ TOGETHER = PLAN.config["faces"]["single_pass"]
 SOUNDS_TOGETHER = PLAN.config["features"]["single_pass"]
 
 
+def at(pattern, **values):
+    """A result file, or the pattern of one kind of them."""
+    return paths.at(PLAN.config["results_dir"], pattern, **values)
+
+
 def instance_of(wildcards):
     """The training job that the wildcards name."""
     return Instance(wildcards.system, wildcards.variant, wildcards.target, int(wildcards.fold))
@@ -163,4 +168,4 @@ def embedding_weights(wildcards):
 def bodies_for(templates, trial):
     """The table of bodies of the trial's video, if some template needs it."""
     wanted = set(templates) & set(crop_templates.with_bodies())
-    return f"<results>/bodies/{PLAN.corpus.video_of[trial]}.parquet" if wanted else []
+    return at(paths.BODIES, video=PLAN.corpus.video_of[trial]) if wanted else []
