@@ -101,7 +101,7 @@ def prediction_entries(paths: Iterable[str | Path]) -> list[dict[str, Any]]:
     found = []
     for path in paths:
         pattern = SMOOTHED if _expression(SMOOTHED).search(str(path)) else PREDICTIONS
-        entry = {**wildcards(pattern, path), "path": Path(path)}
+        entry: dict[str, Any] = {**wildcards(pattern, path), "path": Path(path)}
         found.append({**entry, "fold": entry.pop("part").removeprefix("fold")})
     return found
 
