@@ -285,7 +285,7 @@ class Smoothing(Section):
 
 
 class System(Section):
-    """Keys that the block of every system has."""
+    """One system. These keys are the same for all systems; each has a recipe of its own."""
 
     variants: Literal["all"] | Annotated[Names, Field(min_length=1)] = "all"
     """Published configurations to run, such as [unimodal, multimodal]."""
