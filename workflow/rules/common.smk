@@ -49,6 +49,11 @@ TOGETHER = PLAN.config["faces"]["single_pass"]
 SOUNDS_TOGETHER = PLAN.config["features"]["single_pass"]
 
 
+def at(pattern, **values):
+    """A result file, or the pattern of one kind of them."""
+    return paths.at(PLAN.config["results_dir"], pattern, **values)
+
+
 def instance_of(wildcards):
     """The training job that the wildcards name."""
     return Instance(wildcards.system, wildcards.variant, wildcards.target, int(wildcards.fold))
@@ -82,8 +87,13 @@ def raw_video(video):
 
 
 def recipe_of(wildcards):
-    """What the configuration says of the recipe of the system that the wildcards name."""
-    return PLAN.config["systems"][wildcards.system]["recipe"]
+    """The complete recipe of the instance that the wildcards name."""
+    return PLAN.inputs.settings[instance_of(wildcards)].plain()
+
+
+def prediction_state(wildcards):
+    """Where the predictions of single trials are kept."""
+    return PLAN.runs.prediction_state(instance_of(wildcards), wildcards.partition)
 
 
 def known(function):
@@ -114,8 +124,8 @@ def code_of(script, modules=()):
 
 
 def system_code(script):
-    """The code of ``script`` with the one system that the wildcards name."""
-    return known(lambda wildcards: run_code(script, [f"wildaffect.systems.{wildcards.system}"]))
+    """The code of ``script`` with the one system that the wildcards name; one of another package counts by param ``package``."""
+    return known(lambda wildcards: run_code(script, systems.inside(wildcards.system)))
 
 
 def feature_code(script):
@@ -163,4 +173,4 @@ def embedding_weights(wildcards):
 def bodies_for(templates, trial):
     """The table of bodies of the trial's video, if some template needs it."""
     wanted = set(templates) & set(crop_templates.with_bodies())
-    return f"<results>/bodies/{PLAN.corpus.video_of[trial]}.parquet" if wanted else []
+    return at(paths.BODIES, video=PLAN.corpus.video_of[trial]) if wanted else []

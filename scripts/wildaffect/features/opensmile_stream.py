@@ -98,7 +98,7 @@ def _opened(config: Path, options: Mapping[str, Any]) -> "OpenSMILE":
         "nBits": 16,
     }
     smile = OpenSMILE()
-    smile.initialize(str(config), common | options)
+    smile.initialize(str(config), {**common, **options})
     return smile
 
 
@@ -160,7 +160,7 @@ class Functionals:
         """float32 (dim,) of int16 (S,) at 16 kHz, S of any size."""
         found: list[np.ndarray] = []
         self._smile.external_sink_set_callback(_SINK, lambda row: found.append(row.copy()))
-        self._smile.external_audio_source_write_data(_SOURCE, _long_enough(speech, SHORTEST).tobytes())
+        self._smile.external_audio_source_write_data(_SOURCE, _long_enough(speech, SHORTEST)[:].tobytes())
         self._smile.external_audio_source_set_eoi(_SOURCE)
         self._smile.run()
         self._smile.reset()

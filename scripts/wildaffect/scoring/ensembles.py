@@ -109,7 +109,7 @@ def fuse_members(
     ``predictions``: mappings with the keys system, variant, target and path that cover every source of ``members``. ``columns`` are
     fused by :func:`wildaffect.scoring.fusion.fuse`; whatever else the members predict is left out.
     """
-    paths = {(entry["system"], entry["variant"], entry["target"]): entry["path"] for entry in predictions}
+    paths = {tuple(entry[key] for key in ("system", "variant", "target")): entry["path"] for entry in predictions}
     tables, records = [], []
     for sources in members:
         read = {tuple(source): read_parquet(paths[tuple(source)]) for source in sources}

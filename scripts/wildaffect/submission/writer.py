@@ -137,7 +137,8 @@ def _texts(
     for i, name in enumerate(expected.trials):
         places = by_trial[bounds[i] : bounds[i + 1]]
         wanted, part_rows = expected.frame[places], slices.get(name, slice(0, 0))
-        frames, counts, columns = rows.frame[part_rows], Counter(), []
+        frames, columns = rows.frame[part_rows], []
+        counts: Counter[str] = Counter()
         used = np.zeros(len(wanted), np.int64)
         for part in task.parts:
             values, rule = fill(frames, decided[part][part_rows], wanted, part.kind)

@@ -8,7 +8,7 @@ from typing import Any
 from wildaffect import paths
 from wildaffect.corpus.folds import FOLDS, make_folds
 from wildaffect.corpus.scan import scan_corpus
-from wildaffect.corpus.trials import TASKS, TRIALS, Corpus, trials_table
+from wildaffect.corpus.trials import TASKS, TRIALS, Corpus, Finding, Trial, trials_table
 from wildaffect.provenance import stable_hash
 from wildaffect.tables import write_table
 
@@ -91,7 +91,8 @@ class RawInputs:
 
     def corpus_hash(self) -> str:
         """Hash of the result of the scan."""
-        return stable_hash([asdict(row) for row in (*self.corpus.trials, *self.corpus.findings)])
+        rows: list[Trial | Finding] = [*self.corpus.trials, *self.corpus.findings]
+        return stable_hash([asdict(row) for row in rows])
 
     @property
     def rendered(self) -> bool:

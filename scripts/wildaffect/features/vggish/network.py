@@ -55,7 +55,9 @@ class VGGish(nn.Module):
         # The streams of odd phases need rows beyond the last patch; nothing that is used depends on their values.
         streams = F.pad(spectrogram, (0, 0, 0, 2 ** len(blocks)))[None, None]
         streams = streams.contiguous(memory_format=torch.channels_last)
-        height, touched, head, tail = PATCH, 0, [], []
+        height, touched = PATCH, 0
+        head: list[torch.Tensor] = []
+        tail: list[torch.Tensor] = []
         for convolutions, touches in zip(blocks, _TOUCHED, strict=True):
             needed = 2 * touches + len(convolutions)
             head = [*head, _rows(streams, starts, touched, needed)]
