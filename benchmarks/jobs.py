@@ -51,7 +51,9 @@ def wanted_files(plan: Plan, videos: Iterable[str]) -> list[str]:
     """Everything that the trainings read of some videos, and their contact sheets."""
     trials = {trial.trial for trial in plan.corpus.trials if trial.video in set(videos)}
     names = trials | set(videos)
-    files = (path for i in plan.instances for part in plan.inputs.training_files(i).values() for path in part)
+    lists = {path for i in plan.instances for part in plan.inputs.training_lists(i).values() for path in part}
+    groups = ((Path(path).stem, Path(path).parent.name) for path in lists)
+    files = (path for kind, group in groups for path in plan.inputs.listed_files(kind, group))
     sheets = {f"{plan.config['results_dir']}/faces/sheets/{trial}.jpg" for trial in trials}
     return sorted({path for path in files if names & {Path(path).stem, Path(path).parent.name}} | sheets)
 

@@ -2,10 +2,9 @@
 
 from wildaffect.job import stage
 
-with stage(snakemake.log[0], snakemake.threads):
+with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from pathlib import Path
 
-    from wildaffect.config import parse
     from wildaffect.faces.options import TrackingOptions
     from wildaffect.faces.persons import assign_persons
 
@@ -14,6 +13,6 @@ with stage(snakemake.log[0], snakemake.threads):
         Path(snakemake.input.frames),
         snakemake.params.trials,
         Path(snakemake.output.persons),
-        options=parse(TrackingOptions, snakemake.params.options, "faces.tracking"),
+        options=TrackingOptions.from_plain(snakemake.params.options),
         overrides=snakemake.input.get("overrides"),
     )

@@ -1,8 +1,8 @@
-"""Make one trial's pictures of the whole scene, of the body in it, and of the scene without it, in one template or several."""
+"""Cut one trial's crops of the whole scene, of the body in it, and of the scene without it, in one template or several."""
 
 from wildaffect.job import stage
 
-with stage(snakemake.log[0], snakemake.threads):
+with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from pathlib import Path
 
     from wildaffect.faces.alignment import Template

@@ -2,7 +2,7 @@
 
 from wildaffect.job import stage
 
-with stage(snakemake.log[0], snakemake.threads):
+with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from pathlib import Path
 
     from wildaffect.features.embeddings import describe_embedding
@@ -11,5 +11,6 @@ with stage(snakemake.log[0], snakemake.threads):
         snakemake.wildcards.name,
         Path(snakemake.output.about),
         **snakemake.params.entry,
+        weights=snakemake.params.weights,
         models_dir=snakemake.params.models_dir,
     )

@@ -1,10 +1,11 @@
-"""Write down what was said of a feature that was computed elsewhere."""
+"""Write down what the configuration says of a feature that was computed elsewhere."""
 
 from wildaffect.job import stage
 
-with stage(snakemake.log[0], snakemake.threads):
+with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from pathlib import Path
 
     from wildaffect.features.imported import describe_import, imported_feature
 
-    describe_import(imported_feature(snakemake.wildcards.name, snakemake.params.entry), Path(snakemake.output.about))
+    entry = snakemake.params.entry | {"path": snakemake.params.path}
+    describe_import(imported_feature(snakemake.wildcards.name, entry), Path(snakemake.output.about))

@@ -2,12 +2,11 @@
 
 from wildaffect.job import stage
 
-with stage(snakemake.log[0], snakemake.threads):
+with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from pathlib import Path
 
-    from wildaffect.config import parse
     from wildaffect.faces.detect import detect_faces
-    from wildaffect.faces.options import DETECTORS
+    from wildaffect.faces.detectors import detector_options
     from wildaffect.job import device
 
     detect_faces(
@@ -17,7 +16,7 @@ with stage(snakemake.log[0], snakemake.threads):
         backend=snakemake.params.backend,
         model=snakemake.params.model,
         models_dir=Path(snakemake.params.models_dir),
-        options=parse(DETECTORS[snakemake.params.backend], snakemake.params.options, "faces.options"),
+        options=detector_options(snakemake.params.backend, snakemake.params.options),
         device=device(snakemake.resources.gpu),
         threads=snakemake.threads,
     )

@@ -2,7 +2,7 @@
 
 from wildaffect.job import stage
 
-with stage(snakemake.log[0], snakemake.threads):
+with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from pathlib import Path
 
     from wildaffect.faces.crops import CropFile
@@ -10,7 +10,7 @@ with stage(snakemake.log[0], snakemake.threads):
     from wildaffect.job import device
 
     entry = snakemake.params.entry
-    network, _ = open_network(entry["network"], entry["weights"], snakemake.params.models_dir)
+    network, _ = open_network(entry["network"], snakemake.params.weights, snakemake.params.models_dir)
     embed_crops(
         network,
         preparation(entry["network"])[0],

@@ -2,14 +2,14 @@
 
 from wildaffect.job import stage
 
-with stage(snakemake.log[0], snakemake.threads):
+with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from pathlib import Path
 
     from wildaffect.features.imported import import_feature, imported_feature
     from wildaffect.media.frames import read_frames
 
     import_feature(
-        imported_feature(snakemake.wildcards.name, snakemake.params.entry),
+        imported_feature(snakemake.wildcards.name, snakemake.params.entry | {"path": snakemake.params.path}),
         snakemake.wildcards.trial,
         snakemake.params.video,
         read_frames(snakemake.input.frames).times,

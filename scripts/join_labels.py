@@ -2,11 +2,10 @@
 
 from wildaffect.job import stage
 
-with stage(snakemake.log[0], snakemake.threads):
+with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from pathlib import Path
 
     from wildaffect import paths
-    from wildaffect.config import parse
     from wildaffect.corpus.labels import JoinRules, write_labels
     from wildaffect.corpus.trials import Trial
 
@@ -16,5 +15,5 @@ with stage(snakemake.log[0], snakemake.threads):
         trials=[Trial(**row) for row in snakemake.params.trials],
         annotations=Path(snakemake.params.root),
         frames=paths.keyed(paths.FRAMES, snakemake.input.frames),
-        rules=parse(JoinRules, snakemake.params.rules, "labels"),
+        rules=JoinRules.from_plain(snakemake.params.rules),
     )

@@ -1,4 +1,4 @@
-"""Atomic files, checksums, and facts written beside a file."""
+"""Atomic files, checksums, and JSON files beside other files."""
 
 import hashlib
 import json
@@ -13,10 +13,10 @@ from wildaffect.errors import InputError
 
 @contextmanager
 def atomic(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a temporary sibling of ``path`` that becomes ``path`` when the block ends well.
+    """Yield a temporary path beside `path` that is renamed to `path` when the block succeeds.
 
-    The sibling keeps the suffix (writers choose formats by it). On any exception it is removed and an
-    existing ``path`` stays as it was, so a reader never meets a half-written file.
+    The temporary name keeps the suffix, by which writers choose formats. On any exception the file is removed and an existing `path` is
+    unchanged, so that no reader ever opens a half-written file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,7 +37,11 @@ def sha256(path: str | os.PathLike) -> str:
 
 
 def json_beside(path: str | os.PathLike, name: str) -> Any:
-    """Content of the JSON file ``name`` in the folder of ``path``, None where there is none; :class:`InputError` for a damaged one."""
+    """Content of the JSON file `name` in the folder of `path`; None where there is none.
+
+    Raises:
+        InputError: The file is damaged.
+    """
     beside = Path(path).with_name(name)
     try:
         return json.loads(beside.read_text()) if beside.exists() else None

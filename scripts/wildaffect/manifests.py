@@ -1,9 +1,10 @@
-"""Lists of files, which stand between thousands of per-trial files and the jobs that read them.
+"""Lists of files: jobs that read thousands of per-trial files name a few lists instead.
 
-Without them the workflow would keep an edge from every trial to every training and prediction of every fold.
+Without them the workflow graph would have an edge from every trial to every training and prediction of every fold.
 """
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,35 +12,50 @@ from typing import Any
 from wildaffect import paths
 from wildaffect.corpus.trials import TRIALS
 from wildaffect.errors import InputError
-from wildaffect.features.registry import of_trial
+from wildaffect.features.names import of_trial
 from wildaffect.files import atomic
 from wildaffect.tables import read_table
 
 
 def write_list(files: Iterable[str], output: Path) -> None:
-    """Write ``files`` with size and time of each file, so that the list changes whenever one of them was made anew."""
+    """Write a list of files with size and time of each, so that the list changes whenever one of them is written again.
+
+    Paths are stored relative to the list, so that results can be moved.
+    """
     entries = []
     for path in files:
         status = Path(path).stat()
-        entries.append({"path": str(path), "bytes": status.st_size, "modified_ns": status.st_mtime_ns})
+        entries.append(
+            {
+                "path": os.path.relpath(path, Path(output).parent),
+                "bytes": status.st_size,
+                "modified_ns": status.st_mtime_ns,
+            }
+        )
     with atomic(output) as partial:
         partial.write_text(json.dumps(entries, indent=0) + "\n")
 
 
 def read_lists(lists: Iterable[str]) -> list[str]:
-    """All paths in ``lists``, each once."""
-    return list(dict.fromkeys(entry["path"] for path in lists for entry in _entries(path)))
+    """All paths in the lists, each once."""
+    return list(
+        dict.fromkeys(os.path.normpath(Path(path).parent / entry["path"]) for path in lists for entry in _entries(path))
+    )
 
 
 def files_by_trial(
     trials: Path, frames: Iterable[str], crops: Iterable[str], features: Iterable[str], persons: Iterable[str] = ()
 ) -> dict[str, Any]:
-    """Files of a training or prediction job by trial: ``frames``, ``crops`` by template, ``features`` by id and ``persons``.
+    """Files of a training or prediction job by trial.
 
-    Crops, and features that show one person, belong to a trial; all else to a video, which two trials may share.
+    Crops, and features of one person, belong to a trial; all others to a video, which two trials may share.
 
     Args:
-        trials: The trials table.
+        trials: Table of trials.
+        frames, crops, features, persons: Paths as in `wildaffect.paths`.
+
+    Returns:
+        `frames`, `crops` by template, `features` by id, and `persons`.
     """
     videos = video_of_trial(trials)
 
@@ -58,7 +74,7 @@ def files_by_trial(
 
 
 def video_of_trial(trials: Path) -> dict[str, str]:
-    """``{trial: video}`` of a trials table."""
+    """Video by trial of a table of trials."""
     return {row["trial"]: row["video"] for row in read_table(trials, TRIALS).to_pylist()}
 
 

@@ -12,6 +12,13 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 RULE_FILES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
+# Touching a result waits a tenth of a second otherwise.
+SNAKEMAKE = """
+from snakemake.cli import main
+from snakemake.executors import touch
+touch.Executor.SLEEPING_TIME = 0
+main()
+"""
 PARTS = ("workflow", "scripts", "envs", "config.yaml", "models.yaml")
 
 
@@ -63,10 +70,19 @@ def write_config(path: Path, config: dict) -> Path:
 
 def run_workflow(project: Path, config: Path, *arguments: str, cores: int = 2) -> Outcome:
     """Call the workflow of ``project`` with ``config`` laid over its config.yaml."""
-    command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--configfile", str(config), *arguments]
+    with start_workflow(project, config, *arguments, cores=cores) as process:
+        text = process.communicate()[0]
+    return Outcome(process.returncode, text)
+
+
+def start_workflow(project: Path, config: Path, *arguments: str, cores: int = 2) -> subprocess.Popen:
+    """Begin what :func:`run_workflow` does and go on."""
+    options = ["--cores", str(cores), "--configfile", str(config), *arguments]
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
-    return Outcome(done.returncode, done.stdout + done.stderr)
+    return subprocess.Popen(
+        [sys.executable, "-c", SNAKEMAKE, *options],
+        cwd=project, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
 
 
 TINY_RECIPE = {

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from support.corpora import affwild2, touch
+from support.lists import prediction_files, training_files
 from wildaffect import systems
 from wildaffect.errors import InputError
 from wildaffect.workflow.plan import make_plan
@@ -74,13 +75,13 @@ def test_plan_lists_every_instance_and_what_it_reads(corpus):
     plan = make_plan(config(corpus))
     assert len(plan.instances) == 2 * 2 * 3
     instance = next(i for i in plan.instances if (i.variant, i.target, i.fold) == ("multimodal", "valence", 0))
-    files = plan.inputs.training_files(instance)
+    files = training_files(plan.inputs, instance)
     assert len(files["frames"]) == 8
     assert {Path(path).parent.name for path in files["features"]} == {"vggish128", "mfcc39"}
     assert {Path(path).stem for path in files["crops"]} == {f"v{i}" for i in range(8)}
-    assert plan.inputs.prediction_files(instance, "test")["crops"] == ["results/crops/lfan48/v8.arrow"]
+    assert prediction_files(plan.inputs, instance, "test")["crops"] == ["results/crops/lfan48/v8.arrow"]
     unimodal = next(i for i in plan.instances if i.variant == "unimodal")
-    assert plan.inputs.training_files(unimodal)["features"] == []
+    assert training_files(plan.inputs, unimodal)["features"] == []
 
 
 def test_unlabelled_folder_needs_weights(tmp_path):

@@ -1,6 +1,7 @@
 """Both detectors, the detection table, cuts."""
 
 import importlib.util
+import json
 import shutil
 import subprocess
 import sys
@@ -17,8 +18,8 @@ from support.faces import write_detector, write_video
 from wildaffect.config import parse
 from wildaffect.errors import InputError
 from wildaffect.faces.detect import DETECTIONS_SCHEMA, CutFinder, detect_faces
-from wildaffect.faces.detectors import open_detector
-from wildaffect.faces.options import DlibOptions, RetinaFaceOptions
+from wildaffect.faces.detectors import BACKENDS, detector_options, open_detector
+from wildaffect.faces.options import DETECTORS, DlibOptions, RetinaFaceOptions
 from wildaffect.faces.tables import detections_from_table
 from wildaffect.media.frames import write_frame_table
 from wildaffect.tables import read_metadata, read_table
@@ -282,6 +283,16 @@ def test_cuts_are_told_from_motion_and_light(portrait):
     assert [finder(picture) for picture in other] == [True, False, False]
 
 
+def test_a_flicker_is_no_row_of_cuts_and_a_small_start_of_motion_is_none(portrait):
+    """A cut needs both: a large difference, and one that is large beside the motion just before."""
+    finder = CutFinder()
+    flicker = [portrait, 255 - portrait] * 6
+    assert [finder(picture) for picture in flicker] == [False, True] + [False] * 10
+    finder = CutFinder()
+    still, moved = [portrait] * 9, np.roll(portrait, 6, axis=1)
+    assert not any(finder(picture) for picture in [*still, moved])
+
+
 PEAK = """
 import re, sys
 sys.path[:0] = sys.argv[1:3]
@@ -311,3 +322,10 @@ def test_memory_does_not_grow_with_the_video(tmp_path, portrait, root):
         assert done.returncode == 0, done.stderr
         peaks.append(int(done.stdout))
     assert peaks[1] < 1.1 * peaks[0]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_options_of_a_job_are_those_of_the_plan(backend):
+    options = DETECTORS[backend]()
+    assert detector_options(backend, json.loads(json.dumps(options.plain()))) == options
+    assert [*DETECTORS] == [*BACKENDS]

@@ -214,6 +214,13 @@ def test_overrides_take_the_named_track_the_face_at_a_point_or_nobody(assign, tm
     assert read_metadata(path)["trials"]["v"]["overrides"] == 3
 
 
+def test_nobody_by_override_is_not_filled_from_the_frames_beside(assign, tmp_path):
+    table = overrides(tmp_path, "v,100,104,,,")
+    rows = read_trial(assign([face(range(FRAMES), 320)], {"v": "main"}, overrides=table, hold=10), "v")
+    assert np.flatnonzero(rows.source == "none").tolist() == [100, 101, 102, 103, 104]
+    assert (np.delete(rows.source, range(100, 105)) == "detected").all()
+
+
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [

@@ -116,6 +116,14 @@ def test_three_people_return_after_a_long_absence():
     assert same_partition(tracks_of(detections), people)
 
 
+@pytest.mark.parametrize(("distance", "tracks"), [(0.49, 1), (0.53, 2)])
+def test_mean_vectors_must_be_nearer_than_single_ones_to_be_one_person(distance, tracks):
+    """The limit for averages is 0.85 of that for single vectors: 0.51 of 0.6."""
+    other = ANNA + distance * np.eye(4)[3]
+    detections, _ = scene(face(range(30), 150, identity=ANNA), face(range(60, 90), 450, identity=other))
+    assert len(set(tracks_of(detections, cuts=[60]).tolist())) == tracks
+
+
 def test_without_identity_a_face_back_in_its_place_is_the_same():
     detections, _ = scene(face(range(0, 50), 300), face(range(100, 150), 310), face(range(100, 150), 560))
     tracks = tracks_of(detections, identity_distance=None)

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wildaffect.config import parse
 from wildaffect.errors import InputError
-from wildaffect.features.imported import describe_import, fill, import_feature, imported_feature, spec
+from wildaffect.features.imported import Import, describe_import, fill, import_feature, imported_feature, spec
 from wildaffect.features.store import read_valid
 
 TIMES = np.arange(6) / 25
@@ -194,7 +195,7 @@ def test_absent_and_damaged_files(tmp_path):
 )
 def test_contradictory_descriptions_are_refused(entry, message):
     with pytest.raises(InputError, match=rf"import\.net.*: .*{message}"):
-        imported_feature("net", entry)
+        parse(Import, entry, "features.import.net")
 
 
 def test_the_registry_entry_and_the_description(tmp_path):

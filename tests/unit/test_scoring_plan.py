@@ -122,7 +122,7 @@ def test_submissions_of_every_track_that_is_predicted(planned):
     plan = planned(submission={"editions": ["abaw2", "abaw5", "abaw7"]})
     assert [path.split("/")[2] for path in plan.submissions.paths()] == ["abaw2", "abaw2", "abaw5", "abaw5"]
     assert [trial.trial for trial in plan.submissions.trials("abaw2", "va")] == ["t_left", "t_right", "v8"]
-    assert listed_files(plan, plan.inputs.submission_lists("frames", "abaw2", "va")) == [
+    assert listed_files(plan.inputs, plan.inputs.submission_lists("frames", "abaw2", "va")) == [
         "results/media/t/frames.parquet",
         "results/media/v8/frames.parquet",
     ]

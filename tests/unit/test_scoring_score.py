@@ -106,6 +106,19 @@ def test_invalid_labels_never_change_a_score(invalid):
     assert values(score(damaged, replace(labels, "valid", ~marked), "abaw2")) == pytest.approx(values(kept), abs=1e-12)
 
 
+def test_the_ends_of_the_scale_count():
+    """Labels of exactly 1 and -1 are valid; what lies beyond is not."""
+    predictions, labels = va_tables()
+    ends = labels["valence"].to_numpy().copy()
+    ends[:10], ends[10:20], ends[20] = 1, -1, np.nextafter(1, 2)
+    labels = replace(labels, "valence", ends)
+    table = score(predictions, labels, "abaw2")
+    assert set(table["frames"].to_pylist()) == {119}
+    kept = np.arange(120) != 20
+    want = audmetric.concordance_cc(ends[kept], predictions["valence"].to_numpy()[kept])
+    assert values(table)["ccc_valence"] == pytest.approx(want, abs=1e-12)
+
+
 def test_forgetting_the_mask_would_be_seen():
     predictions, labels = va_tables()
     lost = replace(labels, "arousal", np.where(np.arange(120) < 3, -5.0, labels["arousal"].to_numpy()))

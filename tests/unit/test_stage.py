@@ -1,19 +1,29 @@
 """Jobs: what they print goes to the log, mistakes are told in one line, and half-written files never appear."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from support.pipeline import ROOT
 from wildaffect.files import atomic, sha256
+from wildaffect.provenance import code_fingerprint
+
+PLANNED = f"list_files.py {code_fingerprint('list_files.py')}"
 
 
-def job(tmp_path: Path, body: str, threads: int = 1) -> subprocess.CompletedProcess:
-    """Run ``body`` inside the stage block in a process of its own."""
+def job(tmp_path: Path, body: str, threads: int = 1, planned: str = PLANNED) -> subprocess.CompletedProcess:
+    """Run ``body`` inside the stage block in a process of its own, as the script of a copy of the project."""
     indented = "".join(f"    {line}\n" for line in body.splitlines())
-    code = f"from wildaffect.job import stage\nwith stage({str(tmp_path / 'logs/job.log')!r}, {threads}):\n{indented}"
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    log = str(tmp_path / "logs/job.log")
+    script = tmp_path / "copy/scripts/list_files.py"
+    script.parent.mkdir(parents=True, exist_ok=True)
+    script.write_text(f"from wildaffect.job import stage\nwith stage({log!r}, {threads}, {planned!r}):\n{indented}")
+    # Without it the folder of the script would come first.
+    environment = os.environ | {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(ROOT / "scripts")}
+    return subprocess.run([sys.executable, script], capture_output=True, text=True, cwd=tmp_path, env=environment)
 
 
 def test_everything_printed_is_in_the_log(tmp_path):
@@ -34,6 +44,22 @@ def test_an_unexpected_error_keeps_its_traceback_in_the_log(tmp_path):
     done = job(tmp_path, "1 / 0")
     assert done.returncode == 1 and "job.log" in done.stderr
     assert "ZeroDivisionError" in (tmp_path / "logs/job.log").read_text()
+
+
+def test_other_code_than_planned_does_not_run(tmp_path):
+    """The message tells the two copies of the project apart."""
+    done = job(tmp_path, "print('it ran')", planned="list_files.py 0123456789abcdef")
+    assert done.returncode == 1
+    assert f"{tmp_path / 'copy/scripts/list_files.py'}: this code was planned" in done.stderr
+    assert f"but the job imports {ROOT / 'scripts'}." in done.stderr
+    assert "it ran" not in (tmp_path / "logs/job.log").read_text()
+
+
+def test_modules_picked_at_run_time_are_part_of_the_planned_code(tmp_path):
+    module = "wildaffect.systems.lfan"
+    fingerprint = code_fingerprint("predict_system.py", [module])
+    assert job(tmp_path, "pass", planned=f"predict_system.py {module} {fingerprint}").returncode == 0
+    assert job(tmp_path, "pass", planned=f"predict_system.py {fingerprint}").returncode == 1
 
 
 def test_threads_reach_the_numeric_libraries(tmp_path):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from support.corpora import touch, write_annotation
+from support.lists import training_files
 from wildaffect.errors import InputError
 from wildaffect.systems import build_recipe
 from wildaffect.systems.tsav import spec
@@ -43,17 +44,17 @@ def test_a_job_reads_drawings_sound_and_the_labels_of_its_tasks(corpus):
     plan = plan_of(corpus, {"targets": ["mtl", "va"]})
     mtl, va = (next(i for i in plan.instances if i.target == target) for target in ("mtl", "va"))
     assert tasks_of(mtl) == ("expr", "va", "au") and tasks_of(va) == ("va",)
-    files = plan.inputs.training_files(mtl)
+    files = training_files(plan.inputs, mtl)
     assert set(files["persons"]) == {f"results/faces/{video}/persons.parquet" for video in "abcde"}
     assert {Path(path).parent.name for path in files["features"]} == {"tsav_mel"}
     assert {Path(path).parent.name for path in files["crops"]} == {"tsav112"}
     faithful = plan_of(corpus, {"targets": ["va"], "mode": "faithful"})
-    assert {Path(path).parent.name for path in faithful.inputs.training_files(va)["features"]} == {"tsav_wave"}
+    assert {Path(path).parent.name for path in training_files(faithful.inputs, va)["features"]} == {"tsav_wave"}
 
 
 def test_systems_without_drawings_read_no_persons(corpus):
     plan = plan_of(corpus, {}, systems={"lfan": {"variants": ["unimodal"]}})
-    assert plan.inputs.training_files(plan.instances[0])["persons"] == []
+    assert training_files(plan.inputs, plan.instances[0])["persons"] == []
 
 
 def test_several_tasks_train_on_the_union_without_what_one_holds_out(corpus):

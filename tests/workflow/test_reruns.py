@@ -106,7 +106,7 @@ def test_a_second_run_does_nothing(finished):
 
 def test_a_fresh_clone_with_the_same_results_does_nothing(finished, tmp_path):
     clone = copy_project(tmp_path / "clone")
-    for part in ("results", ".snakemake", "data"):
+    for part in ("results", "data"):
         shutil.copytree(finished[0] / part, clone / part)  # keeps time stamps, as rsync -a does
     outcome = run_workflow(clone, write_config(clone / "tiny.yaml", TINY), "-n")
     assert outcome.nothing_to_do, outcome.text[-3000:]

@@ -1,6 +1,7 @@
 """Configuration, plan and input functions; the logic is in wildaffect.workflow."""
 
 import gc
+import os
 import re
 import sys
 from inspect import signature
@@ -8,17 +9,24 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-sys.path.insert(0, str(Path(workflow.basedir).parent / "scripts"))
+SCRIPTS = str(Path(workflow.basedir).parent / "scripts")
+sys.path[:0] = [SCRIPTS, str(Path(workflow.basedir) / "rules")]
+# Jobs import this copy of the code, too, whatever is installed.
+os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([SCRIPTS, *filter(None, [os.environ.get("PYTHONPATH")])]))
 
+from records import keep_records, planned_code
+from snakemake_interface_executor_plugins.settings import ExecMode
 from wildaffect import paths, systems
 from wildaffect.errors import InputError
 from wildaffect.faces import templates as crop_templates
 from wildaffect.features.imported import imported_feature
-from wildaffect.features.registry import FEATURES, of_trial
+from wildaffect.features.names import of_trial
+from wildaffect.features.registry import FEATURES
 from wildaffect.features.settings import body_source, configured, weights_file
 from wildaffect.provenance import code_fingerprint
 from wildaffect.scoring import editions
 from wildaffect.scoring.tasks import task_value
+from wildaffect.workflow.given import detector_files, given_values, official_folders, without_given
 from wildaffect.workflow.instances import Instance, tasks_of
 from wildaffect.workflow.plan import make_plan
 
@@ -30,6 +38,10 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
+keep_records(PLAN.config["results_dir"])
+# A job that runs on its own, as on a cluster, reads the rules again, but not what to run.
+PLANNED = planned_code(PLAN.config["results_dir"]) if workflow.exec_mode != ExecMode.DEFAULT else {}
+
 VIDEOS = list(PLAN.corpus.videos)
 TRIALS = [trial.trial for trial in PLAN.corpus.trials]
 # What the configuration has made by one job instead of one job each.
@@ -37,15 +49,51 @@ TOGETHER = PLAN.config["faces"]["single_pass"]
 SOUNDS_TOGETHER = PLAN.config["features"]["single_pass"]
 
 
+def at(pattern, **values):
+    """A result file, or the pattern of one kind of them."""
+    return paths.at(PLAN.config["results_dir"], pattern, **values)
+
+
 def instance_of(wildcards):
     """The training job that the wildcards name."""
     return Instance(wildcards.system, wildcards.variant, wildcards.target, int(wildcards.fold))
 
 
+def given(files):
+    """Files that a job reads. Those that no rule makes count by what is in them (records.py), not by their time stamps."""
+    if not isinstance(files, str):
+        return [given(file) for file in files]
+    return files if is_made(files) else ancient(files)
+
+
+def is_made(file):
+    """Some rule makes ``file``."""
+    return file.startswith(f"{PLAN.config['results_dir']}/")
+
+
+def weights_of(instance):
+    """Weights to predict with and, where they lie in a run folder, the recipe and statistics that they are used with."""
+    weights = PLAN.runs.weights(instance)
+    records = (str(Path(weights).with_name(name)) for name in ("run.json", "stats.json"))
+    return {
+        "model": given(weights),
+        "records": given([file for file in records if is_made(file) or Path(file).is_file()]),
+    }
+
+
 def raw_video(video):
-    """A media file. One that was given counts by its content (params.media), not by its time stamp."""
-    path = PLAN.given.media_path(video)
-    return path if PLAN.given.rendered else ancient(path)
+    """A media file."""
+    return given(PLAN.given.media_path(video))
+
+
+def recipe_of(wildcards):
+    """The complete recipe of the instance that the wildcards name."""
+    return PLAN.inputs.settings[instance_of(wildcards)].plain()
+
+
+def prediction_state(wildcards):
+    """Where the predictions of single trials are kept."""
+    return PLAN.runs.prediction_state(instance_of(wildcards), wildcards.partition)
 
 
 def known(function):
@@ -59,25 +107,47 @@ def growing(amount):
     return known(lambda wildcards, attempt: amount * 2 ** (attempt - 1))
 
 
+def unrecorded(value):
+    """A param that says where something is. What is there is an input and counts, not where: Snakemake records no function of inputs."""
+    return known(lambda wildcards, input: value(wildcards) if callable(value) else value)
+
+
+def run_code(script, modules=()):
+    """What a job runs: ``script``, the modules it picks by name, and a fingerprint of both and all they import."""
+    name = " ".join([script, *modules])
+    return PLANNED.get(name) or f"{name} {code_fingerprint(script, modules)}"
+
+
 def code_of(script, modules=()):
-    """Fingerprint of ``script``, taken when a job is planned, as a job on a cluster plans no other."""
-    return known(lambda wildcards: code_fingerprint(script, modules))
+    """The code of ``script``, looked at when a job is planned, as a job on a cluster plans no other."""
+    return known(lambda wildcards: run_code(script, modules))
 
 
 def system_code(script):
-    """Fingerprint of ``script`` with the one system that the wildcards name."""
-    return known(lambda wildcards: code_fingerprint(script, [f"wildaffect.systems.{wildcards.system}"]))
+    """The code of ``script`` with the one system that the wildcards name; one of another package counts by param ``package``."""
+    return known(lambda wildcards: run_code(script, systems.inside(wildcards.system)))
 
 
 def feature_code(script):
-    """Fingerprint of ``script`` with the module of the one feature that the wildcards name."""
-    return known(lambda wildcards: code_fingerprint(script, [FEATURES[wildcards.feature].module]))
+    """The code of ``script`` with the module of the one feature that the wildcards name."""
+    return known(lambda wildcards: run_code(script, [FEATURES[wildcards.feature].module]))
 
 
 def learnt(kind, features):
     """The configured file of one kind, `weights` or `pca`, that some of ``features`` needs; None where none does."""
     wanted = any(getattr(FEATURES[feature], kind) for feature in features)
     return PLAN.config["features"][f"vggish_{kind}"] if wanted else None
+
+
+def learnt_files(features):
+    """Files behind :func:`learnt` of both kinds."""
+    values = [learnt(kind, features) for kind in ("weights", "pca")]
+    return [path for value in values if value for path in weights_file(value, PLAN.config["models_dir"])]
+
+
+def without(settings, *keys):
+    """``settings`` without ``keys``."""
+    return {key: value for key, value in settings.items() if key not in keys}
 
 
 def one_of(names):
@@ -103,4 +173,4 @@ def embedding_weights(wildcards):
 def bodies_for(templates, trial):
     """The table of bodies of the trial's video, if some template needs it."""
     wanted = set(templates) & set(crop_templates.with_bodies())
-    return f"<results>/bodies/{PLAN.corpus.video_of[trial]}.parquet" if wanted else []
+    return at(paths.BODIES, video=PLAN.corpus.video_of[trial]) if wanted else []

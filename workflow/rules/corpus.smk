@@ -1,7 +1,7 @@
 rule render_demo_video:
     """Render one video of the demo corpus."""
     output:
-        video="<results>/corpus/demo/videos/{file}",
+        video=at(paths.DEMO_VIDEO),
     log:
         "<results>/logs/render_demo_video/{file}.log",
     benchmark:
@@ -45,8 +45,8 @@ rule write_demo_annotations:
 rule list_trials:
     """Write the table of trials and the folds."""
     output:
-        trials="<results>/corpus/trials.parquet",
-        folds="<results>/corpus/folds.parquet",
+        trials=at(paths.TRIALS),
+        folds=at(paths.FOLDS),
     log:
         "<results>/logs/list_trials.log",
     benchmark:
@@ -59,7 +59,7 @@ rule list_trials:
         runtime=growing(5),
     params:
         code=code_of("list_trials.py"),
-        corpus=PLAN.given.corpus_settings(),
+        corpus=unrecorded(PLAN.given.corpus_settings()),
         folds=PLAN.config["folds"],
         found=PLAN.given.corpus_hash(),
     script:
@@ -69,8 +69,8 @@ rule list_trials:
 rule list_members:
     """Write down which trials the trainings for certain tasks on one fold read, apart from all others."""
     output:
-        trials="<results>/corpus/members/{tasks}/fold{fold}/trials.parquet",
-        folds="<results>/corpus/members/{tasks}/fold{fold}/folds.parquet",
+        trials=at(paths.FOLD_TRIALS),
+        folds=at(paths.FOLD_ROWS),
     log:
         "<results>/logs/list_members/{tasks}/fold{fold}.log",
     benchmark:
@@ -95,10 +95,10 @@ rule list_members:
 rule join_labels:
     """Join the annotation rows of one task to the decoded frames."""
     input:
-        annotations=lambda wildcards: PLAN.given.annotation_files(wildcards.task),
+        annotations=lambda wildcards: given(PLAN.given.annotation_files(wildcards.task)),
         frames=lambda wildcards: PLAN.given.annotated_frames(wildcards.task),
     output:
-        labels="<results>/labels/{task}.parquet",
+        labels=at(paths.LABELS),
     log:
         "<results>/logs/join_labels/{task}.log",
     benchmark:
@@ -111,7 +111,7 @@ rule join_labels:
         runtime=growing(20),
     params:
         code=code_of("join_labels.py"),
-        root=PLAN.given.annotations(),
+        root=unrecorded(PLAN.given.annotations()),
         rules=PLAN.config["labels"],
         trials=lambda wildcards: PLAN.given.annotated_rows(wildcards.task),
     script:
@@ -121,13 +121,13 @@ rule join_labels:
 rule audit_corpus:
     """List every anomaly of the corpus: one line each."""
     input:
-        trials="<results>/corpus/trials.parquet",
+        trials=at(paths.TRIALS),
         frames=PLAN.inputs.corpus_lists("frames"),
         audio=PLAN.inputs.corpus_lists("audio"),
         persons=PLAN.inputs.corpus_lists("persons"),
-        labels=expand("<results>/labels/{task}.parquet", task=PLAN.corpus.labelled_tasks()),
+        labels=expand(at(paths.LABELS), task=PLAN.corpus.labelled_tasks()),
     output:
-        audit="<results>/corpus/audit.csv",
+        audit=at(paths.AUDIT),
     log:
         "<results>/logs/audit_corpus.log",
     benchmark:
@@ -146,7 +146,7 @@ rule audit_corpus:
 
 rule corpus:
     input:
-        "<results>/corpus/trials.parquet",
-        "<results>/corpus/folds.parquet",
-        expand("<results>/labels/{task}.parquet", task=PLAN.corpus.labelled_tasks()),
+        at(paths.TRIALS),
+        at(paths.FOLDS),
+        expand(at(paths.LABELS), task=PLAN.corpus.labelled_tasks()),
     localrule: True

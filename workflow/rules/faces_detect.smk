@@ -2,9 +2,10 @@ rule detect_faces:
     """Find every face of every frame."""
     input:
         video=lambda wildcards: raw_video(wildcards.video),
-        frames="<results>/media/{video}/frames.parquet",
+        frames=at(paths.FRAMES),
+        model=given(detector_files(PLAN.config)),
     output:
-        detections="<results>/faces/{video}/detections.parquet",
+        detections=at(paths.DETECTIONS),
     log:
         "<results>/logs/detect_faces/{video}.log",
     benchmark:
@@ -20,8 +21,9 @@ rule detect_faces:
     params:
         code=code_of("detect_faces.py", [f"wildaffect.faces.detectors.{PLAN.config['faces']['backend']}"]),
         backend=PLAN.config["faces"]["backend"],
-        model=PLAN.config["faces"]["model"],
-        models_dir=PLAN.config["models_dir"],
+        variant=None if detector_files(PLAN.config) else PLAN.config["faces"]["model"],
+        model=unrecorded(PLAN.config["faces"]["model"]),
+        models_dir=unrecorded(PLAN.config["models_dir"]),
         options=PLAN.config["faces"]["options"],
     script:
         "../../scripts/detect_faces.py"
@@ -30,11 +32,11 @@ rule detect_faces:
 rule assign_persons:
     """Follow faces over time and decide which one each trial shows."""
     input:
-        detections="<results>/faces/{video}/detections.parquet",
-        frames="<results>/media/{video}/frames.parquet",
-        overrides=PLAN.config["faces"]["overrides"] or [],
+        detections=at(paths.DETECTIONS),
+        frames=at(paths.FRAMES),
+        overrides=given(PLAN.config["faces"]["overrides"] or []),
     output:
-        persons="<results>/faces/{video}/persons.parquet",
+        persons=at(paths.PERSONS),
     log:
         "<results>/logs/assign_persons/{video}.log",
     benchmark:
@@ -58,9 +60,9 @@ rule cut_crops:
     """Cut the aligned face of one trial out of every frame."""
     input:
         video=lambda wildcards: raw_video(PLAN.corpus.video_of[wildcards.trial]),
-        persons=lambda wildcards: f"<results>/faces/{PLAN.corpus.video_of[wildcards.trial]}/persons.parquet",
+        persons=lambda wildcards: at(paths.PERSONS, video=PLAN.corpus.video_of[wildcards.trial]),
     output:
-        crops="<results>/crops/{template}/{trial}.arrow",
+        crops=at(paths.CROPS),
     log:
         "<results>/logs/cut_crops/{template}/{trial}.log",
     benchmark:
@@ -87,10 +89,10 @@ if FACES_TOGETHER:
         """Cut several templates in one decoding pass and draw the contact sheet, as the configuration asks."""
         input:
             video=lambda wildcards: raw_video(PLAN.corpus.video_of[wildcards.trial]),
-            persons=lambda wildcards: f"<results>/faces/{PLAN.corpus.video_of[wildcards.trial]}/persons.parquet",
+            persons=lambda wildcards: at(paths.PERSONS, video=PLAN.corpus.video_of[wildcards.trial]),
         output:
-            crops=[f"<results>/crops/{template}/{{trial}}.arrow" for template in FACES_TOGETHER],
-            sheet=["<results>/faces/sheets/{trial}.jpg"] if SHEETS_TOGETHER else [],
+            crops=[at(paths.CROPS, template=template) for template in FACES_TOGETHER],
+            sheet=[at(paths.SHEET)] if SHEETS_TOGETHER else [],
         log:
             "<results>/logs/cut_crops_together/{trial}.log",
         benchmark:
@@ -114,10 +116,10 @@ rule draw_overlay:
     """A copy of the video with boxes, points and names drawn in; made only when asked for."""
     input:
         video=lambda wildcards: raw_video(wildcards.video),
-        frames="<results>/media/{video}/frames.parquet",
-        persons="<results>/faces/{video}/persons.parquet",
+        frames=at(paths.FRAMES),
+        persons=at(paths.PERSONS),
     output:
-        overlay="<results>/faces/overlays/{video}.mp4",
+        overlay=at(paths.OVERLAY),
     log:
         "<results>/logs/draw_overlay/{video}.log",
     benchmark:
@@ -137,5 +139,5 @@ rule draw_overlay:
 
 rule overlays:
     input:
-        expand("<results>/faces/overlays/{video}.mp4", video=VIDEOS),
+        expand(at(paths.OVERLAY), video=VIDEOS),
     localrule: True

@@ -1,10 +1,16 @@
+ROOT = PLAN.config["faces"]["official_root"]
+
+
 rule read_official:
     """List in which frames the organisers found each trial's face."""
     input:
-        frames="<results>/media/{video}/frames.parquet",
+        frames=at(paths.FRAMES),
+        images=lambda wildcards: given(
+            official_folders(ROOT, crop_templates.ALIGNED, PLAN.corpus.of_video(wildcards.video))
+        ),
     output:
-        persons="<results>/faces/{video}/persons.parquet",
-        detections="<results>/faces/{video}/detections.parquet",
+        persons=at(paths.PERSONS),
+        detections=at(paths.DETECTIONS),
     log:
         "<results>/logs/read_official/{video}.log",
     benchmark:
@@ -18,7 +24,7 @@ rule read_official:
         serial=1,
     params:
         code=code_of("read_official.py"),
-        root=PLAN.config["faces"]["official_root"],
+        root=unrecorded(ROOT),
         trials=lambda wildcards: PLAN.corpus.of_video(wildcards.video),
     script:
         "../../scripts/read_official.py"
@@ -27,9 +33,12 @@ rule read_official:
 rule pack_official:
     """Put the organisers' images of one trial into one file."""
     input:
-        frames=lambda wildcards: f"<results>/media/{PLAN.corpus.video_of[wildcards.trial]}/frames.parquet",
+        frames=lambda wildcards: at(paths.FRAMES, video=PLAN.corpus.video_of[wildcards.trial]),
+        images=lambda wildcards: given(
+            official_folders(ROOT, crop_templates.get_template(wildcards.template).official, [wildcards.trial])
+        ),
     output:
-        crops="<results>/crops/{template}/{trial}.arrow",
+        crops=at(paths.CROPS),
     log:
         "<results>/logs/pack_official/{template}/{trial}.log",
     benchmark:
@@ -46,6 +55,6 @@ rule pack_official:
     params:
         code=code_of("pack_official.py"),
         template=lambda wildcards: crop_templates.value(wildcards.template),
-        root=PLAN.config["faces"]["official_root"],
+        root=unrecorded(ROOT),
     script:
         "../../scripts/pack_official.py"

@@ -1,11 +1,12 @@
 rule extract_features:
-    """Compute a feature of one video's sound, a row per decoded frame."""
+    """Compute a feature of one video's audio, a row per decoded frame."""
     input:
-        audio="<results>/media/{video}/audio.flac",
-        frames="<results>/media/{video}/frames.parquet",
+        audio=at(paths.AUDIO),
+        frames=at(paths.FRAMES),
+        learnt=lambda wildcards: given(learnt_files([wildcards.feature])),
     output:
-        features=["<results>/features/{feature}/{video}.npy"],
-        valid="<results>/features/{feature}/valid/{video}.npy",
+        features=[at(paths.FEATURE, owner="{video}")],
+        valid=at(paths.VALID, owner="{video}"),
     log:
         "<results>/logs/extract_features/{feature}/{video}.log",
     benchmark:
@@ -22,9 +23,9 @@ rule extract_features:
         serial=1,
     params:
         code=feature_code("extract_features.py"),
-        weights=lambda wildcards: learnt("weights", [wildcards.feature]),
-        pca=lambda wildcards: learnt("pca", [wildcards.feature]),
-        models_dir=PLAN.config["models_dir"],
+        weights=unrecorded(lambda wildcards: learnt("weights", [wildcards.feature])),
+        pca=unrecorded(lambda wildcards: learnt("pca", [wildcards.feature])),
+        models_dir=unrecorded(PLAN.config["models_dir"]),
     script:
         "../../scripts/extract_features.py"
 
@@ -33,24 +34,30 @@ if SOUNDS_TOGETHER:
 
     # Several features by one job, as the configuration asks.
     use rule extract_features as extract_features_together with:
+        input:
+            audio=at(paths.AUDIO),
+            frames=at(paths.FRAMES),
+            learnt=given(learnt_files(SOUNDS_TOGETHER)),
         output:
-            features=[f"<results>/features/{name}/{{video}}.npy" for name in SOUNDS_TOGETHER],
-            valid=[f"<results>/features/{name}/valid/{{video}}.npy" for name in SOUNDS_TOGETHER],
+            features=[at(paths.FEATURE, feature=name, owner="{video}") for name in SOUNDS_TOGETHER],
+            valid=[at(paths.VALID, feature=name, owner="{video}") for name in SOUNDS_TOGETHER],
         log:
             "<results>/logs/extract_features_together/{video}.log",
         benchmark:
             "<results>/benchmarks/extract_features_together/{video}.jsonl"
         params:
             code=code_of("extract_features.py", [FEATURES[name].module for name in SOUNDS_TOGETHER]),
-            weights=learnt("weights", SOUNDS_TOGETHER),
-            pca=learnt("pca", SOUNDS_TOGETHER),
-            models_dir=PLAN.config["models_dir"],
+            weights=unrecorded(learnt("weights", SOUNDS_TOGETHER)),
+            pca=unrecorded(learnt("pca", SOUNDS_TOGETHER)),
+            models_dir=unrecorded(PLAN.config["models_dir"]),
 
 
 rule describe_feature:
     """Write down what the columns of a feature are and how they were made."""
+    input:
+        learnt=lambda wildcards: given(learnt_files([wildcards.feature])),
     output:
-        about="<results>/features/{feature}/about.json",
+        about=at(paths.ABOUT),
     log:
         "<results>/logs/describe_feature/{feature}.log",
     benchmark:
@@ -66,9 +73,9 @@ rule describe_feature:
         serial=1,
     params:
         code=feature_code("describe_feature.py"),
-        weights=lambda wildcards: learnt("weights", [wildcards.feature]),
-        pca=lambda wildcards: learnt("pca", [wildcards.feature]),
-        models_dir=PLAN.config["models_dir"],
+        weights=unrecorded(lambda wildcards: learnt("weights", [wildcards.feature])),
+        pca=unrecorded(lambda wildcards: learnt("pca", [wildcards.feature])),
+        models_dir=unrecorded(PLAN.config["models_dir"]),
     script:
         "../../scripts/describe_feature.py"
 
@@ -76,12 +83,12 @@ rule describe_feature:
 rule import_feature:
     """Take one trial's vectors that were computed elsewhere, a row per decoded frame."""
     input:
-        source=lambda wildcards: import_file(wildcards.name, wildcards.trial),
-        frames=lambda wildcards: f"<results>/media/{PLAN.corpus.video_of[wildcards.trial]}/frames.parquet",
+        source=lambda wildcards: given(import_file(wildcards.name, wildcards.trial)),
+        frames=lambda wildcards: at(paths.FRAMES, video=PLAN.corpus.video_of[wildcards.trial]),
     output:
-        feature="<results>/features/import.{name}/{trial}.npy",
-        valid="<results>/features/import.{name}/valid/{trial}.npy",
-        report="<results>/features/import.{name}/reports/{trial}.json",
+        feature=at(paths.FEATURE, feature="import.{name}", owner="{trial}"),
+        valid=at(paths.VALID, feature="import.{name}", owner="{trial}"),
+        report=at(paths.IMPORT_REPORT, feature="import.{name}", owner="{trial}"),
     log:
         "<results>/logs/import_feature/{name}/{trial}.log",
     benchmark:
@@ -97,16 +104,17 @@ rule import_feature:
         serial=1,
     params:
         code=code_of("import_feature.py"),
-        entry=lambda wildcards: PLAN.config["features"]["import"][wildcards.name],
+        path=unrecorded(lambda wildcards: PLAN.config["features"]["import"][wildcards.name]["path"]),
+        entry=lambda wildcards: without(PLAN.config["features"]["import"][wildcards.name], "path"),
         video=lambda wildcards: PLAN.corpus.video_of[wildcards.trial],
     script:
         "../../scripts/import_feature.py"
 
 
 rule describe_import:
-    """Write down what was said of a feature that was computed elsewhere."""
+    """Write down what the configuration says of a feature that was computed elsewhere."""
     output:
-        about="<results>/features/import.{name}/about.json",
+        about=at(paths.ABOUT, feature="import.{name}"),
     log:
         "<results>/logs/describe_import/{name}.log",
     benchmark:
@@ -122,7 +130,8 @@ rule describe_import:
         serial=1,
     params:
         code=code_of("describe_import.py"),
-        entry=lambda wildcards: PLAN.config["features"]["import"][wildcards.name],
+        path=unrecorded(lambda wildcards: PLAN.config["features"]["import"][wildcards.name]["path"]),
+        entry=lambda wildcards: without(PLAN.config["features"]["import"][wildcards.name], "path"),
     script:
         "../../scripts/describe_import.py"
 
@@ -130,11 +139,11 @@ rule describe_import:
 rule embed_crops:
     """Run a frozen image network over the crops of one trial."""
     input:
-        crops=lambda wildcards: f"<results>/crops/{embedding(wildcards)['crops']}/{wildcards.trial}.arrow",
-        weights=embedding_weights,
+        crops=lambda wildcards: at(paths.CROPS, template=embedding(wildcards)["crops"], trial=wildcards.trial),
+        weights=lambda wildcards: given(embedding_weights(wildcards)),
     output:
-        feature="<results>/features/embed.{name}/{trial}.npy",
-        valid="<results>/features/embed.{name}/valid/{trial}.npy",
+        feature=at(paths.FEATURE, feature="embed.{name}", owner="{trial}"),
+        valid=at(paths.VALID, feature="embed.{name}", owner="{trial}"),
     log:
         "<results>/logs/embed_crops/{name}/{trial}.log",
     benchmark:
@@ -151,8 +160,9 @@ rule embed_crops:
         serial=1,
     params:
         code=code_of("embed_crops.py"),
-        entry=embedding,
-        models_dir=PLAN.config["models_dir"],
+        entry=lambda wildcards: without(embedding(wildcards), "weights"),
+        weights=unrecorded(lambda wildcards: embedding(wildcards)["weights"]),
+        models_dir=unrecorded(PLAN.config["models_dir"]),
     script:
         "../../scripts/embed_crops.py"
 
@@ -160,9 +170,9 @@ rule embed_crops:
 rule describe_embedding:
     """Write down which network with which weights made the vectors."""
     input:
-        weights=embedding_weights,
+        weights=lambda wildcards: given(embedding_weights(wildcards)),
     output:
-        about="<results>/features/embed.{name}/about.json",
+        about=at(paths.ABOUT, feature="embed.{name}"),
     log:
         "<results>/logs/describe_embedding/{name}.log",
     benchmark:
@@ -178,8 +188,9 @@ rule describe_embedding:
         serial=1,
     params:
         code=code_of("describe_embedding.py"),
-        entry=embedding,
-        models_dir=PLAN.config["models_dir"],
+        entry=lambda wildcards: without(embedding(wildcards), "weights"),
+        weights=unrecorded(lambda wildcards: embedding(wildcards)["weights"]),
+        models_dir=unrecorded(PLAN.config["models_dir"]),
     script:
         "../../scripts/describe_embedding.py"
 
@@ -187,13 +198,13 @@ rule describe_embedding:
 rule find_bodies:
     """Find the body of the person that each trial of a video shows."""
     input:
-        source=lambda wildcards: (
+        source=lambda wildcards: given(
             body_source(PLAN.config["features"]["bodies"], wildcards.video, PLAN.config["models_dir"]) or []
         ),
         video=lambda wildcards: raw_video(wildcards.video),
-        persons="<results>/faces/{video}/persons.parquet",
+        persons=at(paths.PERSONS),
     output:
-        bodies="<results>/bodies/{video}.parquet",
+        bodies=at(paths.BODIES),
     log:
         "<results>/logs/find_bodies/{video}.log",
     benchmark:
@@ -210,20 +221,20 @@ rule find_bodies:
         serial=1,
     params:
         code=code_of("find_bodies.py"),
-        bodies=PLAN.config["features"]["bodies"],
-        models_dir=PLAN.config["models_dir"],
+        bodies=without(PLAN.config["features"]["bodies"] or {}, "path"),
+        models_dir=unrecorded(PLAN.config["models_dir"]),
     script:
         "../../scripts/find_bodies.py"
 
 
 rule cut_scenes:
-    """Make one trial's pictures of the whole scene, of the body in it, or of the scene without it."""
+    """Cut one trial's crops of the whole scene, of the body in it, or of the scene without it."""
     input:
         video=lambda wildcards: raw_video(PLAN.corpus.video_of[wildcards.trial]),
-        frames=lambda wildcards: f"<results>/media/{PLAN.corpus.video_of[wildcards.trial]}/frames.parquet",
+        frames=lambda wildcards: at(paths.FRAMES, video=PLAN.corpus.video_of[wildcards.trial]),
         bodies=lambda wildcards: bodies_for([wildcards.template], wildcards.trial),
     output:
-        crops="<results>/crops/{template}/{trial}.arrow",
+        crops=at(paths.CROPS),
     log:
         "<results>/logs/cut_scenes/{template}/{trial}.log",
     benchmark:
@@ -250,10 +261,10 @@ if SCENES_TOGETHER := [name for name in TOGETHER if name in crop_templates.scene
     use rule cut_scenes as cut_scenes_together with:
         input:
             video=lambda wildcards: raw_video(PLAN.corpus.video_of[wildcards.trial]),
-            frames=lambda wildcards: f"<results>/media/{PLAN.corpus.video_of[wildcards.trial]}/frames.parquet",
+            frames=lambda wildcards: at(paths.FRAMES, video=PLAN.corpus.video_of[wildcards.trial]),
             bodies=lambda wildcards: bodies_for(SCENES_TOGETHER, wildcards.trial),
         output:
-            [f"<results>/crops/{name}/{{trial}}.arrow" for name in SCENES_TOGETHER],
+            [at(paths.CROPS, template=name) for name in SCENES_TOGETHER],
         log:
             "<results>/logs/cut_scenes_together/{trial}.log",
         benchmark:
@@ -267,14 +278,14 @@ rule features:
     """Everything that systems ask for, and everything that the section `features` of the configuration describes."""
     input:
         expand(
-            "<results>/features/{feature}/{video}.npy",
+            at(paths.FEATURE, owner="{video}"),
             feature=[name for name in PLAN.inputs.features() if not of_trial(name)],
             video=VIDEOS,
         ),
-        expand("<results>/features/{feature}/{trial}.npy", feature=configured(PLAN.config["features"]), trial=TRIALS),
+        expand(at(paths.FEATURE, owner="{trial}"), feature=configured(PLAN.config["features"]), trial=TRIALS),
         expand(
-            "<results>/features/{feature}/about.json",
+            at(paths.ABOUT),
             feature=sorted({*PLAN.inputs.features(), *configured(PLAN.config["features"])}),
         ),
-        expand("<results>/bodies/{video}.parquet", video=VIDEOS if PLAN.config["features"]["bodies"] else []),
+        expand(at(paths.BODIES), video=VIDEOS if PLAN.config["features"]["bodies"] else []),
     localrule: True

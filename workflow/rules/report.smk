@@ -1,15 +1,15 @@
 rule build_report:
     """Write the report: one self-contained page."""
     input:
-        trials="<results>/corpus/trials.parquet",
-        audit="<results>/corpus/audit.csv",
+        trials=at(paths.TRIALS),
+        audit=at(paths.AUDIT),
         frames=PLAN.inputs.corpus_lists("frames"),
         audio=PLAN.inputs.corpus_lists("audio"),
-        detections=expand("<results>/faces/{video}/detections.parquet", video=VIDEOS),
+        detections=expand(at(paths.DETECTIONS), video=VIDEOS),
         persons=PLAN.inputs.corpus_lists("persons"),
-        sheets=expand("<results>/faces/sheets/{trial}.jpg", trial=TRIALS),
-        abouts=expand("<results>/features/{feature}/about.json", feature=PLAN.inputs.features()),
-        labels=expand("<results>/labels/{task}.parquet", task=PLAN.corpus.labelled_tasks()),
+        sheets=expand(at(paths.SHEET), trial=TRIALS),
+        abouts=expand(at(paths.ABOUT), feature=PLAN.inputs.features()),
+        labels=expand(at(paths.LABELS), task=PLAN.corpus.labelled_tasks()),
         runs=[PLAN.runs.file(instance, paths.RUN) for instance in PLAN.runs.trainings()],
         histories=[PLAN.runs.file(instance, paths.HISTORY) for instance in PLAN.runs.trainings()],
         predictions=PLAN.predictions(),
@@ -17,7 +17,7 @@ rule build_report:
         scores=PLAN.delivery.scores()[:1],
         trial_scores=PLAN.delivery.scores()[1:],
     output:
-        page="<results>/report/index.html",
+        page=at(paths.REPORT),
     log:
         "<results>/logs/build_report.log",
     benchmark:
@@ -30,7 +30,8 @@ rule build_report:
         runtime=growing(20),
     params:
         code=code_of("build_report.py"),
-        config=PLAN.config,
+        settings=without_given(PLAN.config),
+        config=unrecorded(PLAN.config),
         editions=editions.values(PLAN.config["score"]["editions"]),
     script:
         "../../scripts/build_report.py"
@@ -39,10 +40,10 @@ rule build_report:
 rule verify_corpus:
     """Last of all: end with an error if the corpus had errors that nobody accepted."""
     input:
-        audit="<results>/corpus/audit.csv",
-        page="<results>/report/index.html",
+        audit=at(paths.AUDIT),
+        page=at(paths.REPORT),
     output:
-        verdict="<results>/corpus/verdict.txt",
+        verdict=at(paths.VERDICT),
     log:
         "<results>/logs/verify_corpus.log",
     benchmark:
@@ -62,5 +63,5 @@ rule verify_corpus:
 
 rule report:
     input:
-        "<results>/report/index.html",
+        at(paths.REPORT),
     localrule: True

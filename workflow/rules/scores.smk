@@ -5,7 +5,7 @@ rule fuse_members:
             wildcards.variant, wildcards.part, wildcards.partition
         ),
     output:
-        predictions="<results>/predictions/ensemble/{variant}/{target}/{part}/{partition}.parquet",
+        predictions=at(paths.PREDICTIONS, system="ensemble"),
     log:
         "<results>/logs/fuse_members/{variant}/{target}/{part}/{partition}.log",
     benchmark:
@@ -36,9 +36,9 @@ rule smooth_predictions:
                 (wildcards.system, wildcards.variant, wildcards.target), wildcards.part
             )
         ),
-        predictions="<results>/predictions/{system}/{variant}/{target}/{part}/{partition}.parquet",
+        predictions=at(paths.PREDICTIONS),
     output:
-        predictions="<results>/smoothed/{system}/{variant}/{target}/{part}/{partition}.parquet",
+        predictions=at(paths.SMOOTHED),
     log:
         "<results>/logs/smooth_predictions/{system}/{variant}/{target}/{part}/{partition}.log",
     benchmark:
@@ -64,11 +64,11 @@ rule score_predictions:
     """Score all held-out predictions by the rules of every edition asked for."""
     input:
         predictions=PLAN.delivery.validation(),
-        folds="<results>/corpus/folds.parquet",
-        labels=expand("<results>/labels/{task}.parquet", task=PLAN.corpus.labelled_tasks()),
+        folds=at(paths.FOLDS),
+        labels=expand(at(paths.LABELS), task=PLAN.corpus.labelled_tasks()),
     output:
-        scores="<results>/scores/scores.csv",
-        trials="<results>/scores/trials.csv",
+        scores=at(paths.SCORES),
+        trials=at(paths.TRIAL_SCORES),
     log:
         "<results>/logs/score_predictions.log",
     benchmark:
@@ -97,11 +97,11 @@ rule write_submission:
         predictions=lambda wildcards: PLAN.submissions.predictions(
             wildcards.edition, wildcards.system, wildcards.variant, wildcards.task
         ),
-        trials="<results>/corpus/trials.parquet",
+        trials=at(paths.TRIALS),
         frames=lambda wildcards: PLAN.inputs.submission_lists("frames", wildcards.edition, wildcards.task),
-        sample=lambda wildcards: PLAN.submissions.sample(wildcards.task),
+        sample=lambda wildcards: given(PLAN.submissions.sample(wildcards.task)),
     output:
-        record="<results>/submissions/{edition}/{system}/{variant}/{task}.json",
+        record=at(paths.SUBMISSION),
     log:
         "<results>/logs/write_submission/{edition}/{system}/{variant}/{task}.log",
     benchmark:
@@ -128,7 +128,7 @@ rule export_csv:
     input:
         predictions=lambda wildcards: PLAN.delivery.tests(wildcards.system, wildcards.variant),
     output:
-        folder=directory("<results>/exports/{system}/{variant}"),
+        folder=directory(at(paths.EXPORTS)),
     log:
         "<results>/logs/export_csv/{system}/{variant}.log",
     benchmark:

@@ -31,6 +31,7 @@ rule train_system:
         trials=lambda wildcards: PLAN.inputs.members(instance_of(wildcards), "trials"),
         folds=lambda wildcards: PLAN.inputs.members(instance_of(wildcards), "folds"),
         labels=lambda wildcards: [f"<results>/labels/{task}.parquet" for task in tasks_of(instance_of(wildcards))],
+        initial=lambda wildcards: given(given_values(recipe_of(wildcards))),
     output:
         model="<results>/runs/{system}/{variant}/{target}/fold{fold}/model.safetensors",
         history="<results>/runs/{system}/{variant}/{target}/fold{fold}/history.csv",
@@ -49,10 +50,12 @@ rule train_system:
         gpu=0,
     params:
         code=system_code("train_system.py"),
+        package=lambda wildcards: systems.outside_hash(wildcards.system),
         mode=lambda wildcards: PLAN.config["systems"][wildcards.system]["mode"],
-        recipe=lambda wildcards: PLAN.config["systems"][wildcards.system]["recipe"],
+        settings=lambda wildcards: without_given(recipe_of(wildcards)),
+        recipe=unrecorded(recipe_of),
         training=PLAN.config["training"],
-        state=PLAN.runs.state_folder(),
+        state=unrecorded(PLAN.runs.state_folder()),
     script:
         "../../scripts/train_system.py"
 
@@ -61,9 +64,9 @@ rule predict_system:
     """Predict the held-out or the test trials of one instance, a row per decoded frame."""
     input:
         unpack(lambda wildcards: PLAN.inputs.prediction_lists(instance_of(wildcards), wildcards.partition)),
+        unpack(lambda wildcards: weights_of(instance_of(wildcards))),
         trials=lambda wildcards: PLAN.inputs.predicted_table(instance_of(wildcards), wildcards.partition),
         labels=lambda wildcards: PLAN.inputs.known_labels(instance_of(wildcards), wildcards.partition),
-        model=lambda wildcards: PLAN.runs.weights(instance_of(wildcards)),
     output:
         predictions="<results>/predictions/{system}/{variant}/{target}/fold{fold}/{partition}.parquet",
     log:
@@ -82,9 +85,12 @@ rule predict_system:
         serial=1,
     params:
         code=system_code("predict_system.py"),
+        package=lambda wildcards: systems.outside_hash(wildcards.system),
         names=lambda wildcards: PLAN.folds.trials_of(instance_of(wildcards), wildcards.partition),
         mode=lambda wildcards: PLAN.config["systems"][wildcards.system]["mode"],
-        recipe=lambda wildcards: PLAN.config["systems"][wildcards.system]["recipe"],
+        settings=lambda wildcards: without_given(recipe_of(wildcards)),
+        recipe=unrecorded(recipe_of),
+        state=unrecorded(prediction_state),
     script:
         "../../scripts/predict_system.py"
 

@@ -38,7 +38,7 @@ class CutFinder:
 
     def __init__(self):
         self._previous = None
-        self._recent = deque(maxlen=RECENT)
+        self._recent: deque[float] = deque(maxlen=RECENT)
 
     def __call__(self, image: np.ndarray) -> bool:
         """Decide whether an image, RGB uint8 (H, W, 3), starts a new shot; the first one does not."""

@@ -15,10 +15,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
-from wildaffect.config import Names, Natural, Positive, Section, Text, parse
+from wildaffect.config import Names, Natural, Positive, Section, Text
 from wildaffect.errors import InputError
 from wildaffect.features.about import write_about
-from wildaffect.features.registry import IMPORT_PREFIX, FeatureSpec
+from wildaffect.features.frames import AS_GIVEN
+from wildaffect.features.names import IMPORT_PREFIX
+from wildaffect.features.spec import FeatureSpec
 from wildaffect.features.store import write_valid
 from wildaffect.files import atomic, sha256
 
@@ -88,8 +90,8 @@ class ImportedFeature(Import):
 
 
 def imported_feature(name: str, entry: Mapping[str, Any]) -> ImportedFeature:
-    """The feature ``import.<name>`` that ``entry`` of the configuration describes; :class:`InputError` where that is contradictory."""
-    return parse(ImportedFeature, {**entry, "name": name}, f"features.import.{name}")
+    """The feature ``import.<name>`` that the complete ``entry`` of the configuration describes."""
+    return ImportedFeature.from_plain({**entry, "name": name})
 
 
 def check_columns(found: ImportedFeature, path: Path) -> None:
@@ -112,7 +114,7 @@ def spec(found: ImportedFeature) -> FeatureSpec:
         columns=found.column_names,
         source=f"imported from {found.path}",
         module=__name__,
-        rule="frame",
+        rule=AS_GIVEN,
         description=found.description or "values computed elsewhere",
         notice=f"Licence: {found.licence}. {found.citation}".strip(),
     )

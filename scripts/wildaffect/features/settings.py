@@ -11,7 +11,9 @@ from wildaffect.config import nearest
 from wildaffect.errors import InputError
 from wildaffect.faces import templates
 from wildaffect.features.imported import check_columns, imported_feature
-from wildaffect.features.registry import EMBED_PREFIX, FEATURES, IMPORT_PREFIX, SEEDED
+from wildaffect.features.names import EMBED_PREFIX, IMPORT_PREFIX
+from wildaffect.features.registry import FEATURES
+from wildaffect.features.spec import SEEDED
 from wildaffect.models import locate
 
 KEYPOINT_RCNN = "https://download.pytorch.org/models/keypointrcnn_resnet50_fpn_coco-fc266e95.pth"
@@ -108,7 +110,7 @@ def _body_problems(bodies: Mapping[str, Any], videos: Iterable[str], models_dir:
         return ["features.bodies.person: face_box guesses the body that belongs to a face; use face."] if wrong else []
     if bodies["source"] == "openpose" and "{video}" not in bodies["path"]:
         return [f"{where}: {bodies['path']} must contain {{video}}: OpenPose's files of one video are a folder."]
-    sources = dict.fromkeys(body_source(bodies, video, models_dir) for video in videos)
+    sources = dict.fromkeys(str(body_source(bodies, video, models_dir)) for video in videos)
     absent = [path for path in sources if not Path(path).exists()]
     if not absent:
         return []

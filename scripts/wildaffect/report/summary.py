@@ -57,12 +57,17 @@ def _text_table(table: ScoreTable) -> str:
 
 
 def number(value: float | None) -> str:
-    """Three decimals; an en dash for a missing or undefined value."""
+    """Three decimals; an en dash for a missing or undefined value.
+
+    Examples:
+        >>> number(0.51249), number(None), number(float("nan"))
+        ('0.512', '–', '–')
+    """
     return UNDEFINED if value is None or value != value else f"{value:.3f}"
 
 
 def mean_and_deviation(row: ScoreRow) -> str:
-    """``0.512 ± 0.013`` over the folds, without the second part for a single fold."""
+    """Mean and deviation over the folds, such as `0.512 ± 0.013`; the mean alone for a single fold."""
     if row.deviation is None:
         return number(row.mean)
     return f"{row.mean:.3f} ± {row.deviation:.3f}"

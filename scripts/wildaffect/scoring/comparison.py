@@ -131,7 +131,7 @@ def _with_score(task: Task, metrics: Mapping[str, np.ndarray]) -> dict[str, np.n
 
 def _frames(run: Tallied, task: Task) -> dict[str, int]:
     """Count the labelled frames behind each metric; of the ranked score, those of its largest part."""
-    counts = {}
+    counts: dict[str, int] = {}
     for trials in run.trials.values():
         if trials:
             total = reduce(add, trials.values())

@@ -136,7 +136,7 @@ def fuse_members(
         clip: As for :func:`wildaffect.scoring.fusion.fuse`.
         weights: As for :func:`wildaffect.scoring.fusion.fuse`.
     """
-    paths = {(entry["system"], entry["variant"], entry["target"]): entry["path"] for entry in predictions}
+    paths = {tuple(entry[key] for key in ("system", "variant", "target")): entry["path"] for entry in predictions}
     tables, records = [], []
     for sources in members:
         read = {tuple(source): read_parquet(paths[tuple(source)]) for source in sources}

@@ -1,6 +1,7 @@
 """Fusion of predictions: of the folds of one instance, or of members of an ensemble."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -86,13 +87,10 @@ def fuse(
     if clip == "early":
         stack[..., limited] = stack[..., limited].clip(-1, 1)
     fused = np.empty(stack.shape[1:])
+    combine = {"ccc_centring": ccc_centring, "mean": mean}.get(method, partial(weighted, weights=weights or ()))
     for rows in first.slices().values():
         for column in range(len(columns)):
-            members = stack[:, rows, column]
-            if method == "ccc_centring":
-                fused[rows, column] = ccc_centring(members)
-            else:
-                fused[rows, column] = mean(members) if method == "mean" else weighted(members, weights)
+            fused[rows, column] = combine(stack[:, rows, column])
     if clip == "late":
         fused[:, limited] = fused[:, limited].clip(-1, 1)
     return _like_first(aligned, first, columns, fused)

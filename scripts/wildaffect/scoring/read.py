@@ -141,7 +141,12 @@ def read_rows(path: Path, task: Task) -> pa.Table:
     path = Path(path)
     if path.is_dir():
         lists = sorted(path.glob("*.txt"))
-        if task.format and task.format.layout == "list" and len(lists) == 1 and _is_list(lists[0], task):
+        if (
+            task.format
+            and task.format.layout == "list"
+            and len(lists) == 1
+            and _lines(lists[0])[:1] == [task.format.header]
+        ):
             return read_list(lists[0], task)
         return read_folder(path, task)
     if not path.is_file():
@@ -221,10 +226,6 @@ def _lines(file: Path) -> list[str]:
         return file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: cannot be read as text ({error}).") from error
-
-
-def _is_list(file: Path, task: Task) -> bool:
-    return _lines(file)[:1] == [task.format.header]
 
 
 def _check_classes(file: Path, names: tuple[str, ...]) -> None:

@@ -4,7 +4,7 @@ Columns become decisions (values, a class number, units on or off), decisions of
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
@@ -39,6 +39,12 @@ def predicted_part(columns: Sequence[str], part: Part) -> Part | None:
     if part.kind == "values" and present:
         return replace(part, names=present, columns=present)
     return part if present or part.columns[0] in columns else None
+
+
+def predicted_parts(columns: Sequence[str], task: Task, labels: Container[str]) -> list[Part]:
+    """The parts of ``task`` as far as they are predicted; none unless all are predicted and among ``labels``."""
+    parts = [found for part in task.parts if part.name in labels and (found := predicted_part(columns, part))]
+    return parts if len(parts) == len(task.parts) else []
 
 
 def incomparable(predictions: pa.Table, labels: pa.Table, part: Part) -> str:
@@ -191,7 +197,10 @@ def summarise(tallied: Tallied, resamples: int = 0, seed: int = 0) -> pa.Table:
     videos = videos_of(name for trials in tallied.trials.values() for name in trials)
     left_out = f"{tallied.missing} labelled frames without prediction left out" if tallied.missing else ""
     times = draws(len(videos), resamples, seed) if resamples and videos else None
-    metrics, spread, counts, rows = {}, {}, {}, []
+    metrics: dict[str, float] = {}
+    spread: dict[str, np.ndarray] = {}
+    counts: dict[str, tuple[int, int]] = {}
+    rows: list[dict] = []
     for trials in tallied.trials.values():
         if trials:
             rows += _part_rows(trials, left_out)

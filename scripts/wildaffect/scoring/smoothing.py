@@ -14,7 +14,7 @@ from wildaffect.corpus.label_spaces import VALENCE_AROUSAL
 from wildaffect.errors import InputError
 from wildaffect.scoring.bootstrap import videos_of
 from wildaffect.scoring.read import KEYS, as_table, numbers, read_parquet, sort_rows
-from wildaffect.scoring.scorer import incomparable, predicted_part, tally_task
+from wildaffect.scoring.scorer import incomparable, predicted_parts, tally_task
 from wildaffect.scoring.tasks import Part, Task, Tracks
 from wildaffect.tables import read_metadata, write_table
 
@@ -172,7 +172,7 @@ def choose_window(
     scores = {}
     for window in sorted(windows):
         table = smooth(predictions, method, window, edges, columns)
-        metrics = {}
+        metrics: dict[str, float] = {}
         for part in parts:
             tallies = tally_task(table, known[part.name], task, [part]).trials[part.name]
             if not tallies:
@@ -221,13 +221,15 @@ def smooth_file(
         InputError: If held-out predictions are not of partition ``validation`` or share a source video with ``predictions``.
     """
     table, choice = read_parquet(predictions), None
-    if not isinstance(window, int):
+    if isinstance(window, int):
+        chosen = window
+    else:
         _refuse_leaks(table, predictions, held_out)
         tables = [read_parquet(entry["path"]) for entry in held_out]
         truth = {task: read_parquet(path) for task, path in (labels or {}).items()}
         choice = choose_window(tables, truth, editions or {}, method, window, edges)
         choice |= {"candidates": sorted(window), "folds": sorted(str(entry["fold"]) for entry in held_out)}
-    chosen = choice["window"] if choice else window
+        chosen = choice["window"]
     columns = smoothed_columns(table.column_names)
     result = smooth(table, method, chosen, edges, columns)
     about = {
@@ -262,10 +264,8 @@ def _task(predictions: pa.Table, labels: Mapping[str, pa.Table], editions: Track
     smoothed = smoothed_columns(predictions.column_names)
     for tasks in editions.values():
         for task in tasks.values():
-            parts = [predicted_part(smoothed, part) for part in task.parts if part.name in labels]
-            if len(parts) < len(task.parts) or None in parts:
-                continue
-            if not any(incomparable(predictions, labels[part.name], part) for part in parts):
+            parts = predicted_parts(smoothed, task, labels)
+            if parts and not any(incomparable(predictions, labels[part.name], part) for part in parts):
                 return task, parts
     raise InputError(
         f"smoothing: no task of {', '.join(editions) or 'no edition'} fits the predictions ({', '.join(smoothed)}) and the labels "

@@ -26,7 +26,7 @@ class Expected:
     trials: tuple[str, ...]
     trial: np.ndarray
     frame: np.ndarray
-    locations: tuple[str, ...] | None = None
+    locations: tuple[str, ...] = ()
 
     def count(self, name: str) -> int:
         """Count the rows of one trial."""
@@ -70,7 +70,7 @@ def expected_rows(task: Task, sample: Path | None, frames: Mapping[str, int] | N
         raise InputError(
             f"{sample}: {len(unknown)} trials have no frame count, first {unknown[0]!r}; give frame counts."
         )
-    return _by_counts(form, known)
+    return _by_counts(form, {name: count for name, count in known.items() if count is not None})
 
 
 def read_counts(path: Path) -> dict[str, int | None]:
@@ -104,7 +104,7 @@ def _by_counts(form: Format, counts: Mapping[str, int]) -> Expected:
     names, lengths = tuple(counts), np.array(list(counts.values()), np.int64)
     trial = np.repeat(np.arange(len(names)), lengths)
     frame = np.concatenate([np.arange(length) for length in lengths])
-    locations = None
+    locations: tuple[str, ...] = ()
     if form.layout == "list":
         locations = tuple(f"{names[t]}/{f + 1:05d}.jpg" for t, f in zip(trial, frame, strict=True))
     return Expected(names, trial, frame, locations)

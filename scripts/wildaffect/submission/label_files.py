@@ -14,6 +14,7 @@ from wildaffect.scoring.editions import edition_tasks
 from wildaffect.scoring.read import as_table, sort_rows
 from wildaffect.scoring.scorer import decide, missing_columns
 from wildaffect.scoring.tasks import Part
+from wildaffect.submission.expected import known_format
 
 EDITION = "abaw1"
 FOLDERS = {"validation": "val", "test": "test"}
@@ -61,7 +62,7 @@ def write_label_files(predictions: Any, trials: Mapping[str, Trial], output: Pat
             path = output / FOLDERS[partition] / SETS[task.name] / f"{stem}.txt"
             with atomic(path) as partial:
                 partial.write_text(
-                    "\n".join([task.format.header, *_lines(decided[part_rows], part)]) + "\n", newline="\n"
+                    "\n".join([known_format(task).header, *_lines(decided[part_rows], part)]) + "\n", newline="\n"
                 )
             written.append(path)
     if not written:

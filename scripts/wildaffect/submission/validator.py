@@ -85,7 +85,7 @@ def _check_list(path: Path, task: Task, expected: Expected) -> list[str]:
         return _limited(path.name, iter(problems))
     rows = [line.partition(",") for line in lines[1:]]
     found = [location for location, _, _ in rows]
-    problems += _header_problems(lines, task) + _order_problems(found, expected)
+    problems += _header_problems(lines, known_format(task).header) + _order_problems(found, expected)
     values = (f"line {number}: {why}" for number, row in enumerate(rows, 2) if (why := _row_problem(row[2], task)))
     return _limited(path.name, chain(problems, values))
 
@@ -95,7 +95,7 @@ def _folder_file_problems(file: Path, task: Task, count: int) -> Iterator[str]:
     yield from problems
     if lines is None:
         return
-    yield from _header_problems(lines, task)
+    yield from _header_problems(lines, known_format(task).header)
     if len(lines) - 1 != count:
         yield f"{len(lines) - 1} rows, expected {count}"
     for number, line in enumerate(lines[1:], 2):
@@ -128,12 +128,8 @@ def _read(file: Path) -> tuple[list[str] | None, list[str]]:
     return text.split("\n")[:-1], problems
 
 
-def _header_problems(lines: list[str], task: Task) -> list[str]:
-    return (
-        []
-        if lines[0] == task.format.header
-        else [f"line 1: header is {_short(lines[0])}, expected {task.format.header!r}"]
-    )
+def _header_problems(lines: list[str], header: str) -> list[str]:
+    return [] if lines[0] == header else [f"line 1: header is {_short(lines[0])}, expected {header!r}"]
 
 
 def _order_problems(found: list[str], sample: Expected) -> list[str]:

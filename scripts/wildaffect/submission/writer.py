@@ -156,7 +156,8 @@ def _texts(
     for i, name in enumerate(expected.trials):
         positions = by_trial[bounds[i] : bounds[i + 1]]
         wanted, part_rows = expected.frame[positions], slices.get(name, slice(0, 0))
-        frames, counts, columns = rows.frame[part_rows], Counter(), []
+        frames, columns = rows.frame[part_rows], []
+        counts: Counter[str] = Counter()
         used = np.zeros(len(wanted), np.int64)
         for part in task.parts:
             values, rule = fill_predictions(frames, decided[part][part_rows], wanted, part.kind)

@@ -1,4 +1,4 @@
-"""What would go wrong later, found before any job starts."""
+"""Checks before any job starts of what would fail later."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from wildaffect.workflow.instances import Folds, Instance, tasks_of
 
 
 def check_held_out(folds: Folds, trainings: Iterable[Instance]) -> None:
-    """No fold may train on a video that it holds out."""
+    """Raise an `InputError` if any fold trains on a video that it holds out."""
     used = {(task, instance.fold) for instance in trainings for task in tasks_of(instance)}
     problems = []
     for task, fold in sorted(used):
@@ -33,7 +33,7 @@ def check_held_out(folds: Folds, trainings: Iterable[Instance]) -> None:
 
 
 def check_files(config: Mapping[str, Any], inputs: Inputs) -> None:
-    """Model, sample and override files that the run will need; all that are missing in one message."""
+    """Raise one `InputError` for all model, sample and override files that the run needs and that are missing."""
     models_dir, templates = Path(config["models_dir"]), inputs.templates()
     if config["faces"]["source"] == "official":
         problems = _official_problems(config, templates)
@@ -62,12 +62,12 @@ def check_files(config: Mapping[str, Any], inputs: Inputs) -> None:
 
 
 def _made(needed: Sequence[str], together: Sequence[str]) -> list[str]:
-    """What is made where ``needed`` is asked for: all of ``together`` as soon as one of them is."""
+    """What is made if `needed` is asked for: all of `together` as soon as one of them is needed."""
     return sorted({*needed, *together} if {*needed} & {*together} else needed)
 
 
 def _detector_problems(faces: Mapping[str, Any], models_dir: Path) -> list[str]:
-    """What keeps faces from being detected."""
+    """Problems of the section `faces` with `source: detect`."""
     problems = []
     try:
         if faces["backend"] == "retinaface":
@@ -86,7 +86,7 @@ def _detector_problems(faces: Mapping[str, Any], models_dir: Path) -> list[str]:
 
 
 def _official_problems(config: Mapping[str, Any], templates: Sequence[str]) -> list[str]:
-    """What keeps the organisers' pictures from being used."""
+    """Problems of the section `faces` with `source: official`."""
     faces, problems = config["faces"], []
     if not faces["official_root"] or not (Path(faces["official_root"]) / "cropped_aligned").is_dir():
         problems.append(f"faces.official_root: {faces['official_root']} is no folder that holds cropped_aligned/.")

@@ -15,7 +15,19 @@ from wildaffect.workflow.settings import complete_settings, with_single_passes
 
 @dataclass(frozen=True)
 class Plan:
-    """``config``: the completed configuration. The other parts are described in the modules that they come from."""
+    """Everything that the rules of the workflow ask for.
+
+    Attributes:
+        config: The completed configuration.
+        corpus: Trials and findings.
+        instances: What is trained.
+        folds: Which trials each instance sees.
+        given: Files that the run starts from.
+        inputs: Files that training and prediction jobs read.
+        runs: Files that they write.
+        delivery: Predictions that are scored, exported and submitted.
+        submissions: Files for the organisers.
+    """
 
     config: Mapping[str, Any]
     corpus: Corpus
@@ -33,9 +45,13 @@ class Plan:
 
 
 def make_plan(raw: Mapping[str, Any]) -> Plan:
-    """Check and complete the configuration ``raw``, scan the corpus and list the instances.
+    """Check and complete the configuration, scan the corpus and list the instances, before any job starts.
 
-    Raises :class:`InputError` with everything that is wrong, before any job starts.
+    Args:
+        raw: The configuration as given.
+
+    Raises:
+        InputError: The message names everything that is wrong.
     """
     config = complete_settings(raw)
     corpus = scan(config["corpus"])

@@ -12,15 +12,19 @@ A detector is an object with
 * ``identity``: None, or the distance below which two vectors are taken for one person.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
 
 from wildaffect.errors import InputError
-from wildaffect.faces.options import DETECTORS, DetectionOptions
+from wildaffect.faces.options import DetectionOptions
+
+BACKENDS = ("retinaface", "dlib")
 
 
 @dataclass(frozen=True)
@@ -82,15 +86,23 @@ def open_detector(
 ) -> Detector:
     """The detector ``backend`` ("retinaface" or "dlib") with its weights loaded.
 
-    ``options`` are those of the backend (:data:`wildaffect.faces.options.DETECTORS`). ``model``: for retinaface a pack name
+    ``options`` are those of the backend (see :func:`detector_options`). ``model``: for retinaface a pack name
     looked up in ``models_dir`` or the path of an ONNX file; for dlib "hog" or "cnn". ``device``: "cpu" or "cuda"; "cuda"
     raises :class:`InputError` where CUDA cannot be bound.
     """
-    if backend not in DETECTORS:
+    return _module(backend).open_detector(model, options, device, threads, models_dir)
+
+
+def detector_options(backend: str, values: Mapping[str, Any]) -> DetectionOptions:
+    """Options of a backend from their plain values, which were checked when the run was planned."""
+    return _module(backend).Options.from_plain(values)
+
+
+def _module(backend: str) -> ModuleType:
+    if backend not in BACKENDS:
         raise InputError(f"faces.backend: unknown detector {backend!r}, use 'retinaface' or 'dlib'.")
     # By name: what one backend needs is loaded, and counts as code of the job, only where it is chosen.
-    module = import_module(f"{__name__}.{backend}")
-    return module.open_detector(model, options, device, threads, models_dir)
+    return import_module(f"{__name__}.{backend}")
 
 
 def points5_from_68(points68: np.ndarray) -> np.ndarray:

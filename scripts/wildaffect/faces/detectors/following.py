@@ -250,7 +250,7 @@ class Follower:
             target.since_search += 1
             found = None
             if target.flow is not None and target.since_search < self._options.key:
-                found = self._flow(target, view.image, sum(len(part.boxes) for part in parts))
+                found = self._flow(target, target.flow, view.image, sum(len(part.boxes) for part in parts))
             if found is None:
                 found = view.near(target.box, target.size, self._options.margin)
                 if len(found.boxes):
@@ -278,10 +278,10 @@ class Follower:
             target.flow = FlowSegment(self._frame, image, _marks(found, row))
         return target
 
-    def _flow(self, target: _Target, image: np.ndarray, position: int) -> Found | None:
+    def _flow(self, target: _Target, flow: FlowSegment, image: np.ndarray, position: int) -> Found | None:
         """The face carried to this image; None where it cannot be, or moved so far that a search is due."""
-        marks = target.flow.advance(self._frame, self._rows + position, image)
-        if marks is None or target.flow.motion > MOST_MOTION:
+        marks = flow.advance(self._frame, self._rows + position, image)
+        if marks is None or flow.motion > MOST_MOTION:
             return None
         target.box = marks[5:].ravel().astype(np.float32)
         return Found(target.box[None], np.float32([target.score]), np.float32(marks[None, :5]), np.array([target.size]))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -14,7 +15,7 @@ from wildaffect.faces.detectors import EveryImage, Faces, VideoSearch
 from wildaffect.faces.detectors.following import Follower
 from wildaffect.faces.detectors.packs import PACKS, pack_files
 from wildaffect.faces.detectors.scrfd import DetectorNetwork, Found, Scanner, bind_session
-from wildaffect.faces.options import RetinaFaceOptions
+from wildaffect.faces.options import RetinaFaceOptions as Options
 from wildaffect.files import sha256
 
 LICENCE = "insightface code MIT; weights of its model packs for non-commercial research only"
@@ -27,7 +28,7 @@ BATCH = {"cpu": 1, "cuda": 8}
 class RetinaFaceDetector:
     """A model pack (detector, 68 landmarks, identity) or a single detector file (then without the other two)."""
 
-    def __init__(self, model: str, options: RetinaFaceOptions, device: str, threads: int, models_dir: Path | None):
+    def __init__(self, model: str, options: Options, device: str, threads: int, models_dir: Path | None):
         files = pack_files(model, models_dir)
         batch = options.batch or BATCH[device]
         network = DetectorNetwork(files["detector"], device, threads, options.threshold, batch)
@@ -40,7 +41,9 @@ class RetinaFaceDetector:
         sessions = {
             role: bind_session(path, path, device, threads) for role, path in files.items() if role != "detector"
         }
-        self._landmarks, self._recogniser, self.identity = None, None, None
+        self._landmarks: Any = None
+        self._recogniser: Any = None
+        self.identity = None
         if "landmarks" in files:
             self._landmarks = Landmark(str(files["landmarks"]), sessions["landmarks"])
         if "identity" in files:
@@ -100,7 +103,7 @@ class FollowedFaces:
 
 
 def open_detector(
-    model: str, options: RetinaFaceOptions, device: str, threads: int, models_dir: Path | None
+    model: str, options: Options, device: str, threads: int, models_dir: Path | None
 ) -> RetinaFaceDetector:
     """See :func:`wildaffect.faces.detectors.open_detector`."""
     return RetinaFaceDetector(model, options, device, threads, models_dir)

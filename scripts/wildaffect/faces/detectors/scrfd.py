@@ -215,8 +215,10 @@ class Scanner:
         return fitted, scale
 
     def _canvas(self, high: int, wide: int, size: int) -> tuple[int, int]:
-        multiple = self.network.multiple
-        return tuple(min(size, -(-(side + multiple) // multiple) * multiple) for side in (high, wide))
+        def padded(side: int) -> int:
+            return min(size, -(-(side + self.network.multiple) // self.network.multiple) * self.network.multiple)
+
+        return padded(high), padded(wide)
 
     def placed(self, candidates: Candidates, scale: float, corner: np.ndarray, size: int) -> Found:
         """Candidates of a window whose corner (2,) lies in an image scaled by ``scale``, in image pixels, one per face."""
@@ -240,8 +242,8 @@ def fitted_size(image: np.ndarray, size: int) -> tuple[int, int, float]:
 
 def empty() -> Found:
     """No faces."""
-    shapes = ((0, 4), (0,), (0, 5, 2))
-    return Found(*(np.zeros(shape, np.float32) for shape in shapes), np.zeros(0, int))
+    boxes, scores, points = (np.zeros(shape, np.float32) for shape in ((0, 4), (0,), (0, 5, 2)))
+    return Found(boxes, scores, points, np.zeros(0, int))
 
 
 def join(parts: list[Found]) -> Found:

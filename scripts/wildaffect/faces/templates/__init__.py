@@ -25,6 +25,8 @@ SHEET_SOURCE = "arcface112"
 
 FOLDER = Path(__file__).parent
 TEXTS = ("about", "source")
+ALIGNED = "cropped_aligned"
+"""The organisers' folder of aligned crops."""
 VIEWS = ("face", "frame", "body", "context")
 
 

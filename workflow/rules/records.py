@@ -1,0 +1,170 @@
+"""What results were made of, recorded beside them.
+
+Snakemake keeps its records (params, inputs, locks, jobs under way) in ``.snakemake`` of the folder where it is called. Then two checkouts
+with one results folder know nothing of each other, and results that are moved are unknown. Here the records lie in ``<results>/.snakemake``
+and say what holds everywhere: results by their names below the folder, given files by what is in them.
+
+Conda environments and containers, logs and scripts under way stay where Snakemake is called.
+"""
+
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import snakemake.workflow
+from snakemake.exceptions import WorkflowError
+from snakemake.persistence import NO_PARAMS_CHANGE, MetadataRecord, ParamsChange
+from snakemake.persistence.file import FilePersistence
+from snakemake_interface_executor_plugins.settings import ExecMode
+
+from wildaffect.content import Contents
+from wildaffect.errors import InputError
+from wildaffect.provenance import stable_hash
+
+FOLDER = ".snakemake"
+
+
+def keep_records(results: str) -> None:
+    """Let Snakemake keep its records in the folder ``results``; it makes their keeper after it has read the rules."""
+    snakemake.workflow.FilePersistence = partial(Records, results)
+
+
+def planned_code(results: str) -> dict[str, str]:
+    """The code that the run which writes ``results`` has planned, see :func:`code_name`; empty where none does."""
+    try:
+        found = json.loads(_lock_file(Path(results) / FOLDER).read_text())["code"]
+    except (OSError, ValueError, KeyError):
+        return {}
+    return {code_name(code): code for code in found}
+
+
+def code_name(code: str) -> str:
+    """Script and modules of ``params.code``, whose last word is their fingerprint."""
+    return code.rpartition(" ")[0]
+
+
+class Records(FilePersistence):
+    """Snakemake's records of the folder ``results``."""
+
+    def __init__(
+        self,
+        results: str,
+        *,
+        path: Path | None = None,
+        conda_prefix: str | None = None,
+        singularity_prefix: str | None = None,
+        **options: Any,
+    ) -> None:
+        here = Path(FOLDER).absolute()
+        self._results = results
+        super().__init__(
+            path=path or Path(results).absolute() / FOLDER,
+            conda_prefix=conda_prefix or here / "conda",
+            singularity_prefix=singularity_prefix or here / "singularity",
+            **options,
+        )
+        self._contents = Contents(self.path / "contents.jsonl")
+
+    # Names that hold everywhere.
+
+    def _get_key(self, f) -> str:
+        return self._name(super()._get_key(f))
+
+    def _input(self, job) -> list[str]:
+        return [self._name(path) for path in super()._input(job) if self._is_result(path)]
+
+    def _log(self, job) -> list[str]:
+        return [self._name(path) for path in super()._log(job)]
+
+    def _params(self, job) -> list[Any]:
+        given = [path for path in job.input if not self._is_result(path)]
+        try:
+            return super()._params(job) + ([f"given: {self._given(given)}"] if given else [])
+        except InputError as error:
+            raise WorkflowError(str(error)) from None
+
+    def _write_record(self, key: str, record: MetadataRecord) -> None:
+        checksums = record.input_checksums or {}
+        record.input_checksums = {self._name(k): value for k, value in checksums.items() if self._is_result(k)}
+        super()._write_record(key, record)
+
+    def input_checksums(self, job, input_path) -> set[Any]:
+        return super().input_checksums(job, self._name(str(input_path)))
+
+    def _given(self, paths: list[str]) -> str:
+        hashes = [self._contents.hash(path) for path in paths]
+        return hashes[0] if len(hashes) == 1 else stable_hash(hashes)
+
+    def _is_result(self, path: str) -> bool:
+        return path.startswith(f"{self._results}/")
+
+    def _name(self, path: str) -> str:
+        return path.removeprefix(f"{self._results}/") if self._is_result(path) else os.path.relpath(path, self._results)
+
+    # Files of unknown origin.
+
+    def has_metadata(self, job) -> bool:
+        """There is something to compare: a record, or a file that lacks one."""
+        return super().has_metadata(job) or any(Path(f).exists() for f in job.output)
+
+    def params_changed(self, job, file=None):
+        """An output that nobody recorded is taken for changed, unless a run asks that has planned it already."""
+        files = [file] if file is not None else job.output
+        planning = self.dag.workflow.exec_mode == ExecMode.DEFAULT
+        unknown = {f for f in files if planning and self.metadata(f) is None and Path(f).exists()}
+        if unknown:
+            return ParamsChange({"not recorded"}, set(), unknown)
+        # Without a change Snakemake still names the files, and --list-changes lists them.
+        return super().params_changed(job, file) or NO_PARAMS_CHANGE
+
+    def started(self, job, external_jobid: str | None = None) -> None:
+        super().started(job, external_jobid)
+        if self.dag.workflow.exec_mode == ExecMode.DEFAULT:
+            self._params(job)  # given files as they are now; they may be changed while the job runs
+
+    # One writer at a time.
+
+    @property
+    def locked(self) -> bool:
+        return _lock_file(self.path).exists()
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        owner = {"host": socket.gethostname(), "process": os.getpid(), "code": self._code_of_jobs()}
+        file = _lock_file(self.path)
+        file.parent.mkdir(exist_ok=True)
+        try:
+            with file.open("x") as handle:
+                json.dump(owner, handle)
+        except FileExistsError:
+            raise WorkflowError(_in_use(self._results, file)) from None
+        try:
+            yield
+        finally:
+            self.unlock()
+
+    def _code_of_jobs(self) -> list[str]:
+        """``params.code`` of all jobs that will run: it is the same for most jobs of a rule."""
+        functions = ((job.rule.params.get("code"), job.wildcards) for job in self.dag.needrun_jobs())
+        return sorted({function(wildcards) for function, wildcards in functions if function})
+
+
+def _lock_file(folder: Path) -> Path:
+    return folder / "locks" / "run.json"
+
+
+def _in_use(results: str, file: Path) -> str:
+    try:
+        owner: Mapping[str, Any] = json.loads(file.read_text())
+        who = f"process {owner['process']} on {owner['host']}"
+    except (OSError, ValueError, KeyError):
+        who = "unknown"
+    return (
+        f"{results}: another run ({who}) writes there, and only one may. Wait for it, or choose another results_dir. If it was killed, "
+        "remove what it left with: snakemake --unlock"
+    )
