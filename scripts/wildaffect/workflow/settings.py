@@ -80,7 +80,7 @@ class Corpus(Section):
     """Folder of the annotations, if it is not below `root`."""
 
     edition: Edition = "abaw2"
-    """Edition of the challenge whose annotations these are, abaw1 to abaw8; `wildaffect editions` lists them."""
+    """Edition of the challenge whose annotations these are; `wildaffect editions` lists them."""
 
     accept_findings: Names = ()
     """Errors of the audit that are known and accepted, such as [unreadable_video, missing_media]. A run finishes what it can; if the audit
