@@ -581,17 +581,17 @@ class _Reader:
         self._scopes[-1].stored.add(node.name)
         self._text += [_form(node.__class__)[0], node.name]
         self._all(node.decorator_list)
-        self._arguments(node.args, node.returns, bool(node.decorator_list))
+        self._arguments(node.args, node.returns, with_annotations=bool(node.decorator_list))
         self._all(node.body)
         self._close()
 
     def _lambda(self, node: ast.Lambda) -> None:
         self._text.append("<Lambda")
-        self._arguments(node.args, None, False)
+        self._arguments(node.args, None, with_annotations=False)
         self._visit(node.body)
         self._close()
 
-    def _arguments(self, node: ast.arguments, returns: ast.expr | None, with_annotations: bool) -> None:
+    def _arguments(self, node: ast.arguments, returns: ast.expr | None, *, with_annotations: bool) -> None:
         """Write down the arguments of a function, and open its scope."""
         several = [*node.posonlyargs, *node.args, *node.kwonlyargs]
         single = [each for each in (node.vararg, node.kwarg) if each]

@@ -265,7 +265,7 @@ class FrameRecipe:
 
     def start_phase(self, model, phase):
         self.phases.append(phase)
-        model.requires_grad_(True)
+        model.requires_grad_()
 
     def train_mode(self, model):
         model.train()

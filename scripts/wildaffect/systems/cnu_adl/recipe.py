@@ -138,9 +138,9 @@ class CnuAdl:
 
     def start_phase(self, model: Affect, phase: int) -> None:
         """The heads, and of the face network what ``face_training`` says."""
-        model.requires_grad_(True)
+        model.requires_grad_()
         for part in self._frozen(model):
-            part.requires_grad_(False)
+            part.requires_grad_(requires_grad=False)
             for layer in part.modules():
                 if isinstance(layer, nn.BatchNorm2d):
                     layer.momentum = 0.0

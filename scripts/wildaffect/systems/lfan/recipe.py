@@ -72,7 +72,7 @@ class Lfan:
         if training == "gradual":
             for group in model.spatial.release_groups()[: phase + 1]:
                 for layer in group:
-                    layer.requires_grad_(True)
+                    layer.requires_grad_()
 
     def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
         """Adam with L2 on every trainable tensor."""

@@ -135,9 +135,9 @@ class M3T:
 
     def start_phase(self, model: nn.Module, phase: int) -> None:
         """Everything is trained, or all but the two encoders."""
-        model.requires_grad_(True)
+        model.requires_grad_()
         for encoder in self._frozen(model):
-            encoder.requires_grad_(False)
+            encoder.requires_grad_(requires_grad=False)
 
     def train_mode(self, model: nn.Module) -> None:
         """Frozen encoders stay in evaluation mode, unless their batch statistics drift as published."""

@@ -118,7 +118,7 @@ class Ntua:
 
     def start_phase(self, model: nn.Module, phase: int) -> None:
         """Everything is trained."""
-        model.requires_grad_(True)
+        model.requires_grad_()
 
     def train_mode(self, model: nn.Module) -> None:
         """Everything in training mode, batch norms too."""
