@@ -16,7 +16,6 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from copy import deepcopy
 from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args
 
 import yaml
@@ -339,47 +338,3 @@ def shown(value: Any) -> str:
     else:
         text = " ".join(yaml.safe_dump(value, default_flow_style=True).removesuffix("\n...\n").split())
     return text if len(text) <= 100 else f"{text[:99]}…"
-
-
-def load_schema(path) -> dict[str, Any]:
-    """A JSON schema kept as YAML."""
-    return yaml.safe_load(path.read_text())
-
-
-def complete(config: Mapping[str, Any], schema: Mapping[str, Any], where: str = "config") -> dict[str, Any]:
-    """``config`` with the schema's defaults filled in, checked against the schema."""
-    filled, problems = check_schema(schema, config)
-    if problems:
-        raise InputError("configuration:\n" + "\n".join(f"  - {place(where, path)}: {line}" for path, line in problems))
-    return filled
-
-
-def check_schema(schema: Mapping[str, Any], config: Any) -> tuple[Any, list[Problem]]:
-    """``config`` with the schema's defaults filled in, and what is wrong with it."""
-    from jsonschema import Draft202012Validator
-
-    filled = _with_defaults(deepcopy(config), schema)
-    errors = sorted(Draft202012Validator(schema).iter_errors(filled), key=lambda e: list(e.path))
-    return filled, [(tuple(error.absolute_path), _explain_schema(error)) for error in errors]
-
-
-def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
-    if not isinstance(value, dict):
-        return value
-    for key, part in schema.get("properties", {}).items():
-        if key not in value and "default" in part:
-            value[key] = deepcopy(part["default"])
-        if key in value:
-            value[key] = _with_defaults(value[key], part)
-    return value
-
-
-def _explain_schema(error) -> str:
-    """One readable line for a schema error."""
-    if error.validator == "additionalProperties":
-        known = error.schema.get("properties", {})
-        unknown = [key for key in error.instance if key not in known]
-        return "; ".join(f"unknown key {key!r}{nearest(key, known)}" for key in unknown)
-    if error.validator == "enum":
-        return f"{error.instance!r} is not possible{nearest(str(error.instance), error.validator_value)}"
-    return error.message

@@ -87,8 +87,13 @@ def raw_video(video):
 
 
 def recipe_of(wildcards):
-    """What the configuration says of the recipe of the system that the wildcards name."""
-    return PLAN.config["systems"][wildcards.system]["recipe"]
+    """The complete recipe of the instance that the wildcards name."""
+    return PLAN.inputs.settings[instance_of(wildcards)].plain()
+
+
+def prediction_state(wildcards):
+    """Where the predictions of single trials are kept."""
+    return PLAN.runs.prediction_state(instance_of(wildcards), wildcards.partition)
 
 
 def known(function):
@@ -119,8 +124,8 @@ def code_of(script, modules=()):
 
 
 def system_code(script):
-    """The code of ``script`` with the one system that the wildcards name."""
-    return known(lambda wildcards: run_code(script, [f"wildaffect.systems.{wildcards.system}"]))
+    """The code of ``script`` with the one system that the wildcards name; one of another package counts by param ``package``."""
+    return known(lambda wildcards: run_code(script, systems.inside(wildcards.system)))
 
 
 def feature_code(script):

@@ -50,6 +50,7 @@ rule train_system:
         gpu=0,
     params:
         code=system_code("train_system.py"),
+        package=lambda wildcards: systems.outside_hash(wildcards.system),
         mode=lambda wildcards: PLAN.config["systems"][wildcards.system]["mode"],
         settings=lambda wildcards: without_given(recipe_of(wildcards)),
         recipe=unrecorded(recipe_of),
@@ -84,10 +85,12 @@ rule predict_system:
         serial=1,
     params:
         code=system_code("predict_system.py"),
+        package=lambda wildcards: systems.outside_hash(wildcards.system),
         names=lambda wildcards: PLAN.folds.trials_of(instance_of(wildcards), wildcards.partition),
         mode=lambda wildcards: PLAN.config["systems"][wildcards.system]["mode"],
         settings=lambda wildcards: without_given(recipe_of(wildcards)),
         recipe=unrecorded(recipe_of),
+        state=unrecorded(prediction_state),
     script:
         "../../scripts/predict_system.py"
 

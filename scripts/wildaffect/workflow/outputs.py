@@ -42,6 +42,10 @@ class Runs:
         """Folder of the state by which unfinished trainings are resumed; not a result."""
         return paths.at(self.config["results_dir"], paths.STATE)
 
+    def prediction_state(self, instance: Instance, partition: str) -> str:
+        """Where the predictions of single trials are kept, so that one more trial is predicted alone; not a result."""
+        return f"{self.state_folder()}/predictions/{instance.key}/{partition}"
+
     def weights(self, instance: Instance) -> str:
         """Weights to predict with: of this run, or given."""
         trained = self._trained(instance)

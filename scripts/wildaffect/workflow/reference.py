@@ -204,7 +204,7 @@ def recipe_page(system: str) -> str:
     """``docs/reference/<system>.md``: the keys of the recipe of a system."""
     spec = systems.spec(system)
     header = RECIPE_HEADER.format(name=system, title=spec.title)
-    schema = spec.schema["properties"]["recipe"]
+    schema = section_schema(spec.settings)
     return "\n".join([header, *_tables(schema, schema, f"systems.{system}.recipe")]) + "\n"
 
 

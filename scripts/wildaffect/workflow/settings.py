@@ -20,7 +20,6 @@ from wildaffect.config import (
     Text,
     Wrong,
     check,
-    check_schema,
     completed,
     distinct,
     nearest,
@@ -35,7 +34,7 @@ from wildaffect.faces.templates import SHEET_SOURCE, SHEETS
 from wildaffect.features.imported import Import
 from wildaffect.features.registry import FEATURES
 from wildaffect.scoring.editions import editions
-from wildaffect.systems.interface import Spec
+from wildaffect.systems.types import Spec
 
 
 def tasks() -> list[str]:
@@ -452,7 +451,7 @@ def with_single_passes(
 def _system(name: str, block: Any) -> tuple[dict[str, Any], list[Problem]]:
     """The completed block of one system, and what is wrong with it.
 
-    Weights that are given come with the recipe that they were trained by, so for these ``recipe`` holds what was asked for and no more.
+    Of the recipe it holds what was asked for: weights that are given come with the recipe that they were trained by.
     """
     if name not in systems.available():
         return {}, [((), f"unknown system {name!r}{nearest(name, systems.available())}")]
@@ -461,13 +460,10 @@ def _system(name: str, block: Any) -> tuple[dict[str, Any], list[Problem]]:
         return {}, [((name,), f"{shown(block)} where a block of keys is expected. {COMMAND_LINE}")]
     spec = systems.spec(name)
     system, problems = check(System, block)
-    recipe, more = check_schema(spec.schema["properties"]["recipe"], block.get("recipe", {}))
-    problems += more
+    problems += [(("recipe", *path), line) for path, line in check(spec.settings, block.get("recipe", {}))[1]]
     values = system.plain() if system else {}
     if system:
         problems += _choose(values, spec)
-        if not system.trained and recipe:
-            values["recipe"] = recipe
     return values, [((name, *path), line) for path, line in problems]
 
 

@@ -23,7 +23,7 @@ from wildaffect.features.vggface import ConvNorm, VggFace
 from wildaffect.files import sha256
 from wildaffect.systems.cnu_adl.model import Affect, build
 from wildaffect.systems.cnu_adl.spec import SPEC
-from wildaffect.systems.weights import LoadReport, load_state, read_weights, save_weights
+from wildaffect.systems.weights import load_state, read_weights, save_weights
 
 SUFFIXES = (".h5", ".hdf5")
 PREFIXES = {"image": "expr_va_image_", "frames_stat": "expr_va_frames_", "stat_bilstm": "expr_va_frames_lstm_"}
@@ -69,11 +69,16 @@ def read_keras(path: str | Path, expected: str | None = None) -> tuple[dict[str,
     return found, digest
 
 
-def load_keras(model: Affect, variant: str, path: str | Path, expected: str | None = None) -> LoadReport:
-    """Load a checkpoint of ``variant`` into ``model``, strictly: every tensor, in its shape, else :class:`InputError` that names them."""
+def load_keras(model: Affect, variant: str, path: str | Path, expected: str | None = None) -> str:
+    """Load a checkpoint of ``variant`` into ``model``, strictly: every tensor, in its shape, else :class:`InputError` that names them.
+
+    Returns:
+        SHA-256 of the file.
+    """
     arrays, digest = read_keras(path, expected)
     layers = {f"face.{own}": keras for own, keras in face_layers(model.face).items()} | head_layers(model, variant)
-    return load_state(model, _state(model, arrays, layers), path, digest)
+    load_state(model, _state(model, arrays, layers), path)
+    return digest
 
 
 def load_face(face: VggFace, path: str | Path, expected: str | None = None) -> dict[str, Any]:
@@ -94,7 +99,7 @@ def load_face(face: VggFace, path: str | Path, expected: str | None = None) -> d
         state = {
             key: value for key, value in state.items() if key not in ("predictions.weight", "keras:predictions/kernel")
         }
-    load_state(face, state, path, digest)
+    load_state(face, state, path)
     return {"part": "face", "file": str(path), "sha256": digest}
 
 
