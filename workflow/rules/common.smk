@@ -83,7 +83,7 @@ def weights_of(instance):
 
 def raw_video(video):
     """A media file."""
-    return given(PLAN.given.media_path(video))
+    return given(PLAN.raw.media_path(video))
 
 
 def recipe_of(wildcards):
@@ -96,20 +96,20 @@ def prediction_state(wildcards):
     return PLAN.runs.prediction_state(instance_of(wildcards), wildcards.partition)
 
 
-def known(function):
+def with_cached_signature(function):
     """``function`` with its signature written down: it is asked for at every call, and finding out takes longer than most calls."""
     function.__signature__ = signature(function)
     return function
 
 
-def growing(amount):
+def scale_with_attempt(amount):
     """A resource that doubles with every retry. Times that the cluster profiles set anew, growing there, are plain numbers here."""
-    return known(lambda wildcards, attempt: amount * 2 ** (attempt - 1))
+    return with_cached_signature(lambda wildcards, attempt: amount * 2 ** (attempt - 1))
 
 
 def unrecorded(value):
     """A param that says where something is. What is there is an input and counts, not where: Snakemake records no function of inputs."""
-    return known(lambda wildcards, input: value(wildcards) if callable(value) else value)
+    return with_cached_signature(lambda wildcards, input: value(wildcards) if callable(value) else value)
 
 
 def run_code(script, modules=()):
@@ -120,28 +120,28 @@ def run_code(script, modules=()):
 
 def code_of(script, modules=()):
     """The code of ``script``, looked at when a job is planned, as a job on a cluster plans no other."""
-    return known(lambda wildcards: run_code(script, modules))
+    return with_cached_signature(lambda wildcards: run_code(script, modules))
 
 
 def system_code(script):
     """The code of ``script`` with the one system that the wildcards name; one of another package counts by param ``package``."""
-    return known(lambda wildcards: run_code(script, systems.inside(wildcards.system)))
+    return with_cached_signature(lambda wildcards: run_code(script, systems.inside(wildcards.system)))
 
 
 def feature_code(script):
     """The code of ``script`` with the module of the one feature that the wildcards name."""
-    return known(lambda wildcards: run_code(script, [FEATURES[wildcards.feature].module]))
+    return with_cached_signature(lambda wildcards: run_code(script, [FEATURES[wildcards.feature].module]))
 
 
-def learnt(kind, features):
+def weight_file(kind, features):
     """The configured file of one kind, `weights` or `pca`, that some of ``features`` needs; None where none does."""
     wanted = any(getattr(FEATURES[feature], kind) for feature in features)
     return PLAN.config["features"][f"vggish_{kind}"] if wanted else None
 
 
-def learnt_files(features):
-    """Files behind :func:`learnt` of both kinds."""
-    values = [learnt(kind, features) for kind in ("weights", "pca")]
+def weight_paths(features):
+    """Files behind :func:`weight_file` of both kinds."""
+    values = [weight_file(kind, features) for kind in ("weights", "pca")]
     return [path for value in values if value for path in weights_file(value, PLAN.config["models_dir"])]
 
 

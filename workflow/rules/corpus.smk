@@ -10,8 +10,8 @@ rule render_demo_video:
         "../../envs/faces.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
+        mem_mb=scale_with_attempt(2000),
+        runtime=scale_with_attempt(10),
         serial=1,
     params:
         **PLAN.config["corpus"]["demo"],
@@ -23,7 +23,7 @@ rule render_demo_video:
 rule write_demo_annotations:
     """Write the labels that drive the rendering, in the layout of Aff-Wild2."""
     output:
-        annotations=PLAN.given.demo_annotations(),
+        annotations=PLAN.raw.demo_annotations(),
     log:
         "<results>/logs/write_demo_annotations.log",
     benchmark:
@@ -32,8 +32,8 @@ rule write_demo_annotations:
         "../../envs/media.yaml"
     threads: 1
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(5),
+        mem_mb=scale_with_attempt(1000),
+        runtime=scale_with_attempt(5),
     params:
         **PLAN.config["corpus"]["demo"],
         code=code_of("write_demo_annotations.py"),
@@ -55,13 +55,13 @@ rule list_trials:
         "../../envs/media.yaml"
     threads: 1
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(5),
+        mem_mb=scale_with_attempt(1000),
+        runtime=scale_with_attempt(5),
     params:
         code=code_of("list_trials.py"),
-        corpus=unrecorded(PLAN.given.corpus_settings()),
+        corpus=unrecorded(PLAN.raw.corpus_settings()),
         folds=PLAN.config["folds"],
-        found=PLAN.given.corpus_hash(),
+        found=PLAN.raw.corpus_hash(),
     script:
         "../../scripts/list_trials.py"
 
@@ -82,7 +82,7 @@ rule list_members:
         "../../envs/media.yaml"
     threads: 1
     resources:
-        mem_mb=growing(1000),
+        mem_mb=scale_with_attempt(1000),
         runtime=5,
     params:
         code=code_of("list_members.py"),
@@ -95,8 +95,8 @@ rule list_members:
 rule join_labels:
     """Join the annotation rows of one task to the decoded frames."""
     input:
-        annotations=lambda wildcards: given(PLAN.given.annotation_files(wildcards.task)),
-        frames=lambda wildcards: PLAN.given.annotated_frames(wildcards.task),
+        annotations=lambda wildcards: given(PLAN.raw.annotation_files(wildcards.task)),
+        frames=lambda wildcards: PLAN.raw.annotated_frames(wildcards.task),
     output:
         labels=at(paths.LABELS),
     log:
@@ -107,13 +107,13 @@ rule join_labels:
         "../../envs/media.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(20),
+        mem_mb=scale_with_attempt(4000),
+        runtime=scale_with_attempt(20),
     params:
         code=code_of("join_labels.py"),
-        root=unrecorded(PLAN.given.annotations()),
+        root=unrecorded(PLAN.raw.annotations()),
         rules=PLAN.config["labels"],
-        trials=lambda wildcards: PLAN.given.annotated_rows(wildcards.task),
+        trials=lambda wildcards: PLAN.raw.annotated_rows(wildcards.task),
     script:
         "../../scripts/join_labels.py"
 
@@ -136,8 +136,8 @@ rule audit_corpus:
         "../../envs/media.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
+        mem_mb=scale_with_attempt(2000),
+        runtime=scale_with_attempt(10),
     params:
         code=code_of("audit_corpus.py"),
     script:

@@ -26,7 +26,7 @@ rule resize_crops:
         "../../envs/faces.yaml"
     threads: 1
     resources:
-        mem_mb=growing(1000),
+        mem_mb=scale_with_attempt(1000),
         runtime=10,
         serial=1,
     params:
@@ -53,7 +53,7 @@ rule draw_contact_sheet:
         "../../envs/faces.yaml"
     threads: 1
     resources:
-        mem_mb=growing(1000),
+        mem_mb=scale_with_attempt(1000),
         runtime=5,
         serial=1,
     params:

@@ -14,7 +14,7 @@ rule detect_faces:
         "../../envs/faces.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
+        mem_mb=scale_with_attempt(4000),
         runtime=60,
         gpu=0,
         serial=1,
@@ -45,7 +45,7 @@ rule assign_persons:
         "../../envs/faces.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
+        mem_mb=scale_with_attempt(2000),
         runtime=10,
         serial=1,
     params:
@@ -73,7 +73,7 @@ rule cut_crops:
         "../../envs/faces.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
+        mem_mb=scale_with_attempt(2000),
         runtime=20,
         serial=1,
     params:
@@ -101,7 +101,7 @@ if FACES_TOGETHER:
             "../../envs/faces.yaml"
         threads: 1
         resources:
-            mem_mb=growing(2000),
+            mem_mb=scale_with_attempt(2000),
             runtime=40,
             serial=1,
         params:
@@ -128,8 +128,8 @@ rule draw_overlay:
         "../../envs/faces.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(30),
+        mem_mb=scale_with_attempt(2000),
+        runtime=scale_with_attempt(30),
         serial=1,
     params:
         code=code_of("draw_overlay.py"),

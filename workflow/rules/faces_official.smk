@@ -19,8 +19,8 @@ rule read_official:
         "../../envs/faces.yaml"
     threads: 1
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(10),
+        mem_mb=scale_with_attempt(1000),
+        runtime=scale_with_attempt(10),
         serial=1,
     params:
         code=code_of("read_official.py"),
@@ -49,8 +49,8 @@ rule pack_official:
         "../../envs/faces.yaml"
     threads: 1
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(20),
+        mem_mb=scale_with_attempt(1000),
+        runtime=scale_with_attempt(20),
         serial=1,
     params:
         code=code_of("pack_official.py"),

@@ -3,7 +3,7 @@ rule extract_features:
     input:
         audio=at(paths.AUDIO),
         frames=at(paths.FRAMES),
-        learnt=lambda wildcards: given(learnt_files([wildcards.feature])),
+        weights=lambda wildcards: given(weight_paths([wildcards.feature])),
     output:
         features=[at(paths.FEATURE, owner="{video}")],
         valid=at(paths.VALID, owner="{video}"),
@@ -17,14 +17,14 @@ rule extract_features:
         "../../envs/audio.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
+        mem_mb=scale_with_attempt(4000),
         runtime=30,
         gpu=0,
         serial=1,
     params:
         code=feature_code("extract_features.py"),
-        weights=unrecorded(lambda wildcards: learnt("weights", [wildcards.feature])),
-        pca=unrecorded(lambda wildcards: learnt("pca", [wildcards.feature])),
+        weights=unrecorded(lambda wildcards: weight_file("weights", [wildcards.feature])),
+        pca=unrecorded(lambda wildcards: weight_file("pca", [wildcards.feature])),
         models_dir=unrecorded(PLAN.config["models_dir"]),
     script:
         "../../scripts/extract_features.py"
@@ -37,7 +37,7 @@ if SOUNDS_TOGETHER:
         input:
             audio=at(paths.AUDIO),
             frames=at(paths.FRAMES),
-            learnt=given(learnt_files(SOUNDS_TOGETHER)),
+            weights=given(weight_paths(SOUNDS_TOGETHER)),
         output:
             features=[at(paths.FEATURE, feature=name, owner="{video}") for name in SOUNDS_TOGETHER],
             valid=[at(paths.VALID, feature=name, owner="{video}") for name in SOUNDS_TOGETHER],
@@ -47,15 +47,15 @@ if SOUNDS_TOGETHER:
             "<results>/benchmarks/extract_features_together/{video}.jsonl"
         params:
             code=code_of("extract_features.py", [FEATURES[name].module for name in SOUNDS_TOGETHER]),
-            weights=unrecorded(learnt("weights", SOUNDS_TOGETHER)),
-            pca=unrecorded(learnt("pca", SOUNDS_TOGETHER)),
+            weights=unrecorded(weight_file("weights", SOUNDS_TOGETHER)),
+            pca=unrecorded(weight_file("pca", SOUNDS_TOGETHER)),
             models_dir=unrecorded(PLAN.config["models_dir"]),
 
 
 rule describe_feature:
     """Write down what the columns of a feature are and how they were made."""
     input:
-        learnt=lambda wildcards: given(learnt_files([wildcards.feature])),
+        weights=lambda wildcards: given(weight_paths([wildcards.feature])),
     output:
         about=at(paths.ABOUT),
     log:
@@ -68,13 +68,13 @@ rule describe_feature:
         "../../envs/audio.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(5),
+        mem_mb=scale_with_attempt(2000),
+        runtime=scale_with_attempt(5),
         serial=1,
     params:
         code=feature_code("describe_feature.py"),
-        weights=unrecorded(lambda wildcards: learnt("weights", [wildcards.feature])),
-        pca=unrecorded(lambda wildcards: learnt("pca", [wildcards.feature])),
+        weights=unrecorded(lambda wildcards: weight_file("weights", [wildcards.feature])),
+        pca=unrecorded(lambda wildcards: weight_file("pca", [wildcards.feature])),
         models_dir=unrecorded(PLAN.config["models_dir"]),
     script:
         "../../scripts/describe_feature.py"
@@ -99,8 +99,8 @@ rule import_feature:
         "../../envs/media.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
+        mem_mb=scale_with_attempt(2000),
+        runtime=scale_with_attempt(10),
         serial=1,
     params:
         code=code_of("import_feature.py"),
@@ -125,8 +125,8 @@ rule describe_import:
         "../../envs/media.yaml"
     threads: 1
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(5),
+        mem_mb=scale_with_attempt(1000),
+        runtime=scale_with_attempt(5),
         serial=1,
     params:
         code=code_of("describe_import.py"),
@@ -154,8 +154,8 @@ rule embed_crops:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=scale_with_attempt(4000),
+        runtime=scale_with_attempt(60),
         gpu=0,
         serial=1,
     params:
@@ -183,8 +183,8 @@ rule describe_embedding:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(5),
+        mem_mb=scale_with_attempt(2000),
+        runtime=scale_with_attempt(5),
         serial=1,
     params:
         code=code_of("describe_embedding.py"),
@@ -215,8 +215,8 @@ rule find_bodies:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=growing(6000),
-        runtime=growing(240),
+        mem_mb=scale_with_attempt(6000),
+        runtime=scale_with_attempt(240),
         gpu=0,
         serial=1,
     params:
@@ -245,7 +245,7 @@ rule cut_scenes:
         "../../envs/faces.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
+        mem_mb=scale_with_attempt(2000),
         runtime=20,
         serial=1,
     params:

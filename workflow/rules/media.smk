@@ -12,7 +12,7 @@ rule decode_frames:
         "../../envs/media.yaml"
     threads: 1
     resources:
-        mem_mb=growing(1000),
+        mem_mb=scale_with_attempt(1000),
         runtime=10,
         serial=1,
     params:
@@ -36,7 +36,7 @@ rule extract_audio:
         "../../envs/media.yaml"
     threads: 1
     resources:
-        mem_mb=growing(1000),
+        mem_mb=scale_with_attempt(1000),
         runtime=10,
         serial=1,
     params:

@@ -13,9 +13,9 @@ rule build_report:
         runs=[PLAN.runs.file(instance, paths.RUN) for instance in PLAN.runs.trainings()],
         histories=[PLAN.runs.file(instance, paths.HISTORY) for instance in PLAN.runs.trainings()],
         predictions=PLAN.predictions(),
-        ensembles=PLAN.delivery.tests(),
-        scores=PLAN.delivery.scores()[:1],
-        trial_scores=PLAN.delivery.scores()[1:],
+        ensembles=PLAN.outputs.tests(),
+        scores=PLAN.outputs.scores()[:1],
+        trial_scores=PLAN.outputs.scores()[1:],
     output:
         page=at(paths.REPORT),
     log:
@@ -26,8 +26,8 @@ rule build_report:
         "../../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(20),
+        mem_mb=scale_with_attempt(4000),
+        runtime=scale_with_attempt(20),
     params:
         code=code_of("build_report.py"),
         settings=without_given(PLAN.config),
@@ -52,8 +52,8 @@ rule verify_corpus:
         "../../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(5),
+        mem_mb=scale_with_attempt(1000),
+        runtime=scale_with_attempt(5),
     params:
         accepted=PLAN.config["corpus"]["accept_findings"],
         code=code_of("verify_corpus.py"),

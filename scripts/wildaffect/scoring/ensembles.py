@@ -37,11 +37,11 @@ class PredictedTarget:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """``members``: for each, the sources to join (one, or one per column of the target). ``offer``: what the fusion predicts."""
+    """``members``: for each, the sources to join (one, or one per column of the target). ``predicted``: what the fusion predicts."""
 
     target: str
     members: tuple[tuple[Source, ...], ...]
-    offer: PredictedTarget
+    predicted: PredictedTarget
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -49,7 +49,7 @@ class Ensemble:
         return tuple(dict.fromkeys(source for member in self.members for source in member))
 
 
-def plan_ensemble(name: str, settings: Mapping[str, Any], offers: Mapping[Source, PredictedTarget]) -> Ensemble:
+def plan_ensemble(name: str, settings: Mapping[str, Any], targets: Mapping[Source, PredictedTarget]) -> Ensemble:
     """Resolve the block ``settings`` (members, target, method, clip, weights) of the ensemble ``name`` against what is ``offered``.
 
     A member is ``system/variant`` or ``system/variant/target``. Raises :class:`InputError` for a member that is not run here, that is
@@ -57,7 +57,7 @@ def plan_ensemble(name: str, settings: Mapping[str, Any], offers: Mapping[Source
     those would be scored on something else than its members.
     """
     place, target = f"config.score.ensembles.{name}", settings["target"]
-    found = [_member(place, member, target, offers) for member in settings["members"]]
+    found = [_member(place, member, target, targets) for member in settings["members"]]
     members, spaces = [sources for sources, _ in found], [columns for _, columns in found]
     for number, (sources, columns) in enumerate(found):
         if sources in members[:number]:
@@ -71,9 +71,9 @@ def plan_ensemble(name: str, settings: Mapping[str, Any], offers: Mapping[Source
         check_settings(spaces[0], len(members), settings["method"], settings["clip"], settings["weights"])
     except InputError as error:
         raise InputError(f"{place}: {error}") from error
-    first = offers[members[0][0]]
+    first = targets[members[0][0]]
     for source in (source for sources in members for source in sources):
-        if (offers[source].held_out, offers[source].test) != (first.held_out, first.test):
+        if (targets[source].held_out, targets[source].test) != (first.held_out, first.test):
             raise InputError(
                 f"{place}: {'/'.join(source)} has other folds or trials than {'/'.join(members[0][0])}; run the members on the same "
                 "folds, and for targets of the same tasks."
@@ -126,13 +126,13 @@ def fuse_members(
 
 
 def _member(
-    place: str, member: str, target: str, offers: Mapping[Source, PredictedTarget]
+    place: str, member: str, target: str, targets: Mapping[Source, PredictedTarget]
 ) -> tuple[tuple[Source, ...], tuple[str, ...]]:
     """Sources of one member, and the columns of the target that they predict."""
     names = member.split("/")
-    own = {source[2]: offer.columns for source, offer in offers.items() if list(source[: len(names)]) == names}
+    own = {source[2]: entry.columns for source, entry in targets.items() if list(source[: len(names)]) == names}
     if len(names) not in (2, 3) or not own:
-        known = dict.fromkeys(f"{system}/{variant}" for system, variant, _ in offers)
+        known = dict.fromkeys(f"{system}/{variant}" for system, variant, _ in targets)
         raise InputError(
             f"{place}: no member {member!r}; name a variant of this run as system/variant, or one of its targets as "
             f"system/variant/target. There are: {', '.join(known) or 'none'}."
