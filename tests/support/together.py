@@ -27,7 +27,7 @@ class WithoutDropout(FrameRecipe):
 
     def start_phase(self, model, phase):
         model[1].requires_grad_(phase > 0)
-        model[3:].requires_grad_(True)
+        model[3:].requires_grad_()
 
 
 def train(output: Path, batch: int) -> None:

@@ -111,7 +111,7 @@ def find_rows(wanted: RowIndex, found: RowIndex) -> np.ndarray:
 
 def flags(table: pa.Table, column: str) -> np.ndarray:
     """Read a column of truth values as bool (rows,), null as false."""
-    return _cast(table, column, pa.bool_()).fill_null(False).to_numpy(zero_copy_only=False)
+    return _cast(table, column, pa.bool_()).fill_null(fill_value=False).to_numpy(zero_copy_only=False)
 
 
 def _cast(table: pa.Table, column: str, kind: pa.DataType) -> pa.ChunkedArray:

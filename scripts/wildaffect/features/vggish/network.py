@@ -33,7 +33,11 @@ class VGGish(nn.Module):
             nn.MaxPool2d(2),
         )
         self.embeddings = nn.Sequential(
-            nn.Linear(6 * 4 * 512, 4096), nn.ReLU(True), nn.Linear(4096, 4096), nn.ReLU(True), nn.Linear(4096, 128)
+            nn.Linear(6 * 4 * 512, 4096),
+            nn.ReLU(inplace=True),
+            nn.Linear(4096, 4096),
+            nn.ReLU(inplace=True),
+            nn.Linear(4096, 128),
         )
 
     def forward(self, examples: torch.Tensor) -> torch.Tensor:
@@ -83,7 +87,7 @@ class VGGish(nn.Module):
 
 
 def _convolution(inputs: int, outputs: int) -> tuple[nn.Module, nn.Module]:
-    return nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(True)
+    return nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(inplace=True)
 
 
 def _convolve(convolutions: list[nn.Conv2d], maps: torch.Tensor, above: int = 1, below: int = 1) -> torch.Tensor:
