@@ -9,8 +9,8 @@ import pytest
 from support.corpora import affwild2
 from wildaffect.errors import InputError
 from wildaffect.faces.templates import scenes as scene_templates
-from wildaffect.features.names import of_trial
 from wildaffect.features.settings import configured, problems
+from wildaffect.features.spec import of_trial
 from wildaffect.systems.lfan import spec
 from wildaffect.systems.types import Needs
 from wildaffect.workflow.plan import make_plan

@@ -20,13 +20,13 @@ from wildaffect import paths, systems
 from wildaffect.errors import InputError
 from wildaffect.faces import templates as crop_templates
 from wildaffect.features.imported import imported_feature
-from wildaffect.features.names import of_trial
+from wildaffect.features.spec import of_trial
 from wildaffect.features.registry import FEATURES
 from wildaffect.features.settings import body_source, configured, weights_file
 from wildaffect.provenance import code_fingerprint
 from wildaffect.scoring import editions
 from wildaffect.scoring.tasks import task_value
-from wildaffect.workflow.given import detector_files, given_values, official_folders, without_given
+from wildaffect.workflow.corpus import detector_files, given_values, official_folders, without_given
 from wildaffect.workflow.instances import Instance, tasks_of
 from wildaffect.workflow.plan import make_plan
 

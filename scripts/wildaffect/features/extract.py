@@ -9,11 +9,10 @@ from importlib import import_module
 import numpy as np
 
 from wildaffect.errors import InputError
-from wildaffect.features.about import write_about
 from wildaffect.features.frames import Clock, has_audio
-from wildaffect.features.spec import FeatureSpec, find_feature
+from wildaffect.features.signal import read_speech
+from wildaffect.features.spec import FeatureSpec, find_feature, write_about
 from wildaffect.features.store import save_blocks, write_valid
-from wildaffect.features.waveform import read_speech
 from wildaffect.media.audio import read_about
 from wildaffect.media.frames import Frames, read_frames
 

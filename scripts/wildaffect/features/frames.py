@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from wildaffect.features.waveform import RATE
+from wildaffect.features.signal import RATE
 
 ROWS_PER_SECOND = 100
 LOWEST_FPS = 15.0

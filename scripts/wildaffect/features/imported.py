@@ -17,10 +17,8 @@ from pydantic import Field, model_validator
 
 from wildaffect.config import Names, Natural, Positive, Section, Text
 from wildaffect.errors import InputError
-from wildaffect.features.about import write_about
 from wildaffect.features.frames import AS_GIVEN
-from wildaffect.features.names import IMPORT_PREFIX
-from wildaffect.features.spec import FeatureSpec
+from wildaffect.features.spec import IMPORT_PREFIX, FeatureSpec, write_about
 from wildaffect.features.store import write_valid
 from wildaffect.files import atomic, sha256
 

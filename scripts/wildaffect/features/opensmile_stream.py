@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wildaffect.features.signal import RATE
 from wildaffect.features.store import Rows, Spool, pieces
-from wildaffect.features.waveform import RATE
 
 if TYPE_CHECKING:
     from opensmile.core.lib import OpenSMILE

@@ -11,9 +11,8 @@ from wildaffect.config import nearest
 from wildaffect.errors import InputError
 from wildaffect.faces import templates
 from wildaffect.features.imported import check_columns, imported_feature
-from wildaffect.features.names import EMBED_PREFIX, IMPORT_PREFIX
 from wildaffect.features.registry import FEATURES
-from wildaffect.features.spec import SEEDED
+from wildaffect.features.spec import EMBED_PREFIX, IMPORT_PREFIX, SEEDED
 from wildaffect.models import locate
 
 KEYPOINT_RCNN = "https://download.pytorch.org/models/keypointrcnn_resnet50_fpn_coco-fc266e95.pth"

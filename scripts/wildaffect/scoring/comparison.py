@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 
 from wildaffect.errors import InputError
-from wildaffect.scoring.bootstrap import draws, interval, resampled, videos_of
 from wildaffect.scoring.editions import find_task, get_task
 from wildaffect.scoring.read import as_table, find_rows, sort_rows
 from wildaffect.scoring.scorer import Tallied, tally_task
+from wildaffect.scoring.tallies import draws, interval, resampled, videos_of
 from wildaffect.scoring.tasks import Task
 
 COMPARISON = pa.schema(

@@ -16,10 +16,9 @@ import pyarrow.compute as pc
 
 from wildaffect.corpus.label_spaces import AU_THRESHOLD
 from wildaffect.errors import InputError
-from wildaffect.scoring.bootstrap import draws, interval, resampled, videos_of
 from wildaffect.scoring.editions import find_task, get_task
 from wildaffect.scoring.read import RowIndex, as_table, find_rows, flags, numbers, sort_rows
-from wildaffect.scoring.tallies import Tally, tally
+from wildaffect.scoring.tallies import Tally, draws, interval, resampled, tally, videos_of
 from wildaffect.scoring.tasks import Part, Task
 
 

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 
 from wildaffect.corpus.label_spaces import VALENCE_AROUSAL
 from wildaffect.errors import InputError
-from wildaffect.scoring.bootstrap import videos_of
 from wildaffect.scoring.read import KEYS, as_table, numbers, read_parquet, sort_rows
 from wildaffect.scoring.scorer import incomparable, predicted_parts, tally_task
+from wildaffect.scoring.tallies import videos_of
 from wildaffect.scoring.tasks import Part, Task, Tracks
 from wildaffect.tables import read_metadata, write_table
 

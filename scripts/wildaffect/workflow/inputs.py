@@ -9,7 +9,7 @@ from typing import Any
 from wildaffect import paths, systems
 from wildaffect.corpus.folds import trial_groups
 from wildaffect.corpus.trials import PARTITIONS, Corpus
-from wildaffect.features.names import of_trial
+from wildaffect.features.spec import of_trial
 from wildaffect.files import json_beside
 from wildaffect.provenance import stable_hash
 from wildaffect.scoring.editions import edition_tasks, editions, get_task

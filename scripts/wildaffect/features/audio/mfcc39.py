@@ -8,9 +8,9 @@ import numpy as np
 
 from wildaffect.features import opensmile_stream
 from wildaffect.features.frames import BY_INDEX, Clock
+from wildaffect.features.signal import RATE
 from wildaffect.features.spec import pair
 from wildaffect.features.store import Rows, Spool, picked
-from wildaffect.features.waveform import RATE
 
 # In HTK-compatible mode the values run c1 ... c12, c0, although the program's own headers count 0 ... 12 (LFAN spec 2.5).
 _CEPSTRA = (*(f"c{k}" for k in range(1, 13)), "c0")

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from wildaffect.features.frames import Clock
+from wildaffect.features.signal import RANGE_DB, decibel, hann, htk_filters, piece, row_blocks
 from wildaffect.features.spec import signal
-from wildaffect.features.spectrogram import RANGE_DB, decibel, hann, htk_filters, piece, row_blocks
 from wildaffect.features.store import Rows
 
 RATE = 44_100
