@@ -60,6 +60,7 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check workflow
+	$(BIN)/mypy
 	$(BIN)/snakemake --lint --configfile config/demo.yaml
 
 format: setup

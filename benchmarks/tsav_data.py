@@ -33,8 +33,8 @@ from wildaffect.faces.crops import CropFile  # noqa: E402
 from wildaffect.faces.landmarks import draw_landmarks  # noqa: E402
 from wildaffect.features.audio import tsav_mel  # noqa: E402
 from wildaffect.systems import build_recipe  # noqa: E402
-from wildaffect.systems.interface import TrialData  # noqa: E402
 from wildaffect.systems.tsav.model import MEAN, STD, normalised  # noqa: E402
+from wildaffect.systems.types import TrialData  # noqa: E402
 
 RATE = 44_100
 TOLERANCE = 1e-4

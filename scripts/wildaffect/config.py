@@ -16,11 +16,9 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from copy import deepcopy
 from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args
 
 import yaml
-from jsonschema import Draft202012Validator
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
@@ -130,10 +128,9 @@ def parse(section: type[S], values: Mapping[str, Any], where: str) -> S:
     Raises:
         InputError: Lists everything that is wrong with ``values``, a line each.
     """
-    parsed, problems = None, unreadable(values)
-    if not problems:
-        parsed, problems = check(section, values)
-    if problems:
+    problems = unreadable(values)
+    parsed, problems = (None, problems) if problems else check(section, values)
+    if parsed is None:
         lines = [f"  - {place(where, path)}: {line}" for path, line in problems]
         raise InputError("configuration:\n" + "\n".join(lines))
     return parsed
@@ -236,11 +233,12 @@ def _problems(section: type[Section], error: ValidationError, values: Any) -> li
             )
     # Where one alternative fits so well that only something about it or inside it is wrong, the others say nothing of use.
     fitting = {path[:length] for path, line in problems for length in range(len(path) + bool(line))}
-    return [
+    said = [
         (path, line or _mismatch(_at(values, path), expected[path]))
         for path, line in problems
         if line or path not in fitting
     ]
+    return list(dict.fromkeys(said))
 
 
 def keys(section: type[Section]) -> dict[str, FieldInfo]:
@@ -257,10 +255,10 @@ def sections(annotation: Any) -> list[type[Section]]:
 
 def _path(location: Path, values: Any) -> Path:
     """The keys and positions in ``location`` that are in ``values``, without the names of alternatives that stand between them."""
-    path = []
+    path: list[str | int] = []
     for step in location:
-        if (isinstance(values, Mapping) and step in values) or (
-            isinstance(values, list | tuple) and isinstance(step, int)
+        if step in (
+            values if isinstance(values, Mapping) else range(len(values)) if isinstance(values, list | tuple) else ()
         ):
             path.append(step)
             values = values[step]
@@ -301,7 +299,7 @@ def _problem(section: type[Section], detail: Mapping[str, Any], path: Path) -> s
     if kind == "extra_forbidden":
         return _unknown(key, _sections_at(section, path[:-1]))
     if kind == "missing":
-        return f"{key!r} is missing"
+        return f"{key!r} is missing" if isinstance(key, str) else f"{value} has too few entries"
     if kind == "literal_error":
         return f"{value} is not possible{nearest(str(detail['input']), _choices(about['expected']))}"
     if kind in LIMITS:
@@ -340,45 +338,3 @@ def shown(value: Any) -> str:
     else:
         text = " ".join(yaml.safe_dump(value, default_flow_style=True).removesuffix("\n...\n").split())
     return text if len(text) <= 100 else f"{text[:99]}…"
-
-
-def load_schema(path) -> dict[str, Any]:
-    """A JSON schema kept as YAML."""
-    return yaml.safe_load(path.read_text())
-
-
-def complete(config: Mapping[str, Any], schema: Mapping[str, Any], where: str = "config") -> dict[str, Any]:
-    """``config`` with the schema's defaults filled in, checked against the schema."""
-    filled, problems = check_schema(schema, config)
-    if problems:
-        raise InputError("configuration:\n" + "\n".join(f"  - {place(where, path)}: {line}" for path, line in problems))
-    return filled
-
-
-def check_schema(schema: Mapping[str, Any], config: Any) -> tuple[Any, list[Problem]]:
-    """``config`` with the schema's defaults filled in, and what is wrong with it."""
-    filled = _with_defaults(deepcopy(config), schema)
-    errors = sorted(Draft202012Validator(schema).iter_errors(filled), key=lambda e: list(e.path))
-    return filled, [(tuple(error.absolute_path), _explain_schema(error)) for error in errors]
-
-
-def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
-    if not isinstance(value, dict):
-        return value
-    for key, part in schema.get("properties", {}).items():
-        if key not in value and "default" in part:
-            value[key] = deepcopy(part["default"])
-        if key in value:
-            value[key] = _with_defaults(value[key], part)
-    return value
-
-
-def _explain_schema(error) -> str:
-    """One readable line for a schema error."""
-    if error.validator == "additionalProperties":
-        known = error.schema.get("properties", {})
-        unknown = [key for key in error.instance if key not in known]
-        return "; ".join(f"unknown key {key!r}{nearest(key, known)}" for key in unknown)
-    if error.validator == "enum":
-        return f"{error.instance!r} is not possible{nearest(str(error.instance), error.validator_value)}"
-    return error.message

@@ -216,7 +216,7 @@ class _Code:
         for target in module.unused():
             yield from (part for part in self._attribute(*target) if part[1] != _WHOLE)
         if module.is_package:
-            inside = {path.stem for path in self._file(name).parent.iterdir() if path.suffix in {".py", ""}} - {
+            inside = {path.stem for path in self._home(name).parent.iterdir() if path.suffix in {".py", ""}} - {
                 "__init__"
             }
             yield from ((f"{name}.{each}", _WHOLE) for each in inside if self._file(f"{name}.{each}"))
@@ -257,8 +257,15 @@ class _Code:
         files = (base / "__init__.py", base.with_suffix(".py") if below_a_package else None, self._scripts / module)
         return next((path for path in files if path and path.is_file()), None) if module else None
 
-    def _read(self, name: str) -> "_Module":
+    def _home(self, name: str) -> Path:
+        """The file of a first-party module."""
         path = self._file(name)
+        if path is None:
+            raise ValueError(f"{name} is no first-party module")
+        return path
+
+    def _read(self, name: str) -> "_Module":
+        path = self._home(name)
         module = _Module(name, is_package=path.name == "__init__.py")
         packages = _around(module.package)
         files = {part for package in packages for known in self._data(package) for part in known[1:].split("/")}
@@ -268,7 +275,7 @@ class _Code:
 
     def _list_data(self, package: str) -> dict[str, Path]:
         """Data files in the folder of a package, also in sub-folders that are no packages themselves, by "/" and their path in it."""
-        folder = self._file(package).parent
+        folder = self._home(package).parent
         return {f"/{path.relative_to(folder).as_posix()}": path for path in _data_below(folder)}
 
     def _data_named(self, package: str, names: set[str]) -> Iterator[Part]:
@@ -286,7 +293,7 @@ class _Code:
         names, found, folder = (
             {path.rpartition("/")[2] for path in self._data(package)},
             set(),
-            self._file(package).parent,
+            self._home(package).parent,
         )
         for path in folder.rglob("*.py"):
             source = path.read_text(encoding="utf-8")
@@ -466,7 +473,7 @@ class _Reader:
             self._plain(node)
 
     def _plain(self, node: ast.AST) -> None:
-        mark, fields = _form(node.__class__)
+        mark, fields = _form(node)
         self._text.append(mark)
         for name in fields:
             value = getattr(node, name, None)
@@ -591,19 +598,19 @@ class _Reader:
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         self._scopes[-1].stored.add(node.name)
-        self._text += [_form(node.__class__)[0], node.name]
+        self._text += [_form(node)[0], node.name]
         self._all(node.decorator_list)
-        self._arguments(node.args, node.returns, bool(node.decorator_list))
+        self._arguments(node.args, node.returns, with_annotations=bool(node.decorator_list))
         self._all(node.body)
         self._close()
 
     def _lambda(self, node: ast.Lambda) -> None:
         self._text.append("<Lambda")
-        self._arguments(node.args, None, False)
+        self._arguments(node.args, None, with_annotations=False)
         self._visit(node.body)
         self._close()
 
-    def _arguments(self, node: ast.arguments, returns: ast.expr | None, with_annotations: bool) -> None:
+    def _arguments(self, node: ast.arguments, returns: ast.expr | None, *, with_annotations: bool) -> None:
         """Write down the arguments of a function, and open its scope."""
         several = [*node.posonlyargs, *node.args, *node.kwonlyargs]
         single = [each for each in (node.vararg, node.kwarg) if each]
@@ -629,7 +636,7 @@ class _Reader:
         self._close()
 
     def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp) -> None:
-        self._text.append(_form(node.__class__)[0])
+        self._text.append(_form(node)[0])
         # The first iterable is evaluated outside.
         self._visit(node.generators[0].iter)
         self._scopes.append(_Scope())
@@ -670,8 +677,8 @@ class _Reader:
             self._scopes[-1].bindings[alias.asname or module].add(_Target(module))
 
     def _import_from(self, node: ast.ImportFrom) -> None:
-        package = self._module.package.split(".")
-        package = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+        parts = self._module.package.split(".")
+        package = ".".join(parts[: len(parts) - node.level + 1]) if node.level else ""
         module = ".".join(filter(None, (package, node.module)))
         if module == "__future__":
             return
@@ -715,9 +722,14 @@ _WRITERS: dict[type, Callable[[_Reader, Any], None]] = {
 
 
 @cache
-def _form(kind: type[ast.AST]) -> tuple[str, tuple[str, ...]]:
+def _form_of(kind: type[ast.AST]) -> tuple[str, tuple[str, ...]]:
     """How a kind of node is marked, and its fields that count."""
     return f"<{kind.__name__}", tuple(name for name in kind._fields if name not in {"ctx", "type_comment", "kind"})
+
+
+def _form(node: ast.AST) -> tuple[str, tuple[str, ...]]:
+    """How a node is marked, and its fields that count."""
+    return _form_of(type(node))  # type: ignore[arg-type]  # classes can be hashed
 
 
 def _path(node: ast.AST) -> tuple[str, ...]:

@@ -16,8 +16,7 @@ from wildaffect import systems
 from wildaffect.features.vggface import prepared
 from wildaffect.systems.cnu_adl.data import closed_blocks, held_blocks
 from wildaffect.systems.cnu_adl.keras_files import load_keras
-from wildaffect.systems.cnu_adl.losses import published_concordance
-from wildaffect.systems.cnu_adl.scores import scores
+from wildaffect.systems.cnu_adl.recipe import published_concordance, scores
 
 # Outputs of the four heads: softmax of seven, then tanh. t45 on two blocks of three pictures, t8 on two pictures.
 KERAS = {

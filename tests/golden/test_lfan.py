@@ -8,10 +8,9 @@ from support.fill import load_filled
 from support.golden import read_golden
 from support.runs import trial_in_memory
 from wildaffect.scoring import ccc
-from wildaffect.systems.axes import complete_axis
 from wildaffect.systems.lfan.data import WindowSamples
-from wildaffect.systems.losses import concordance
-from wildaffect.systems.windows import windows
+from wildaffect.systems.toolbox.losses import concordance
+from wildaffect.systems.toolbox.sampling import all_rows, windows
 
 VARIANTS = ("unimodal", "multimodal")
 # Relative to the largest value; the reference states 3e-5 for the face vectors, whose own spread between kernels is 1e-5.
@@ -106,7 +105,7 @@ def test_windows():
 
 def test_overlap_average():
     case = read_golden("post/lfan.json")["overlap_average"]
-    axis = complete_axis(trial_in_memory(np.zeros(case["T"], np.float32)), "va")
+    axis = all_rows(trial_in_memory(np.zeros(case["T"], np.float32)), "va")
     samples = WindowSamples(
         [axis],
         {},
@@ -121,5 +120,5 @@ def test_overlap_average():
     outputs = np.stack(
         [0.001 * np.arange(start, start + 300) + 0.001 * start for start, _ in windows(case["T"], 300, 200)]
     )
-    (got,) = samples.combine(outputs[:, :, None])
+    (got,) = samples.to_frames(outputs[:, :, None])
     np.testing.assert_allclose(got[:, 0], case["result"], rtol=0, atol=1e-12)

@@ -127,7 +127,7 @@ def test_stitching():
         for output, start, count in zip(outputs, starts, case["lengths"], strict=True):
             output[:count] = (u[:, start : start + count] + [[0.01 * start], [-0.01 * start]]).T
             output[count:] = 99
-        (got,) = samples.combine(outputs)
+        (got,) = samples.to_frames(outputs)
         np.testing.assert_allclose(got, np.stack([case["valence"], case["arousal"]], axis=1), rtol=0, atol=1e-6)
 
 

@@ -6,10 +6,10 @@ import torch
 
 from support.fill import assert_layout, load_filled
 from support.golden import read_golden
-from support.runs import ArrayPictures
-from wildaffect.systems.interface import TrialData
+from support.runs import ArrayImages
 from wildaffect.systems.tsav.data import Planes, clip_rows
 from wildaffect.systems.tsav.model import normalised
+from wildaffect.systems.types import TrialData
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +57,9 @@ def grey_trial(first, count):
     return TrialData(
         "t",
         np.arange(count) / 25,
-        {"tsav112": ArrayPictures(faces)},
+        {"tsav112": ArrayImages(faces)},
         {},
-        masks={"tsav112": ArrayPictures(faces[..., 0])},
+        masks={"tsav112": ArrayImages(faces[..., 0])},
     )
 
 

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 
 from wildaffect.demo.affect import affect
-from wildaffect.demo.expression import landmarks
 from wildaffect.demo.plan import SIZE, plan
-from wildaffect.demo.portrait import landmark_weights, portrait
+from wildaffect.demo.portrait import landmark_weights, landmarks, portrait
 from wildaffect.demo.subject import draw_subject, mesh, pictures, poses
 
 SECONDS = 20.0

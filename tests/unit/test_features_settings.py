@@ -9,10 +9,10 @@ import pytest
 from support.corpora import affwild2
 from wildaffect.errors import InputError
 from wildaffect.faces.templates import scenes as scene_templates
-from wildaffect.features.names import of_trial
 from wildaffect.features.settings import configured, problems
-from wildaffect.systems.interface import Needs
+from wildaffect.features.spec import of_trial
 from wildaffect.systems.lfan import spec
+from wildaffect.systems.types import Needs
 from wildaffect.workflow.plan import make_plan
 
 NAMES = ["a", "b", "b_left"]
@@ -55,7 +55,7 @@ def test_imports_with_a_file_for_every_trial(plan, tmp_path):
 
 def test_what_a_system_reads_may_depend_on_its_recipe(plan, monkeypatch):
     def needs(variant, mode, recipe):
-        return Needs(crops=(), features=(f"import.{variant}{recipe['window']}",))
+        return Needs(crops=(), features=(f"import.{variant}{recipe.window}",))
 
     monkeypatch.setattr(spec, "SPEC", replace(spec.SPEC, needs=needs))
     says(plan, "a system asks for 'import.unimodal300'", "a system asks for 'import.multimodal300'")

@@ -13,14 +13,12 @@ from snakemake.utils import update_config
 from support.corpora import touch, write_annotation
 from support.lists import training_files
 from support.ntua import FRAMES_OF, TINY, Corpus, labels_of
-from support.runs import train_in_two_parts
+from support.runs import predict, train, train_in_two_parts
 from wildaffect import systems
 from wildaffect.errors import InputError
 from wildaffect.scoring.fusion import fuse
 from wildaffect.systems.ntua.spec import SPEC
-from wildaffect.systems.scores import task_scores
-from wildaffect.training.predict import predict_from
-from wildaffect.training.train import train
+from wildaffect.systems.toolbox.metrics import task_scores
 from wildaffect.workflow.plan import make_plan
 
 CASES = [
@@ -51,7 +49,7 @@ def predictions(corpus, folder, name, **changes):
     record = json.loads((folder / "run.json").read_text())
     what = {key: record[key] for key in ("system", "variant", "target", "mode", "recipe")}
     arguments = {**what, "trials": corpus.trials, "labels": corpus.labels, **corpus.inputs()} | changes
-    predict_from(folder / "model.safetensors", output=corpus.folder / name, **arguments)
+    predict(folder / "model.safetensors", output=corpus.folder / name, **arguments)
     return pd.read_parquet(corpus.folder / name)
 
 
@@ -125,7 +123,7 @@ def test_interrupted_training_ends_with_the_same_files(trained, corpus, case):
 
 
 def test_training_ends_after_one_epoch_more_than_early_stop(corpus):
-    recipe = TINY | {"epochs": 9, "early_stop": 1, "learning_rate": 1e-12, "network": TINY["network"], "batch": 64}
+    recipe = TINY | {"epochs": 9, "patience": 1, "learning_rate": 1e-12, "network": TINY["network"], "batch": 64}
     record, _ = run(corpus, "early", "face", "expr", "corrected", recipe=recipe)
     assert record["epochs_run"] - record["best_epoch"] == 3 and record["epochs_run"] < 9
 
@@ -215,4 +213,4 @@ def test_the_demo_of_this_system_is_planned(root):
         for fold in range(3)
     ]
     assert "ntua_context112" in made.inputs.templates()
-    assert made.delivery.ensembles["ntua"].members == ((("ntua", "visual", "va"),), (("ntua", "aural", "va"),))
+    assert made.outputs.ensembles["ntua"].members == ((("ntua", "visual", "va"),), (("ntua", "aural", "va"),))

@@ -13,9 +13,9 @@ include: f"faces_{PLAN.config['faces']['source']}.smk"
 rule resize_crops:
     """Make the crops of a template that is a resized copy of another one's."""
     input:
-        crops=lambda wildcards: f"<results>/crops/{RESIZED[wildcards.template]}/{wildcards.trial}.arrow",
+        crops=lambda wildcards: at(paths.CROPS, template=RESIZED[wildcards.template], trial=wildcards.trial),
     output:
-        crops="<results>/crops/{template}/{trial}.arrow",
+        crops=at(paths.CROPS),
     log:
         "<results>/logs/resize_crops/{template}/{trial}.log",
     benchmark:
@@ -26,7 +26,7 @@ rule resize_crops:
         "../../envs/faces.yaml"
     threads: 1
     resources:
-        mem_mb=growing(1000),
+        mem_mb=scale_with_attempt(1000),
         runtime=10,
         serial=1,
     params:
@@ -39,10 +39,10 @@ rule resize_crops:
 rule draw_contact_sheet:
     """A page of thumbnails by which a person can check one trial at a glance."""
     input:
-        crops=f"<results>/crops/{crop_templates.SHEET_SOURCE}/{{trial}}.arrow",
-        persons=lambda wildcards: f"<results>/faces/{PLAN.corpus.video_of[wildcards.trial]}/persons.parquet",
+        crops=at(paths.CROPS, template=crop_templates.SHEET_SOURCE),
+        persons=lambda wildcards: at(paths.PERSONS, video=PLAN.corpus.video_of[wildcards.trial]),
     output:
-        sheet="<results>/faces/sheets/{trial}.jpg",
+        sheet=at(paths.SHEET),
     log:
         "<results>/logs/draw_contact_sheet/{trial}.log",
     benchmark:
@@ -53,7 +53,7 @@ rule draw_contact_sheet:
         "../../envs/faces.yaml"
     threads: 1
     resources:
-        mem_mb=growing(1000),
+        mem_mb=scale_with_attempt(1000),
         runtime=5,
         serial=1,
     params:
@@ -64,6 +64,6 @@ rule draw_contact_sheet:
 
 rule faces:
     input:
-        expand("<results>/crops/{template}/{trial}.arrow", template=PLAN.inputs.templates(), trial=TRIALS),
-        expand("<results>/faces/sheets/{trial}.jpg", trial=TRIALS),
+        expand(at(paths.CROPS), template=PLAN.inputs.templates(), trial=TRIALS),
+        expand(at(paths.SHEET), trial=TRIALS),
     localrule: True

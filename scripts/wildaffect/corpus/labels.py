@@ -161,9 +161,10 @@ def label_table(
     """
     batches, joins, columns = [], {}, None
     for trial in trials:
-        if trial.annotation(task) is None:
+        name = trial.annotation(task)
+        if name is None:
             continue
-        path = annotations / trial.annotation(task)
+        path = annotations / name
         annotation = parse_annotation(path, task)
         if columns not in (None, annotation.columns):
             raise InputError(

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from wildaffect.corpus.trials import TASKS, Corpus, Trial
-from wildaffect.demo.categories import EDITION
+from wildaffect.demo.affect import EDITION
 from wildaffect.demo.plan import DemoPerson, DemoVideo, plan
 
 CHALLENGES = {

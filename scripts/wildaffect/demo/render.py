@@ -13,8 +13,7 @@ import numpy as np
 
 from wildaffect.corpus.label_spaces import VALENCE_AROUSAL
 from wildaffect.corpus.trials import TASKS
-from wildaffect.demo.affect import TICKS, affect, frame_times, within
-from wildaffect.demo.categories import EXPRESSIONS, UNITS, expressions, units
+from wildaffect.demo.affect import EXPRESSIONS, TICKS, UNITS, affect, expressions, frame_times, units, within
 from wildaffect.demo.corpus import annotation_path
 from wildaffect.demo.plan import SIZE, DemoVideo
 from wildaffect.demo.subject import draw_subject, pictures

@@ -8,9 +8,8 @@ import numpy as np
 from scipy.spatial import Delaunay
 
 from wildaffect.demo.affect import affect, sines
-from wildaffect.demo.expression import Physique, draw_physique, landmarks
 from wildaffect.demo.plan import SIZE
-from wildaffect.demo.portrait import portrait
+from wildaffect.demo.portrait import Physique, draw_physique, landmarks, portrait
 
 FACE = (140, 95, 360, 325)
 """x0, y0, x1, y1 of the part of the portrait that an expression may move; its border stays."""

@@ -34,7 +34,7 @@ from wildaffect.tables import write_table
 
 log = logging.getLogger(__name__)
 
-ABOUT = {
+ABOUT: dict[str, Any] = {
     "backend": "official",
     "model": ALIGNED,
     "version": "",
@@ -111,7 +111,7 @@ def pack_official(
     count = read_frames(frames).about["frames"]
     with ExitStack() as stack:
         for template, path in templates.items():
-            images, _ = list_images(Path(root) / template.official / trial, count)
+            images, _ = list_images(Path(root, str(template.official), trial), count)
             append = stack.enter_context(crop_writer(path, template.name, template.size, trial))
             for index in range(count):
                 append(index, encode_jpeg(_fit(_open(images[index]), template)) if index in images else None)

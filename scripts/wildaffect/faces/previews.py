@@ -3,6 +3,7 @@
 import os
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -139,7 +140,8 @@ def draw_persons(image: np.ndarray, trials: dict[str, TrialFaces], frame: int, s
 def _write(path: Path, video: Path, times: np.ndarray, trials: dict[str, TrialFaces], threads: int) -> None:
     stamps = np.round((times - times[0]) * CLOCK).astype(int)
     with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
-        stream, decoded = None, 0
+        stream: Any = None
+        decoded = 0
         for frame, image in prefetch(decode(video, threads), 2):
             if frame >= len(times):
                 break

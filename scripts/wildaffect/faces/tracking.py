@@ -223,7 +223,7 @@ def _seen_together(frame: np.ndarray, tracklets: np.ndarray, count: int) -> np.n
     for _, rows in rows_by_frame(frame):
         if len(rows) > 1:
             apart[np.ix_(tracklets[rows], tracklets[rows])] = True
-    np.fill_diagonal(apart, False)
+    np.fill_diagonal(apart, val=False)
     return apart
 
 

@@ -1,5 +1,6 @@
 """The audio features of one video as arrays, and the description of a feature."""
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
@@ -8,11 +9,10 @@ from importlib import import_module
 import numpy as np
 
 from wildaffect.errors import InputError
-from wildaffect.features.about import write_about
 from wildaffect.features.frames import Clock, has_audio
-from wildaffect.features.spec import FeatureSpec, find_feature
+from wildaffect.features.signal import read_speech
+from wildaffect.features.spec import FeatureSpec, find_feature, write_about
 from wildaffect.features.store import save_blocks, write_valid
-from wildaffect.features.waveform import read_speech
 from wildaffect.media.audio import read_about
 from wildaffect.media.frames import Frames, read_frames
 
@@ -105,14 +105,14 @@ def frame_clock(frames: str | os.PathLike, spec: FeatureSpec) -> Clock:
     return Clock(grid.times, _rate(grid, frames, spec), spec.rule)
 
 
-def _rate(grid: Frames, frames: str | os.PathLike, spec: FeatureSpec) -> float | None:
+def _rate(grid: Frames, frames: str | os.PathLike, spec: FeatureSpec) -> float:
     """The frame rate that the published index rules divide by, as OpenCV reports it: the container's average.
 
     That is the nominal rate where the frames keep it (to half a thousandth: 30 and 29.97 are kept apart), else
-    frames / duration. None where the rule does not ask for it.
+    frames / duration. NaN where the rule does not ask for it.
     """
     if not spec.rule.needs_rate:
-        return None
+        return math.nan
     average, nominal = grid.about.get("average_rate"), grid.about.get("nominal_rate")
     if not average:
         if len(grid.times):

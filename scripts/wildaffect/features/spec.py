@@ -1,40 +1,29 @@
-'''What a feature is, and how to write one.
+"""Level of the audio in dB, every 10 ms."""
 
-A feature of the audio is one module in ``features/audio``; nothing else has to be edited. The module's name is the feature's id. It holds
-``FEATURES``, made by :func:`pair`, :func:`per_frame` or :func:`signal`, the function ``frame_values`` and the function ``parameters``.
-Planning imports it, so large libraries are imported within functions. For example ``features/audio/level.py``::
-
-    """Level of the audio in dB, every 10 ms."""
-
-    import numpy as np
-
-    from wildaffect.features.frames import BY_INDEX
-    from wildaffect.features.spec import pair
-
-    FEATURES = pair(__name__, columns=("level_db",), indexed=BY_INDEX, description="level of 10 ms in dB")
-
-
-    def parameters():
-        return {"rate_hz": 16_000, "hop_s": 0.01, "window_s": 0.01}
-
-
-    def frame_values(speech, clock):
-        windows = np.pad(speech[:], (0, 160))[: len(speech) // 160 * 160 + 160].reshape(-1, 160) / 32768
-        db = 10 * np.log10(np.square(windows).mean(axis=1) + 1e-10)
-        yield db[clock.rows(len(db)), None]
-
-Now ``wildaffect features`` lists ``level`` and ``level.indexed``, a system can ask for them, and
-``snakemake … -- results/features/level/<video>.npy`` makes one.
-'''
-
+import json
+import os
 import pkgutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 from wildaffect.errors import InputError
 from wildaffect.features import audio
 from wildaffect.features.frames import BY_TIME, OWN_CLOCK, Rule
+from wildaffect.files import atomic
+
+IMPORT_PREFIX = "import."
+"""How the ids of features begin that were computed elsewhere."""
+EMBED_PREFIX = "embed."
+"""How the ids of features begin that are vectors of a frozen image network."""
+
+
+def of_trial(feature: str) -> bool:
+    """Whether there is an array for each trial, because it shows one person, and not for each video."""
+    return feature.startswith((IMPORT_PREFIX, EMBED_PREFIX))
+
 
 SEEDED = "seeded"
 """Given as weights: an untrained network with a fixed seed."""
@@ -176,3 +165,41 @@ def _find(feature: str) -> FeatureSpec | None:
     if name not in module_names():
         return None
     return next((spec for spec in feature_module(name).FEATURES if spec.id == feature), None)
+
+
+def write_about(
+    output: str | os.PathLike,
+    spec: FeatureSpec,
+    *,
+    parameters: Mapping[str, Any],
+    resampling: str | None,
+    weights: Mapping[str, Any] | None,
+) -> None:
+    """Write columns, origin, parameters, synchronisation, weights and licence notice of a feature as JSON.
+
+    Args:
+        output: Path of the JSON file.
+        spec: The feature.
+        parameters: What the computation was set to.
+        resampling: How the audio was resampled; None where there is no audio.
+        weights: Name, hash and licence of the network; None where there is none.
+    """
+    about = {
+        "id": spec.id,
+        "description": spec.description,
+        "dim": spec.dim,
+        "columns": list(spec.columns),
+        "dtype": spec.dtype,
+        "source": spec.source,
+        "parameters": parameters,
+        "resampling": resampling,
+        "synchronisation": {
+            "rule": spec.rule.name,
+            "meaning": spec.rule.meaning,
+            "rows_per_second": spec.rows_per_second,
+        },
+        "weights": weights,
+        "notice": spec.notice,
+    }
+    with atomic(output) as partial:
+        partial.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from wildaffect.features.memory_format import channels_last
+
 CHANNELS = (64, 256, 512, 1024, 2048)
 """Outputs of the first layer and of the four stages."""
 FEATURES = 2048
@@ -101,7 +103,7 @@ class VggFace(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self._pooling > 1:
             x = F.avg_pool2d(x, self._pooling)
-        x = x.contiguous(memory_format=torch.channels_last)  # only the layout in memory
+        x = channels_last(x, self)
         x = F.max_pool2d(self.conv1(x).relu(), 3, 2)
         for _, unit in self.units():
             x = unit(x)

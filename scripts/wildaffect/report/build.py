@@ -137,7 +137,11 @@ def build_report(
 
 
 def _facts(
-    config: Mapping, trials: list[Mapping], media: list[Mapping], runs: list[Mapping], predictions: Sequence[Mapping]
+    config: Mapping,
+    trials: Sequence[Mapping],
+    media: Sequence[Mapping],
+    runs: Sequence[Mapping],
+    predictions: Sequence[Mapping],
 ) -> list:
     """The facts at the top of the page: pairs of label and value."""
     videos = {row["video"]: row["media"] for row in media if row["media"]}
@@ -166,7 +170,7 @@ def _corpus_text(corpus: Mapping) -> str:
     return ", ".join(str(corpus[key]) for key in ("layout", "root") if corpus.get(key)) or "not recorded"
 
 
-def _newest(runs: list[Mapping], predictions: Sequence[Mapping]) -> str:
+def _newest(runs: Sequence[Mapping], predictions: Sequence[Mapping]) -> str:
     """When the newest run record or prediction table was written, to the minute (UTC)."""
     files = [Path(row["path"]) / "run.json" for row in runs if row["record"]] + [
         Path(row["path"]) for row in predictions
@@ -207,7 +211,7 @@ def _audit(path: Path) -> dict:
     return {"rows": rows, "counts": Counter(row["severity"] for row in rows)}
 
 
-def _least_covered(media: list[Mapping]) -> list[Mapping]:
+def _least_covered(media: Sequence[Mapping]) -> list[Mapping]:
     """Rows of the media table, those with the smallest fraction of detected faces first."""
 
     def fraction(row: Mapping) -> float:

@@ -222,7 +222,7 @@ def _fold_name(fold: str) -> str:
     return f"fold {fold}" if fold.isdigit() else fold
 
 
-def read_trial_scores(path: Path, metrics: tuple[str, str]) -> dict[tuple[str, str], dict[str, float]]:
+def read_trial_scores(path: Path, metrics: Sequence[str]) -> dict[tuple[str, str], dict[str, float]]:
     """Values of two per-trial metrics, training partitions left out.
 
     As for the traces, validation is preferred to test and an ensemble to single folds.

@@ -15,7 +15,14 @@ from wildaffect.errors import InputError
 from wildaffect.files import atomic
 from wildaffect.scoring.fusion import join_targets
 from wildaffect.scoring.read import read_parquet
-from wildaffect.scoring.scorer import Tallied, incomparable, predicted_part, summarise, tally_task, trial_scores
+from wildaffect.scoring.scorer import (
+    Tallied,
+    incomparable,
+    predicted_parts,
+    summarise,
+    tally_task,
+    trial_scores,
+)
 from wildaffect.scoring.tasks import Part, Task, Tracks
 
 RUN_COLUMNS = ("system", "variant", "target", "fold", "partition")
@@ -92,7 +99,7 @@ def _grouped(predictions: Sequence[Mapping]) -> dict[tuple[str, str], list[Mappi
         if name in seen:
             raise InputError(f"{entry['path']}: predictions of {'/'.join(name)} are given twice.")
         seen.add(name)
-        groups.setdefault(name[:2], []).append(entry)
+        groups.setdefault((name[0], name[1]), []).append(entry)
     return dict(sorted(groups.items()))
 
 
@@ -133,12 +140,13 @@ def _score(
     known = {name: table.filter(pc.is_in(table["trial"], chosen)) for name, table in labels.items()}
     known = {name: table for name, table in known.items() if table.num_rows}
     tallied: dict[Part, Tallied] = {}
-    rows, single = [], {}
+    rows: list[dict] = []
+    single: dict[tuple[str, str], dict] = {}
     for edition, tasks in editions.items():
         written = set()
         for task in tasks.values():
-            parts = [predicted_part(predicted.table.column_names, part) for part in task.parts if part.name in known]
-            if len(parts) < len(task.parts) or None in parts:
+            parts = predicted_parts(predicted.table.column_names, task, known)
+            if not parts:
                 continue
             reasons = [reason for part in parts if (reason := incomparable(predicted.table, known[part.name], part))]
             if reasons:
@@ -196,7 +204,7 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping]) -> N
         writer = csv.DictWriter(handle, columns, lineterminator="\n")
         writer.writeheader()
         for row in rows:
-            writer.writerow(row | {"value": "" if np.isnan(row["value"]) else repr(row["value"])})
+            writer.writerow({**row, "value": "" if np.isnan(row["value"]) else repr(row["value"])})
 
 
 def _run_order(row: Mapping) -> tuple:

@@ -9,12 +9,13 @@ from typing import Any
 from wildaffect import paths, systems
 from wildaffect.corpus.folds import trial_groups
 from wildaffect.corpus.trials import PARTITIONS, Corpus
-from wildaffect.features.names import of_trial
+from wildaffect.features.spec import of_trial
 from wildaffect.files import json_beside
 from wildaffect.provenance import stable_hash
 from wildaffect.scoring.editions import edition_tasks, editions, get_task
 from wildaffect.submission.writer import submitted_trials
-from wildaffect.systems.interface import Needs
+from wildaffect.systems.settings import RecipeSettings
+from wildaffect.systems.types import Needs
 from wildaffect.workflow.instances import Folds, Instance, tasks_of, trained_file
 
 OF_VIDEO = {"frames": paths.FRAMES, "audio": paths.AUDIO, "persons": paths.PERSONS}
@@ -135,7 +136,7 @@ class Inputs:
     @cached_property
     def _blocks(self) -> dict[tuple[tuple[str, ...], int, str], list[tuple[str, ...]]]:
         """Groups of trials by tasks, fold and partition; they depend on the folds alone, not on the systems."""
-        found = {}
+        found: dict[tuple[tuple[str, ...], int, str], list[tuple[str, ...]]] = {}
         for tasks in dict.fromkeys(map(tasks_of, self.instances)):
             folds = sorted({fold for task, fold in self.folds.divisions if task in tasks})
             keys = [(tasks, fold, part) for fold in folds for part in PARTITIONS]
@@ -151,16 +152,24 @@ class Inputs:
 
     @cached_property
     def _needs(self) -> dict[Instance, Needs]:
-        """What each instance reads; given weights keep the recipe that they were trained with."""
-        return {instance: self._needs_of(instance) for instance in self.instances}
+        """What each instance reads."""
+        return {
+            instance: systems.spec(instance.system).needs(
+                instance.variant, self.config["systems"][instance.system]["mode"], settings
+            )
+            for instance, settings in self.settings.items()
+        }
 
-    def _needs_of(self, instance: Instance) -> Needs:
+    @cached_property
+    def settings(self) -> dict[Instance, RecipeSettings]:
+        """The complete recipe of each instance; given weights keep the one that they were trained with, but for what is asked for."""
+        return {instance: self._settings(instance) for instance in self.instances}
+
+    def _settings(self, instance: Instance) -> RecipeSettings:
         block = self.config["systems"][instance.system]
         trained = block["trained"]
-        recorded = json_beside(trained_file(Path(trained), instance), "run.json") if trained else None
-        recipe = {**(recorded or {}).get("recipe", {}), **block["recipe"]}
-        resolved = systems.resolve_recipe(instance.system, recipe)
-        return systems.spec(instance.system).needs(instance.variant, block["mode"], resolved)
+        record = json_beside(trained_file(Path(trained), instance), "run.json") if trained else None
+        return systems.recorded_settings(instance.system, (record or {}).get("recipe", {}), block["recipe"])
 
 
 def _kinds(needs: Needs) -> dict[str, list[str]]:

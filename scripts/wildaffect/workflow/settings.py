@@ -20,7 +20,6 @@ from wildaffect.config import (
     Text,
     Wrong,
     check,
-    check_schema,
     completed,
     distinct,
     nearest,
@@ -35,7 +34,7 @@ from wildaffect.faces.templates import SHEET_SOURCE, SHEETS
 from wildaffect.features.imported import Import
 from wildaffect.features.registry import FEATURES
 from wildaffect.scoring.editions import editions
-from wildaffect.systems.interface import Spec
+from wildaffect.systems.types import Spec
 
 
 def tasks() -> list[str]:
@@ -81,7 +80,7 @@ class Corpus(Section):
     """Folder of the annotations, if it is not below `root`."""
 
     edition: Edition = "abaw2"
-    """Edition of the challenge whose annotations these are, abaw1 to abaw8; `wildaffect editions` lists them."""
+    """Edition of the challenge whose annotations these are; `wildaffect editions` lists them."""
 
     accept_findings: Names = ()
     """Errors of the audit that are known and accepted, such as [unreadable_video, missing_media]. A run finishes what it can; if the audit
@@ -132,7 +131,7 @@ class Faces(Section):
     model: Text = "buffalo_l"
     """Model of the detector. retinaface: buffalo_l, buffalo_m, buffalo_s, antelopev2 or the path of an .onnx file; dlib: hog or cnn."""
 
-    options: dict[str, Any] = Field({}, validate_default=True)
+    options: dict[str, Any] = Field(default={}, validate_default=True)
     """Options of the detector, which depend on `backend`; docs/configuration.md lists them."""
 
     tracking: TrackingOptions = TrackingOptions()
@@ -223,19 +222,19 @@ class Features(Section):
     - a list: these features"""
 
     imports: dict[Name, Import] = Field(
-        {},
+        default={},
         alias="import",
         examples=[{"senet": {"path": "external/senet/{trial}.npy", "columns": 512, "missing": "hold"}}],
     )
     """Features computed elsewhere, by name; a system knows one as `import.<name>`."""
 
     embeddings: dict[Name, Embedding] = Field(
-        {}, examples=[{"face50": {"network": "resnet50", "weights": "resnet50", "crops": "cnu224"}}]
+        default={}, examples=[{"face50": {"network": "resnet50", "weights": "resnet50", "crops": "cnu224"}}]
     )
     """Vectors of frozen image networks, by name; a system knows them as `embed.<name>`."""
 
     bodies: Bodies | None = Field(
-        None,
+        default=None,
         examples=[
             {"source": "keypoint_rcnn", "path": "weights.pth"},
             {"source": "openpose", "path": "openpose/{video}/json"},
@@ -286,7 +285,7 @@ class Smoothing(Section):
 
 
 class System(Section):
-    """Keys that the block of every system has."""
+    """One system. These keys are the same for all systems; each has a recipe of its own."""
 
     variants: Literal["all"] | Annotated[Names, Field(min_length=1)] = "all"
     """Published configurations to run, such as [unimodal, multimodal]."""
@@ -311,7 +310,7 @@ class System(Section):
     smoothing: Smoothing = Smoothing()
     """Filter over time of what is scored and submitted."""
 
-    recipe: dict[str, Any] = Field({})
+    recipe: dict[str, Any] = Field(default={})
     """Differences from the published recipe; docs/reference has a page of keys for each system."""
 
 
@@ -347,7 +346,7 @@ class Score(Section):
     """Resamples of whole videos for 95 % confidence intervals; 0: no intervals."""
 
     ensembles: dict[Name, Ensemble] = Field(
-        {}, examples=[{"both": {"members": ["lfan/unimodal", "lfan/multimodal"], "target": "va"}}]
+        default={}, examples=[{"both": {"members": ["lfan/unimodal", "lfan/multimodal"], "target": "va"}}]
     )
     """Fusions of several variants, by name, each scored and submitted like a variant `ensemble/<name>`; see docs/scoring.md."""
 
@@ -358,7 +357,7 @@ class Submission(Section):
     editions: Editions = ("abaw2",)
     """Editions of the challenge whose file formats are written; []: none."""
 
-    samples: dict[Annotated[str, one_of(tasks)], Text] = Field({}, examples=[{"va": "sample.txt"}])
+    samples: dict[Annotated[str, one_of(tasks)], Text] = Field(default={}, examples=[{"va": "sample.txt"}])
     """The organisers' sample file by task, whose rows are followed; only with a single edition."""
 
     allow_partial: bool = False
@@ -389,7 +388,7 @@ class Configuration(Section):
 
     training: Training = Training()
 
-    systems: dict[str, Any] | Names = Field({})
+    systems: dict[str, Any] | Names = Field(default={})
     """Systems to run, a block for each; `name: false` in a file that is laid over another leaves one out. A list of names, or [all], runs
     these systems by their defaults."""
 
@@ -452,7 +451,7 @@ def with_single_passes(
 def _system(name: str, block: Any) -> tuple[dict[str, Any], list[Problem]]:
     """The completed block of one system, and what is wrong with it.
 
-    Weights that are given come with the recipe that they were trained by, so for these ``recipe`` holds what was asked for and no more.
+    Of the recipe it holds what was asked for: weights that are given come with the recipe that they were trained by.
     """
     if name not in systems.available():
         return {}, [((), f"unknown system {name!r}{nearest(name, systems.available())}")]
@@ -461,13 +460,10 @@ def _system(name: str, block: Any) -> tuple[dict[str, Any], list[Problem]]:
         return {}, [((name,), f"{shown(block)} where a block of keys is expected. {COMMAND_LINE}")]
     spec = systems.spec(name)
     system, problems = check(System, block)
-    recipe, more = check_schema(spec.schema["properties"]["recipe"], block.get("recipe", {}))
-    problems += more
+    problems += [(("recipe", *path), line) for path, line in check(spec.settings, block.get("recipe", {}))[1]]
     values = system.plain() if system else {}
     if system:
         problems += _choose(values, spec)
-        if not system.trained and recipe:
-            values["recipe"] = recipe
     return values, [((name, *path), line) for path, line in problems]
 
 

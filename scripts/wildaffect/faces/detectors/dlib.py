@@ -3,6 +3,7 @@
 import importlib.util
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import dlib
@@ -43,7 +44,7 @@ class DlibDetector:
         self.batch = IMAGES_PER_THREAD * count
         self._detectors = [_open_search(model, used, options) for _ in range(count)]
         self._predictor = dlib.shape_predictor(str(used["landmarks"]))
-        self._recogniser = dlib.face_recognition_model_v1(str(used["identity"])) if options.identity else None
+        self._recogniser: Any = dlib.face_recognition_model_v1(str(used["identity"])) if options.identity else None
         self.identity = SAME_PERSON_DISTANCE if options.identity else None
         self.about = {
             "backend": "dlib",
@@ -82,7 +83,7 @@ class DlibDetector:
 
     def identify(self, image: np.ndarray, faces: Faces, row: int) -> np.ndarray:
         """128-d vector of one face from its 68 landmarks (dlib's ResNet on a 150-pixel chip)."""
-        points = dlib.points([dlib.point(round(float(x)), round(float(y))) for x, y in faces.points68[row]])
+        points = dlib.points([dlib.point(round(float(x)), round(float(y))) for x, y in np.asarray(faces.points68)[row]])
         shape = dlib.full_object_detection(_rectangle(faces.boxes[row]), points)
         return np.array(self._recogniser.compute_face_descriptor(image, shape), np.float32)
 
@@ -132,6 +133,6 @@ def _shrink_factor(image: np.ndarray, max_side: int) -> float:
 def _weights_folder() -> Path:
     # The package is located but not imported: importing it needs pkg_resources, which newer setuptools lack.
     spec = importlib.util.find_spec("face_recognition_models")
-    if spec is None:
+    if spec is None or not spec.submodule_search_locations:
         raise InputError("dlib's weights are missing: install the Python package face_recognition_models.")
     return Path(spec.submodule_search_locations[0]) / "models"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -40,7 +41,9 @@ class RetinaFaceDetector:
         sessions = {
             role: bind_session(path, path, device, threads) for role, path in files.items() if role != "detector"
         }
-        self._landmarks, self._recogniser, self.identity = None, None, None
+        self._landmarks: Any = None
+        self._recogniser: Any = None
+        self.identity = None
         if "landmarks" in files:
             self._landmarks = Landmark(str(files["landmarks"]), sessions["landmarks"])
         if "identity" in files:

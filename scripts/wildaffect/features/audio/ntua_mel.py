@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from wildaffect.features.frames import Clock
+from wildaffect.features.signal import RANGE_DB, decibel, hann, levels, row_blocks, slaney_filters
 from wildaffect.features.spec import signal
-from wildaffect.features.spectrogram import RANGE_DB, decibel, hann, levels, row_blocks, slaney_filters
 from wildaffect.features.store import Rows
 
 RATE, HOP = 44_100, 512

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from wildaffect.features.frames import Clock
+from wildaffect.features.signal import RANGE_DB, decibel, hann, htk_filters, piece, row_blocks
 from wildaffect.features.spec import signal
-from wildaffect.features.spectrogram import RANGE_DB, decibel, hann, htk_filters, piece, row_blocks
 from wildaffect.features.store import Rows
 
 RATE = 44_100
@@ -70,7 +70,7 @@ def frame_values(wave: Rows, clock: Clock) -> Iterator[np.ndarray]:
 
 
 @dataclass(frozen=True)
-class Images(Sequence):
+class Images(Sequence[np.ndarray]):
     """Normalised log-mel images float32 (1, 64, 1001), cut one by one from the levels that they share.
 
     Attributes:
@@ -88,7 +88,7 @@ class Images(Sequence):
     def __len__(self) -> int:
         return len(self.begins)
 
-    def __getitem__(self, index: int) -> np.ndarray:
+    def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]  # no slices
         begin, columns = self.begins[index], self.columns[index]
         image = np.empty((1, BANDS, COLUMNS), np.float32)
         image[..., : COLUMNS - columns] = _SILENCE_DB

@@ -1,6 +1,7 @@
 """The table of bodies, from a video, from OpenPose's files of it, or from its faces alone."""
 
 import os
+from typing import Any
 
 from wildaffect.errors import InputError
 from wildaffect.features.bodies.openpose import NOTICE, openpose_people
@@ -48,7 +49,8 @@ def find_bodies(
         return
     if source == "openpose":
         frames = read_metadata(persons)["frames"]
-        people, about = openpose_people(path, frames, first_frame), {"weights": None, "box": "joints", "notice": NOTICE}
+        people = openpose_people(str(path), frames, first_frame)
+        about: dict[str, Any] = {"weights": None, "box": "joints", "notice": NOTICE}
     else:
         # OpenPose's files are read without PyTorch.
         from wildaffect.features.bodies.keypoint_rcnn import detected_people, open_keypoint_rcnn

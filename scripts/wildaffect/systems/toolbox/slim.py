@@ -2,7 +2,7 @@
 
 from torch import nn
 
-# Layers with so few channels take the pictures themselves.
+# Layers with so few channels take the images themselves.
 INPUTS = 4
 
 
@@ -11,7 +11,7 @@ def scaled(channels: int, width: float) -> int:
     return channels if channels <= INPUTS else max(1, round(channels * width))
 
 
-def widen(network: nn.Module, width: float) -> None:
+def scale_channels(network: nn.Module, width: float) -> None:
     """Replace all convolutions and batch norms, in place, by ones with ``width`` times the channels, initialised as torchvision does.
 
     Every layer is scaled by the same rule, so they still fit together; names and number of the parameters stay.
