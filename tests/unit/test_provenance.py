@@ -527,6 +527,12 @@ CONTENT = {
         "title: d\nproperties: {b: {type: integer, description: e}}",
         False,
     ),
+    "description in a part of a schema": (
+        "x.yaml",
+        "properties: {}\nallOf: [{then: {description: a}}]",
+        "properties: {}\nallOf: [{then: {description: b}}]",
+        False,
+    ),
     "default in a schema": ("x.yaml", "properties: {b: {default: 1}}", "properties: {b: {default: 2}}", True),
     "property named title": (
         "x.yaml",
