@@ -7,8 +7,11 @@ CLUSTER_TESTS := cluster
 SLURM := slurmctld slurmd slurm-client munge slurm-wlm-torque
 INSTALLED := $(VENV)/installed-$(shell sha256sum requirements.lock | cut -c1-16)
 
+# One process per core and one thread each; a file stays in one process, because its tests share what they prepare.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(CORES) --maxprocesses 8 --dist loadfile
+
 # make test-slow: the longer suites.  make test-cluster: the demo on a SLURM and a PBS that it sets up (root on Debian).
-.PHONY: setup demo demo-systems demo-all-folds test test-slow test-cluster lint format clean
+.PHONY: setup demo demo-systems demo-all-folds test test-avx2 test-slow test-cluster lint format clean
 
 setup: $(INSTALLED)
 
@@ -39,10 +42,14 @@ demo-all-folds: setup
 	@$(BIN)/wildaffect summary results/demo
 
 test: setup lint
-	$(BIN)/pytest -m "not slow and not cluster"
+	$(PYTEST) -m "not slow and not cluster"
+
+# The kernels of processors without AVX-512, for all that trains; newer processors have them, too.
+test-avx2: setup
+	ONEDNN_MAX_CPU_ISA=AVX2 $(PYTEST) -m "not slow" $(wildcard tests/unit/test_training_*.py tests/unit/test_systems_*_training.py)
 
 test-slow: setup
-	$(BIN)/pytest -m slow
+	$(PYTEST) -m slow
 
 test-cluster: setup
 	@dpkg -s $(SLURM) >/dev/null 2>&1 || \
@@ -53,6 +60,7 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check workflow
+	$(BIN)/mypy
 	$(BIN)/snakemake --lint --configfile config/demo.yaml
 
 format: setup

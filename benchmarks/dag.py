@@ -3,7 +3,7 @@
     python benchmarks/dag.py [--videos 564] [--apart] [--packed] [--finished] [--profile]
 
 A corpus of names only (empty media files, one-line annotations of all three tasks; one video in twenty shows two people), with every
-system, variant, target and fold there is. What can be made together is (``faces.together``, ``features.together``), unless ``--apart``.
+system, variant, target and fold there is. One job makes all crops and one all features (``single_pass``), unless ``--apart``.
 Prints processor time and peak memory of a dry run and, with ``--finished``, of a run with
 nothing to do and of a dry run after one more video; results are then stand-ins of one byte whose records come from
 ``snakemake --touch``. ``--packed`` counts the submissions of the profile for SLURM. ``--profile`` writes a cProfile of the dry run to
@@ -142,8 +142,8 @@ def write_config(folder: Path, apart: bool = False) -> Path:
         "systems": {name: {} for name in systems.available()} | {"m3t": {"recipe": {"face_vectors": "zeros"}}},
     }
     if not apart:
-        for section, together in yaml.safe_load((ROOT / "config" / "together.yaml").read_text()).items():
-            config[section] |= together
+        for section in ("faces", "features"):
+            config[section] |= {"single_pass": True}
     path = folder / "scale.yaml"
     path.write_text(yaml.safe_dump(config))
     return path

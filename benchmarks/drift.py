@@ -17,8 +17,9 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from wildaffect.features.extract import find_feature, frame_clock  # noqa: E402
+from wildaffect.features.extract import frame_clock  # noqa: E402
 from wildaffect.features.frames import instants  # noqa: E402
+from wildaffect.features.spec import find_feature  # noqa: E402
 from wildaffect.media.frames import read_frames, write_frame_table  # noqa: E402
 
 
@@ -34,7 +35,7 @@ def report(video: Path, folder: Path) -> str:
         clock = frame_clock(frames, find_feature(feature))
         apart = instants(clock) - times
         worst = apart[np.nanargmax(np.abs(apart))] if not np.isnan(apart).all() else np.nan
-        parts.append(f"{clock.rule} at {clock.fps:.3f}/s: largest {worst:+.4f}, last {apart[-1]:+.4f}")
+        parts.append(f"{clock.rule.name} at {clock.fps:.3f}/s: largest {worst:+.4f}, last {apart[-1]:+.4f}")
     return "   ".join(parts)
 
 

@@ -17,7 +17,7 @@ import multiprocessing
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from importlib import import_module
 from itertools import count
@@ -33,7 +33,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from wildaffect.features import opensmile_stream  # noqa: E402
 from wildaffect.features.audio import tsav_mel  # noqa: E402
 from wildaffect.features.extract import extract_features  # noqa: E402
-from wildaffect.features.frames import Clock, by_time  # noqa: E402
+from wildaffect.features.frames import BY_TIME, Clock, Rule, by_time  # noqa: E402
 from wildaffect.features.registry import FEATURES  # noqa: E402
 from wildaffect.media.frames import FRAMES  # noqa: E402
 from wildaffect.tables import write_table  # noqa: E402
@@ -49,7 +49,7 @@ def make_sound(seconds: float, rate: int = 16_000) -> np.ndarray:
     return np.clip(np.convolve(noise, [0.6, 0.3, 0.1], "same"), -32768, 32767).astype(np.int16)
 
 
-def clock(seconds: float, rule: str = "time") -> Clock:
+def clock(seconds: float, rule: Rule = BY_TIME) -> Clock:
     """Frames at a constant rate."""
     return Clock(np.arange(round(seconds * FPS)) / FPS, FPS, rule)
 
@@ -67,6 +67,10 @@ def best_of_three(job: Callable[[], object]) -> tuple[float, float]:
 def exhaust(blocks: Callable[[], Iterable[np.ndarray]]) -> None:
     for _ in blocks():
         pass
+
+
+def images(cut: Callable[..., Sequence[np.ndarray]], signal: np.ndarray, times: np.ndarray) -> np.ndarray:
+    return np.stack([*cut(signal, times)])
 
 
 def feature_speed(seconds: float, names: list[str]) -> None:
@@ -87,8 +91,8 @@ def image_speed() -> None:
     for fps in (30, 29.97):
         times = 15 + np.arange(32) / fps
         for kind, job in (
-            ("centred", partial(tsav_mel.centred_windows, power, times)),
-            ("faithful", partial(tsav_mel.faithful_windows, wave, times)),
+            ("centred", partial(images, tsav_mel.centred_images, power, times)),
+            ("faithful", partial(images, tsav_mel.faithful_images, wave, times)),
         ):
             elapsed, processor = best_of_three(job)
             print(
@@ -100,15 +104,15 @@ def vggish_speed(seconds: float, threads: int, device: str) -> None:
     # PyTorch takes half a gigabyte, which the processes that measure memory shall not have.
     import torch
 
-    from wildaffect.features.audio import vggish128
     from wildaffect.features.vggish import frontend
+    from wildaffect.features.vggish.embedding import embed
     from wildaffect.features.vggish.network import PATCH
     from wildaffect.features.vggish.weights import seeded_network
 
     torch.set_num_threads(threads)
     network = seeded_network().to(device, memory_format=torch.channels_last).eval()
     sound = make_sound(seconds)
-    rows = frontend.row_count(len(sound) + frontend.TAIL) - PATCH + 1
+    rows = frontend.patch_starts(len(sound))
     starts = by_time(np.arange(round(seconds * FPS)) / FPS, None, rows)
 
     def plain() -> None:
@@ -119,7 +123,7 @@ def vggish_speed(seconds: float, threads: int, device: str) -> None:
 
     for name, job in (
         ("plain", plain),
-        ("shared", lambda: exhaust(lambda: vggish128.embed(network, sound, starts, device))),
+        ("shared", lambda: exhaust(lambda: embed(network, sound, starts, device))),
     ):
         job()
         elapsed, processor = best_of_three(job)
@@ -168,10 +172,10 @@ def _peak(name: str, audio: Path, frames: Path, answer: multiprocessing.Queue) -
     if name == "vggish128":
         import torch
 
-        from wildaffect.features.audio import vggish128
+        from wildaffect.features.vggish import embedding
 
-        vggish128._embed_batch = thinned(
-            vggish128._embed_batch, 20, lambda network, speech, starts, device: torch.zeros(len(starts), 128)
+        embedding._embed_batch = thinned(
+            embedding._embed_batch, 20, lambda network, speech, starts, device: torch.zeros(len(starts), 128)
         )
     opensmile_stream.Functionals.__call__ = thinned(
         opensmile_stream.Functionals.__call__, 50, lambda over, speech: np.zeros(88, np.float32)

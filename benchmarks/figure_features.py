@@ -19,7 +19,6 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from wildaffect.features.audio import egemaps25, mfcc39, tsav_mel  # noqa: E402
-from wildaffect.features.columns import EGEMAPS25, MFCC39  # noqa: E402
 from wildaffect.features.extract import extract_features  # noqa: E402
 from wildaffect.features.spectrogram import decibel  # noqa: E402
 from wildaffect.features.waveform import RATE, read_speech  # noqa: E402
@@ -55,7 +54,7 @@ def measure(video: Path, folder: Path) -> Clip:
         return np.load(folder / f"{feature}.npy")
 
     speech = read_speech(audio)[:]
-    c0, loudness = MFCC39.index("c0"), EGEMAPS25.index("Loudness_sma3")
+    c0, loudness = mfcc39.COLUMNS.index("c0"), egemaps25.COLUMNS.index("Loudness_sma3")
     return Clip(
         read_frames(frames).times,
         speech,

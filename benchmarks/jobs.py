@@ -51,7 +51,9 @@ def wanted_files(plan: Plan, videos: Iterable[str]) -> list[str]:
     """Everything that the trainings read of some videos, and their contact sheets."""
     trials = {trial.trial for trial in plan.corpus.trials if trial.video in set(videos)}
     names = trials | set(videos)
-    files = (path for i in plan.instances for part in plan.inputs.training_files(i).values() for path in part)
+    lists = {path for i in plan.instances for part in plan.inputs.training_lists(i).values() for path in part}
+    groups = ((Path(path).stem, Path(path).parent.name) for path in lists)
+    files = (path for kind, group in groups for path in plan.inputs.listed_files(kind, group))
     sheets = {f"{plan.config['results_dir']}/faces/sheets/{trial}.jpg" for trial in trials}
     return sorted({path for path in files if names & {Path(path).stem, Path(path).parent.name}} | sheets)
 
@@ -75,7 +77,7 @@ def prepare(folder: Path, videos: int, model: str | None, options: str) -> tuple
         settings["faces"] |= {"backend": "retinaface", "model": str(Path(model).resolve())}
     settings["faces"]["options"] = json.loads(options)
     config.write_text(yaml.safe_dump(settings))
-    return config, make_plan(settings, ROOT / "workflow" / "schemas")
+    return config, make_plan(settings)
 
 
 def durations(results: Path) -> dict[str, dict[str, float]]:

@@ -35,7 +35,7 @@ sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 
 from support import runs, tsav  # noqa: E402
 from wildaffect.systems import build_recipe  # noqa: E402
-from wildaffect.systems.interface import Recipe, TrialData  # noqa: E402
+from wildaffect.systems.types import Recipe, TrialData  # noqa: E402
 from wildaffect.training.batches import batches  # noqa: E402
 from wildaffect.training.runtime import open_fabric, reproducible  # noqa: E402
 

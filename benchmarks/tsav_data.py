@@ -31,10 +31,10 @@ sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 from support.runs import write_crops  # noqa: E402
 from wildaffect.faces.crops import CropFile  # noqa: E402
 from wildaffect.faces.landmarks import draw_landmarks  # noqa: E402
-from wildaffect.features.audio.tsav_mel import power_rows  # noqa: E402
+from wildaffect.features.audio import tsav_mel  # noqa: E402
 from wildaffect.systems import build_recipe  # noqa: E402
-from wildaffect.systems.interface import TrialData  # noqa: E402
 from wildaffect.systems.tsav.model import MEAN, STD, normalised  # noqa: E402
+from wildaffect.systems.types import TrialData  # noqa: E402
 
 RATE = 44_100
 TOLERANCE = 1e-4
@@ -98,7 +98,7 @@ def make_files(folder: Path, count: int, fps: float) -> TrialData:
         # The same bytes for both, so that nothing but the work differs.
         (folder / f"{row}.jpg").write_bytes(reader[row].as_py())
         cv2.imwrite(str(folder / f"{row}_mask.jpg"), draw_landmarks(points[row]), [cv2.IMWRITE_JPEG_QUALITY, 100])
-    sound = {"tsav_wave": wave, "tsav_mel": power_rows(wave, 0, 1 + len(wave) // 441)}
+    sound = {"tsav_wave": wave, "tsav_mel": np.concatenate([*tsav_mel.frame_values(wave, None)])}
     return TrialData("t", np.arange(count) / fps, {"tsav112": stored}, sound, masks={"tsav112": Drawings(points)})
 
 

@@ -5,6 +5,7 @@ from wildaffect.job import stage
 with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from pathlib import Path
 
+    from wildaffect.faces.options import TrackingOptions
     from wildaffect.faces.persons import assign_persons
 
     assign_persons(
@@ -12,5 +13,6 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
         Path(snakemake.input.frames),
         snakemake.params.trials,
         Path(snakemake.output.persons),
-        options=snakemake.params.options | {"overrides": snakemake.input.get("overrides")},
+        options=TrackingOptions.from_plain(snakemake.params.options),
+        overrides=snakemake.input.get("overrides"),
     )

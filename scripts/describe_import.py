@@ -1,4 +1,4 @@
-"""Write down what was said of a feature that was computed elsewhere."""
+"""Write down what the configuration says of a feature that was computed elsewhere."""
 
 from wildaffect.job import stage
 

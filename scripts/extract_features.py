@@ -1,15 +1,16 @@
-"""Compute features of one video's sound, a row per decoded frame."""
+"""Compute features of one video's audio, a row per decoded frame."""
 
 from wildaffect.job import stage
 
 with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from pathlib import Path
 
+    from wildaffect import paths
     from wildaffect.features.extract import extract_features
     from wildaffect.job import device
 
     extract_features(
-        {Path(feature).parent.name: Path(feature) for feature in snakemake.output.features},
+        {paths.wildcards(paths.FEATURE, path)["feature"]: Path(path) for path in snakemake.output.features},
         Path(snakemake.input.audio),
         Path(snakemake.input.frames),
         weights=snakemake.params.weights,

@@ -5,25 +5,22 @@ from wildaffect.job import stage
 with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from pathlib import Path
 
-    from wildaffect import paths
+    from wildaffect import paths, systems
     from wildaffect.job import device
     from wildaffect.manifests import files_by_trial, read_lists
-    from wildaffect.training.predict import predict_from
+    from wildaffect.training.jobs import JobInputs, Runtime
+    from wildaffect.training.predict import predict
 
-    predict_from(
+    what = snakemake.wildcards
+    files = (read_lists(snakemake.input.get(part, [])) for part in ("frames", "crops", "features", "persons"))
+    predict(
+        systems.set_up(what.system, what.variant, what.target, snakemake.params.mode, snakemake.params.recipe),
         Path(snakemake.input.model),
-        system=snakemake.wildcards.system,
-        variant=snakemake.wildcards.variant,
-        target=snakemake.wildcards.target,
-        mode=snakemake.params.mode,
-        recipe=snakemake.params.recipe,
-        trials=snakemake.params.names,
-        **files_by_trial(
-            Path(snakemake.input.trials),
-            *(read_lists(snakemake.input.get(part, [])) for part in ("frames", "crops", "features", "persons")),
-        ),
+        snakemake.params.names,
+        JobInputs(**files_by_trial(Path(snakemake.input.trials), *files)),
+        Runtime(device=device(snakemake.resources.gpu), threads=snakemake.threads),
         labels=paths.keyed(paths.LABELS, snakemake.input.get("labels", [])),
         output=Path(snakemake.output.predictions),
-        device=device(snakemake.resources.gpu),
-        threads=snakemake.threads,
+        state=Path(snakemake.params.state),
+        code=snakemake.params.code + snakemake.params.package,
     )

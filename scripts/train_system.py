@@ -5,31 +5,31 @@ from wildaffect.job import stage
 with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from pathlib import Path
 
-    from wildaffect import paths
+    from wildaffect import paths, systems
     from wildaffect.job import device, launch_processes
     from wildaffect.manifests import files_by_trial, read_lists, video_of_trial
+    from wildaffect.training.jobs import FoldData, JobInputs, Runtime
     from wildaffect.training.train import train
 
     if not launch_processes(snakemake.resources.get("tasks", 1), snakemake.resources.get("nodes", 1)):
+        what, trials = snakemake.wildcards, Path(snakemake.input.trials)
+        files = (read_lists(snakemake.input.get(part, [])) for part in ("frames", "crops", "features", "persons"))
         train(
-            system=snakemake.wildcards.system,
-            variant=snakemake.wildcards.variant,
-            target=snakemake.wildcards.target,
-            fold=int(snakemake.wildcards.fold),
-            mode=snakemake.params.mode,
-            recipe=snakemake.params.recipe,
-            seed=snakemake.params.training["seed"],
-            precision=snakemake.params.training["precision"],
-            folds=Path(snakemake.input.folds),
-            labels=paths.keyed(paths.LABELS, snakemake.input.labels),
-            **files_by_trial(
-                Path(snakemake.input.trials),
-                *(read_lists(snakemake.input.get(part, [])) for part in ("frames", "crops", "features", "persons")),
+            systems.set_up(what.system, what.variant, what.target, snakemake.params.mode, snakemake.params.recipe),
+            FoldData(
+                fold=int(what.fold),
+                folds=Path(snakemake.input.folds),
+                labels=paths.keyed(paths.LABELS, snakemake.input.labels),
+                videos=video_of_trial(trials),
             ),
-            videos=video_of_trial(Path(snakemake.input.trials)),
+            JobInputs(**files_by_trial(trials, *files)),
+            Runtime(
+                device=device(snakemake.resources.gpu),
+                precision=snakemake.params.training["precision"],
+                threads=snakemake.threads,
+            ),
+            seed=snakemake.params.training["seed"],
             output=Path(snakemake.output.model).parent,
             state=Path(snakemake.params.state),
-            device=device(snakemake.resources.gpu),
-            threads=snakemake.threads,
-            code=snakemake.params.code,
+            code=snakemake.params.code + snakemake.params.package,
         )

@@ -1,7 +1,7 @@
-"""The command line: ``wildaffect <command>``.
+"""The command line: `wildaffect <command>`.
 
-Each command is one function that adds its parser and names the function to run, listed in ``COMMANDS``. A run function returns the exit
-status: 0 good, 1 a check failed. Input that cannot be used ends with its message on standard error and status 2.
+Each command is a function that adds its parser and sets the function to run; they are listed in `COMMANDS`. A run function returns the
+exit status: 0 for success, 1 for a failed check. Unusable input ends with its message on standard error and status 2.
 """
 
 import argparse
@@ -9,16 +9,16 @@ import json
 import math
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 
-from wildaffect import __version__
 from wildaffect.errors import InputError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status."""
+    """Run one command and return the exit status; `arguments` are those of the process if None."""
     parser = argparse.ArgumentParser(prog="wildaffect", description="Audio-visual affect analysis in the wild.")
-    parser.add_argument("--version", action="version", version=f"wildaffect {__version__}")
+    parser.add_argument("--version", action="version", version=f"wildaffect {metadata.version('wildaffect')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add in COMMANDS:
         add(commands)
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def add_score(commands) -> None:
-    """``wildaffect score``."""
+    """Add the command `wildaffect score`."""
     parser = commands.add_parser("score", help="score predictions by the rules of an edition")
     parser.add_argument(
         "predictions", type=Path, help="Parquet or CSV table (trial, frame, named columns), or a submission"
@@ -41,7 +41,7 @@ def add_score(commands) -> None:
     parser.add_argument(
         "--allow-missing",
         action="store_true",
-        help="leave out labelled frames that were not predicted, and say how many",
+        help="leave out labelled frames without a prediction, and print their number",
     )
     parser.add_argument(
         "--bootstrap", type=int, default=0, metavar="N", help="add 95 %% intervals from N draws of whole videos"
@@ -81,14 +81,16 @@ def run_score(options: argparse.Namespace) -> int:
 
 
 def add_compare(commands) -> None:
-    """``wildaffect compare``."""
+    """Add the command `wildaffect compare`."""
     parser = commands.add_parser("compare", help="compare two runs on the same frames, with paired intervals by video")
     for name in ("first", "second"):
         parser.add_argument(name, type=Path, help=f"predictions of the {name} run, as for score")
     parser.add_argument("labels", type=Path, help="annotation folder or table, as for score")
     _add_track(parser)
     parser.add_argument(
-        "--allow-missing", action="store_true", help="leave out frames that one run did not predict, and say how many"
+        "--allow-missing",
+        action="store_true",
+        help="leave out frames without a prediction of one run, and print their number",
     )
     parser.add_argument("--resamples", type=_positive, default=1000, help="draws of whole videos (default 1000)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the draws (default 0)")
@@ -103,9 +105,11 @@ def run_compare(options: argparse.Namespace) -> int:
     from wildaffect.scoring.read import read_rows
 
     task = get_task(options.edition, options.task)
-    tables = [read_rows(path, task) for path in (options.first, options.second, options.labels)]
+    first, second, labels = (read_rows(path, task) for path in (options.first, options.second, options.labels))
     rows = compare(
-        *tables,
+        first,
+        second,
+        labels,
         options.edition,
         options.task,
         allow_missing=options.allow_missing,
@@ -127,10 +131,12 @@ def run_compare(options: argparse.Namespace) -> int:
 
 
 def add_submit(commands) -> None:
-    """``wildaffect submit``."""
+    """Add the command `wildaffect submit`."""
     parser = commands.add_parser("submit", help="write submission files from a prediction table")
     parser.add_argument("predictions", type=Path, help="Parquet or CSV table (trial, frame, named columns)")
-    parser.add_argument("output", type=Path, help="folder to write; what was filled or cut is counted in <output>.json")
+    parser.add_argument(
+        "output", type=Path, help="folder to write; <output>.json counts the rows that were filled or cut"
+    )
     _add_track(parser)
     _add_rows(parser)
     parser.add_argument(
@@ -140,13 +146,13 @@ def add_submit(commands) -> None:
 
 
 def run_submit(options: argparse.Namespace) -> int:
-    """Write a submission and say what was filled."""
+    """Write a submission and print how many rows were filled."""
     from wildaffect.scoring.editions import get_task
     from wildaffect.scoring.read import read_rows
     from wildaffect.submission.writer import write
 
     predictions = read_rows(options.predictions, get_task(options.edition, options.task))
-    about = write(
+    record = write(
         predictions,
         options.output,
         options.edition,
@@ -155,13 +161,13 @@ def run_submit(options: argparse.Namespace) -> int:
         frames=_frames(options.frames),
         allow_partial=options.allow_partial,
     )
-    counts = ", ".join(f"{count} {rule}" for rule, count in about["rules"].items() if count)
-    print(f"{options.output}: {about['rows']} rows of {about['trials']} trials ({counts})")
+    counts = ", ".join(f"{count} {rule}" for rule, count in record["rules"].items() if count)
+    print(f"{options.output}: {record['rows']} rows of {record['trials']} trials ({counts})")
     return 0
 
 
 def add_label_files(commands) -> None:
-    """``wildaffect label-files``."""
+    """Add the command `wildaffect label-files`."""
     parser = commands.add_parser(
         "label-files", help="write label files of 2020 for validation and test trials, as TSAV's authors did"
     )
@@ -178,7 +184,7 @@ def add_label_files(commands) -> None:
 
 
 def run_label_files(options: argparse.Namespace) -> int:
-    """Write the files and say how many."""
+    """Write the files and print their number."""
     from wildaffect.corpus.trials import TRIALS, trials_from_table
     from wildaffect.scoring.read import read_parquet
     from wildaffect.submission.label_files import write_label_files
@@ -191,7 +197,7 @@ def run_label_files(options: argparse.Namespace) -> int:
 
 
 def add_validate_submission(commands) -> None:
-    """``wildaffect validate-submission``."""
+    """Add the command `wildaffect validate-submission`."""
     parser = commands.add_parser("validate-submission", help="check submission files row by row")
     parser.add_argument("submission", type=Path, help="folder or file to check")
     _add_track(parser)
@@ -212,7 +218,7 @@ def run_validate_submission(options: argparse.Namespace) -> int:
 
 
 def add_editions(commands) -> None:
-    """``wildaffect editions``."""
+    """Add the command `wildaffect editions`."""
     parser = commands.add_parser(
         "editions", help="print tasks, label spaces, score formulas and file formats by edition"
     )
@@ -227,9 +233,23 @@ def run_editions(options: argparse.Namespace) -> int:
     return 0
 
 
+def add_features(commands) -> None:
+    """Add the command `wildaffect features`."""
+    parser = commands.add_parser("features", help="print the features of the audio that can be computed")
+    parser.set_defaults(run=run_features)
+
+
+def run_features(options: argparse.Namespace) -> int:
+    """Print a Markdown table."""
+    from wildaffect.features.registry import features_table
+
+    print(features_table(), end="")
+    return 0
+
+
 def add_summary(commands) -> None:
-    """``wildaffect summary``."""
-    parser = commands.add_parser("summary", help="print the score table of a results folder and where its report is")
+    """Add the command `wildaffect summary`."""
+    parser = commands.add_parser("summary", help="print the score table of a results folder and the path of its report")
     parser.add_argument("results", type=Path, help="results folder, such as results/demo")
     parser.set_defaults(run=run_summary)
 
@@ -247,30 +267,30 @@ def run_summary(options: argparse.Namespace) -> int:
 
 
 def add_doctor(commands) -> None:
-    """``wildaffect doctor``."""
+    """Add the command `wildaffect doctor`."""
     parser = commands.add_parser("doctor", help="check the installation")
     parser.set_defaults(run=run_doctor)
 
 
 def run_doctor(options: argparse.Namespace) -> int:
-    """Print what works; status 1 if something does not."""
+    """Print the result of every check; status 1 if one failed."""
     from wildaffect.doctor import check_installation
 
     checks = check_installation()
-    for part, works, detail in checks:
-        print(f"{'ok  ' if works else 'FAIL'}  {part}: {detail}")
-    return 0 if all(works for _, works, _ in checks) else 1
+    for part, passed, detail in checks:
+        print(f"{'ok  ' if passed else 'FAIL'}  {part}: {detail}")
+    return 0 if all(passed for _, passed, _ in checks) else 1
 
 
 def add_models(commands) -> None:
-    """``wildaffect models``."""
-    parser = commands.add_parser("models", help="list the model files that can be used, and which are present")
+    """Add the command `wildaffect models`."""
+    parser = commands.add_parser("models", help="list the known model files, and which are present")
     parser.add_argument("--models-dir", type=Path, default=Path("models"), help="folder of the files (default models)")
     parser.set_defaults(run=run_models)
 
 
 def run_models(options: argparse.Namespace) -> int:
-    """Print the manifest with the state of every file; status 1 if a present file is not the right one."""
+    """Print the manifest with the state of every file; status 1 if a file has the wrong content."""
     from wildaffect.models import read_manifest, resolve
 
     status = 0
@@ -288,14 +308,14 @@ def run_models(options: argparse.Namespace) -> int:
 
 
 def add_new_corpus(commands) -> None:
-    """``wildaffect new-corpus``."""
+    """Add the command `wildaffect new-corpus`."""
     parser = commands.add_parser("new-corpus", help="write a trials.csv for a folder of videos, to be filled in")
     parser.add_argument("folder", type=Path, help="folder of the videos; sub-folders are searched")
     parser.set_defaults(run=run_new_corpus)
 
 
 def run_new_corpus(options: argparse.Namespace) -> int:
-    """Write the table unless there is one."""
+    """Write the table unless it exists."""
     from wildaffect.corpus.table import new_table
 
     table = new_table(options.folder)
@@ -304,8 +324,8 @@ def run_new_corpus(options: argparse.Namespace) -> int:
 
 
 def _add_track(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--edition", required=True, help="the challenge's rules, abaw1 to abaw8")
-    parser.add_argument("--task", required=True, help="va, expr, au, mtl or compound, as far as the edition has it")
+    parser.add_argument("--edition", required=True, help="challenge edition whose rules apply, such as abaw2")
+    parser.add_argument("--task", required=True, help="va, expr, au, mtl or compound, where the edition has it")
 
 
 def _positive(text: str) -> int:
@@ -316,7 +336,7 @@ def _positive(text: str) -> int:
 
 
 def _without_nan(row: dict) -> dict:
-    """JSON knows no NaN: an undefined value is null."""
+    """A row for JSON, which has no NaN: undefined values are null."""
     return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
 
 
@@ -332,16 +352,18 @@ def _frames(path: Path | None) -> dict[str, int] | None:
     from wildaffect.submission.expected import read_counts
 
     counts = read_counts(path)
-    for trial, count in counts.items():
-        if count is None:
+    known = {trial: count for trial, count in counts.items() if count is not None}
+    for trial in counts:
+        if trial not in known:
             raise InputError(f"{path}: trial {trial!r} has no frame count; expected '<trial>,<frames>'.")
-    return counts
+    return known
 
 
 COMMANDS = (
     add_score,
     add_compare,
     add_editions,
+    add_features,
     add_submit,
     add_label_files,
     add_validate_submission,

@@ -89,7 +89,7 @@ def _files_below(folder: str | os.PathLike) -> list[tuple[str, Path]]:
     def refuse(error: OSError) -> None:
         raise error
 
-    walked = os.walk(folder, onerror=refuse, followlinks=True)
+    walked = os.walk(os.fspath(folder), onerror=refuse, followlinks=True)
     paths = (Path(root) / name for root, _, names in walked for name in names)
     return sorted((path.relative_to(folder).as_posix(), path) for path in paths if path.is_file())
 

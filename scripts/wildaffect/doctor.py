@@ -1,4 +1,4 @@
-"""Self-check of an installation: every part that a pipeline run relies on, tried on something tiny."""
+"""Self-check of an installation: every part that a pipeline run relies on, tried on a tiny input."""
 
 import importlib
 import tempfile
@@ -14,22 +14,26 @@ RATE = 16000
 
 
 def check_installation() -> list[tuple[str, bool, str]]:
-    """``(part, works, what was seen)`` for every part; a part that fails says why and does not stop the others."""
+    """Check every part; one that fails does not stop the others.
+
+    Returns:
+        Per part its name, whether it works, and what was found or the error.
+    """
     parts: dict[str, Callable[[], str]] = {
         "versions": _versions,
         "decoding": _decoding,
-        "sound features": _sound,
+        "audio features": _opensmile,
         "dlib models": _dlib,
         "torch": _torch,
         "onnxruntime": _onnxruntime,
     }
-    found = []
+    results = []
     for name, check in parts.items():
         try:
-            found.append((name, True, check()))
-        except Exception as error:  # a broken installation may fail in any way; the message is the finding
-            found.append((name, False, f"{type(error).__name__}: {error}"))
-    return found
+            results.append((name, True, check()))
+        except Exception as error:  # a broken installation may fail in any way; the message is the result
+            results.append((name, False, f"{type(error).__name__}: {error}"))
+    return results
 
 
 def _versions() -> str:
@@ -37,7 +41,7 @@ def _versions() -> str:
 
 
 def _decoding() -> str:
-    """Write a clip of ten frames, read its frame table back."""
+    """Write a clip of ten frames and read its frame table."""
     import av
 
     from wildaffect.media.frames import read_frames, write_frame_table
@@ -57,7 +61,7 @@ def _decoding() -> str:
     return "10 of 10 frames at the right times"
 
 
-def _sound() -> str:
+def _opensmile() -> str:
     import opensmile
 
     smile = opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.LowLevelDescriptors)
@@ -67,8 +71,9 @@ def _sound() -> str:
 
 def _dlib() -> str:
     from wildaffect.faces.detectors import open_detector
+    from wildaffect.faces.options import DlibOptions
 
-    about = open_detector("dlib", "hog", {}, "cpu", 1, None).about
+    about = open_detector("dlib", "hog", DlibOptions(), "cpu", 1, None).about
     return ", ".join(about["files"])
 
 

@@ -1,4 +1,4 @@
-"""Atomic files, checksums, and facts written beside a file."""
+"""Atomic files, checksums, and JSON files beside other files."""
 
 import hashlib
 import json
@@ -13,10 +13,10 @@ from wildaffect.errors import InputError
 
 @contextmanager
 def atomic(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a temporary sibling of ``path`` that becomes ``path`` when the block ends well.
+    """Yield a temporary path beside `path` that is renamed to `path` when the block succeeds.
 
-    The sibling keeps the suffix (writers choose formats by it). On any exception it is removed and an
-    existing ``path`` stays as it was, so a reader never meets a half-written file.
+    The temporary name keeps the suffix, by which writers choose formats. On any exception the file is removed and an existing `path` is
+    unchanged, so that no reader ever opens a half-written file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,9 +37,20 @@ def sha256(path: str | os.PathLike) -> str:
 
 
 def json_beside(path: str | os.PathLike, name: str) -> Any:
-    """Content of the JSON file ``name`` in the folder of ``path``, None where there is none; :class:`InputError` for a damaged one."""
+    """Content of the JSON file `name` in the folder of `path`; None where there is none.
+
+    Raises:
+        InputError: The file is damaged.
+    """
     beside = Path(path).with_name(name)
     try:
         return json.loads(beside.read_text()) if beside.exists() else None
     except ValueError as error:
         raise InputError(f"{beside}: not readable JSON ({error}). Train this instance again.") from error
+
+
+def read_yaml(path: str | os.PathLike) -> Any:
+    """Content of a YAML file that is part of the project, parsed in C where PyYAML has it."""
+    import yaml  # most who need this module do not
+
+    return yaml.load(Path(path).read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))

@@ -19,7 +19,7 @@ from wildaffect.provenance import SCRIPTS, code_fingerprint
 log = logging.getLogger("wildaffect")
 
 WORKER = "WILDAFFECT_COPY"
-"""Set in processes that :func:`copies` started."""
+"""Is set in processes that `launch_processes` started."""
 
 # Read by the numeric libraries when they are imported, which happens inside the block.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
@@ -27,13 +27,16 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 
 @contextlib.contextmanager
 def stage(log_file: str | os.PathLike, threads: int, code: str) -> Iterator[None]:
-    """Run the block with everything it prints, also from C libraries, in ``log_file``, and with ``threads`` threads.
+    """Run the block of a job: its output, also that of C libraries, goes to a log file, its libraries use a number of threads.
 
-    ``code`` is what was planned: the name of the script, those of the modules that it picks at run time, and their fingerprint, divided
-    by spaces. If the code that this process imports is another, the block does not run.
+    An `InputError` ends the process with status 1 and prints its message alone, to the log and the terminal; any other exception leaves
+    its traceback in the log.
 
-    An :class:`InputError` ends the process with status 1 and its message alone, in the log and on the terminal;
-    any other exception keeps its traceback in the log.
+    Args:
+        log_file: Log to write; in one of several processes the rank is added to its name.
+        threads: Threads of the numeric libraries.
+        code: The planned code: names of the script and of modules that it loads at run time, and their fingerprint, separated by spaces.
+            The block does not run if the code that this process imports is different.
     """
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # gives memory back, so peaks do not depend on length
@@ -42,7 +45,7 @@ def stage(log_file: str | os.PathLike, threads: int, code: str) -> Iterator[None
         path = path.with_suffix(f".{number}{path.suffix}")
     path.parent.mkdir(parents=True, exist_ok=True)
     terminal = os.fdopen(os.dup(2), "w")
-    # The first copy goes on in the log of the process that started it.
+    # The first worker continues the log of the process that launched it.
     with path.open("a" if WORKER in os.environ and not number else "w") as handle:
         os.dup2(handle.fileno(), 1)
         os.dup2(handle.fileno(), 2)
@@ -63,7 +66,14 @@ def stage(log_file: str | os.PathLike, threads: int, code: str) -> Iterator[None
 
 
 def check_code(planned: str) -> None:
-    """:class:`InputError` unless the code that this process imports is what was ``planned``, see :func:`stage`."""
+    """Check that the code that this process imports is the planned code.
+
+    Args:
+        planned: As for `stage`.
+
+    Raises:
+        InputError: It has changed since, or it belongs to another copy of the project.
+    """
     script, *modules, fingerprint = planned.split()
     if code_fingerprint(script, modules) == fingerprint:
         return
@@ -79,19 +89,27 @@ def check_code(planned: str) -> None:
 
 
 def device(gpus: int) -> str:
-    """``cuda`` if the job was given a GPU, else ``cpu``; the user of the device checks that it is really there."""
+    """`cuda` if the job was given a GPU, else `cpu`; code that uses the device checks that it exists."""
     return "cuda" if gpus else "cpu"
 
 
 def rank() -> int:
-    """Number of this process among those that were started together; 0 for a process of its own."""
+    """Rank of this process among those that were launched together; 0 for a single process."""
     return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", 0))) if WORKER in os.environ else 0
 
 
 def launch_processes(tasks: int, nodes: int = 1) -> bool:
-    """Run the calling script ``tasks`` times together, under srun within a SLURM job and else on this machine; False if it is to run alone.
+    """Run the calling script in several processes: under srun within a SLURM job, else by torchrun on this machine.
 
-    False as well in the copies, which do the work. :class:`InputError` if one of them fails; the others are ended then.
+    Args:
+        tasks: Number of processes.
+        nodes: Machines that they are spread over.
+
+    Returns:
+        True if the work was done by other processes; False in these, and where a single process is asked for: the caller does the work.
+
+    Raises:
+        InputError: One of the processes failed (the others are ended then), or several nodes are asked for outside SLURM.
     """
     if tasks == 1 or WORKER in os.environ:
         return False

@@ -1,6 +1,6 @@
-"""Lists of files, which stand between thousands of per-trial files and the jobs that read them.
+"""Lists of files: jobs that read thousands of per-trial files name a few lists instead.
 
-Without them the workflow would keep an edge from every trial to every training and prediction of every fold.
+Without them the workflow graph would have an edge from every trial to every training and prediction of every fold.
 """
 
 import json
@@ -12,15 +12,15 @@ from typing import Any
 from wildaffect import paths
 from wildaffect.corpus.trials import TRIALS
 from wildaffect.errors import InputError
-from wildaffect.features.registry import of_trial
+from wildaffect.features.names import of_trial
 from wildaffect.files import atomic
 from wildaffect.tables import read_table
 
 
 def write_list(files: Iterable[str], output: Path) -> None:
-    """Write ``files`` with size and time of each file, so that the list changes whenever one of them was made anew.
+    """Write a list of files with size and time of each, so that the list changes whenever one of them is written again.
 
-    They are written as seen from the list, so that results can be moved.
+    Paths are stored relative to the list, so that results can be moved.
     """
     entries = []
     for path in files:
@@ -37,7 +37,7 @@ def write_list(files: Iterable[str], output: Path) -> None:
 
 
 def read_lists(lists: Iterable[str]) -> list[str]:
-    """All paths in ``lists``, each once."""
+    """All paths in the lists, each once."""
     return list(
         dict.fromkeys(os.path.normpath(Path(path).parent / entry["path"]) for path in lists for entry in _entries(path))
     )
@@ -46,12 +46,16 @@ def read_lists(lists: Iterable[str]) -> list[str]:
 def files_by_trial(
     trials: Path, frames: Iterable[str], crops: Iterable[str], features: Iterable[str], persons: Iterable[str] = ()
 ) -> dict[str, Any]:
-    """Files of a training or prediction job by trial: ``frames``, ``crops`` by template, ``features`` by id and ``persons``.
+    """Files of a training or prediction job by trial.
 
-    Crops, and features that show one person, belong to a trial; all else to a video, which two trials may share.
+    Crops, and features of one person, belong to a trial; all others to a video, which two trials may share.
 
     Args:
-        trials: The trials table.
+        trials: Table of trials.
+        frames, crops, features, persons: Paths as in `wildaffect.paths`.
+
+    Returns:
+        `frames`, `crops` by template, `features` by id, and `persons`.
     """
     videos = video_of_trial(trials)
 
@@ -70,7 +74,7 @@ def files_by_trial(
 
 
 def video_of_trial(trials: Path) -> dict[str, str]:
-    """``{trial: video}`` of a trials table."""
+    """Video by trial of a table of trials."""
     return {row["trial"]: row["video"] for row in read_table(trials, TRIALS).to_pylist()}
 
 

@@ -1,7 +1,7 @@
-"""Model files: the manifest ``models.yaml`` and local paths, checked before use.
+"""Model files: the manifest `models.yaml` and local paths, checked before use.
 
-Nothing here opens a network connection. A file that is not where it should be, or not the file it should be, is an
-:class:`~wildaffect.errors.InputError` that says the path and the hash expected and where the file comes from.
+Nothing here opens a network connection. A missing file, or one with the wrong content, is a `wildaffect.errors.InputError` with the
+expected path and hash and the source of the file.
 """
 
 import os
@@ -18,7 +18,20 @@ MANIFEST = Path(__file__).resolve().parents[2] / "models.yaml"
 
 @dataclass(frozen=True)
 class Model:
-    """One entry of the manifest; ``sha256`` and ``size`` are None where nobody vouches for a value."""
+    """One entry of the manifest.
+
+    Attributes:
+        name: Name by which the configuration refers to the model.
+        file: File name inside the models folder.
+        urls: Where the file can be fetched by hand.
+        member: File inside the archive at the URL; None if the URL is the file itself.
+        size: Bytes; None if not known.
+        sha256: Full hash; None if not known.
+        sha256_prefix: First digits of the hash, where only these are published.
+        sha256_note: Where the hash comes from.
+        licence: Licence of the weights.
+        citation: Publication to cite.
+    """
 
     name: str
     file: str
@@ -34,7 +47,16 @@ class Model:
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model file that is present. ``verified`` says whether the manifest vouches for its content."""
+    """A model file that is present.
+
+    Attributes:
+        name: Name in the manifest, or of the file.
+        path: Where it is.
+        sha256: Hash of its content.
+        verified: Whether the manifest has the full hash.
+        licence: Licence of the weights.
+        citation: Publication to cite.
+    """
 
     name: str
     path: Path
@@ -45,7 +67,11 @@ class ModelFile:
 
 
 def read_manifest(path: str | os.PathLike = MANIFEST) -> dict[str, Model]:
-    """Entries of the manifest by name."""
+    """Entries of the manifest by name.
+
+    Raises:
+        InputError: The file cannot be read or is not a manifest.
+    """
     try:
         entries = yaml.safe_load(Path(path).read_text(encoding="utf-8"))["models"]
         return {entry["name"]: Model(**{**entry, "urls": tuple(entry["urls"])}) for entry in entries}
@@ -56,16 +82,24 @@ def read_manifest(path: str | os.PathLike = MANIFEST) -> dict[str, Model]:
 
 
 def locate(model: str, models_dir: str | os.PathLike, manifest: str | os.PathLike = MANIFEST) -> Path:
-    """Path of ``model``, a manifest name (then inside ``models_dir``) or itself a path; the file need not exist."""
+    """Path of a model, which may not exist: inside `models_dir` for a name in the manifest, else `model` itself is a path."""
     entry = read_manifest(manifest).get(model)
     return Path(models_dir) / entry.file if entry else Path(model)
 
 
 def resolve(model: str, models_dir: str | os.PathLike, manifest: str | os.PathLike = MANIFEST) -> ModelFile:
-    """The file of ``model``, present and with the content that the manifest promises.
+    """The file of a model, checked to be present and to have the content stated in the manifest.
 
-    A path outside the manifest is accepted as it is, its hash is computed and ``verified`` is False, unless the hash
-    is one of the manifest's: then it is that model under another file name.
+    A path outside the manifest is accepted without a check (`verified` is False), unless its hash is in the manifest: then it is that
+    model under another file name.
+
+    Args:
+        model: Name in the manifest, or path of a file.
+        models_dir: Folder of the models in the manifest.
+        manifest: Manifest file.
+
+    Raises:
+        InputError: The file is missing or has another hash.
     """
     entries = read_manifest(manifest)
     path = locate(model, models_dir, manifest)
@@ -76,7 +110,7 @@ def resolve(model: str, models_dir: str | os.PathLike, manifest: str | os.PathLi
     if entry is None:
         entry = next((e for e in entries.values() if e.sha256 == digest), None)
         if entry is None:
-            return ModelFile(path.name, path, digest, False, "unknown (local file)", "")
+            return ModelFile(path.name, path, digest, verified=False, licence="unknown (local file)", citation="")
     expected = entry.sha256 or entry.sha256_prefix
     if expected and not digest.startswith(expected):
         raise InputError(

@@ -1,24 +1,48 @@
 """What a result was made from: code fingerprints, stable hashes of values, versions.
 
-The fingerprint of a job is the hash of its script and of every module of this package that the script imports, directly or not,
-with comments, docstrings and blank lines cut. It goes into the rule's ``params``, so an edit of the library reruns exactly the rules
-that use the edited module, and a fresh clone or a better comment reruns nothing.
+The fingerprint of a job is the hash of the definitions that its script can reach: functions, classes and constants of the packages beside
+the scripts, followed through imports by reading the code, never by running it. It goes into the rule's ``params``, so an edit reruns
+exactly the rules that use what was edited.
+
+What counts:
+
+* the whole body of the script, the whole statement of each function, class or constant that is reached, and all that the names in it mean;
+* all public definitions of a module where the module itself is used as a value, for example in ``getattr(module, name)``;
+* of each module that is imported, and of the packages around it, the statements that run on import: calls, conditions, loops, definitions
+  with a first-party decorator. ``NAME[key] = …``, ``NAME += …`` and what ``@NAME.register`` decorates belong to the definition ``NAME``;
+* data files (:data:`DATA`) in the module's package, or in one around it, that a reached definition names, as ``file`` or ``folder/file``,
+  and those that such a file names in turn; where it names a folder, the files in it that no module of the package names. Files count by
+  their content, see :func:`significant`.
+
+What does not count: comments, docstrings, ``pass``, formatting, the order of definitions and of imports, ``if TYPE_CHECKING``, annotations
+(but for those of fields of a class and of decorated functions), the words of errors (:data:`ERROR_ENDINGS`) and of log messages
+(:data:`LOGGERS`) with all that only they use, descriptions (:data:`DESCRIPTIONS`).
+
+What is not followed: names put together at run time (``import_module(f"…{name}")``, listings of folders). Whoever asks names such
+plug-ins. What is found through ``__subclasses__``, ``__doc__`` or a string with a definition's name is not followed either.
+
+The text that is hashed is written from the syntax tree, field by field, empty fields left out. It holds no line numbers and no paths: it is
+the same in another folder, and in another version of Python for code whose grammar that version did not change.
 """
 
 import ast
 import hashlib
-import io
 import json
 import platform
-import tokenize
-from collections.abc import Iterable, Iterator
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-PACKAGE = Path(__file__).resolve().parent
-SCRIPTS = PACKAGE.parent
+import yaml
+
+from wildaffect.errors import InputError
+
+SCRIPTS = Path(__file__).resolve().parents[1]
 MAIN_PACKAGES = (
     "av",
     "numpy",
@@ -30,46 +54,76 @@ MAIN_PACKAGES = (
     "onnxruntime",
     "snakemake",
 )
-DATA = {".yaml", ".conf", ".inc", ".html", ".css", ".js"}
+DATA = (".yaml", ".json", ".conf", ".inc", ".html", ".css", ".js")
+"""How the names of data files end."""
+ERROR_ENDINGS = ("Error", "Exception", "Warning")
+"""How the names of classes end that are called with a message only. Of other things that are raised, only arguments that are text."""
+LOGGERS = {"log", "logger", "_log", "_logger", "logging"}
+LOG_CALLS = {"debug", "info", "warning", "error", "exception", "critical", "log", "basicConfig", "getLogger"}
+"""Methods of :data:`LOGGERS` whose arguments do not count; neither does the first one of ``warnings.warn``."""
+DESCRIBED = {"Field", "setting", "add_argument", "add_parser", "ArgumentParser"}
+DESCRIPTIONS = {"description", "title", "help", "epilog"}
+"""Keywords in calls of :data:`DESCRIBED` that are for a reader where their value is text, as are such keys in a JSON schema."""
+
+NOT_FOLLOWED = {f"wildaffect.provenance:{name}" for name in ("code_fingerprint", "definitions", "explain")}
+"""A job may check its fingerprint; how it is computed is not what the job does."""
 
 
-def code_fingerprint(script: str, modules: Iterable[str] = ()) -> str:
-    """16 hexadecimal digits for ``scripts/<script>`` and all first-party code it imports.
+def code_fingerprint(script: str, modules: Iterable[str] = (), *, scripts: Path = SCRIPTS) -> str:
+    """Fingerprint of the code that a job runs.
 
-    ``modules`` names further modules (``wildaffect.systems.lfan``) the script picks at run time; a package stands for all in it.
-    Imports are found by parsing, never by importing. Data files beside a module (``.yaml``, ``.conf`` …) belong to its package.
-    A process looks at its code once; see :func:`forget`.
+    A process reads its code once; see :func:`forget`.
+
+    Args:
+        script: File name of the job's script below ``scripts``.
+        modules: What the script picks at run time: ``package.module`` for the public definitions of a module, ``package`` for those of all
+            modules in it, ``package.module:name`` for one definition, ``package:folder/file`` for one data file.
+        scripts: Folder of the scripts and of the packages that they import.
+
+    Returns:
+        16 hexadecimal digits.
+
+    Raises:
+        InputError: The script or one of ``modules`` does not exist.
     """
-    return _fingerprint(script, tuple(modules))
+    return _fingerprint(script, tuple(modules), scripts)
+
+
+def definitions(script: str, modules: Iterable[str] = (), *, scripts: Path = SCRIPTS) -> dict[str, str]:
+    """What a fingerprint is made of: a digest for each ``module:name`` that is reached.
+
+    The name ``<module>`` stands for what a module runs on import, or for the body of the script. Two fingerprints differ because of the
+    entries in which these mappings differ. Arguments and errors are those of :func:`code_fingerprint`.
+    """
+    code = _code(scripts)
+    pending, seen = [code.script(script), *map(code.plugin, modules)], {}
+    while pending:
+        part = pending.pop()
+        if part not in seen:
+            seen[part], reached = code.part(*part)
+            pending += reached
+    return {f"{module}:{name.lstrip('/')}": digest for (module, name), digest in sorted(seen.items()) if digest}
+
+
+def explain(script: str, modules: Iterable[str] = (), *, scripts: Path = SCRIPTS) -> list[str]:
+    """Every ``module:name`` that is reached, in order; see :func:`definitions`."""
+    return list(definitions(script, modules, scripts=scripts))
 
 
 def forget() -> None:
-    """Look at the code anew from now on: for processes that outlive an edit of it."""
-    for remembered in (_fingerprint, _inspect, _module_files, _data_files):
-        remembered.cache_clear()
+    """Read the code again from now on: for processes that outlive an edit of it."""
+    _fingerprint.cache_clear()
+    _code.cache_clear()
 
 
 @cache
-def _fingerprint(script: str, modules: tuple[str, ...]) -> str:
-    pending = [SCRIPTS / script]
-    for name in modules:
-        pending += _module_files(name, whole_package=True)
-    seen: dict[Path, str] = {}
-    while pending:
-        path = pending.pop()
-        if path in seen:
-            continue
-        digest, imports = _inspect(path)
-        seen[path] = digest
-        for name in imports:
-            pending += _module_files(name)
-    lines = sorted(f"{path.relative_to(SCRIPTS)} {digest}" for path, digest in seen.items())
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+def _fingerprint(script: str, modules: tuple[str, ...], scripts: Path) -> str:
+    return stable_hash(definitions(script, modules, scripts=scripts))
 
 
 def stable_hash(value: Any) -> str:
     """16 hexadecimal digits of a JSON-serialisable value, independent of the order of mapping keys."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+    return _digest(json.dumps(value, sort_keys=True))
 
 
 def versions(*packages: str) -> dict[str, str]:
@@ -82,79 +136,700 @@ def main_versions() -> dict[str, str]:
     return versions("wildaffect", *MAIN_PACKAGES)
 
 
-def significant_text(source: str) -> str:
-    """Python source without comments, docstrings and blank lines; everything else keeps its place and spelling.
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    The text is cut, not re-generated from the syntax tree, because the form of such a dump changes between Python versions.
+
+# Following names. A part is a module and a name in it: of a definition, one of these two, or "/" and the path of a data file.
+
+Part = tuple[str, str]
+_BODY = "<module>"
+_WHOLE = "<whole>"
+
+
+@cache
+def _code(scripts: Path) -> "_Code":
+    return _Code(scripts)
+
+
+class _Code:
+    """The code below one folder; each module is read once, when something in it is reached."""
+
+    def __init__(self, scripts: Path) -> None:
+        self._scripts = scripts
+        self._file, self._module, self._data = cache(self._find), cache(self._read), cache(self._list_data)
+        self._named_in, self.part = cache(self._names_in), cache(self._follow)
+
+    def script(self, name: str) -> Part:
+        """The part that is the body of a script."""
+        if not (self._scripts / name).is_file():
+            raise InputError(f"{name}: no such script to take a fingerprint of. Correct the name in the rule.")
+        return name, _BODY
+
+    def plugin(self, name: str) -> Part:
+        """The part that a caller means by ``name``."""
+        module, _, inside = name.partition(":")
+        if not self._file(module):
+            raise InputError(f"{name}: no module {module} to take a fingerprint of. Correct the name in the rule.")
+        if not inside:
+            return module, _WHOLE
+        found = self._module(module)
+        if inside in found.statements:
+            return module, inside
+        if f"/{inside}" in self._data(found.package):
+            return found.package, f"/{inside}"
+        raise InputError(f"{name}: {module} has no such definition or data file. Correct the name in the rule.")
+
+    def _follow(self, module: str, name: str) -> tuple[str, set[Part]]:
+        """Digest of a part, empty where it holds nothing itself, and the parts that it reaches."""
+        if f"{module}:{name}" in NOT_FOLLOWED:
+            return "", set()
+        if name == _WHOLE:
+            return "", set(self._whole(module))
+        if name.startswith("/"):
+            content = significant(self._data(module)[name])
+            names = {name for name in re.findall(r"[\w.-]+", content) if name.endswith(DATA)}
+            return _digest(content), set(self._data_named(module, names))
+        found = self._module(module)
+        reached: set[Part] = {(module, _BODY)} if name != _BODY else set(self._run(found.imports | {found.parent}))
+        for statement in found.statements.get(name, ()):
+            reached.update(self._run(statement.imports), self._data_named(found.package, statement.files))
+            for path in statement.names:
+                reached.update(self._meaning(found, path))
+            for target in statement.targets:
+                reached.update(self._attribute(*target))
+        text = found.text(name)
+        if name == _BODY:
+            text += "".join(f"\0import {target}" for target in found.unused() if not self._file(target.module))
+        return _digest(text) if text else "", reached
+
+    def _run(self, modules: Iterable[str]) -> Iterator[Part]:
+        """What importing ``modules`` runs."""
+        return ((module, _BODY) for module in modules if self._file(module))
+
+    def _whole(self, name: str) -> Iterator[Part]:
+        """What others can use of a module or package: what is public in it, or imported and not used there."""
+        module = self._module(name)
+        yield name, _BODY
+        yield from ((name, each) for each in module.statements if not each.startswith("_"))
+        yield from ((star, _WHOLE) for star in module.stars if self._file(star))
+        for target in module.unused():
+            yield from (part for part in self._attribute(*target) if part[1] != _WHOLE)
+        if module.is_package:
+            inside = {path.stem for path in self._home(name).parent.iterdir() if path.suffix in {".py", ""}} - {
+                "__init__"
+            }
+            yield from ((f"{name}.{each}", _WHOLE) for each in inside if self._file(f"{name}.{each}"))
+
+    def _meaning(self, module: "_Module", path: tuple[str, ...], seen: frozenset = frozenset()) -> Iterator[Part]:
+        """What a name with attributes means inside ``module``: nothing, unless it is first-party."""
+        if path[0] in module.statements:
+            yield module.name, path[0]
+        for target in module.bindings.get(path[0], ()):
+            yield from self._attribute(target.module, target.names + path[1:], seen)
+        if path[0] not in module.bound:
+            for star in module.stars:
+                yield from self._attribute(star, path, seen)
+
+    def _attribute(self, name: str, path: tuple[str, ...], seen: frozenset = frozenset()) -> Iterator[Part]:
+        """What an attribute of a module means: a name in it, else a module below it, else what its ``__getattr__`` looks up."""
+        if not self._file(name) or (name, path) in seen:
+            return
+        module, seen = self._module(name), seen | {(name, path)}
+        if not path:
+            yield name, _WHOLE
+            return
+        yield name, _BODY
+        found = list(self._meaning(module, path, seen))
+        if found or path[0] in module.bound:
+            yield from found
+        elif self._file(f"{name}.{path[0]}"):
+            yield from self._attribute(f"{name}.{path[0]}", path[1:], seen)
+        elif "__getattr__" in module.statements:
+            yield name, "__getattr__"
+            home = module.homes.get(path[0])
+            yield from self._attribute(home, path, seen) if home else [(name, _WHOLE)]
+
+    def _find(self, module: str) -> Path | None:
+        """The file of a module, None for one that is not first-party. Scripts are known by their file names."""
+        base = self._scripts.joinpath(*module.split("."))
+        below_a_package = base.parent != self._scripts
+        files = (base / "__init__.py", base.with_suffix(".py") if below_a_package else None, self._scripts / module)
+        return next((path for path in files if path and path.is_file()), None) if module else None
+
+    def _home(self, name: str) -> Path:
+        """The file of a first-party module."""
+        path = self._file(name)
+        if path is None:
+            raise ValueError(f"{name} is no first-party module")
+        return path
+
+    def _read(self, name: str) -> "_Module":
+        path = self._home(name)
+        module = _Module(name, is_package=path.name == "__init__.py")
+        packages = _around(module.package)
+        files = {part for package in packages for known in self._data(package) for part in known[1:].split("/")}
+        tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+        _Reader(module, files, lambda other: self._file(other) is not None).read(tree.body)
+        return module
+
+    def _list_data(self, package: str) -> dict[str, Path]:
+        """Data files in the folder of a package, also in sub-folders that are no packages themselves, by "/" and their path in it."""
+        folder = self._home(package).parent
+        return {f"/{path.relative_to(folder).as_posix()}": path for path in _data_below(folder)}
+
+    def _data_named(self, package: str, names: set[str]) -> Iterator[Part]:
+        """Data files that ``names`` are the names of, or of folders that hold them; the nearest package that has a name goes first."""
+        for owner in _around(package) if names else ():
+            paths = {path: set(path[1:].split("/")) for path in self._data(owner)}
+            for path, parts in paths.items():
+                name = path.rpartition("/")[2]
+                if name in names or (names & parts and name not in self._named_in(owner)):
+                    yield owner, path
+            names = names.difference(*paths.values())
+
+    def _names_in(self, package: str) -> set[str]:
+        """Names of data files of a package that occur in its modules as something that is used."""
+        names, found, folder = (
+            {path.rpartition("/")[2] for path in self._data(package)},
+            set(),
+            self._home(package).parent,
+        )
+        for path in folder.rglob("*.py"):
+            source = path.read_text(encoding="utf-8")
+            if any(name in source for name in names):
+                below = (package, *path.relative_to(folder).with_suffix("").parts)
+                module = self._module(".".join(below).removesuffix(".__init__"))
+                found |= {name for each in module.statements.values() for statement in each for name in statement.files}
+        return found
+
+
+def _around(package: str) -> list[str]:
+    """A package and those that it lies in."""
+    names = package.split(".") if package else []
+    return [".".join(names[:count]) for count in range(len(names), 0, -1)]
+
+
+# Reading modules.
+
+
+class _Target(NamedTuple):
+    """What an import gives a name: a module, or the attribute of one."""
+
+    module: str
+    names: tuple[str, ...] = ()
+
+
+@dataclass
+class _Statement:
+    """A statement: its text; names with attributes to look up in its module; what it imports itself; data files and folders it names."""
+
+    text: str
+    names: set[tuple[str, ...]]
+    targets: set[_Target]
+    imports: set[str]
+    files: set[str]
+
+
+@dataclass
+class _Module:
+    """Definitions by name, what runs on import under ``<module>``, and the names that imports give."""
+
+    name: str
+    is_package: bool
+    statements: dict[str, list[_Statement]] = field(default_factory=lambda: defaultdict(list))
+    bindings: dict[str, set[_Target]] = field(default_factory=lambda: defaultdict(set))
+    stars: set[str] = field(default_factory=set)
+    imports: set[str] = field(default_factory=set)
+    bound: set[str] = field(default_factory=set)
+    used: set[str] = field(default_factory=set)
+    homes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_script(self) -> bool:
+        """Scripts go by their file names."""
+        return self.name.endswith(".py")
+
+    @property
+    def parent(self) -> str:
+        """The package that the module or package lies in."""
+        return "" if self.is_script else self.name.rpartition(".")[0]
+
+    @property
+    def package(self) -> str:
+        """The package whose folder the module lies in, empty for scripts."""
+        return self.name if self.is_package else self.parent
+
+    def unused(self) -> list[_Target]:
+        """What is imported and not used: it is there for others, or for what importing it does."""
+        return sorted({target for name in self.bindings.keys() - self.used for target in self.bindings[name]})
+
+    def text(self, name: str) -> str:
+        """The statements behind a name, with what the imported names in them stand for."""
+        statements = self.statements.get(name)
+        if not statements:
+            return ""
+        roots = {path[0] for statement in statements for path in statement.names}
+        imported = sorted((root, sorted(self.bindings[root])) for root in roots & self.bindings.keys())
+        return "\0".join([*(statement.text for statement in statements), *map(repr, imported), *sorted(self.stars)])
+
+
+class _Scope:
+    """Names of one function, class, comprehension or module."""
+
+    __slots__ = ("bindings", "elsewhere", "is_class", "loaded", "stored")
+
+    def __init__(self, is_class: bool = False) -> None:
+        self.is_class = is_class
+        self.stored: set[str] = set()
+        self.loaded: set[tuple[str, ...]] = set()
+        self.bindings: dict[str, set[_Target]] = defaultdict(set)
+        self.elsewhere: set[str] = set()
+
+
+class _Reader:
+    """Fills a :class:`_Module` from its source.
+
+    ``files`` are the names of data files and folders to look for, ``first_party`` says of a module whether it is one of ours.
     """
-    return _without_remarks(source, list(_statements(ast.parse(source))))
+
+    def __init__(self, module: _Module, files: set[str], first_party: Callable[[str], bool]) -> None:
+        self._module, self._files, self._first_party = module, files, first_party
+        self._text: list[str] = []
+        self._scopes: list[_Scope] = []
+        self._targets: set[_Target] = set()
+        self._imports: set[str] = set()
+        self._named: set[str] = set()
+
+    def read(self, body: list[ast.stmt]) -> None:
+        """Read the statements of the module."""
+        tables: dict[str, dict[str, str]] = {}
+        for node in body:
+            if isinstance(node, ast.If) and _is_type_checking(node.test):
+                self._mention(node.test)
+                self.read(node.orelse)
+                continue
+            statement = self._statement(node)
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                self._module.imports |= statement.imports
+            elif statement.text:
+                for name in self._owners(node):
+                    self._module.statements[name].append(statement)
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
+                tables |= {target.id: _strings(node.value) for target in node.targets if isinstance(target, ast.Name)}
+        # Of a table of what is loaded on first use, only the entry counts that is asked for.
+        for statement in self._module.statements.get("__getattr__", ()):
+            for name in {path[0] for path in statement.names} & tables.keys():
+                self._module.homes |= tables[name]
+                statement.names.discard((name,))
+
+    def _statement(self, node: ast.stmt) -> _Statement:
+        """Text and names of one statement of the module."""
+        self._text, scope = [], _Scope()
+        self._targets, self._imports, self._named = set(), set(), set()
+        self._scopes = [scope]
+        self._visit(node)
+        self._module.bound |= scope.stored | scope.bindings.keys()
+        self._module.used |= {path[0] for path in scope.loaded}
+        for name, targets in scope.bindings.items():
+            self._module.bindings[name] |= targets
+        return _Statement("\0".join(self._text), scope.loaded, self._targets, self._imports, self._named)
+
+    def _owners(self, node: ast.stmt) -> set[str]:
+        """Names of the definitions that a statement of the module belongs to, ``<module>`` if it runs on import."""
+        known = self._module.statements.keys() - {_BODY}
+        match node:
+            case _ if self._module.is_script:
+                return {_BODY}
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                decorators = [_path(each.func if isinstance(each, ast.Call) else each) for each in node.decorator_list]
+                extended = {path[0] for path in decorators if len(path) > 1} & known
+                runs = any(self._is_ours(path[0]) for path in decorators if path and path[0] not in extended)
+                return {node.name} | extended | ({_BODY} if runs else set())
+            case ast.Assign(targets=targets):
+                leaves = [leaf for target in targets for leaf in _leaves(target)]
+                return {leaf.id if isinstance(leaf, ast.Name) else _root(leaf, known) for leaf in leaves}
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                return {name}
+            case ast.AnnAssign(target=target) | ast.AugAssign(target=target):
+                return {_root(target, known)}
+            case ast.If(test=ast.Compare(left=ast.Name(id="__name__"))):
+                return set()
+            case _:
+                return {_BODY}
+
+    def _is_ours(self, name: str) -> bool:
+        """The name stands for something first-party."""
+        return name in self._module.statements or any(
+            self._first_party(target.module) for target in self._module.bindings.get(name, ())
+        )
+
+    def _visit(self, node: ast.AST) -> None:
+        """Write down a node and all below it."""
+        write = _WRITERS.get(node.__class__)
+        if write:
+            write(self, node)
+        else:
+            self._plain(node)
+
+    def _plain(self, node: ast.AST) -> None:
+        mark, fields = _form(node)
+        self._text.append(mark)
+        for name in fields:
+            value = getattr(node, name, None)
+            if value is None or value == []:
+                continue
+            self._text.append(name)
+            if isinstance(value, list):
+                self._all(value)
+            elif isinstance(value, ast.AST):
+                self._visit(value)
+            else:
+                self._text.append(str(value))
+
+    def _all(self, nodes: Iterable[ast.AST | str | None]) -> None:
+        self._text.append("[")
+        for node in nodes:
+            if isinstance(node, ast.AST):
+                self._visit(node)
+            else:
+                self._text.append(str(node) if node else "<>")
+        self._text.append("]")
+
+    def _nothing(self, node: ast.AST) -> None:
+        """What does not count."""
+
+    def _name(self, node: ast.Name) -> None:
+        self._text.append(node.id)
+        if node.ctx.__class__ is ast.Load:
+            self._scopes[-1].loaded.add((node.id,))
+        else:
+            self._scopes[-1].stored.add(node.id)
+
+    def _attribute(self, node: ast.Attribute) -> None:
+        path = _path(node)
+        if path:
+            self._text.append(".".join(path))
+            self._scopes[-1].loaded.add(path)
+        else:
+            self._text.append(f"<.{node.attr}")
+            self._visit(node.value)
+
+    def _constant(self, node: ast.Constant) -> None:
+        self._text.append(repr(node.value))
+        if self._files and isinstance(node.value, str):
+            name = node.value.rpartition("/")[2]
+            if name in self._files:
+                self._named.add(name)
+
+    def _expression(self, node: ast.Expr) -> None:
+        """Docstrings, also those of constants, and ``...`` do nothing."""
+        if not isinstance(node.value, ast.Constant):
+            self._plain(node)
+
+    def _if(self, node: ast.If) -> None:
+        if not _is_type_checking(node.test):
+            self._plain(node)
+            return
+        for each in node.orelse:
+            self._visit(each)
+
+    def _call(self, node: ast.Call) -> None:
+        path = _path(node.func)
+        name, arguments, keywords = path[-1] if path else "", node.args, node.keywords
+        if path[-2:-1] and path[-2] in LOGGERS and name in LOG_CALLS:
+            arguments, keywords = [], []
+        elif name == "warn" and path in {("warnings", "warn"), ("warn",)}:
+            arguments, keywords = arguments[1:], [each for each in keywords if each.arg != "message"]
+        elif name in DESCRIBED:
+            keywords = [each for each in keywords if each.arg not in DESCRIPTIONS or not _is_text(each.value)]
+        elif name == "import_module" and arguments and isinstance(arguments[0], ast.Constant):
+            self._targets.add(_Target(str(arguments[0].value)))
+        self._called(node, [*arguments, *keywords])
+
+    def _called(self, node: ast.Call, arguments: Iterable[ast.AST]) -> None:
+        self._text.append("<Call")
+        self._visit(node.func)
+        self._all(arguments)
+
+    def _raise(self, node: ast.Raise) -> None:
+        self._text.append("<Raise")
+        if isinstance(node.exc, ast.Call):
+            path, arguments = _path(node.exc.func), [*node.exc.args, *node.exc.keywords]
+            if path and path[-1].endswith(ERROR_ENDINGS):
+                arguments = []
+            values = (each.value if isinstance(each, ast.keyword) else each for each in arguments)
+            self._called(node.exc, [each for each, value in zip(arguments, values, strict=True) if not _is_text(value)])
+        elif node.exc:
+            self._visit(node.exc)
+        if node.cause:
+            self._text.append("from")
+            self._visit(node.cause)
+
+    def _assert(self, node: ast.Assert) -> None:
+        self._text.append("<Assert")
+        self._visit(node.test)
+
+    def _annotated(self, node: ast.AnnAssign) -> None:
+        """Fields of classes count with their types, other variables as if they had none."""
+        if self._scopes[-1].is_class:
+            self._plain(node)
+            self._annotation(node.annotation)
+            return
+        self._mention(node.annotation)
+        if node.value:
+            self._plain(ast.Assign(targets=[node.target], value=node.value))
+        elif isinstance(node.target, ast.Name):
+            self._scopes[-1].stored.add(node.target.id)
+
+    def _annotation(self, node: ast.expr) -> None:
+        """Look up the names in text that stands for a type."""
+        for each in ast.walk(node):
+            if isinstance(each, ast.Constant) and isinstance(each.value, str):
+                self._scopes[-1].loaded |= {tuple(path.split(".")) for path in re.findall(r"[^\W\d][\w.]*", each.value)}
+
+    def _mention(self, node: ast.expr) -> None:
+        """Note that the names in an annotation have a use, and nothing else of it."""
+        written = len(self._text)
+        self._scopes.append(_Scope())
+        self._visit(node)
+        self._module.used.update(path[0] for path in self._scopes.pop().loaded)
+        del self._text[written:]
+
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        self._scopes[-1].stored.add(node.name)
+        self._text += [_form(node)[0], node.name]
+        self._all(node.decorator_list)
+        self._arguments(node.args, node.returns, with_annotations=bool(node.decorator_list))
+        self._all(node.body)
+        self._close()
+
+    def _lambda(self, node: ast.Lambda) -> None:
+        self._text.append("<Lambda")
+        self._arguments(node.args, None, with_annotations=False)
+        self._visit(node.body)
+        self._close()
+
+    def _arguments(self, node: ast.arguments, returns: ast.expr | None, *, with_annotations: bool) -> None:
+        """Write down the arguments of a function, and open its scope."""
+        several = [*node.posonlyargs, *node.args, *node.kwonlyargs]
+        single = [each for each in (node.vararg, node.kwarg) if each]
+        self._all([*node.defaults, *node.kw_defaults])
+        annotations = [returns, *(arg.annotation for arg in several + single)]
+        if with_annotations:
+            self._all(annotations)
+        for annotation in filter(None, annotations):
+            (self._annotation if with_annotations else self._mention)(annotation)
+        counts = f"{len(node.posonlyargs)} {len(node.args)} {len(node.defaults)} {bool(node.vararg)} {bool(node.kwarg)}"
+        names = [arg.arg for arg in several + single]
+        self._text += [counts, *names]
+        self._scopes.append(_Scope())
+        self._scopes[-1].stored.update(names)
+
+    def _class(self, node: ast.ClassDef) -> None:
+        self._scopes[-1].stored.add(node.name)
+        self._text += ["<ClassDef", node.name]
+        self._all(node.decorator_list)
+        self._all([*node.bases, *node.keywords])
+        self._scopes.append(_Scope(is_class=True))
+        self._all(node.body)
+        self._close()
+
+    def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp) -> None:
+        self._text.append(_form(node)[0])
+        # The first iterable is evaluated outside.
+        self._visit(node.generators[0].iter)
+        self._scopes.append(_Scope())
+        for index, each in enumerate(node.generators):
+            self._all([each.target, *([each.iter] if index else []), *each.ifs])
+            self._text.append(str(each.is_async))
+        self._all([node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt])
+        self._close()
+
+    def _close(self) -> None:
+        """Leave a scope: what it does not bind is looked up around it, for which the bodies of classes do not count."""
+        scope = self._scopes.pop()
+        around = next(each for each in reversed(self._scopes) if not each.is_class)
+        for path in scope.loaded:
+            if path[0] in scope.bindings:
+                self._targets |= {_Target(each.module, each.names + path[1:]) for each in scope.bindings[path[0]]}
+            elif scope.is_class or path[0] not in scope.stored or path[0] in scope.elsewhere:
+                around.loaded.add(path)
+        self._text += [f"<import {name} {sorted(targets)}" for name, targets in sorted(scope.bindings.items())]
+
+    def _elsewhere(self, node: ast.Global | ast.Nonlocal) -> None:
+        self._plain(node)
+        self._scopes[-1].elsewhere.update(node.names)
+        if isinstance(node, ast.Global):
+            self._scopes[0].loaded |= {(name,) for name in node.names}
+
+    def _bound(self, node: ast.ExceptHandler | ast.MatchAs | ast.MatchStar | ast.MatchMapping) -> None:
+        """Nodes that bind a name without a name node."""
+        self._plain(node)
+        name = node.rest if isinstance(node, ast.MatchMapping) else node.name
+        if name:
+            self._scopes[-1].stored.add(name)
+
+    def _import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            self._imports.add(alias.name)
+            module = alias.name if alias.asname else alias.name.partition(".")[0]
+            self._scopes[-1].bindings[alias.asname or module].add(_Target(module))
+
+    def _import_from(self, node: ast.ImportFrom) -> None:
+        parts = self._module.package.split(".")
+        package = ".".join(parts[: len(parts) - node.level + 1]) if node.level else ""
+        module = ".".join(filter(None, (package, node.module)))
+        if module == "__future__":
+            return
+        self._imports.add(module)
+        for alias in node.names:
+            if alias.name == "*":
+                self._module.stars.add(module)
+            else:
+                self._imports.add(f"{module}.{alias.name}")
+                self._scopes[-1].bindings[alias.asname or alias.name].add(_Target(module, (alias.name,)))
 
 
-def _statements(node: ast.AST) -> Iterator[ast.AST]:
-    """``node`` and all statements in it: everything that can import or hold a docstring, without the many expressions."""
-    yield node
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.stmt | ast.excepthandler | ast.match_case):
-            yield from _statements(child)
-
-
-def _without_remarks(source: str, statements: Iterable[ast.AST]) -> str:
-    spans = [_docstring_span(node) for node in statements]
-    cut = {line for span in spans if span for line in range(span[0], span[1] + 1)}
-    lines = source.splitlines()
-    # Reading tokens is the slow part, and most modules have no comment.
-    tokens = tokenize.generate_tokens(io.StringIO(source).readline) if "#" in source else ()
-    for token in tokens:
-        if token.type == tokenize.COMMENT:
-            row, column = token.start
-            lines[row - 1] = lines[row - 1][:column]
-    return "\n".join(line.rstrip() for number, line in enumerate(lines, 1) if number not in cut and line.strip())
-
-
-def _docstring_span(node: ast.AST) -> tuple[int, int] | None:
-    """First and last line of the docstring of a module, class or function."""
-    if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) or not node.body:
-        return None
-    first = node.body[0]
-    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-        return first.lineno, first.end_lineno or first.lineno
-    return None
+_WRITERS: dict[type, Callable[[_Reader, Any], None]] = {
+    ast.Name: _Reader._name,
+    ast.Attribute: _Reader._attribute,
+    ast.Constant: _Reader._constant,
+    ast.Expr: _Reader._expression,
+    ast.Pass: _Reader._nothing,
+    ast.If: _Reader._if,
+    ast.Call: _Reader._call,
+    ast.Raise: _Reader._raise,
+    ast.Assert: _Reader._assert,
+    ast.AnnAssign: _Reader._annotated,
+    ast.FunctionDef: _Reader._function,
+    ast.AsyncFunctionDef: _Reader._function,
+    ast.Lambda: _Reader._lambda,
+    ast.ClassDef: _Reader._class,
+    ast.ListComp: _Reader._comprehension,
+    ast.SetComp: _Reader._comprehension,
+    ast.DictComp: _Reader._comprehension,
+    ast.GeneratorExp: _Reader._comprehension,
+    ast.Global: _Reader._elsewhere,
+    ast.Nonlocal: _Reader._elsewhere,
+    ast.ExceptHandler: _Reader._bound,
+    ast.MatchAs: _Reader._bound,
+    ast.MatchStar: _Reader._bound,
+    ast.MatchMapping: _Reader._bound,
+    ast.Import: _Reader._import,
+    ast.ImportFrom: _Reader._import_from,
+}
 
 
 @cache
-def _inspect(path: Path) -> tuple[str, tuple[str, ...]]:
-    """Digest of one source file and the names of the first-party modules it imports."""
-    source = path.read_text()
-    if path.suffix != ".py":
-        return hashlib.sha256(source.encode()).hexdigest(), ()
-    names, statements = set(), list(_statements(ast.parse(source)))
-    for node in statements:
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    first_party = tuple(sorted(name for name in names if name.split(".")[0] == PACKAGE.name))
-    return hashlib.sha256(_without_remarks(source, statements).encode()).hexdigest(), first_party
+def _form_of(kind: type[ast.AST]) -> tuple[str, tuple[str, ...]]:
+    """How a kind of node is marked, and its fields that count."""
+    return f"<{kind.__name__}", tuple(name for name in kind._fields if name not in {"ctx", "type_comment", "kind"})
 
 
-@cache
-def _module_files(name: str, whole_package: bool = False) -> list[Path]:
-    """Files behind a dotted name: the module or package, the parent packages (Python runs them too) and the data beside them."""
-    base = SCRIPTS.joinpath(*name.split("."))
-    if base.is_dir() and whole_package:
-        return [
-            *_module_files(name),
-            *(path for path in base.rglob("*") if path.suffix == ".py" or path.suffix in DATA),
-        ]
-    files = [path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()]
-    if not files:
-        return []
-    parents = [folder / "__init__.py" for folder in base.parents if SCRIPTS in folder.parents]
-    return files + parents + _data_files(files[0].parent)
+def _form(node: ast.AST) -> tuple[str, tuple[str, ...]]:
+    """How a node is marked, and its fields that count."""
+    return _form_of(type(node))  # type: ignore[arg-type]  # classes can be hashed
 
 
-@cache
-def _data_files(folder: Path) -> list[Path]:
-    """Data of one package: in its folder and in sub-folders that are not packages themselves."""
-    folders = [folder, *(sub for sub in folder.iterdir() if sub.is_dir() and not (sub / "__init__.py").exists())]
-    return [path for place in folders for path in place.iterdir() if path.suffix in DATA]
+def _path(node: ast.AST) -> tuple[str, ...]:
+    """``a.b.c`` as names, empty for what does not begin with a name."""
+    names = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    return (node.id, *reversed(names)) if isinstance(node, ast.Name) else ()
+
+
+def _root(node: ast.AST, known: Iterable[str]) -> str:
+    """The one of ``known`` definitions that an assignment to ``NAME.attribute[key]`` changes, else ``<module>``."""
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) and node.id in known else _BODY
+
+
+def _leaves(target: ast.AST) -> Iterator[ast.AST]:
+    """The single targets of an assignment."""
+    match target:
+        case ast.Tuple(elts=parts) | ast.List(elts=parts):
+            for part in parts:
+                yield from _leaves(part)
+        case ast.Starred(value=value):
+            yield from _leaves(value)
+        case _:
+            yield target
+
+
+def _strings(node: ast.Dict) -> dict[str, str]:
+    """The entries of a display that are strings by strings."""
+    values = {getattr(k, "value", None): getattr(v, "value", None) for k, v in zip(node.keys, node.values, strict=True)}
+    return {key: value for key, value in values.items() if isinstance(key, str) and isinstance(value, str)}
+
+
+def _is_type_checking(test: ast.expr) -> bool:
+    return _path(test)[-1:] == ("TYPE_CHECKING",)
+
+
+def _is_text(node: ast.AST) -> bool:
+    """An expression that builds text around a literal."""
+    match node:
+        case ast.Constant(value=str()) | ast.JoinedStr():
+            return True
+        case ast.BinOp(left=left, right=right):
+            return _is_text(left) or _is_text(right)
+        case ast.Call(func=ast.Attribute(value=value)):
+            return _is_text(value)
+        case ast.IfExp(body=body, orelse=orelse):
+            return _is_text(body) and _is_text(orelse)
+        case _:
+            return False
+
+
+# Data files.
+
+_MARKUP = re.compile(r"\{#.*?#\}|<!--.*?-->", re.DOTALL)
+_STYLES_AND_SCRIPTS = re.compile(
+    r"""("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`)|/\*.*?\*/|^[ \t]*//[^\n]*""",
+    re.DOTALL | re.MULTILINE,
+)
+
+
+def significant(path: Path) -> str:
+    """What counts of a data file.
+
+    Of YAML and JSON the values, of JSON schemas (what has ``properties``) without :data:`DESCRIPTIONS`; of openSMILE configurations what
+    is no line of comment; of HTML, CSS and JavaScript the text without comments. Blank lines do not count.
+    """
+    text = path.read_text(encoding="utf-8")
+    match path.suffix:
+        case ".yaml" | ".json":
+            return _value(yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+        case ".html":
+            text = _MARKUP.sub("", text)
+        case ".css" | ".js":
+            text = _STYLES_AND_SCRIPTS.sub(lambda found: found[1] or "", text)
+        case ".conf" | ".inc":
+            text = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith((";", "//")))
+    return "\n".join(line.rstrip() for line in text.splitlines() if line.strip())
+
+
+def _value(value: Any, schema: bool = False) -> str:
+    """A parsed value as text in which the order of keys does not show."""
+    if isinstance(value, dict):
+        schema = schema or "properties" in value
+        kept = {k: v for k, v in value.items() if not (schema and k in DESCRIPTIONS and isinstance(v, str))}
+        # What a schema gives as a value is no schema.
+        parts = (f"{k!r}: {_value(v, schema and k not in {'default', 'const', 'enum'})}" for k, v in kept.items())
+        return f"{{{', '.join(sorted(parts))}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(_value(each, schema) for each in value)}]"
+    return repr(value)
+
+
+def _data_below(folder: Path) -> Iterator[Path]:
+    """Data files in a folder and in those below it that are no packages."""
+    for path in sorted(folder.iterdir()):
+        if path.name.endswith(DATA):
+            yield path
+        elif path.is_dir() and not (path / "__init__.py").exists():
+            yield from _data_below(path)

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from support.media import Sound, Video, beep, flash_at, write_media
-from wildaffect.corpus.labels import write_labels
+from wildaffect.corpus.labels import JoinRules, write_labels
 from wildaffect.corpus.trials import Trial
 from wildaffect.features.extract import extract_features
 from wildaffect.media.audio import write_audio
@@ -62,14 +62,13 @@ def test_flash_beep_and_label_share_a_row(tmp_path: Path, rate, offset):
     rows[flash] = 1
     (tmp_path / "clip.txt").write_text("valence,arousal\n" + "".join(f"{v},{a}\n" for v, a in rows))
     trial = Trial("clip", "clip", "clip.mkv", partition_va="train", annotation_va="clip.txt")
-    rules = {"one_more": "truncate", "near": "mask", "far": "exclude", "tolerance": 30}
     write_labels(
         tmp_path / "va.parquet",
         task="va",
         trials=[trial],
         annotations=tmp_path,
         frames={"clip": frames},
-        rules=rules,
+        rules=JoinRules(),
     )
     schema = pa.schema(
         [("frame", pa.int32()), ("time_s", pa.float64()), ("valence", pa.float32()), ("arousal", pa.float32())]

@@ -4,21 +4,19 @@ The networks' numbers were made with Keras 2.21 (tf_keras) on TensorFlow 2.21: s
 layers of that library, their variables filled by :func:`support.cnu_adl.numbers`.
 """
 
-import json
-
 import numpy as np
 import pytest
 import torch
 
+from support import fill
 from support.cnu_adl import SMALL, small_checkpoint, write_keras
-from support.golden import load_fill
+from support.golden import read_golden
 from support.published import CNU_ADL_FUSED
 from wildaffect import systems
 from wildaffect.features.vggface import prepared
 from wildaffect.systems.cnu_adl.data import closed_blocks, held_blocks
 from wildaffect.systems.cnu_adl.keras_files import load_keras
-from wildaffect.systems.cnu_adl.losses import published_concordance
-from wildaffect.systems.cnu_adl.scores import scores
+from wildaffect.systems.cnu_adl.recipe import published_concordance, scores
 
 # Outputs of the four heads: softmax of seven, then tanh. t45 on two blocks of three pictures, t8 on two pictures.
 KERAS = {
@@ -114,8 +112,8 @@ def test_maps_have_the_published_sizes():
 
 
 @pytest.fixture(scope="module")
-def reference(shared):
-    return json.loads((shared / "golden" / "post" / "cnu_adl_stat.json").read_text())
+def reference():
+    return read_golden("post/cnu_adl_stat.json")
 
 
 def test_blocks_are_the_published_ones(reference):
@@ -123,9 +121,9 @@ def test_blocks_are_the_published_ones(reference):
     assert {str(row): block.tolist() for row, block in enumerate(blocks)} == reference["blocks_per_target"]
 
 
-def test_statistics_are_the_published_ones(shared, reference):
+def test_statistics_are_the_published_ones(reference):
     """Through the model: heads that pass the 21 statistics on, on vectors whose last seven numbers are the reference's probabilities."""
-    logits = load_fill(shared).sample_input("cnu.logits", (20, 7), -3, 3).round(3)
+    logits = fill.sample_input("cnu.logits", (20, 7), -3, 3).round(3)
     given = np.array(reference["softmax"])
     np.testing.assert_allclose(torch.from_numpy(logits.astype(float)).softmax(dim=1), given, rtol=0, atol=1e-6)
     model = systems.build_model("cnu_adl", "frames_stat", width=1 / 2048, with_face=False).eval()
@@ -145,8 +143,8 @@ def test_statistics_are_the_published_ones(shared, reference):
     np.testing.assert_allclose(whole[19, :21], reference["last_frame_without_the_tail_bug"], rtol=0, atol=1e-6)
 
 
-def test_the_loss_of_valence_and_arousal(shared):
-    cases = json.loads((shared / "golden" / "losses.json").read_text())["single_sequence"]
+def test_the_loss_of_valence_and_arousal():
+    cases = read_golden("losses.json")["single_sequence"]
     for name, case in cases.items():
         truth, prediction = (torch.tensor(case[key], dtype=torch.float64) for key in "yp")
         got = float(1 - published_concordance(prediction, truth))

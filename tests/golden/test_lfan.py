@@ -1,18 +1,16 @@
 """LFAN against numbers made with the published implementation."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
 
-from support.golden import load_filled
+from support.fill import load_filled
+from support.golden import read_golden
 from support.runs import trial_in_memory
 from wildaffect.scoring import ccc
-from wildaffect.systems.axes import complete_axis
 from wildaffect.systems.lfan.data import WindowSamples
-from wildaffect.systems.losses import concordance
-from wildaffect.systems.windows import windows
+from wildaffect.systems.toolbox.losses import concordance
+from wildaffect.systems.toolbox.sampling import all_rows, windows
 
 VARIANTS = ("unimodal", "multimodal")
 # Relative to the largest value; the reference states 3e-5 for the face vectors, whose own spread between kernels is 1e-5.
@@ -20,9 +18,9 @@ TOLERANCE = {"spatial_b2": 3e-5}
 
 
 @pytest.fixture(scope="module", params=VARIANTS)
-def filled(request, shared):
+def filled(request):
     """Variant, its reference description and arrays, the model with the reference weights, and the reference inputs."""
-    return request.param, *load_filled(shared, "lfan", request.param, f"lfan_{request.param}")
+    return request.param, *load_filled("lfan", request.param, f"lfan_{request.param}")
 
 
 def assert_close(name, got, want):
@@ -76,8 +74,8 @@ def test_outputs_of_one_long_series(filled):
     assert_close("output_b1", run(model, inputs, "b1")["output"], want["output_b1"])
 
 
-def test_training_loss_and_selection_score(shared):
-    cases = json.loads((shared / "golden" / "losses.json").read_text())
+def test_training_loss_and_selection_score():
+    cases = read_golden("losses.json")
     for name, case in cases["single_sequence"].items():
         truth, prediction = (torch.tensor(case[key], dtype=torch.float64)[None, :, None] for key in ("y", "p"))
         loss = 1 - concordance(prediction, truth, mixed=True).mean()
@@ -88,8 +86,8 @@ def test_training_loss_and_selection_score(shared):
         assert population == pytest.approx(case["plain_ccc"]["population"], abs=1e-9), name
 
 
-def test_batched_training_loss(shared):
-    case = json.loads((shared / "golden" / "losses.json").read_text())["batched"]
+def test_batched_training_loss():
+    case = read_golden("losses.json")["batched"]
     truth, prediction = (torch.tensor(case[key], dtype=torch.float64) for key in ("gold", "pred"))
     losses = 1 - concordance(prediction, truth, mixed=True)
     assert float(losses.mean()) == pytest.approx(case["lfan_train_loss_two_outputs"], abs=1e-9)
@@ -97,17 +95,17 @@ def test_batched_training_loss(shared):
     assert float(losses[:, 1].mean()) == pytest.approx(case["lfan_train_loss_arousal_only"], abs=1e-9)
 
 
-def test_windows(shared):
-    reference = json.loads((shared / "golden" / "post" / "lfan.json").read_text())
+def test_windows():
+    reference = read_golden("post/lfan.json")
     for length, case in reference["windows"].items():
         got = windows(int(length), reference["window"], reference["hop"])
         assert [list(pair) for pair in got] == case["windows_start_stop"]
         assert reference["window"] - (got[-1][1] - got[-1][0]) == case["padding_at_end_of_the_single_window"]
 
 
-def test_overlap_average(shared):
-    case = json.loads((shared / "golden" / "post" / "lfan.json").read_text())["overlap_average"]
-    axis = complete_axis(trial_in_memory(np.zeros(case["T"], np.float32)), "va")
+def test_overlap_average():
+    case = read_golden("post/lfan.json")["overlap_average"]
+    axis = all_rows(trial_in_memory(np.zeros(case["T"], np.float32)), "va")
     samples = WindowSamples(
         [axis],
         {},
@@ -122,5 +120,5 @@ def test_overlap_average(shared):
     outputs = np.stack(
         [0.001 * np.arange(start, start + 300) + 0.001 * start for start, _ in windows(case["T"], 300, 200)]
     )
-    (got,) = samples.combine(outputs[:, :, None])
+    (got,) = samples.to_frames(outputs[:, :, None])
     np.testing.assert_allclose(got[:, 0], case["result"], rtol=0, atol=1e-12)

@@ -1,12 +1,12 @@
 """M3T against numbers made with the published implementation."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
 
-from support.golden import assert_layout, load_fill, load_filled
+from support import fill
+from support.fill import assert_layout, load_filled
+from support.golden import read_golden
 from support.m3t import trial_in_memory
 from wildaffect import systems
 from wildaffect.scoring import ccc
@@ -39,9 +39,9 @@ INSIDE = {
 
 
 @pytest.fixture(scope="module", params=VARIANTS)
-def filled(request, shared):
+def filled(request):
     """The reference description and arrays, the model with the reference weights, and the reference inputs."""
-    return request.param, *load_filled(shared, "m3t", request.param, f"m3t_{request.param}")
+    return request.param, *load_filled("m3t", request.param, f"m3t_{request.param}")
 
 
 def test_keys_order_and_sizes_are_the_originals(filled):
@@ -73,15 +73,15 @@ def test_outputs_and_intermediate_values(filled):
 
 def test_a_batch_of_one_is_the_first_of_two(filled):
     """The original loses the axis of such a batch and stops (bug 8)."""
-    _, _, _, model, inputs = filled
+    _, _, arrays, model, inputs = filled
     with torch.inference_mode():
-        alone = model(**{name: values[:1] for name, values in inputs.items()})
-        torch.testing.assert_close(alone, model(**inputs)[:1], rtol=1e-4, atol=1e-5)
+        alone = model(**{name: values[:1] for name, values in inputs.items()}).numpy()
+    np.testing.assert_allclose(alone, arrays["output"][:1], rtol=1e-4, atol=1e-5)
 
 
 @pytest.fixture(scope="module")
-def losses(shared):
-    return json.loads((shared / "golden" / "losses.json").read_text())
+def losses():
+    return read_golden("losses.json")
 
 
 def faithful(target, **settings):
@@ -114,10 +114,9 @@ def test_multi_task_loss(losses):
     assert alone == pytest.approx(case["total_without_multitask_on_last_two_columns"], abs=1e-9)
 
 
-def test_stitching(shared):
+def test_stitching():
     """Every stored length: starts, lengths and values; the mean over covers is what the original's halving comes to."""
-    fill = load_fill(shared)
-    reference = json.loads((shared / "golden" / "post" / "m3t.json").read_text())["stitch_window32"]["per_T"]
+    reference = read_golden("post/m3t.json")["stitch_window32"]["per_T"]
     u = np.round(fill.sample_input("post.m3t_stitch", (2, 200), -1, 1).astype(np.float64), 3)
     for length, case in reference.items():
         trial = trial_in_memory(int(length), tasks=())
@@ -128,13 +127,13 @@ def test_stitching(shared):
         for output, start, count in zip(outputs, starts, case["lengths"], strict=True):
             output[:count] = (u[:, start : start + count] + [[0.01 * start], [-0.01 * start]]).T
             output[count:] = 99
-        (got,) = samples.combine(outputs)
+        (got,) = samples.to_frames(outputs)
         np.testing.assert_allclose(got, np.stack([case["valence"], case["arousal"]], axis=1), rtol=0, atol=1e-6)
 
 
-def test_smoothing(shared):
+def test_smoothing():
     """The general smoothing stage reproduces the original's filters with ``edges: zero``."""
-    reference = json.loads((shared / "golden" / "post" / "m3t.json").read_text())
+    reference = read_golden("post/m3t.json")
     values = np.array(reference["sequence"])
     for name, method, window in (("wiener_35", wiener, 35), ("wiener_13", wiener, 13), ("median_13", median, 13)):
         np.testing.assert_allclose(method(values, window, "zero"), reference[name], rtol=0, atol=1e-9)

@@ -1,12 +1,11 @@
 """NTUA against numbers made with the published implementation."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
 
-from support.golden import load_fill
+from support import fill
+from support.golden import GOLDEN, read_golden
 from support.ntua import trial_in_memory
 from wildaffect import systems
 from wildaffect.features.audio.ntua_mel import COLUMNS, first_columns
@@ -20,27 +19,20 @@ PARTS = {"face": "face_features_frames0_4", "body": "body_features_frames0_4", "
 
 
 @pytest.fixture(scope="module", params=SECOND)
-def filled(request, shared):
+def filled(request):
     """Variant, reference description and arrays, the loader of weights for a number of outputs, and the reference inputs."""
-    fill = load_fill(shared)
-    base = shared / "golden" / "models" / f"ntua_{request.param}"
-    description = json.loads(base.with_suffix(".json").read_text())
-    state = fill.state_dict_from_json(base.with_suffix(".json"))
+    base = GOLDEN / "models" / f"ntua_{request.param}"
+    description = read_golden(f"models/{base.name}.json")
+    state = fill.state_dict(base.with_suffix(".json"))
 
     def model(outputs=None):
-        made = systems.build_model("ntua", request.param, **({"outputs": outputs} if outputs else {})).eval()
-        shapes = {key: tuple(value.shape) for key, value in made.state_dict().items()}
-        head = {
-            key: torch.from_numpy(fill.make_array(key, shapes[key], shapes)).float() for key in ("fc.weight", "fc.bias")
-        }
-        made.load_state_dict(state | head)
-        return made
+        head = {} if outputs is None else {"fc.weight": (outputs, state["fc.weight"].shape[1]), "fc.bias": (outputs,)}
+        values = {key: torch.from_numpy(fill.make_array(key, shape, head)).float() for key, shape in head.items()}
+        options = {} if outputs is None else {"outputs": outputs}
+        return fill.build_filled(lambda: systems.build_model("ntua", request.param, **options), state | values)
 
     inputs = {
-        entry["name"].removeprefix("ntua."): torch.from_numpy(
-            fill.sample_input(entry["name"], entry["shape"], entry["low"], entry["high"], entry["grid"])
-        )
-        for entry in description["inputs"]
+        key.removeprefix("ntua."): torch.from_numpy(value) for key, value in fill.sample_inputs(description).items()
     }
     return request.param, description, np.load(base.with_suffix(".npz")), model, inputs
 
@@ -83,8 +75,8 @@ def test_outputs_of_both_heads_and_intermediate_values(filled):
     assert set(description["outputs"]) <= {"output", name, "rnn", "layer1_first_channels", *PARTS.values()}
 
 
-def test_chunks(shared):
-    reference = json.loads((shared / "golden" / "post" / "ntua_chunks.json").read_text())
+def test_chunks():
+    reference = read_golden("post/ntua_chunks.json")
     ranges = chunks(reference["T"], reference["duration"])
     got = [padded(start, stop, reference["duration"], "edge").tolist() for start, stop in ranges]
     assert got == [chunk["frames"] for chunk in reference["chunks"]]
@@ -95,8 +87,8 @@ def test_chunks(shared):
     assert valid == [chunk["valid"] for chunk in reference["chunks"]]
 
 
-def test_sound_windows(shared):
-    reference = json.loads((shared / "golden" / "post" / "ntua_chunks.json").read_text())
+def test_sound_windows():
+    reference = read_golden("post/ntua_chunks.json")
     for rate, cases in reference["mel_window_start_and_length"].items():
         frames = np.array(list(map(int, cases)))
         starts = first_columns(frames / float(rate.removeprefix("fps")))
@@ -104,8 +96,8 @@ def test_sound_windows(shared):
 
 
 @pytest.mark.parametrize("head", ["va", "expr"])
-def test_losses_and_scores(shared, head):
-    cases = json.loads((shared / "golden" / "losses.json").read_text())
+def test_losses_and_scores(head):
+    cases = read_golden("losses.json")
     recipe = systems.build_recipe("ntua", "face", head, "faithful")
     if head == "va":
         case = cases["batched"]

@@ -1,22 +1,21 @@
 """TSAV against numbers made with the published implementation."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
 
-from support.golden import assert_layout, load_filled
-from support.runs import ArrayPictures
-from wildaffect.systems.interface import TrialData
+from support.fill import assert_layout, load_filled
+from support.golden import read_golden
+from support.runs import ArrayImages
 from wildaffect.systems.tsav.data import Planes, clip_rows
 from wildaffect.systems.tsav.model import normalised
+from wildaffect.systems.types import TrialData
 
 
 @pytest.fixture(scope="module")
-def filled(shared):
+def filled():
     """The reference description and arrays, the model with the reference weights, and the reference inputs."""
-    return load_filled(shared, "tsav", "two_stream", "tsav")
+    return load_filled("tsav", "two_stream", "tsav")
 
 
 def test_keys_order_and_sizes_are_the_originals(filled):
@@ -58,15 +57,15 @@ def grey_trial(first, count):
     return TrialData(
         "t",
         np.arange(count) / 25,
-        {"tsav112": ArrayPictures(faces)},
+        {"tsav112": ArrayImages(faces)},
         {},
-        masks={"tsav112": ArrayPictures(faces[..., 0])},
+        masks={"tsav112": ArrayImages(faces[..., 0])},
     )
 
 
-def test_clips(shared):
+def test_clips():
     """Rows and normalised values of every reference clip; the second entry begins at list position 150."""
-    reference = json.loads((shared / "golden" / "post" / "tsav_clips.json").read_text())
+    reference = read_golden("post/tsav_clips.json")
     starts = np.cumsum([0, *reference["entry_lengths"]])
     planes = Planes(
         [grey_trial(*pair) for pair in zip(starts, reference["entry_lengths"], strict=False)], jpeg_masks=False

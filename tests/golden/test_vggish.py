@@ -1,38 +1,29 @@
-"""Parity of the VGGish network with the published one (reference set, ``models/vggish``)."""
-
-import json
+"""Parity of the VGGish network with the published one."""
 
 import numpy as np
 import pytest
 import torch
 
-from support.golden import load_fill
-from wildaffect.features.audio.vggish128 import embed
+from support import fill
+from support.golden import GOLDEN, read_golden
+from wildaffect.features.vggish.embedding import embed
 from wildaffect.features.vggish.network import VGGish
 from wildaffect.features.vggish.weights import TENSORFLOW
-from wildaffect.features.waveform import read_speech
 
 
 @pytest.fixture(scope="module")
-def fill(shared):
-    return load_fill(shared)
+def facts():
+    return read_golden("models/vggish.json")
 
 
 @pytest.fixture(scope="module")
-def facts(shared):
-    return json.loads((shared / "golden/models/vggish.json").read_text())
+def want():
+    return np.load(GOLDEN / "models" / "vggish.npz")
 
 
 @pytest.fixture(scope="module")
-def want(shared):
-    return np.load(shared / "golden/models/vggish.npz")
-
-
-@pytest.fixture(scope="module")
-def network(fill, shared):
-    model = VGGish()
-    model.load_state_dict(fill.state_dict_from_json(str(shared / "golden/models/vggish.json")))
-    return model.eval()
+def network():
+    return fill.build_filled(VGGish, fill.state_dict(GOLDEN / "models" / "vggish.json"))
 
 
 def close(got, want):
@@ -56,9 +47,8 @@ def test_tensorflow_names(facts):
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_output_and_order_of_the_flattened_map(network, fill, facts, want, layout):
-    given = facts["inputs"][0]
-    examples = fill.sample_input(given["name"], given["shape"], given["low"], given["high"], given["grid"])
+def test_output_and_order_of_the_flattened_map(network, facts, want, layout):
+    (examples,) = fill.sample_inputs(facts).values()
     seen = []
     hook = network.embeddings.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     with torch.inference_mode():
@@ -68,13 +58,18 @@ def test_output_and_order_of_the_flattened_map(network, fill, facts, want, layou
     assert close(seen[0][0].numpy(), want["flat_example0"])
 
 
-def test_from_the_sound_to_the_embedding(network, shared, want):
-    speech = read_speech(shared / "golden/audio/speech16k.wav")[:]
-    assert close(np.concatenate([*embed(network, speech, 96 * np.arange(4))]), want["output_test_wav"])
+@pytest.fixture(scope="module")
+def of_speech(shared):
+    return np.load(shared / "golden" / "models" / "vggish.npz")["output_test_wav"]
 
 
-def test_the_same_from_overlapping_patches(network, shared, want):
-    speech = read_speech(shared / "golden/audio/speech16k.wav")[:]
+@pytest.mark.shared
+def test_from_the_audio_to_the_embedding(network, speech, of_speech):
+    assert close(np.concatenate([*embed(network, speech, 96 * np.arange(4))]), of_speech)
+
+
+@pytest.mark.shared
+def test_the_same_from_overlapping_patches(network, speech, of_speech):
     among = np.unique([0, 3, 5, 94, 96, 97, 192, 198, 288, *range(0, 289, 8)])  # so many that work is shared
     got = np.concatenate([*embed(network, speech, among)])
-    assert close(got[np.searchsorted(among, 96 * np.arange(4))], want["output_test_wav"])
+    assert close(got[np.searchsorted(among, 96 * np.arange(4))], of_speech)

@@ -8,13 +8,13 @@ import h5py
 import numpy as np
 
 from support import tsav
-from support.runs import ArrayPictures, write_crops
-from wildaffect.systems.interface import Labels, TrialData
+from support.runs import ArrayImages, write_crops
+from wildaffect.systems.types import Labels, TrialData
 
 SIDE = 224
 # A network and a recipe that learn the corpus below in seconds on one thread.
 NETWORK = {
-    "width": 1 / 32, "units": [1, 1, 1, 1], "picture_pooling": 4, "classification": [16], "regression": [16],
+    "width": 1 / 32, "units": [1, 1, 1, 1], "image_pooling": 4, "classification": [16], "regression": [16],
     "lstm_units": 4, "dropout": 0, "norm_momentum": 0.3,
 }  # fmt: skip
 TINY = {
@@ -48,7 +48,7 @@ def trial_in_memory(
         for task, values in tsav.labels_of(valence).items()
         if task in tasks
     }
-    return TrialData(f"t{seed}", np.arange(frames) / tsav.FPS, {"cnu224": ArrayPictures(faces, seen)}, {}, labels)
+    return TrialData(f"t{seed}", np.arange(frames) / tsav.FPS, {"cnu224": ArrayImages(faces, seen)}, {}, labels)
 
 
 class Corpus(tsav.Corpus):

@@ -7,19 +7,19 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from support.runs import ArrayPictures, curve
+from support.runs import ArrayImages, curve
 from support.runs import Corpus as RunCorpus
 from support.runs import pictures as small_pictures
 from wildaffect.corpus.folds import FOLDS
+from wildaffect.corpus.label_spaces import EXPRESSIONS7 as EXPRESSIONS
 from wildaffect.corpus.labels import labels_schema
-from wildaffect.systems.interface import Labels, TrialData
-from wildaffect.systems.m3t.spec import EXPRESSIONS
+from wildaffect.systems.types import Labels, TrialData
 from wildaffect.tables import write_table
 
 FPS = 25
 COLUMNS = {"import.senet": 6, "import.tcae": 5, "m3t_mel": 200, "m3t_mel.indexed": 200}
 # A network and a recipe that learn the corpus below in seconds on one thread.
-TINY_NETWORK = {"channels": [2, 2, 4, 4, 4], "hidden": 8, "audio_hidden": 8, "picture_pooling": 2}
+TINY_NETWORK = {"channels": [2, 2, 4, 4, 4], "hidden": 8, "audio_hidden": 8, "image_pooling": 2}
 TINY = {
     "window": 16,
     "stride": 8,
@@ -64,7 +64,7 @@ def trial_in_memory(
     faces[~seen] = 0
     ramp = np.arange(frames, dtype=np.float32)[:, None]
     features = {name: ramp.repeat(columns, axis=1) for name, columns in COLUMNS.items()}
-    crops = {"m3t256": ArrayPictures(faces, seen)}
+    crops = {"m3t256": ArrayImages(faces, seen)}
     return TrialData(f"t{seed}", np.arange(frames) / fps, crops, features, {task: labels[task] for task in tasks})
 
 

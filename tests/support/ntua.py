@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from support.runs import ArrayPictures, write_crops
+from support.runs import ArrayImages, write_crops
 from wildaffect.corpus.folds import FOLDS
+from wildaffect.corpus.label_spaces import EXPRESSIONS7 as EXPRESSIONS
 from wildaffect.corpus.labels import labels_schema
 from wildaffect.features.audio.ntua_mel import BANDS, ROWS_PER_SECOND
 from wildaffect.media.frames import FRAMES
-from wildaffect.systems.interface import Labels, TrialData
-from wildaffect.systems.ntua.spec import EXPRESSIONS
+from wildaffect.systems.types import Labels, TrialData
 from wildaffect.tables import write_table
 
 FPS = 25
@@ -25,10 +25,10 @@ TINY = {
     "learning_rate": 2e-3,
     "weight_decay": 0,
     "optimizer": "adam",
-    "early_stop": None,
+    "patience": None,
     "mask_columns": 0,
     "mask_bands": 0,
-    "network": {"face": "resnet18", "scene": "resnet18", "width": 0.0625, "hidden": 8, "picture_pooling": 4, "mel_pooling": 16},
+    "network": {"face": "resnet18", "scene": "resnet18", "width": 0.0625, "hidden": 8, "image_pooling": 4, "mel_pooling": 16},
 }  # fmt: skip
 PARTITIONS = {"a": "train", "b_left": "train", "b_right": "train", "c": "validation", "d": "test"}
 FRAMES_OF = {"a": 60, "b_left": 50, "b_right": 50, "c": 57, "d": 11}
@@ -73,7 +73,7 @@ def trial_in_memory(frames: int = 40, tasks: tuple[str, ...] = ("va", "expr"), s
     seen = np.arange(frames) != 2
     pictures = {name: pictures_of(valence, number) for number, name in enumerate(TEMPLATES)}
     pictures["arcface112"][~seen] = 0
-    crops = {name: ArrayPictures(values, seen if name == "arcface112" else None) for name, values in pictures.items()}
+    crops = {name: ArrayImages(values, seen if name == "arcface112" else None) for name, values in pictures.items()}
     labels = {task: Labels(values, ~np.isnan(values).any(axis=1)) for task, values in labels_of(valence).items()}
     return TrialData(
         f"t{seed}",

@@ -9,17 +9,20 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-import torch
 from torch import nn
 
+from wildaffect import systems
 from wildaffect.corpus.folds import FOLDS
 from wildaffect.corpus.labels import labels_schema
 from wildaffect.faces.crops import CROPS, encode_jpeg
 from wildaffect.media.frames import FRAMES
-from wildaffect.systems.interface import Labels, Schedule, Target, TrialData
+from wildaffect.systems.base import Freezing, Recipe
+from wildaffect.systems.settings import RecipeSettings
+from wildaffect.systems.types import Labels, Schedule, Setup, Target, TrialData
 from wildaffect.tables import METADATA_KEY, write_table
-from wildaffect.training.predict import predict_from
-from wildaffect.training.train import train
+from wildaffect.training import predict as prediction
+from wildaffect.training import train as training
+from wildaffect.training.jobs import FoldData, JobInputs, Runtime
 
 # A face network and a recipe that learn the corpus below in seconds on one thread.
 TINY_BACKBONE = {"units": [1, 1, 1, 1], "channels": [4, 4, 8, 8, 8], "embedding": 32, "pooling": 4}
@@ -150,13 +153,49 @@ def write_crops(path: Path, faces: np.ndarray, valid: np.ndarray) -> None:
             writer.write_batch(pa.record_batch(columns, schema=schema))
 
 
+def train(report=lambda row: None, **arguments) -> dict:
+    """Train by the arguments that a corpus gives."""
+    options, data, inputs, runtime = _sorted(arguments)
+    return training.train(_setup(options), FoldData(**data), inputs, runtime, report=report, **options)
+
+
+def predict(weights: Path, trials, **arguments) -> None:
+    """Predict by the arguments that a corpus gives; ``recipe`` holds differences from the one in the run record."""
+    options, data, inputs, runtime = _sorted(arguments)
+    record = weights.with_name("run.json")
+    recorded = json.loads(record.read_text())["recipe"] if record.exists() else {}
+    options["recipe"] = systems.recorded_settings(options["system"], recorded, options["recipe"])
+    prediction.predict(_setup(options), weights, trials, inputs, runtime, labels=data.get("labels"), **options)
+
+
+def _sorted(arguments: dict) -> tuple[dict, dict, JobInputs, Runtime]:
+    """Arguments by what they belong to; first those that are left."""
+    left = dict(arguments)
+    data, inputs, runtime = (
+        {name: left.pop(name) for name in kind.__dataclass_fields__ if name in left}
+        for kind in (FoldData, JobInputs, Runtime)
+    )
+    return left, data, JobInputs(**inputs), Runtime(**runtime)
+
+
+def _setup(options: dict) -> Setup:
+    return systems.set_up(*(options.pop(name) for name in ("system", "variant", "target", "mode", "recipe")))
+
+
 def predictions(corpus, run: Path, name: str, **changes) -> pd.DataFrame:
-    """What the run folder ``run`` says of the trials of ``corpus``, by way of the file ``name``; ``changes`` to the arguments."""
+    """What the run folder ``run`` predicts for the trials of ``corpus``, by way of the file ``name``; ``changes`` to the arguments."""
     record = json.loads((run / "run.json").read_text())
     what = {key: record[key] for key in ("system", "variant", "target", "mode", "recipe")}
     arguments = {**what, "trials": corpus.trials, "labels": corpus.labels, **corpus.inputs()} | changes
-    predict_from(run / "model.safetensors", output=corpus.folder / name, **arguments)
+    predict(run / "model.safetensors", output=corpus.folder / name, **arguments)
     return pd.read_parquet(corpus.folder / name)
+
+
+def start_phase(recipe: Recipe, model: nn.Module, phase: int = 0) -> None:
+    """Freeze what ``recipe`` freezes in ``phase`` and put ``model`` into training mode, as the loop does."""
+    freezing = Freezing(model, recipe.frozen_mode)
+    freezing.freeze(recipe.frozen(model, phase))
+    freezing.train()
 
 
 class Stop(Exception):
@@ -178,8 +217,8 @@ def train_in_two_parts(arguments: dict) -> dict:
     return record
 
 
-class ArrayPictures:
-    """Pictures of a trial held in memory."""
+class ArrayImages:
+    """Images of a trial held in memory."""
 
     def __init__(self, faces: np.ndarray, valid: np.ndarray | None = None):
         self.valid = np.ones(len(faces), bool) if valid is None else valid
@@ -201,7 +240,7 @@ def trial_in_memory(label: np.ndarray, valid: np.ndarray | None = None, name: st
     features = {f"{feature}{rule}": values for feature, values in features.items() for rule in ("", ".indexed")}
     valid = np.ones(count, bool) if valid is None else valid
     values = np.where(valid, label, np.nan).astype(np.float32)[:, None]
-    crops = {"lfan48": ArrayPictures(pictures(label, seed))}
+    crops = {"lfan48": ArrayImages(pictures(label, seed))}
     return TrialData(name, np.arange(count) / 25, crops, features, {"va": Labels(values, valid)})
 
 
@@ -215,66 +254,56 @@ class FrameSamples:
     def __len__(self):
         return len(self._index)
 
-    def read(self, index, draw):
+    def read(self, index, rng):
         number, row = self._index[index]
         trial = self._trials[number]
         values = np.zeros((3, 2), np.float32)
         first = max(0, row - 2)
         values[3 - (row + 1 - first) :] = trial.features["x"][first : row + 1]
-        noise = 0 if draw is None else draw.normal(0, 0.01, values.shape)
+        noise = 0 if rng is None else rng.normal(0, 0.01, values.shape)
         labels = {
             task: trial.labels[task].values[row] if task in trial.labels else np.full(width, np.nan, np.float32)
             for task, width in (("va", 1), ("au", 1))
         }
         return {"x": (values / self._scale + noise).astype(np.float32), **labels}
 
-    def combine(self, outputs):
+    def to_frames(self, outputs):
         return np.split(outputs.astype(np.float64), np.cumsum([len(trial.times) for trial in self._trials])[:-1])
 
 
-class FrameRecipe:
+class FrameRecipe(Recipe[RecipeSettings]):
     """A multi-task system with one sample per frame and masked losses, as unlike LFAN as the interface allows.
 
     ``scores`` replaces the validation metric by a given sequence, to steer the trainer.
     """
 
-    target = Target("mtl", ("valence", "AU1"), {"va": ("valence",), "au": ("AU1",)})
     metric = "quality"
 
     def __init__(self, schedule: Schedule, scores=None, rate=1e-2):
-        self.schedule, self._scores, self._rate = schedule, iter(scores) if scores is not None else None, rate
+        target = Target("mtl", ("valence", "AU1"), {"va": ("valence",), "au": ("AU1",)})
+        super().__init__("frames", target, "corrected", RecipeSettings(learning_rate=rate))
+        self._schedule, self._scores = schedule, iter(scores) if scores is not None else None
         self.phases = []
+
+    @property
+    def schedule(self):
+        return self._schedule
 
     def model(self):
         return nn.Sequential(nn.Flatten(), nn.Linear(6, 8), nn.Tanh(), nn.Dropout(0.1), nn.Linear(8, 2))
 
-    def initialise(self, model):
-        return []
-
     def fit(self, trials):
         return {"scale": float(np.std(np.concatenate([trial.features["x"] for trial in trials])))}
-
-    def statistics(self, trials, fitted):
-        return fitted
 
     def samples(self, trials, statistics, purpose):
         return FrameSamples(trials, statistics["scale"])
 
-    def order(self, count, epoch, seed):
-        return np.random.default_rng([seed, epoch]).permutation(count)[: count // 2]
+    def epoch_indices(self, count, epoch, seed):
+        return super().epoch_indices(count, epoch, seed)[: count // 2]
 
-    def start_phase(self, model, phase):
+    def frozen(self, model, phase):
         self.phases.append(phase)
-        model.requires_grad_(True)
-
-    def train_mode(self, model):
-        model.train()
-
-    def optimizer(self, parameters):
-        return torch.optim.Adam(parameters, lr=self._rate)
-
-    def scheduler(self, optimizer):
-        return torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode="max", factor=0.1, patience=5)
+        return []
 
     def forward(self, model, batch):
         return model(batch["x"])

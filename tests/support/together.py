@@ -13,7 +13,7 @@ from torch import nn  # noqa: E402
 
 from support.runs import FrameRecipe, frame_trials  # noqa: E402
 from wildaffect.job import launch_processes  # noqa: E402
-from wildaffect.systems.interface import Schedule  # noqa: E402
+from wildaffect.systems.types import Schedule  # noqa: E402
 from wildaffect.training.loop import Loop  # noqa: E402
 from wildaffect.training.runtime import open_fabric, processes, reproducible  # noqa: E402
 from wildaffect.training.state import Checkpoint  # noqa: E402
@@ -27,7 +27,7 @@ class WithoutDropout(FrameRecipe):
 
     def start_phase(self, model, phase):
         model[1].requires_grad_(phase > 0)
-        model[3:].requires_grad_(True)
+        model[3:].requires_grad_()
 
 
 def train(output: Path, batch: int) -> None:

@@ -5,16 +5,18 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from support.runs import ArrayPictures, write_crops
+from support.runs import ArrayImages, write_crops
 from wildaffect.corpus.folds import FOLDS
+from wildaffect.corpus.label_spaces import AU8 as UNITS
+from wildaffect.corpus.label_spaces import EXPRESSIONS7 as EXPRESSIONS
 from wildaffect.corpus.labels import labels_schema
+from wildaffect.faces.alignment import ARCFACE
 from wildaffect.faces.persons import PERSONS_SCHEMA
 from wildaffect.faces.tables import points_column
-from wildaffect.faces.templates import ARCFACE
-from wildaffect.features.audio.tsav_mel import power_rows
+from wildaffect.features.audio import tsav_mel
 from wildaffect.media.frames import FRAMES
-from wildaffect.systems.interface import Labels, TrialData
-from wildaffect.systems.tsav.spec import EXPRESSIONS, LABELS, UNITS
+from wildaffect.systems.tsav.spec import LABELS
+from wildaffect.systems.types import Labels, TrialData
 from wildaffect.tables import write_table
 
 FPS = 25
@@ -29,7 +31,7 @@ TINY = {
     "dilation": 1,
     "augment": False,
     "validation_stride": 5,
-    "network": {"width": 0.0625, "picture_pooling": 4, "mel_pooling": 8},
+    "network": {"width": 0.0625, "image_pooling": 4, "mel_pooling": 8},
 }
 PARTITIONS = {"a": "train", "b_left": "train", "b_right": "train", "c": "validation", "d": "test"}
 FRAMES_OF = {"a": 60, "b_left": 50, "b_right": 50, "c": 57, "d": 11}
@@ -66,6 +68,11 @@ def wave_of(frames: int, seed: int) -> np.ndarray:
     return (noise * (1.1 + valence_of(frames, seed).repeat(44_100 // FPS))).astype(np.int16)
 
 
+def power_of(wave: np.ndarray) -> np.ndarray:
+    """The signal ``tsav_mel`` of ``wave`` int16 (S,)."""
+    return np.concatenate([*tsav_mel.frame_values(wave, None)])
+
+
 def points_of(frames: int) -> np.ndarray:
     """68 points (N, 68, 2) on a circle in the crop."""
     angles = np.linspace(0, 2 * np.pi, 68, endpoint=False)
@@ -85,10 +92,10 @@ def trial_in_memory(frames: int = 60, tasks: tuple[str, ...] = ("expr", "va", "a
     return TrialData(
         f"t{seed}",
         np.arange(frames) / FPS,
-        {"tsav112": ArrayPictures(faces, seen)},
-        {"tsav_wave": wave, "tsav_mel": power_rows(wave, 0, 1 + len(wave) // 441)},
+        {"tsav112": ArrayImages(faces, seen)},
+        {"tsav_wave": wave, "tsav_mel": power_of(wave)},
         {task: labels[task] for task in tasks},
-        {"tsav112": ArrayPictures(masks, seen)},
+        {"tsav112": ArrayImages(masks, seen)},
     )
 
 
@@ -155,7 +162,7 @@ class Corpus:
         write_table(self.frames[names[0]], pa.table(columns), FRAMES, {"status": "ok", "frames": count})
         wave = wave_of(count, number)
         np.save(self.features["tsav_wave"][names[0]], wave)
-        np.save(self.features["tsav_mel"][names[0]], power_rows(wave, 0, 1 + len(wave) // 441))
+        np.save(self.features["tsav_mel"][names[0]], power_of(wave))
         tables = [self._persons(name, count) for name in names]
         write_table(
             self.persons[names[0]], pa.concat_tables(tables), PERSONS_SCHEMA, {"trials": {name: {} for name in names}}

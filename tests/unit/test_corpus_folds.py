@@ -1,6 +1,5 @@
 """Folds: LFAN's published sizes, and the properties that every scheme must have."""
 
-import json
 from collections import Counter
 from dataclasses import replace
 
@@ -8,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.golden import read_golden
 from wildaffect.corpus.folds import fold_trials, make_folds
 from wildaffect.corpus.trials import TASKS, Trial, split_person
 from wildaffect.errors import InputError
@@ -46,8 +46,8 @@ def test_lfan_six_folds_of_the_published_lists():
     assert all(folds[k]["test"] == ["x"] for k in folds)
 
 
-def test_lfan_folds_equal_the_reference(shared):
-    reference = json.loads((shared / "golden" / "post" / "lfan.json").read_text())["folds"]["per_fold"]
+def test_lfan_folds_equal_the_reference():
+    reference = read_golden("post/lfan.json")["folds"]["per_fold"]
     lists = {"train": [f"t{i:03}" for i in range(351)], "validation": [f"v{i:03}" for i in range(71)]}
     folds = folds_of(make_folds(trials_of(lists["train"], lists["validation"]), "lfan", 6, 0))
     assert len(folds) == len(reference)

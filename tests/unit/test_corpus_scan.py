@@ -88,7 +88,7 @@ def test_test_lists_name_test_trials(tmp_path):
     ]
 
 
-def test_organisers_pictures_are_never_taken_for_videos(tmp_path):
+def test_organisers_crops_are_never_taken_for_videos(tmp_path):
     affwild2(tmp_path, {"Train_Set": ["a"]}, ["a.mp4"])
     touch(tmp_path / "cropped_aligned" / "a" / "a.mp4")
     assert scan_corpus("affwild2", tmp_path, None, "abaw2").videos == {"a": "batch1/a.mp4"}
@@ -110,7 +110,7 @@ def test_organisers_pictures_are_never_taken_for_videos(tmp_path):
         (lambda root: None, "table", "trials.csv: not found"),
     ],
 )
-def test_what_cannot_be_used_is_refused_with_the_place_named(tmp_path, build, layout, message):
+def test_what_cannot_be_used_is_refused_with_the_folder_named(tmp_path, build, layout, message):
     build(tmp_path)
     with pytest.raises(InputError, match=message) as caught:
         scan_corpus(layout, tmp_path, None, "abaw2")
@@ -146,6 +146,24 @@ def test_table_layout(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, ("test", "test", "test")),
+        ({"annotation_va": "a.txt"}, ("train", None, None)),
+        ({"annotation_va": "a.txt", "partition_va": "validation"}, ("validation", None, None)),
+        ({"partition_expr": "test"}, (None, "test", None)),
+        ({"annotation_va": "a.txt", "partition_au": "test"}, ("train", None, "test")),
+    ],
+)
+def test_partitions_that_a_table_leaves_out(tmp_path, values, expected):
+    touch(tmp_path / "a.mp4", tmp_path / "a.txt")
+    row = {"media": "a.mp4", "annotation_va": "", "partition_va": "", "partition_expr": "", "partition_au": ""} | values
+    (tmp_path / "trials.csv").write_text(f"{','.join(row)}\n{','.join(row.values())}\n")
+    (trial,) = scan_corpus("table", tmp_path, None, "abaw2").trials
+    assert (trial.partition_va, trial.partition_expr, trial.partition_au) == expected
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("media,color\na.mp4,red\n", "unknown columns"),
@@ -155,6 +173,10 @@ def test_table_layout(tmp_path):
         ("media,annotation_va\na.mp4,none.txt\n", "none.txt"),
         ("trial,media\nx,a.mp4\nx,a.mp4\n", "more than once"),
         ("media\n", "no rows"),
+        ("media\n  \n", "'media' is empty"),
+        ("trial,media\nx{y},a.mp4\n", "braces or slashes"),
+        ("trial,media\nx,m/a.mp4\ny,n/a.mp4\n", "share the stem 'a'"),
+        ("media\nnone.mp4\n", "none of the media files"),
     ],
 )
 def test_bad_tables_are_refused(tmp_path, text, message):

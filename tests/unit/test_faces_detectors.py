@@ -1,6 +1,7 @@
 """Both detectors, the detection table, cuts."""
 
 import importlib.util
+import json
 import shutil
 import subprocess
 import sys
@@ -14,9 +15,11 @@ from onnx import TensorProto, helper, numpy_helper
 from skimage.data import astronaut
 
 from support.faces import write_detector, write_video
+from wildaffect.config import parse
 from wildaffect.errors import InputError
 from wildaffect.faces.detect import DETECTIONS_SCHEMA, CutFinder, detect_faces
-from wildaffect.faces.detectors import open_detector
+from wildaffect.faces.detectors import BACKENDS, detector_options, open_detector
+from wildaffect.faces.options import DETECTORS, DlibOptions, RetinaFaceOptions
 from wildaffect.faces.tables import detections_from_table
 from wildaffect.media.frames import write_frame_table
 from wildaffect.tables import read_metadata, read_table
@@ -33,7 +36,7 @@ def portrait():
 
 @pytest.fixture(scope="module")
 def hog():
-    return open_detector("dlib", "hog", {"max_side": 384, "threshold": 0.5}, "cpu", 2)
+    return open_detector("dlib", "hog", DlibOptions(max_side=384, threshold=0.5), "cpu", 2)
 
 
 @pytest.fixture
@@ -42,11 +45,11 @@ def known_picture(shared):
 
 
 def scrfd(shared, **options):
-    return open_detector("retinaface", str(shared / "models" / "det_500m.onnx"), options, "cpu", 1)
+    return open_detector("retinaface", str(shared / "models" / "det_500m.onnx"), RetinaFaceOptions(**options), "cpu", 1)
 
 
 def test_retinaface_known_box(shared, known_picture):
-    (faces,) = scrfd(shared, det_sizes=[640]).find([known_picture])
+    (faces,) = scrfd(shared, det_sizes=(640,)).find([known_picture])
     np.testing.assert_allclose(faces.boxes, [KNOWN_BOX], atol=0.02)
     np.testing.assert_allclose(faces.scores, [0.7786], atol=1e-3)
     assert faces.points68 is None
@@ -58,7 +61,7 @@ def test_retinaface_known_box(shared, known_picture):
 
 def test_retinaface_second_size_adds_faces_and_changes_none(shared, known_picture):
     """At 640 a face that fills the picture is lost; the smaller size finds it, and leaves others' boxes alone."""
-    both, fine = scrfd(shared), scrfd(shared, det_sizes=[640])
+    both, fine = scrfd(shared), scrfd(shared, det_sizes=(640,))
     np.testing.assert_array_equal(both.find([known_picture])[0].boxes, fine.find([known_picture])[0].boxes)
     close = cv2.resize(known_picture[46:355, 555:772], (632, 900))
     assert len(fine.find([close])[0].boxes) == 0
@@ -71,7 +74,9 @@ def test_retinaface_second_size_adds_faces_and_changes_none(shared, known_pictur
 @pytest.mark.parametrize("scale", [0.3, 1, 2.5])
 def test_both_detectors_find_the_portrait_at_any_size(shared, hog, portrait, scale):
     picture = cv2.resize(portrait, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    detectors = [scrfd(shared)] + ([hog] if scale >= 1 else [open_detector("dlib", "hog", {"upsample": 1}, "cpu", 1)])
+    detectors = [scrfd(shared)] + (
+        [hog] if scale >= 1 else [open_detector("dlib", "hog", DlibOptions(upsample=1), "cpu", 1)]
+    )
     for detector in detectors:
         faces = detector.find([picture])[0]
         best = faces.scores.argmax()
@@ -80,7 +85,7 @@ def test_both_detectors_find_the_portrait_at_any_size(shared, hog, portrait, sca
 
 def test_dlib_landmarks_come_from_the_full_picture(hog, portrait):
     """Detection at 384 pixels of a picture twice the portrait's size: landmarks as precise as at full size."""
-    full = open_detector("dlib", "hog", {"max_side": 0, "identity": False}, "cpu", 1)
+    full = open_detector("dlib", "hog", DlibOptions(max_side=0, identity=False), "cpu", 1)
     large = cv2.resize(portrait, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
     shrunk, direct = hog.find([large])[0], full.find([large])[0]
     best = direct.scores.argmax()
@@ -102,14 +107,14 @@ def test_dlib_identity_tells_people_apart(shared, hog, portrait, known_picture):
 
 @pytest.mark.slow
 def test_dlib_cnn_agrees_with_hog(hog, portrait):
-    cnn = open_detector("dlib", "cnn", {"max_side": 384, "identity": False}, "cpu", 1)
+    cnn = open_detector("dlib", "cnn", DlibOptions(max_side=384, identity=False), "cpu", 1)
     found, reference = cnn.find([portrait])[0], hog.find([portrait])[0]
     assert len(found.boxes) == 1
     assert np.linalg.norm(found.points5[0] - reference.points5[0], axis=1).max() < 10
 
 
 def test_threads_change_nothing(hog, portrait):
-    single = open_detector("dlib", "hog", {"max_side": 384, "threshold": 0.5, "identity": False}, "cpu", 1)
+    single = open_detector("dlib", "hog", DlibOptions(max_side=384, threshold=0.5, identity=False), "cpu", 1)
     pictures = [np.roll(portrait, 9 * step, axis=1) for step in range(3)]
     for one, many in zip(single.find(pictures), hog.find(pictures), strict=True):
         np.testing.assert_array_equal(one.boxes, many.boxes)
@@ -149,7 +154,7 @@ def test_model_pack_gives_landmarks_and_identity(shared, known_picture, tmp_path
     mesh = np.random.default_rng(0).uniform(-0.5, 0.5, (1103, 3))
     constant_model(pack / "1k3d68.onnx", 192, mesh.ravel())
     constant_model(pack / "w600k_mbf.onnx", 112, np.array([3.0, 0, 4.0]))
-    detector = open_detector("retinaface", "buffalo_s", {"det_sizes": [640]}, "cpu", 1, tmp_path)
+    detector = open_detector("retinaface", "buffalo_s", RetinaFaceOptions(det_sizes=(640,)), "cpu", 1, tmp_path)
     (faces,) = detector.find([known_picture])
     # The landmark network sees a square 1.5 times the box's longer side; its output -1..1 spans that square.
     middle = (faces.boxes[0, :2] + faces.boxes[0, 2:]) / 2
@@ -162,37 +167,37 @@ def test_model_pack_gives_landmarks_and_identity(shared, known_picture, tmp_path
 
 def test_missing_models_say_where_they_belong(tmp_path):
     with pytest.raises(InputError, match=r"buffalo_l/det_10g\.onnx"):
-        open_detector("retinaface", "buffalo_l", {}, "cpu", 1, tmp_path)
+        open_detector("retinaface", "buffalo_l", RetinaFaceOptions(), "cpu", 1, tmp_path)
     with pytest.raises(InputError, match="models_dir"):
-        open_detector("retinaface", "buffalo_l", {}, "cpu", 1)
+        open_detector("retinaface", "buffalo_l", RetinaFaceOptions(), "cpu", 1)
     with pytest.raises(InputError, match="buffalo_x"):
-        open_detector("retinaface", "buffalo_x", {}, "cpu", 1, tmp_path)
+        open_detector("retinaface", "buffalo_x", RetinaFaceOptions(), "cpu", 1, tmp_path)
     (tmp_path / "bad.onnx").write_bytes(b"no model")
     with pytest.raises(InputError, match=r"bad\.onnx"):
-        open_detector("retinaface", str(tmp_path / "bad.onnx"), {}, "cpu", 1)
+        open_detector("retinaface", str(tmp_path / "bad.onnx"), RetinaFaceOptions(), "cpu", 1)
 
 
 def test_unknown_settings_are_refused():
     with pytest.raises(InputError, match="opencv"):
-        open_detector("opencv", "", {}, "cpu", 1)
+        open_detector("opencv", "", DlibOptions(), "cpu", 1)
     with pytest.raises(InputError, match="max_size"):
-        open_detector("dlib", "hog", {"max_size": 3}, "cpu", 1)
+        parse(DlibOptions, {"max_size": 3}, "faces.options")
     with pytest.raises(InputError, match="haar"):
-        open_detector("dlib", "haar", {}, "cpu", 1)
+        open_detector("dlib", "haar", DlibOptions(), "cpu", 1)
 
 
 @pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="this machine has CUDA")
 def test_cuda_is_never_replaced_by_the_cpu(shared):
     with pytest.raises(InputError, match="CUDAExecutionProvider"):
-        open_detector("retinaface", str(shared / "models" / "det_500m.onnx"), {}, "cuda", 1)
+        open_detector("retinaface", str(shared / "models" / "det_500m.onnx"), RetinaFaceOptions(), "cuda", 1)
     with pytest.raises(InputError, match="CUDA"):
-        open_detector("dlib", "hog", {}, "cuda", 1)
+        open_detector("dlib", "hog", DlibOptions(), "cuda", 1)
 
 
 def test_dlib_weights_missing_is_said(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="face_recognition_models"):
-        open_detector("dlib", "hog", {}, "cpu", 1)
+        open_detector("dlib", "hog", DlibOptions(), "cpu", 1)
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +219,7 @@ def detect(folder, output, **options):
         output,
         backend="dlib",
         model="hog",
-        options=settings,
+        options=DlibOptions(**settings),
         device="cpu",
         threads=1,
     )
@@ -278,14 +283,25 @@ def test_cuts_are_told_from_motion_and_light(portrait):
     assert [finder(picture) for picture in other] == [True, False, False]
 
 
+def test_a_flicker_is_no_row_of_cuts_and_a_small_start_of_motion_is_none(portrait):
+    """A cut needs both: a large difference, and one that is large beside the motion just before."""
+    finder = CutFinder()
+    flicker = [portrait, 255 - portrait] * 6
+    assert [finder(picture) for picture in flicker] == [False, True] + [False] * 10
+    finder = CutFinder()
+    still, moved = [portrait] * 9, np.roll(portrait, 6, axis=1)
+    assert not any(finder(picture) for picture in [*still, moved])
+
+
 PEAK = """
 import re, sys
 sys.path[:0] = sys.argv[1:3]
 from wildaffect.faces.detect import detect_faces
+from wildaffect.faces.options import RetinaFaceOptions
 from wildaffect.media.frames import write_frame_table
 video, model, folder = sys.argv[3:]
 write_frame_table(video, folder + "/f.parquet")
-options = {"det_sizes": [256], "threshold": 0.999}
+options = RetinaFaceOptions(det_sizes=(256,), threshold=0.999)
 detect_faces(video, folder + "/f.parquet", folder + "/d.parquet", backend="retinaface", model=model, options=options)
 print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
 """
@@ -306,3 +322,10 @@ def test_memory_does_not_grow_with_the_video(tmp_path, portrait, root):
         assert done.returncode == 0, done.stderr
         peaks.append(int(done.stdout))
     assert peaks[1] < 1.1 * peaks[0]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_options_of_a_job_are_those_of_the_plan(backend):
+    options = DETECTORS[backend]()
+    assert detector_options(backend, json.loads(json.dumps(options.plain()))) == options
+    assert [*DETECTORS] == [*BACKENDS]

@@ -3,9 +3,10 @@
 import numpy as np
 
 from support.faces import face, scene, write_detections, write_frames
+from wildaffect.faces.alignment import ARCFACE, similarity
 from wildaffect.faces.landmarks import LandmarkMasks, draw_landmarks
+from wildaffect.faces.options import TrackingOptions
 from wildaffect.faces.persons import assign_persons
-from wildaffect.faces.templates import ARCFACE, similarity
 
 # Part of the 68-point scheme -> grey value (TSAV spec 2.4); parts that are not drawn are 0.
 GREYS = {
@@ -85,7 +86,7 @@ def test_masks_follow_the_crop(tmp_path):
         tmp_path / "f.parquet",
         {"a": "main"},
         tmp_path / "p.parquet",
-        options={"interpolate": 0},
+        options=TrackingOptions(interpolate=0),
     )
     masks = LandmarkMasks(tmp_path / "p.parquet", "a")
     assert masks.valid.tolist() == [True] * 3 + [False] * 3 + [True] * 2

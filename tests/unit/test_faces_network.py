@@ -8,9 +8,11 @@ from insightface.model_zoo.scrfd import SCRFD
 from skimage.data import astronaut
 
 from support.faces import write_detector
+from wildaffect.config import parse
 from wildaffect.errors import InputError
 from wildaffect.faces.detectors import open_detector
 from wildaffect.faces.detectors.scrfd import DetectorNetwork, Scanner, best_of_overlapping
+from wildaffect.faces.options import FollowOptions, RetinaFaceOptions
 
 THRESHOLD = 0.55
 
@@ -81,24 +83,28 @@ def test_scanning_in_batches_is_scanning_one_by_one(tmp_path):
 
 def test_graphs_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(InputError, match="no landmarks"):
-        open_detector("retinaface", str(write_detector(tmp_path / "a.onnx", 6)), {}, "cpu", 1)
+        open_detector("retinaface", str(write_detector(tmp_path / "a.onnx", 6)), RetinaFaceOptions(), "cpu", 1)
     with pytest.raises(InputError, match="no landmarks"):
-        open_detector("retinaface", str(write_detector(tmp_path / "b.onnx", 10)), {}, "cpu", 1)
+        open_detector("retinaface", str(write_detector(tmp_path / "b.onnx", 10)), RetinaFaceOptions(), "cpu", 1)
     fixed = str(write_detector(tmp_path / "c.onnx", 9, side=256))
     with pytest.raises(InputError, match=r"det_sizes: \[256\]"):
-        open_detector("retinaface", fixed, {}, "cpu", 1)
-    with pytest.raises(InputError, match="one picture size"):
-        open_detector("retinaface", fixed, {"det_sizes": [256], "follow": {}}, "cpu", 1)
+        open_detector("retinaface", fixed, RetinaFaceOptions(), "cpu", 1)
+    with pytest.raises(InputError, match="one image size"):
+        open_detector("retinaface", fixed, RetinaFaceOptions(det_sizes=(256,), follow=FollowOptions()), "cpu", 1)
     deep = str(write_detector(tmp_path / "e.onnx", 15))
     with pytest.raises(InputError, match="multiples of 128"):
-        open_detector("retinaface", deep, {"det_sizes": [640, 288]}, "cpu", 1)
+        open_detector("retinaface", deep, RetinaFaceOptions(det_sizes=(640, 288)), "cpu", 1)
     with pytest.raises(InputError, match="evry"):
-        open_detector("retinaface", deep, {"det_sizes": [640], "follow": {"evry": 3}}, "cpu", 1)
+        parse(RetinaFaceOptions, {"det_sizes": [640], "follow": {"evry": 3}}, "faces.options")
 
 
 def test_fixed_graph_searches_its_square(tmp_path):
     detector = open_detector(
-        "retinaface", str(write_detector(tmp_path / "c.onnx", 9, side=256)), {"det_sizes": [256]}, "cpu", 1
+        "retinaface",
+        str(write_detector(tmp_path / "c.onnx", 9, side=256)),
+        RetinaFaceOptions(det_sizes=(256,)),
+        "cpu",
+        1,
     )
     assert len(detector.find([astronaut()[:300, :500]])) == 1
 

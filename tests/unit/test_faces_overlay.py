@@ -8,8 +8,10 @@ import pytest
 
 from support.faces import face, scene, write_detections
 from wildaffect.errors import InputError
-from wildaffect.faces.persons import assign_persons, read_trial
+from wildaffect.faces.options import TrackingOptions
+from wildaffect.faces.persons import assign_persons
 from wildaffect.faces.previews import COLOURS, draw_overlay, draw_persons
+from wildaffect.faces.tables import read_trial
 from wildaffect.media.frames import read_frames, write_frame_table
 
 FRAMES, GAP = 30, range(10, 14)
@@ -37,7 +39,9 @@ def folder(tmp_path):
     detections, _ = scene(face(frames, 200 + np.array(frames), side=80.0))
     write_detections(tmp_path / "d.parquet", detections, FRAMES)
     trials = {"v": "main", "v_left": "left"}
-    assign_persons(tmp_path / "d.parquet", tmp_path / "f.parquet", trials, tmp_path / "p.parquet", options={})
+    assign_persons(
+        tmp_path / "d.parquet", tmp_path / "f.parquet", trials, tmp_path / "p.parquet", options=TrackingOptions()
+    )
     return tmp_path
 
 

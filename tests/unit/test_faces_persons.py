@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from support.faces import face, scene, write_detections, write_frames
+from wildaffect.config import parse
 from wildaffect.errors import InputError
-from wildaffect.faces.persons import PERSONS_SCHEMA, assign_persons, read_trial
+from wildaffect.faces.options import TrackingOptions
+from wildaffect.faces.persons import PERSONS_SCHEMA, assign_persons
+from wildaffect.faces.tables import read_trial
 from wildaffect.tables import read_metadata, read_table
 
 ANNA, BERT, CARL = np.eye(4)[:3] * 0.7
@@ -14,12 +17,19 @@ FRAMES = 200
 
 @pytest.fixture
 def assign(tmp_path):
-    def run(faces, trials, cuts=(), frames=FRAMES, identity_distance=0.6, **options):
+    def run(faces, trials, cuts=(), frames=FRAMES, identity_distance=0.6, overrides=None, **options):
         detections, _ = scene(*faces)
         write_detections(tmp_path / "detections.parquet", detections, frames, cuts, identity_distance)
         write_frames(tmp_path / "frames.parquet", frames)
         output = tmp_path / "persons.parquet"
-        assign_persons(tmp_path / "detections.parquet", tmp_path / "frames.parquet", trials, output, options=options)
+        assign_persons(
+            tmp_path / "detections.parquet",
+            tmp_path / "frames.parquet",
+            trials,
+            output,
+            options=TrackingOptions(**options),
+            overrides=overrides,
+        )
         return output
 
     return run
@@ -168,7 +178,9 @@ def test_landmarks_missing_on_one_side_stay_missing(assign, tmp_path):
     detections.points68[:5] = np.nan
     write_detections(tmp_path / "d.parquet", detections, 12)
     write_frames(tmp_path / "f.parquet", 12)
-    assign_persons(tmp_path / "d.parquet", tmp_path / "f.parquet", {"v": "main"}, tmp_path / "p.parquet", options={})
+    assign_persons(
+        tmp_path / "d.parquet", tmp_path / "f.parquet", {"v": "main"}, tmp_path / "p.parquet", options=TrackingOptions()
+    )
     rows = read_trial(tmp_path / "p.parquet", "v")
     assert np.isnan(rows.points68[:, 0, 0]).tolist() == [True] * 8 + [False] * 4
     assert not np.isnan(rows.points5).any()
@@ -202,6 +214,13 @@ def test_overrides_take_the_named_track_the_face_at_a_point_or_nobody(assign, tm
     assert read_metadata(path)["trials"]["v"]["overrides"] == 3
 
 
+def test_nobody_by_override_is_not_filled_from_the_frames_beside(assign, tmp_path):
+    table = overrides(tmp_path, "v,100,104,,,")
+    rows = read_trial(assign([face(range(FRAMES), 320)], {"v": "main"}, overrides=table, hold=10), "v")
+    assert np.flatnonzero(rows.source == "none").tolist() == [100, 101, 102, 103, 104]
+    assert (np.delete(rows.source, range(100, 105)) == "detected").all()
+
+
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
@@ -218,9 +237,29 @@ def test_broken_overrides_name_the_line(assign, tmp_path, content, complaint):
 
 
 def test_unknown_names_are_refused(assign):
-    with pytest.raises(InputError, match="interpolate"):
-        assign([face(range(5), 300)], {"v": "main"}, gap=3)
+    with pytest.raises(InputError, match=r"gap.*interpolate"):
+        parse(TrackingOptions, {"gap": 3}, "faces.tracking")
     with pytest.raises(InputError, match="middle"):
         assign([face(range(5), 300)], {"v": "middle"})
     with pytest.raises(InputError, match="no trial"):
         read_trial(assign([face(range(5), 300)], {"v": "main"}), "w")
+
+
+@pytest.mark.parametrize(
+    ("options", "tracks", "filled"),
+    [
+        ({}, [(0, 119)], 20),
+        ({"interpolate": 0}, [(0, 119)], 0),
+        ({"interpolate": 4}, [(0, 119)], 0),
+        ({"max_gap": 4}, [(0, 19), (25, 44), (50, 69), (75, 94), (100, 119)], 0),
+        ({"max_gap": 4, "interpolate": 0}, [(0, 19), (25, 44), (50, 69), (75, 94), (100, 119)], 0),
+    ],
+)
+def test_a_track_survives_gaps_that_are_not_filled(assign, options, tracks, filled):
+    """Somebody walks by and is missed in every 21st to 25th frame: whether a track goes on does not depend on what is filled."""
+    seen = np.array([frame for frame in range(120) if frame % 25 < 20])
+    about = read_metadata(
+        assign([face(seen, 100 + 12.0 * seen)], {"v": "main"}, frames=120, identity_distance=None, **options)
+    )
+    assert [(track["first_frame"], track["last_frame"]) for track in about["tracks"]] == tracks
+    assert about["trials"]["v"]["interpolated"] == filled

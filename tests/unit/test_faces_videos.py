@@ -6,7 +6,10 @@ import pytest
 from wildaffect.faces.crops import CropFile
 from wildaffect.faces.cutting import cut_crops
 from wildaffect.faces.detect import detect_faces
-from wildaffect.faces.persons import assign_persons, read_trial
+from wildaffect.faces.options import DlibOptions, FollowOptions, RetinaFaceOptions, TrackingOptions
+from wildaffect.faces.persons import assign_persons
+from wildaffect.faces.tables import read_trial
+from wildaffect.faces.templates import get_template
 from wildaffect.media.frames import write_frame_table
 from wildaffect.tables import read_metadata
 
@@ -14,11 +17,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.shared]
 
 
 OPTIONS = {
-    "dlib": {"max_side": 480},
-    "retinaface": {"det_sizes": [384]},
-    "following": {"det_sizes": [384], "follow": {}},
-    "retinaface 640": {"det_sizes": [640]},
-    "following 640": {"det_sizes": [640], "follow": {}},
+    "dlib": DlibOptions(max_side=480),
+    "retinaface": RetinaFaceOptions(det_sizes=(384,)),
+    "following": RetinaFaceOptions(det_sizes=(384,), follow=FollowOptions()),
+    "retinaface 640": RetinaFaceOptions(det_sizes=(640,)),
+    "following 640": RetinaFaceOptions(det_sizes=(640,), follow=FollowOptions()),
 }
 BACKENDS = ["dlib", "retinaface", "following"]
 
@@ -38,7 +41,7 @@ def run(shared, folder, clip, backend, trials):
         device="cpu",
         threads=1,
     )
-    assign_persons(folder / "d.parquet", folder / "f.parquet", trials, folder / "p.parquet", options={})
+    assign_persons(folder / "d.parquet", folder / "f.parquet", trials, folder / "p.parquet", options=TrackingOptions())
     return video
 
 
@@ -53,7 +56,7 @@ def test_two_people_keep_their_sides(shared, tmp_path, backend):
         middle = np.nanmean(rows.boxes[:, [0, 2]], axis=1)
         assert np.nanmin(middle) > low
         assert np.nanmax(middle) < high
-        cut_crops(video, tmp_path / "p.parquet", trial, {"arcface112": tmp_path / f"{trial}.arrow"})
+        cut_crops(video, tmp_path / "p.parquet", trial, {get_template("arcface112"): tmp_path / f"{trial}.arrow"})
         crops = CropFile(tmp_path / f"{trial}.arrow")
         pictures = crops.read(np.flatnonzero(crops.valid)[::10])
         mean_colour[trial] = pictures[:, 37:75, 37:75].mean(axis=(1, 2, 3))

@@ -110,7 +110,7 @@ def test_what_is_named_together_comes_from_one_job_with_the_same_bytes(project, 
     for made in ("crops", "features", "faces/sheets"):
         shutil.rmtree(project / "results" / made)
     together = ["m3t256", "arcface112", *scenes] + (["lfan48", "sheets"] if sheets else [])
-    settings = config(project, features=BODIES | {"together": sounds}, **faces, together=together)
+    settings = config(project, features=BODIES | {"single_pass": sounds}, **faces, single_pass=together)
     done = run_workflow(project, settings, "--", *names)
     assert done.status == 0, done.text
     rules = {"cut_crops_together", "cut_scenes_together", "extract_features_together"}

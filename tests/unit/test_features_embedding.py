@@ -71,8 +71,8 @@ def test_empty_trials(tmp_path):
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (lambda pictures: pictures, r"answered \(1, 3, 48, 48\) to 1 pictures"),
-        (lambda pictures: torch.zeros(2, 5), r"answered \(2, 5\) to 1"),
+        (lambda pictures: pictures, r"gave \(1, 3, 48, 48\) for 1 images"),
+        (lambda pictures: torch.zeros(2, 5), r"gave \(2, 5\) for 1"),
         (lambda pictures: torch.full((len(pictures), 2), torch.nan), "not finite"),
     ],
 )

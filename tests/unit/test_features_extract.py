@@ -9,19 +9,19 @@ import soundfile
 import torch
 
 from wildaffect.errors import InputError
-from wildaffect.features.audio import mfcc39, vggish128
-from wildaffect.features.columns import MFCC39
+from wildaffect.features.audio import mfcc39
 from wildaffect.features.extract import describe_feature, extract_features
-from wildaffect.features.frames import MEANING
-from wildaffect.features.registry import FEATURES, rows_per_second
+from wildaffect.features.registry import FEATURES
+from wildaffect.features.spec import rows_per_second
 from wildaffect.features.store import read_valid
+from wildaffect.features.vggish import embedding
 from wildaffect.features.vggish.weights import SEED
 from wildaffect.media.frames import FRAMES
 from wildaffect.tables import write_table
 
 SIGNALS = [name for name, spec in FEATURES.items() if spec.rows_per_second]
 PER_FRAME = [name for name in FEATURES if name not in SIGNALS]
-BY_ROW = [name for name in PER_FRAME if FEATURES[name].rule in ("time", "index", "patch")]
+BY_ROW = [name for name in PER_FRAME if FEATURES[name].rule.rows]
 SOUNDS = pytest.mark.parametrize(
     ("seconds", "level", "rate"),
     [(1.0, 0.0, 16000), (0.1, 0.1, 48000), (0.0, 0.0, 44100), (1.0, 0.1, 8000), (1.0, 20.0, 44100)],
@@ -41,7 +41,7 @@ class Bands(torch.nn.Module):
 
 @pytest.fixture
 def cheap(monkeypatch):
-    monkeypatch.setattr(vggish128, "seeded_network", Bands)
+    monkeypatch.setattr(embedding, "seeded_network", Bands)
 
 
 def frame_table(path, times, **about):
@@ -167,7 +167,7 @@ def test_at_a_variable_rate_only_the_plain_features_stay_with_the_picture(tmp_pa
         return int(np.flatnonzero(values > values[0] + 1)[0])
 
     assert times[110] == 3.0
-    c0 = MFCC39.index("c0")
+    c0 = mfcc39.COLUMNS.index("c0")
     assert first_loud("mfcc39", c0) == 110
     assert first_loud("m3t_mel", 20) == 110
     assert first_loud("vggish128", 20) == 110
@@ -208,7 +208,7 @@ def test_wrong_requests_are_refused(tmp_path):
     audio = clip(tmp_path / "a.wav", np.zeros(1600), 16000)
     frames = frame_table(tmp_path / "frames.parquet", [0.0, 0.04])
     out = tmp_path / "out.npy"
-    with pytest.raises(InputError, match="feature 'mfcc13' is not known: use one of mfcc39"):
+    with pytest.raises(InputError, match="feature 'mfcc13' is not known: use one of compare65, egemaps23"):
         extract_features({"mfcc13": out}, audio, frames)
     with pytest.raises(InputError, match="'mfcc39' take no weights"):
         extract_features({"mfcc39": out}, audio, frames, weights="seeded")
@@ -226,8 +226,8 @@ def test_wrong_requests_are_refused(tmp_path):
 
 
 def test_values_that_are_not_finite_are_never_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(vggish128, "embed", lambda *arguments: [np.full((2, 128), np.nan, np.float32)])
-    monkeypatch.setattr(vggish128, "seeded_network", Bands)
+    monkeypatch.setattr(embedding, "embed", lambda *arguments: [np.full((2, 128), np.nan, np.float32)])
+    monkeypatch.setattr(embedding, "seeded_network", Bands)
     audio = clip(tmp_path / "a.wav", np.zeros(1600), 16000)
     frames = frame_table(tmp_path / "frames.parquet", [0.0, 0.04])
     with pytest.raises(InputError, match="not finite at frame 0"):
@@ -259,7 +259,7 @@ def test_the_description_says_what_the_columns_are_and_where_they_come_from(tmp_
         weights = "seeded" if spec.weights else None
         about = describe(feature, weights=weights, pca=components(tmp_path) if spec.pca else None)
         assert about["dim"] == len(about["columns"]) == len(set(about["columns"]))
-        assert about["synchronisation"]["meaning"] == MEANING[FEATURES[feature].rule]
+        assert about["synchronisation"]["meaning"] == spec.rule.meaning
         assert about["notice"]
         assert about["parameters"]["rate_hz"] == FEATURES[feature].rate_hz
     assert describe("tsav_mel")["synchronisation"]["rows_per_second"] == 100

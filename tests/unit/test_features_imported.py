@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wildaffect.config import parse
 from wildaffect.errors import InputError
-from wildaffect.features.imported import describe_import, fill, import_feature, imported_feature, spec
+from wildaffect.features.imported import Import, describe_import, fill, import_feature, imported_feature, spec
 from wildaffect.features.store import read_valid
 
 TIMES = np.arange(6) / 25
@@ -178,20 +179,23 @@ def test_absent_and_damaged_files(tmp_path):
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"path": "a.npy"}, "needs 'path' and 'columns'"),
+        ({"path": "a.npy"}, "'columns' is missing"),
         ({"path": "{trial}.npy", "columns": 2, "colour": "red"}, "colour"),
         ({"path": "{trial}.csv", "columns": ["a"]}, r"\.parquet or \.npy"),
         ({"path": "{trial}.parquet", "columns": 3}, "listed by name"),
         ({"path": "all.parquet", "columns": ["a"]}, "one file for all needs 'key'"),
         ({"path": "all.npy", "columns": 2, "key": "trial"}, "one file for all needs 'key'"),
-        ({"path": "{trial}.npy", "columns": 0}, "columns must be given"),
-        ({"path": "{trial}.npy", "columns": ["a", "a"]}, "each once"),
-        ({"path": "{trial}.npy", "columns": 2, "missing": "guess"}, "missing 'guess' is not known: use one of refuse"),
+        ({"path": "{trial}.npy", "columns": 0}, "0 is too small"),
+        ({"path": "{trial}.npy", "columns": ["a", "a"]}, "'a' is named twice"),
+        (
+            {"path": "{trial}.npy", "columns": 2, "missing": "guess"},
+            "'guess' is not possible; known: hold, interpolate, refuse, zero",
+        ),
     ],
 )
 def test_contradictory_descriptions_are_refused(entry, message):
-    with pytest.raises(InputError, match=rf"import\.net: .*{message}"):
-        imported_feature("net", entry)
+    with pytest.raises(InputError, match=rf"import\.net.*: .*{message}"):
+        parse(Import, entry, "features.import.net")
 
 
 def test_the_registry_entry_and_the_description(tmp_path):

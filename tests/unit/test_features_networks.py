@@ -1,6 +1,7 @@
 """Frozen image networks: which weights they take, what they are shown, what is written down."""
 
 import json
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -9,12 +10,12 @@ import torchvision
 from safetensors.torch import save_file
 from torchvision.transforms.v2 import functional
 
-from wildaffect.config import load_schema
 from wildaffect.errors import InputError
 from wildaffect.features.embeddings import NETWORKS, describe_embedding, open_network, preparation, prepare
 from wildaffect.features.state_dicts import read_state
 from wildaffect.features.vggface import VggFace
 from wildaffect.files import sha256
+from wildaffect.workflow.settings import Embedding
 
 PICTURES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 40, 40, 3), dtype=np.uint8))
 
@@ -111,10 +112,8 @@ def test_the_description_says_which_network_with_which_weights(tmp_path, referen
     assert json.loads((tmp_path / "about.json").read_text())["weights"]["trained"] is False
 
 
-def test_the_configuration_knows_the_same_networks(root):
-    schema = load_schema(root / "workflow" / "schemas" / "config.schema.yaml")
-    entry = schema["properties"]["features"]["properties"]["embeddings"]["additionalProperties"]
-    assert set(entry["properties"]["network"]["enum"]) == set(NETWORKS)
+def test_the_configuration_knows_the_same_networks():
+    assert set(get_args(Embedding.model_fields["network"].annotation)) == set(NETWORKS)
 
 
 def test_the_face_network_answers_features_and_probabilities(tmp_path):

@@ -8,11 +8,11 @@ import pytest
 
 from support.corpora import affwild2
 from wildaffect.errors import InputError
-from wildaffect.faces.catalogue import SCENES
-from wildaffect.features.registry import of_trial
+from wildaffect.faces.templates import scenes as scene_templates
+from wildaffect.features.names import of_trial
 from wildaffect.features.settings import configured, problems
-from wildaffect.systems.interface import Needs
 from wildaffect.systems.lfan import spec
+from wildaffect.systems.types import Needs
 from wildaffect.workflow.plan import make_plan
 
 NAMES = ["a", "b", "b_left"]
@@ -31,7 +31,7 @@ def plan(tmp_path, root):
             "features": {"vggish_weights": "seeded", **features},
             "systems": {"lfan": {}},
         }
-        return make_plan(config, root / "workflow" / "schemas")
+        return make_plan(config)
 
     return make
 
@@ -55,7 +55,7 @@ def test_imports_with_a_file_for_every_trial(plan, tmp_path):
 
 def test_what_a_system_reads_may_depend_on_its_recipe(plan, monkeypatch):
     def needs(variant, mode, recipe):
-        return Needs(crops=(), features=(f"import.{variant}{recipe['window']}",))
+        return Needs(crops=(), features=(f"import.{variant}{recipe.window}",))
 
     monkeypatch.setattr(spec, "SPEC", replace(spec.SPEC, needs=needs))
     says(plan, "a system asks for 'import.unimodal300'", "a system asks for 'import.multimodal300'")
@@ -96,7 +96,7 @@ def test_everything_that_is_wrong_in_one_message(plan, tmp_path):
         ({"bodies": {"source": "openpose", "path": "json"}}, "json must contain {video}"),
         ({"bodies": {"source": "openpose", "path": "json/{video}"}}, "2 folders do not exist, the first is json/a"),
         ({"bodies": {"source": "openpos", "path": "json/{video}"}}, "did you mean 'openpose'?"),
-        ({"bodies": {"source": "openpose"}}, "'path' is a required property"),
+        ({"bodies": {"source": "openpose"}}, "config.features.bodies: 'path' is missing"),
         ({"bodies": {"source": "face_box", "person": "first"}}, "face_box guesses the body that belongs to a face"),
     ],
 )
@@ -105,7 +105,7 @@ def test_mistakes_are_named(plan, features, message):
 
 
 def test_features_that_nobody_describes():
-    section = {"vggish_weights": "seeded", "import": {}, "embeddings": {}, "bodies": None, "together": []}
+    section = {"vggish_weights": "seeded", "import": {}, "embeddings": {}, "bodies": None, "single_pass": []}
     section["embeddings"] = {"face50": {"network": "resnet50", "weights": "seeded", "crops": "cnu224"}}
     needed = ["mfcc39", "embed.face50", "embed.face5", "import.net"]
     found = problems(section, needed, {"a": "a"}, "models")
@@ -117,7 +117,7 @@ def test_features_that_nobody_describes():
 
 def test_the_components_are_asked_for_by_the_quantised_embedding_alone(tmp_path):
     section = {"vggish_weights": "seeded", "vggish_pca": "pca.npz", "import": {}, "embeddings": {}, "bodies": None}
-    section["together"] = []
+    section["single_pass"] = []
     assert problems(section, ["vggish128", "mfcc39"], {"a": "a"}, tmp_path) == []
     (found,) = problems(section, ["vggish128_quantised"], {"a": "a"}, tmp_path)
     assert found.startswith("features.vggish_pca: pca.npz not found. Put it there")
@@ -154,23 +154,23 @@ def test_what_is_made_together_needs_all_that_one_of_it_needs(plan):
     """Weights and bodies as soon as a member is asked for, and not before."""
     faces = {"backend": "dlib", "model": "hog"}
     with pytest.raises(InputError) as caught:
-        plan(together=["mfcc39", "mfc39"])
+        plan(single_pass=["mfcc39", "mfc39"])
     (line,) = str(caught.value).splitlines()[1:]
-    assert "features.together: 'mfc39' is no feature of the sound; did you mean 'mfcc39'?" in line
-    says(plan, "features.vggish_pca: ", together=["mfcc39", "vggish128_quantised"])
-    plan(together=["egemaps23", "vggish128_quantised"])
-    scenes = [*SCENES]
+    assert "config.features.single_pass[1]: 'mfc39' is not possible; did you mean 'mfcc39'?" in line
+    says(plan, "features.vggish_pca: ", single_pass=["mfcc39", "vggish128_quantised"])
+    plan(single_pass=["egemaps23", "vggish128_quantised"])
+    scenes = scene_templates()
     shown = {"face": {"network": "resnet18", "weights": "seeded", "crops": "ntua_frame112"}}
-    plan(faces=faces | {"together": scenes})
+    plan(faces=faces | {"single_pass": scenes})
     says(
         plan,
         "features.bodies: crops ntua_body112, ntua_context112",
-        faces=faces | {"together": scenes},
+        faces=faces | {"single_pass": scenes},
         embeddings=shown,
     )
     says(
         plan,
-        "faces.together: lfan48 is made from arcface112, which is not named with it. Add arcface112 or leave out lfan48.",
-        faces=faces | {"together": ["lfan48", "m3t256"]},
+        "faces.single_pass: lfan48 is made from arcface112, which is not named with it. Add arcface112 or leave out lfan48.",
+        faces=faces | {"single_pass": ["lfan48", "m3t256"]},
     )
-    says(plan, "faces.together: sheets is made from arcface112", faces=faces | {"together": ["sheets", "m3t256"]})
+    says(plan, "faces.single_pass: sheets is made from arcface112", faces=faces | {"single_pass": ["sheets", "m3t256"]})

@@ -6,7 +6,7 @@ import torch
 import torchaudio
 
 from wildaffect.features.audio import m3t_mel, ntua_mel
-from wildaffect.features.frames import Clock
+from wildaffect.features.frames import BY_THIRD, BY_THIRD_TIME, Clock
 from wildaffect.features.spectrogram import htk_filters, piece, slaney_filters
 
 
@@ -71,9 +71,9 @@ def test_the_published_m3t_rows_fall_behind_the_picture_and_the_others_do_not():
     speech = np.zeros(frames * 16000 // 30, np.int16)
     speech[90 * 16000 :] = noise(10)  # at frame 2700
     times = np.arange(frames) / fps
-    true = m3t_frames(speech, Clock(times, fps, "third_time"))
+    true = m3t_frames(speech, Clock(times, fps, BY_THIRD_TIME))
     assert 2698 <= onset(true) <= 2700
-    behind = m3t_frames(speech, Clock(times, fps, "third"))
+    behind = m3t_frames(speech, Clock(times, fps, BY_THIRD))
     # 2.33 samples a frame: the row of 90 s is 8135, which frame 2711 is the first to reach with its fifth row
     assert onset(behind) in (2710, 2711)
 
@@ -81,17 +81,17 @@ def test_the_published_m3t_rows_fall_behind_the_picture_and_the_others_do_not():
 def test_m3t_rows_behind_the_end():
     speech = noise(1)
     times = np.arange(60) / 30  # twice as long as the sound
-    faithful = m3t_frames(speech, Clock(times, 30.0, "third"))
+    faithful = m3t_frames(speech, Clock(times, 30.0, BY_THIRD))
     assert (faithful[31:] == 0).all()
-    corrected = m3t_frames(speech, Clock(times, 30.0, "third_time"))
+    corrected = m3t_frames(speech, Clock(times, 30.0, BY_THIRD_TIME))
     assert (corrected[31:] == m3t_mel.rows(speech, 177)[:].min()).all()
     assert (corrected.reshape(60, 5, 40)[:29, 3] == corrected.reshape(60, 5, 40)[1:30, 0]).all()  # time-major
 
 
 def test_m3t_below_15_frames_per_second_only_the_corrected_rule_has_sound():
     clock = np.arange(10) / 10
-    assert not m3t_frames(noise(1), Clock(clock, 10.0, "third")).any()
-    assert m3t_frames(noise(1), Clock(clock, 10.0, "third_time")).std() > 1
+    assert not m3t_frames(noise(1), Clock(clock, 10.0, BY_THIRD)).any()
+    assert m3t_frames(noise(1), Clock(clock, 10.0, BY_THIRD_TIME)).std() > 1
 
 
 def test_silence_in_m3t_is_minus_100_db():

@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wildaffect.errors import InputError
 from wildaffect.features import statistics
-from wildaffect.features.statistics import column_statistics, file_statistics, moments, scalar_statistics
+from wildaffect.features.statistics import column_statistics, moments, scalar_statistics
 
 
 def parts(sizes, offset, seed):
@@ -57,13 +56,3 @@ def test_empty_arrays_and_single_rows():
     assert column_statistics([np.zeros((0, 2)), np.array([[1.0, 2.0]])]) == {"mean": [1.0, 2.0], "std": [1.0, 1.0]}
     with pytest.raises(ValueError, match="no arrays"):
         column_statistics([])
-
-
-def test_files_are_read_by_memory_map(tmp_path):
-    arrays = parts([50, 70], 5.0, 1)
-    for number, values in enumerate(arrays):
-        np.save(tmp_path / f"{number}.npy", values)
-    assert file_statistics([tmp_path / "0.npy", tmp_path / "1.npy"]) == column_statistics(arrays)
-    (tmp_path / "bad.npy").write_bytes(b"no array")
-    with pytest.raises(InputError, match=r"bad\.npy: not a readable"):
-        file_statistics([tmp_path / "bad.npy"])

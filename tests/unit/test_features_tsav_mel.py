@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wildaffect.features.audio import tsav_mel
-from wildaffect.features.audio.tsav_mel import centred_windows, faithful_windows, power_rows
+from wildaffect.features.audio.tsav_mel import centred_images, faithful_images
 
 SILENT = np.float32((-100 + 14.8) / 19.895)
 
@@ -18,7 +18,19 @@ def noise(seconds, seed=0, level=3000):
 
 
 def signal(wave):
-    return power_rows(wave, 0, 1 + len(wave) // 441)
+    return np.concatenate([*tsav_mel.frame_values(wave, None)])
+
+
+def stacked(images):
+    return np.stack([*images]) if len(images) else np.zeros((0, 1, 64, 1001), np.float32)
+
+
+def centred_windows(power, times):
+    return stacked(centred_images(power, times))
+
+
+def faithful_windows(wave, times):
+    return stacked(faithful_images(wave, times))
 
 
 def by_torchaudio(samples):

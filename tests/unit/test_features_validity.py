@@ -6,7 +6,7 @@ import pytest
 from support.media import Sound, Video, counted, write_media
 from wildaffect.errors import InputError
 from wildaffect.features.extract import extract_features
-from wildaffect.features.frames import Clock, heard, instants
+from wildaffect.features.frames import BY_INDEX, BY_PATCH, BY_THIRD, Clock, has_audio, instants
 from wildaffect.features.store import read_valid, write_valid
 from wildaffect.media.audio import write_audio
 from wildaffect.media.frames import read_frames, write_frame_table
@@ -57,7 +57,7 @@ def test_m3t_as_published_has_no_sound_below_15_frames_per_second(tmp_path):
 def test_sound_that_begins_before_the_picture_and_ends_early():
     about = {"audio_valid": True, "offset_s": -0.3, "samples": 32000, "rate": 16000, "padded_s": 0.5}
     clock = Clock(np.arange(20) / 10)
-    assert heard(about, clock).tolist() == [True] * 15 + [False] * 5
+    assert has_audio(about, clock).tolist() == [True] * 15 + [False] * 5
 
 
 @pytest.mark.parametrize(
@@ -67,17 +67,17 @@ def test_sound_that_begins_before_the_picture_and_ends_early():
 def test_how_far_m3t_falls_behind(fps, per_10000_frames):
     """Per frame 1 / fps - 3 floor(16000 / (3 fps)) / 16000 s."""
     times = np.arange(10_001) / fps
-    behind = times - instants(Clock(times, fps, "third"))
+    behind = times - instants(Clock(times, fps, BY_THIRD))
     assert behind[-1] == pytest.approx(per_10000_frames, abs=1e-4)
     assert np.allclose(np.diff(behind), behind[1], atol=1e-9)
 
 
 def test_the_index_rule_is_right_at_a_constant_rate_and_wrong_at_a_variable_one():
     times = np.arange(10_000) / 25
-    assert np.abs(instants(Clock(times, 25.0, "index")) - times).max() < 1e-9
+    assert np.abs(instants(Clock(times, 25.0, BY_INDEX)) - times).max() < 1e-9
     # 100 s at 30 frames/s and 100 s at 10: the mean of 20 puts frame 3000 at 150 s instead of 100.
     times = np.r_[np.arange(3000) / 30, 100 + np.arange(1000) / 10]
-    for rule in ("index", "patch"):
+    for rule in (BY_INDEX, BY_PATCH):
         apart = instants(Clock(times, 20.0, rule)) - times
         assert apart[3000] == pytest.approx(50)
         assert np.abs(apart).max() == pytest.approx(50, abs=0.1)

@@ -2,7 +2,6 @@
 
 import pickle
 import tracemalloc
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +9,9 @@ import torch
 from safetensors.torch import save_file
 
 from wildaffect.errors import InputError
-from wildaffect.features.audio import vggish128
 from wildaffect.features.audio.vggish128_quantised import quantised, read_pca
-from wildaffect.features.checkpoint import read_variables
 from wildaffect.features.store import Spool, save_blocks
-from wildaffect.features.vggish import frontend
+from wildaffect.features.vggish import embedding, frontend
 from wildaffect.features.vggish.network import PATCH
 from wildaffect.features.vggish.weights import TENSORFLOW, from_tensorflow, load_network, seeded_network
 
@@ -41,7 +38,7 @@ class Tap(torch.nn.Module):
 
 
 def embed(*arguments):
-    return np.concatenate([np.zeros((0, 128), np.float32), *vggish128.embed(*arguments)])
+    return np.concatenate([np.zeros((0, 128), np.float32), *embedding.embed(*arguments)])
 
 
 def test_the_last_sample_is_repeated_behind_the_end_so_that_a_patch_always_fits():
@@ -118,7 +115,7 @@ def test_memory_does_not_grow_with_the_length(tmp_path):
         for _ in range(seconds):
             speech.append(np.zeros(16000, np.int16))
         tracemalloc.start()
-        save_blocks(tmp_path / "v.npy", vggish128.embed(Tap(), speech, starts), (128,))
+        save_blocks(tmp_path / "v.npy", embedding.embed(Tap(), speech, starts), (128,))
         held = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return held
@@ -155,46 +152,6 @@ def test_tensorflow_variables_become_the_same_network(network, tmp_path):
     np.savez(tmp_path / "v.npz", **{**variables, "global_step": np.zeros(())})
     with pytest.raises(InputError, match=r"v\.npz: not weights of VGGish .*global_step"):
         load_network(tmp_path / "v.npz")
-
-
-# Written by TensorFlow 2.15 (Saver with write_version V1): float32 (0, 1, 2, … - 40) / 8 in each, and an integer global_step.
-CHECKPOINT = Path(__file__).parents[1] / "support" / "tensorflow_v1.ckpt"
-STORED = {
-    "vggish/conv1/weights": (3, 3, 1, 8),
-    "vggish/conv1/biases": (8,),
-    "vggish/fc1/fc1_1/weights": (20, 6),
-    "vggish/fc2/biases": (5,),
-}
-
-
-def test_a_checkpoint_of_tensorflow_is_read_without_it():
-    found = read_variables(CHECKPOINT, {*STORED, "vggish/fc2/weights"})
-    assert {name: values.shape for name, values in found.items()} == STORED
-    for values in found.values():
-        assert np.array_equal(values.ravel(), (np.arange(values.size, dtype=np.float32) - 40) / 8)
-    assert read_variables(CHECKPOINT, ["vggish/fc2/biases"]).keys() == {"vggish/fc2/biases"}
-    with pytest.raises(
-        InputError, match=r"tensorflow_v1\.ckpt: not weights of VGGish \(missing: \['embeddings\.0\.bias'"
-    ):
-        load_network(CHECKPOINT)
-    with pytest.raises(InputError, match="global_step is not float32"):
-        read_variables(CHECKPOINT, ["global_step"])
-
-
-def test_a_damaged_checkpoint_is_refused(tmp_path):
-    content = CHECKPOINT.read_bytes()
-    draw = np.random.default_rng(0)
-    (tmp_path / "v.ckpt").write_bytes(content[:-1])
-    with pytest.raises(InputError, match="does not end as one"):
-        read_variables(tmp_path / "v.ckpt", STORED)
-    for place in draw.integers(0, len(content), 300):
-        damaged = bytearray(content)
-        damaged[place] ^= 1 << draw.integers(8)
-        (tmp_path / "v.ckpt").write_bytes(damaged)
-        try:
-            read_variables(tmp_path / "v.ckpt", STORED)  # flipped bits in numbers cannot be told
-        except InputError as error:
-            assert "v.ckpt" in str(error)
 
 
 def test_quantised_embeddings_are_those_of_the_published_steps(tmp_path):
@@ -256,7 +213,7 @@ def test_unusable_weight_files_are_refused_by_name(network, tmp_path):
     torch.save([1], tmp_path / "list.pt")
     refused("list.pt", r"list\.pt: holds something else")
     refused("absent.pth", r"absent\.pth: not a readable weights file")
-    refused("v.ckpt", r"v\.ckpt: not a readable TensorFlow checkpoint")
+    refused("v.ckpt", r"v\.ckpt: a TensorFlow checkpoint is not read; use the same weights as \.pth")
     refused("v.h5", r"v\.h5: weights must be")
 
 
@@ -270,7 +227,7 @@ def test_a_gpu_gives_the_same_embeddings(speech):
 
 def test_a_missing_device_is_an_error():
     with pytest.raises(InputError, match="device 'tpu' is not known"):
-        vggish128._require("tpu")
+        embedding.check_device("tpu")
     if not torch.cuda.is_available():
         with pytest.raises(InputError, match="sees no CUDA device"):
-            vggish128._require("cuda")
+            embedding.check_device("cuda")

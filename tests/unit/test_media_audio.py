@@ -246,28 +246,28 @@ def test_other_sound_files_are_refused(tmp_path):
 
 
 @given(st.lists(st.tuples(st.integers(-300, 900), st.integers(1, 200)), max_size=8), st.integers(1, 700))
-def test_track_has_its_length_and_every_sample_its_place(blocks, length):
+def test_track_has_its_length_and_every_sample_its_position(blocks, length):
     """Each written sample carries its own position, the earlier block wins, all else is silence."""
     path = BytesIO()
     expected, claimed = np.zeros(length, np.int64), 0
     with soundfile.SoundFile(path, "w", samplerate=8_000, channels=1, format="FLAC", subtype="PCM_16") as file:
         track = Track(file, length)
-        for number, (start, count) in enumerate(blocks):
-            places = np.arange(start, start + count)
-            track.add(start, (places + 1000 * (number + 1))[None] / 32768)
-            free = (places >= max(claimed, 0)) & (places < length)
-            expected[places[free]] = places[free] + 1000 * (number + 1)
+        for index, (start, count) in enumerate(blocks):
+            positions = np.arange(start, start + count)
+            track.add(start, (positions + 1000 * (index + 1))[None] / 32768)
+            free = (positions >= max(claimed, 0)) & (positions < length)
+            expected[positions[free]] = positions[free] + 1000 * (index + 1)
             if free.any():
-                claimed = places[free][-1] + 1
+                claimed = positions[free][-1] + 1
         track.close()
     path.seek(0)
     written, _ = soundfile.read(path, dtype="int16")
     assert (written == expected).all()
-    assert track.heard + track.head + track.gaps + track.tail == length
-    assert track.heard + track.trimmed + track.overlaps == sum(count for _, count in blocks)
+    assert track.decoded + track.head + track.gaps + track.tail == length
+    assert track.decoded + track.trimmed + track.overlaps == sum(count for _, count in blocks)
 
 
-def test_settle_ignores_jitter_and_lone_blips_but_follows_lasting_steps():
+def test_dejitter_ignores_jitter_and_lone_blips_but_follows_lasting_steps():
     starts = [5, 103, 207, 330, 405, 605, 705, None, 905]  # blocks of 100; 330 is taken back, 605 is a real step
     blocks = [(start, np.zeros((1, 100))) for start in starts]
     assert [start for start, _ in dejitter(blocks, 10)] == [5, 105, 205, 305, 405, 605, 705, 805, 905]

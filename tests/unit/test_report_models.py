@@ -41,7 +41,7 @@ def test_notes_say_what_is_approximate():
     config = {"features": {"vggish_weights": "seeded", "bodies": {"source": "face_box"}}, "systems": {"lfan": block}}
     text = " ".join(notes(config))
     assert (
-        "Nobody looked for people" in text
+        "Body boxes were not detected" in text
         and "random projection" in text
         and "epochs" in text
         and "corrected mode" in text
@@ -51,7 +51,7 @@ def test_notes_say_what_is_approximate():
     assert len(notes(given)) == 2 and "given weights (runs)" in " ".join(notes(given))
 
 
-def test_notes_name_units_that_nothing_was_learnt_of(tmp_path):
+def test_notes_name_units_without_training_labels(tmp_path):
     runs = []
     for fold, units in enumerate((["AU20"], ["AU20"], [])):
         path = tmp_path / f"{fold}.json"
@@ -59,4 +59,4 @@ def test_notes_name_units_that_nothing_was_learnt_of(tmp_path):
         runs.append({"system": "tsav", "variant": "two_stream", "target": "mtl" if fold < 2 else "va", "path": path})
     config = {"features": {"vggish_weights": "vggish", "bodies": None}, "systems": {}}
     (note,) = notes(config, runs)
-    assert note.startswith("tsav/two_stream/mtl has learnt nothing of AU20,")
+    assert note.startswith("tsav/two_stream/mtl was trained without labels of AU20,")

@@ -221,7 +221,7 @@ def test_media_table(labelled):
     nasty = next(cells for name, cells in rows.items() if name.startswith("a <b>"))
     assert "variable" in nasty
     assert "90°" in nasty
-    assert "no sound" in nasty[-1]
+    assert "no audio" in nasty[-1]
     broken = next(cells for name, cells in rows.items() if name.startswith("broken"))
     assert "unreadable" in broken
     assert "no decodable video stream" in broken[0]
@@ -402,5 +402,5 @@ def test_sorting_and_filtering(labelled, tmp_path):
 
 
 def test_a_damaged_contact_sheet_is_named():
-    with pytest.raises(InputError, match=r"sheet\.jpg: not a readable picture"):
-        media.smaller_jpeg(b"no picture", 100, Path("sheet.jpg"))
+    with pytest.raises(InputError, match=r"sheet\.jpg: not a readable image"):
+        media.smaller_jpeg(b"no image", 100, Path("sheet.jpg"))

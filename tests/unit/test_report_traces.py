@@ -20,6 +20,7 @@ from wildaffect.report.traces import (
     points_per_trace,
     rounded,
     spans,
+    trial_traces,
 )
 
 
@@ -128,3 +129,37 @@ def test_each_trial_is_shown_from_frames_it_was_held_out_of(prediction_file):
     assert {trial: found["path"] for (_, trial), found in chosen.items()} == {
         **{"a": early["path"], "b": late["path"], "c": single["path"], "d": joined["path"]}
     }
+
+
+def test_traces_of_one_trial(tmp_path):
+    def table(name, **columns):
+        path = tmp_path / f"{name}.parquet"
+        pq.write_table(pa.table(columns), path)
+        return path
+
+    names, frame = ["a"] * 3, pa.array([0, 1, 2], pa.int32())
+    entry = {"system": "s", "variant": "v", "target": "va", "fold": 2, "partition": "validation"}
+    entry["path"] = table("p", trial=names, frame=frame, valence=pa.array([0.5, None, -0.25], pa.float32()))
+    frames = table("f", time_s=[0.0, 0.5, 1.0], duration_s=[0.5, 0.5, 0.25])
+    persons = table("x", trial=["a", "b"], frame=frame[:2], source=["detected", "none"])
+    faceless = table("y", trial=names, frame=frame, source=["none", "held", "none"])
+    values = pa.array([0.1, 0.2, 0.3], pa.float32())
+    labels = table("l", trial=names, frame=frame, valence=values, arousal=values, valid=[True, True, False])
+
+    traces, points = trial_traces({"a": "v", "b": "w"}, {"v": frames}, {"v": faceless, "w": persons}, labels, [entry])
+    assert points == POINTS_PER_TRACE
+    assert traces == {
+        "a": {
+            "length": 3,
+            "times": [0.0, 0.5, 1.0],
+            "labels": {"valence": [0.1, 0.2, None], "arousal": [0.1, 0.2, None]},
+            "series": {"valence": {"s/v/va": [0.5, None, -0.25]}, "arousal": {}},
+            "folds": {"s/v/va": "validation, fold 2"},
+            "invalid": [[1.0, 1.25]],
+            "faceless": [[0.0, 0.5], [1.0, 1.25]],
+        }
+    }
+    with pytest.raises(InputError, match="trial table lacks: a"):
+        trial_traces({"b": "w"}, {}, {}, None, [entry])
+    with pytest.raises(InputError, match="No frame table for video 'v'"):
+        trial_traces({"a": "v"}, {}, {}, None, [entry])

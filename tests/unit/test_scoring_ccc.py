@@ -1,6 +1,5 @@
 """Concordance correlation: golden values, other libraries, merging, undefined cases."""
 
-import json
 import math
 
 import numpy as np
@@ -9,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from support.golden import read_golden
 from wildaffect.scoring.ccc import Moments, ccc, ccc_with_reason, concordance
 
 NUMBERS = st.floats(-1, 1, allow_nan=False, width=32)
@@ -19,8 +19,8 @@ PAIRS = st.integers(2, 40).flatmap(lambda n: arrays(np.float64, (2, n), elements
     ("variant", "name"),
     [("population", "population"), ("sample", "sample"), ("mixed", "mixed_population_cov_sample_var")],
 )
-def test_golden(shared, variant, name):
-    cases = json.loads((shared / "golden" / "losses.json").read_text())["single_sequence"]
+def test_golden(variant, name):
+    cases = read_golden("losses.json")["single_sequence"]
     assert len(cases) >= 6
     for case in cases.values():
         assert ccc(case["y"], case["p"], variant=variant) == pytest.approx(case["plain_ccc"][name], abs=1e-12)

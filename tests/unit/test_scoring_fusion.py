@@ -1,6 +1,5 @@
 """Fusion of folds, joining of targets, smoothing."""
 
-import json
 import warnings
 
 import numpy as np
@@ -10,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from support.golden import read_golden
 from wildaffect.errors import InputError
 from wildaffect.scoring.fusion import agreement, ccc_centring, fuse, join_targets
 from wildaffect.scoring.smoothing import median, savitzky_golay, smooth, wiener
@@ -32,8 +32,8 @@ def table(values, trials=("b", "a"), source=None, name="valence"):
     return pa.table(columns)
 
 
-def test_ccc_centring_golden(shared):
-    golden = json.loads((shared / "golden" / "losses.json").read_text())["lfan_ccc_centring"]
+def test_ccc_centring_golden():
+    golden = read_golden("losses.json")["lfan_ccc_centring"]
     folds = np.array(golden["predictions_6_folds_x_24"])
     assert agreement(folds) == pytest.approx(golden["agreement"], abs=1e-9)
     assert ccc_centring(folds) == pytest.approx(golden["fused"], abs=1e-9)
@@ -118,8 +118,8 @@ def test_refusals(call, message):
 @pytest.mark.parametrize(
     ("name", "filtered", "window"), [("wiener_35", wiener, 35), ("wiener_13", wiener, 13), ("median_13", median, 13)]
 )
-def test_smoothing_golden(shared, name, filtered, window):
-    golden = json.loads((shared / "golden" / "post" / "m3t.json").read_text())
+def test_smoothing_golden(name, filtered, window):
+    golden = read_golden("post/m3t.json")
     assert filtered(np.array(golden["sequence"]), window, "zero") == pytest.approx(golden[name], abs=1e-6)
     interior = slice(window, -window)
     inside = filtered(np.array(golden["sequence"]), window, "nearest")[interior]

@@ -1,7 +1,5 @@
 """Ensembles, smoothing, samples and the leakage guard as the configuration decides them, before any job starts."""
 
-from pathlib import Path
-
 import pytest
 
 from support.corpora import affwild2
@@ -22,7 +20,7 @@ def planned(tmp_path, root):
 
     def plan(systems=None, **changes):
         base = {"corpus": {"root": str(tmp_path)}, "folds": {"scheme": "grouped", "count": 3}}
-        return make_plan(base | BASE | {"systems": systems or {"lfan": {}}} | changes, root / "workflow" / "schemas")
+        return make_plan(base | BASE | {"systems": systems or {"lfan": {}}} | changes)
 
     return plan
 
@@ -36,18 +34,18 @@ BOTH = {"members": ["lfan/unimodal", "lfan/multimodal"]}
 
 def test_an_ensemble_is_scored_submitted_and_exported_like_a_variant(planned):
     plan = planned(**ensembles(both=BOTH))
-    own = [path for path in plan.delivery.validation() if "/ensemble/" in path]
+    own = [path for path in plan.outputs.validation() if "/ensemble/" in path]
     assert own == [f"results/predictions/ensemble/both/va/fold{k}/validation.parquet" for k in range(3)]
-    assert plan.delivery.tests("ensemble") == ["results/predictions/ensemble/both/va/ensemble/test.parquet"]
+    assert plan.outputs.tests("ensemble") == ["results/predictions/ensemble/both/va/ensemble/test.parquet"]
     assert "results/submissions/abaw2/ensemble/both/va.json" in plan.submissions.paths()
-    assert "results/exports/ensemble/both" in plan.delivery.exports()
-    assert plan.submissions.predictions("abaw2", "ensemble", "both", "va") == plan.delivery.tests("ensemble")
-    assert plan.delivery.member_predictions("both", "fold1", "validation") == [
+    assert "results/exports/ensemble/both" in plan.outputs.exports()
+    assert plan.submissions.predictions("abaw2", "ensemble", "both", "va") == plan.outputs.tests("ensemble")
+    assert plan.outputs.member_predictions("both", "fold1", "validation") == [
         f"results/predictions/lfan/{variant}/{target}/fold1/validation.parquet"
         for variant in ("unimodal", "multimodal")
         for target in ("valence", "arousal")
     ]
-    assert plan.delivery.fusion("ensemble", "both") == {"method": "mean", "clip": "late", "weights": None}
+    assert plan.outputs.fusion("ensemble", "both") == {"method": "mean", "clip": "late", "weights": None}
 
 
 @pytest.mark.parametrize(
@@ -57,7 +55,7 @@ def test_an_ensemble_is_scored_submitted_and_exported_like_a_variant(planned):
             {"ensembles": {"both": {"members": ["lfan/unimodel"]}}},
             "config.score.ensembles.both: no member 'lfan/unimodel'",
         ),
-        ({"ensembles": {"both": {}}}, "config.score.ensembles.both: 'members' is a required property"),
+        ({"ensembles": {"both": {}}}, "config.score.ensembles.both: 'members' is missing"),
         ({"ensembles": {"both": BOTH | {"methud": "mean"}}}, "unknown key 'methud'; did you mean 'method'"),
         ({"ensembles": {"Both Of": BOTH}}, "'Both Of' does not match"),
         ({"ensembles": {"both": BOTH | {"target": "vaa"}}}, "'vaa' is not possible; did you mean 'va'"),
@@ -75,35 +73,35 @@ def test_mistakes_in_ensembles_are_named(planned, score, message):
 
 def test_smoothing_changes_what_is_scored_and_keeps_the_predictions(planned):
     plain = planned()
-    assert all("/smoothed/" not in path for path in plain.predictions() + plain.delivery.tests())
+    assert all("/smoothed/" not in path for path in plain.predictions() + plain.outputs.tests())
     plan = planned({"lfan": {"variants": ["multimodal"], "smoothing": {"method": "wiener", "window": 35}}})
-    assert plan.delivery.validation() == [
+    assert plan.outputs.validation() == [
         f"results/smoothed/lfan/multimodal/{target}/fold{k}/validation.parquet"
         for target in ("valence", "arousal")
         for k in range(3)
     ]
     # Folds are fused first, then smoothed: the test predictions of single folds stay as they are.
     assert all(path.startswith("results/predictions/") for path in plan.runs.tests())
-    assert plan.delivery.tests() == [
+    assert plan.outputs.tests() == [
         f"results/smoothed/lfan/multimodal/{target}/ensemble/test.parquet" for target in ("valence", "arousal")
     ]
-    assert plan.delivery.choosing(("lfan", "multimodal", "valence"), "ensemble") == {"held_out": [], "labels": []}
-    assert plan.delivery.smoothing_job("lfan", "multimodal") == {
+    assert plan.outputs.choosing(("lfan", "multimodal", "valence"), "ensemble") == {"held_out": [], "labels": []}
+    assert plan.outputs.smoothing("lfan", "multimodal") == {
         "method": "wiener",
         "window": 35,
         "edges": "nearest",
-        "editions": [],
     }
+    assert plan.outputs.choosing_editions("lfan", "multimodal") == []
 
 
 def test_a_window_is_chosen_on_validation_predictions_of_other_folds_only(planned):
     plan = planned({"lfan": {"variants": ["multimodal"], "smoothing": {"method": "wiener", "window": [1, 13, 35]}}})
     folder = "results/predictions/lfan/multimodal/valence"
     for part, folds in (("ensemble", (0, 1, 2)), ("fold0", (1, 2)), ("fold2", (0, 1))):
-        found = plan.delivery.choosing(("lfan", "multimodal", "valence"), part)
+        found = plan.outputs.choosing(("lfan", "multimodal", "valence"), part)
         assert found["held_out"] == [f"{folder}/fold{k}/validation.parquet" for k in folds]
         assert found["labels"] == ["results/labels/va.parquet"]
-    assert plan.delivery.smoothing_job("lfan", "multimodal")["editions"] == ["abaw2"]
+    assert plan.outputs.choosing_editions("lfan", "multimodal") == ["abaw2"]
     one = {"lfan": {"folds": [0], "smoothing": {"method": "wiener", "window": [1, 13]}}}
     with pytest.raises(InputError, match=r"config\.systems.lfan.smoothing.window.*at least two folds"):
         planned(one)
@@ -124,7 +122,7 @@ def test_submissions_of_every_track_that_is_predicted(planned):
     plan = planned(submission={"editions": ["abaw2", "abaw5", "abaw7"]})
     assert [path.split("/")[2] for path in plan.submissions.paths()] == ["abaw2", "abaw2", "abaw5", "abaw5"]
     assert [trial.trial for trial in plan.submissions.trials("abaw2", "va")] == ["t_left", "t_right", "v8"]
-    assert listed_files(plan, plan.inputs.submission_lists("frames", "abaw2", "va")) == [
+    assert listed_files(plan.inputs, plan.inputs.submission_lists("frames", "abaw2", "va")) == [
         "results/media/t/frames.parquet",
         "results/media/v8/frames.parquet",
     ]
@@ -147,13 +145,12 @@ def test_training_on_a_held_out_video_is_refused_unless_declared(tmp_path, root)
         [*(f"v{i}.mp4" for i in range(6)), "s.mp4"],
     )
     raw = {"corpus": {"root": str(tmp_path)}, "systems": {"lfan": {}}, **BASE}
-    schemas: Path = root / "workflow" / "schemas"
     with pytest.raises(
         InputError,
         match=r"task va, fold 0: 1 videos are both trained on and held out, first 's'(.|\n)*allow_shared_videos: true",
     ):
-        make_plan(raw | {"folds": {"scheme": "official"}}, schemas)
-    plan = make_plan(raw | {"folds": {"scheme": "official", "allow_shared_videos": True}}, schemas)
+        make_plan(raw | {"folds": {"scheme": "official"}})
+    plan = make_plan(raw | {"folds": {"scheme": "official", "allow_shared_videos": True}})
     assert plan.instances
 
 

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.cnu_adl import TINY, trial_in_memory
+from wildaffect.corpus.label_spaces import EXPRESSIONS7 as EXPRESSIONS
 from wildaffect.errors import InputError
 from wildaffect.systems import build_recipe
 from wildaffect.systems.cnu_adl.data import closed_blocks, held_blocks, hold, in_turn, interpolate, known_labels, moved
-from wildaffect.systems.cnu_adl.spec import EXPRESSIONS, NETWORK_CLASSES, SPEC
-from wildaffect.systems.interface import Labels
+from wildaffect.systems.cnu_adl.spec import NETWORK_CLASSES, SPEC
+from wildaffect.systems.types import Labels
 
 MODES = ("corrected", "faithful")
 
@@ -115,11 +116,11 @@ def test_every_frame_gets_a_row(mode, stride):
     trials = [replace(trial, labels={}) for trial in trials]
     samples = samples_of(trials, mode, "validate" if stride > 1 else "predict", validation_stride=stride)
     outputs = np.random.default_rng(0).normal(0, 1, (len(samples), 32, 14)).astype(np.float32)
-    values = samples.combine(outputs)
+    values = samples.to_frames(outputs)
     assert [part.shape for part in values] == [(11, 9), (5, 9), (0, 9)]
     assert np.isfinite(np.concatenate(values)).all()
     np.testing.assert_allclose(values[0][:, :7].sum(axis=1), 1)
-    assert samples_of(trials[2:], mode).combine(np.empty((0, 9)))[0].shape == (0, 9)
+    assert samples_of(trials[2:], mode).to_frames(np.empty((0, 9)))[0].shape == (0, 9)
 
 
 def test_gaps_hold_the_expression_and_interpolate_the_rest():
@@ -134,7 +135,7 @@ def test_gaps_are_measured_in_time_or_in_frames():
     trial = replace(trial_in_memory(4, unseen=(2,)), labels={}, times=np.array([0, 1, 2, 9.0]))
     outputs = np.zeros((1, 32, 14), np.float32)
     outputs[0, :3, 8] = [0, 0, 0.8]  # valence of frames 0, 1 and 3
-    (faithful,), (corrected,) = (samples_of([trial], mode).combine(outputs) for mode in ("faithful", "corrected"))
+    (faithful,), (corrected,) = (samples_of([trial], mode).to_frames(outputs) for mode in ("faithful", "corrected"))
     assert faithful[2, 7] == pytest.approx(0.4) and corrected[2, 7] == pytest.approx(0.1)
 
 
@@ -143,7 +144,7 @@ def test_outputs_come_in_the_challenges_order():
     outputs = np.zeros((1, 32, 14), np.float32)
     outputs[0, np.arange(7), np.arange(7)] = 9
     outputs[0, :, 7], outputs[0, :, 8] = 0.25, -0.5
-    (values,) = samples_of([trial]).combine(outputs)
+    (values,) = samples_of([trial]).to_frames(outputs)
     assert [EXPRESSIONS[k] for k in values[:, :7].argmax(axis=1)] == list(NETWORK_CLASSES)
     assert (values[:, 7] == -0.5).all() and (values[:, 8] == 0.25).all()
     assert SPEC.targets["mtl"].columns == (*EXPRESSIONS, "valence", "arousal")
@@ -152,9 +153,9 @@ def test_outputs_come_in_the_challenges_order():
 def test_faithful_predicts_annotated_rows_as_a_series_of_their_own():
     trial = trial_in_memory(24, unseen=(2, 9))
     samples = samples_of([trial], "faithful")
-    (values,) = samples.combine(np.zeros((len(samples), 32, 14), np.float32))
+    (values,) = samples.to_frames(np.zeros((len(samples), 32, 14), np.float32))
     assert np.flatnonzero(np.isnan(values).any(axis=1)).tolist() == [2, 3, 4, 9]
-    (whole,) = samples_of([trial]).combine(np.zeros((1, 32, 14), np.float32))
+    (whole,) = samples_of([trial]).to_frames(np.zeros((1, 32, 14), np.float32))
     assert np.isfinite(whole).all()
 
 
@@ -220,12 +221,12 @@ class Drawn:
 def test_how_pictures_are_moved():
     rows, columns = np.mgrid[:224, :224]
     picture = np.stack([rows, columns, (rows + columns) // 2], axis=2).astype(np.uint8)
-    np.testing.assert_array_equal(moved(picture, Drawn(0.9, 0.9), False), picture)
-    np.testing.assert_array_equal(moved(picture, Drawn(0.9, 0.1), False), picture[:, ::-1])
-    shifted = moved(picture, Drawn(0.1, 0, 0, (0.0625, 0), 0.9), False)
+    np.testing.assert_array_equal(moved(picture, Drawn(0.9, 0.9), enlarge=False), picture)
+    np.testing.assert_array_equal(moved(picture, Drawn(0.9, 0.1), enlarge=False), picture[:, ::-1])
+    shifted = moved(picture, Drawn(0.1, 0, 0, (0.0625, 0), 0.9), enlarge=False)
     np.testing.assert_array_equal(shifted[:, 14:], picture[:, :-14])
     np.testing.assert_array_equal(shifted[:, :14], picture[:, 14:0:-1])  # reflected
-    larger = moved(picture, Drawn(0.9, 0.9), True).astype(int)
+    larger = moved(picture, Drawn(0.9, 0.9), enlarge=True).astype(int)
     middle = slice(112 - 26, 112 + 26)
     want = 111.5 + (columns - 111.5) * 224 / 260
     assert np.abs(larger[middle, middle, 1] - want[middle, middle]).max() <= 1

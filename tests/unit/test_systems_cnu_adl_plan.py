@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from support.corpora import touch, write_annotation
+from support.lists import training_files
 from wildaffect.errors import InputError
 from wildaffect.workflow.plan import make_plan
 
@@ -32,7 +33,7 @@ def plan_of(tmp_path, root):
     def plan(block, **changes):
         raw = {"corpus": {"root": str(tmp_path), "edition": "abaw1"}, "faces": {"backend": "dlib", "model": "hog"},
                "folds": {"scheme": "official"}, "systems": {"cnu_adl": block}, "submission": {"editions": ["abaw1"]}}  # fmt: skip
-        return make_plan(raw | changes, root / "workflow" / "schemas")
+        return make_plan(raw | changes)
 
     return plan
 
@@ -42,7 +43,7 @@ def test_a_job_reads_the_crops_that_its_recipe_names(plan_of):
         plan = plan_of({"targets": ["mtl"], "recipe": {"crops": crops}})
         assert plan.inputs.templates() == [crops] and plan.inputs.features() == []
         for instance in plan.instances:
-            files = plan.inputs.training_files(instance)
+            files = training_files(plan.inputs, instance)
             assert {Path(path).parent.name for path in files["crops"]} == {crops}
             assert files["persons"] == files["features"] == []
 
@@ -52,7 +53,7 @@ def test_stored_vectors_are_made_once_for_all_variants_and_targets(plan_of, tmp_
     embedding = {"network": "vggface_resnet50", "weights": str(tmp_path / "face.safetensors"), "crops": "cnu224"}
     block = {"variants": ["frames_stat", "stat_bilstm"], "recipe": {"face_features": "embed.cnu"}}
     plan = plan_of(block, features={"embeddings": {"cnu": embedding}})
-    wanted = {tuple(plan.inputs.training_files(instance)["features"]) for instance in plan.instances}
+    wanted = {tuple(training_files(plan.inputs, instance)["features"]) for instance in plan.instances}
     assert wanted == {tuple(f"results/features/embed.cnu/{trial}.npy" for trial in "abc")}
     with pytest.raises(
         InputError, match=r"a system asks for 'embed\.cnu', which is neither built in nor described here"
@@ -62,8 +63,8 @@ def test_stored_vectors_are_made_once_for_all_variants_and_targets(plan_of, tmp_
 
 def test_the_published_fusions_can_be_declared(plan_of):
     plan = plan_of({"targets": ["va", "expr"]}, score={"ensembles": FUSIONS})
-    paths = plan.delivery.validation()
+    paths = plan.outputs.validation()
     assert "results/predictions/ensemble/t57/va/fold0/validation.parquet" in paths
     assert "results/predictions/ensemble/t58/expr/fold0/validation.parquet" in paths
     both = plan_of({"targets": ["mtl"]}, score={"ensembles": FUSIONS})
-    assert "results/predictions/ensemble/t58/expr/fold0/validation.parquet" in both.delivery.validation()
+    assert "results/predictions/ensemble/t58/expr/fold0/validation.parquet" in both.outputs.validation()

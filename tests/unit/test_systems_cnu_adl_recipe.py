@@ -12,10 +12,10 @@ from torch.nn import functional as F
 from support.cnu_adl import NETWORK, SMALL, TINY, small_checkpoint, trial_in_memory, write_keras
 from support.tsav import labels_of, valence_of
 from wildaffect import systems
+from wildaffect.corpus.label_spaces import EXPRESSIONS7 as EXPRESSIONS
 from wildaffect.errors import InputError
-from wildaffect.systems.cnu_adl.losses import auxiliary_targets, expression_loss, published_concordance
-from wildaffect.systems.cnu_adl.scores import scores
-from wildaffect.systems.cnu_adl.spec import EXPRESSIONS, NETWORK_CLASSES
+from wildaffect.systems.cnu_adl.recipe import auxiliary_targets, expression_loss, published_concordance, scores
+from wildaffect.systems.cnu_adl.spec import NETWORK_CLASSES
 
 NAN = float("nan")
 MODES = ("corrected", "faithful")
@@ -32,10 +32,10 @@ def batch_of(samples, count):
 
 def test_needs_follow_the_recipe():
     needs = systems.spec("cnu_adl").needs
-    plain = needs("image", "corrected", systems.resolve_recipe("cnu_adl"))
+    plain = needs("image", "corrected", systems.resolve_settings("cnu_adl"))
     assert (plain.crops, plain.features) == (("cnu224",), ())
     chosen = {"crops": "cnu_aligned224", "face_features": "embed.cnu"}
-    other = needs("frames_stat", "faithful", systems.resolve_recipe("cnu_adl", chosen))
+    other = needs("frames_stat", "faithful", systems.resolve_settings("cnu_adl", chosen))
     assert (other.crops, other.features) == (("cnu_aligned224",), ("embed.cnu",))
 
 
@@ -163,7 +163,7 @@ def test_the_loss_is_the_weighted_sum_over_the_labels_there_are(mode):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("missing", ["expr", "va"])
 def test_missing_labels_give_no_gradient(mode, missing):
-    raw = (torch.rand(1, 6, 14) - 0.5).requires_grad_(True)
+    raw = (torch.rand(1, 6, 14) - 0.5).requires_grad_()
     labels = {name: torch.from_numpy(values[5:11])[None] for name, values in labels_of(valence_of(20, 0)).items()}
     labels[missing] = torch.full_like(labels[missing], NAN)
     if missing == "expr":
@@ -302,7 +302,7 @@ def test_batches_and_epochs_are_counted_in_frames():
     for variant, samples, epoch in (("image", 64, 100), ("frames_stat", 16, 25)):
         plan = recipe(variant, batch=64, chunk=4, frames_per_epoch=100)
         assert plan.schedule.batch == samples
-        order = plan.order(1000, 0, 3)
+        order = plan.epoch_indices(1000, 0, 3)
         assert len(order) == len(set(order.tolist())) == epoch
-        assert (order == plan.order(1000, 0, 3)).all() and (order != plan.order(1000, 1, 3)).any()
-    assert len(recipe(frames_per_epoch=None).order(50, 0, 3)) == 50
+        assert (order == plan.epoch_indices(1000, 0, 3)).all() and (order != plan.epoch_indices(1000, 1, 3)).any()
+    assert len(recipe(frames_per_epoch=None).epoch_indices(50, 0, 3)) == 50

@@ -9,16 +9,15 @@ import torch
 from safetensors.torch import load_file
 
 from support.cnu_adl import NETWORK, TINY, Corpus, small_checkpoint, write_keras
+from support.runs import predict, train
 from support.tsav import FRAMES_OF, labels_of
 from wildaffect import systems
 from wildaffect.faces.crops import CropFile
 from wildaffect.features.embeddings import embed_crops
 from wildaffect.features.vggface import prepared
 from wildaffect.systems.cnu_adl.keras_files import load_face
-from wildaffect.systems.cnu_adl.scores import scores
+from wildaffect.systems.cnu_adl.recipe import scores
 from wildaffect.systems.cnu_adl.spec import COLUMNS
-from wildaffect.training.predict import predict_from
-from wildaffect.training.train import train
 
 MODES = ("corrected", "faithful")
 OUTPUTS = [*COLUMNS["expr"], *COLUMNS["va"]]
@@ -39,7 +38,7 @@ def predictions(corpus, run, name, **changes):
     record = json.loads((run / "run.json").read_text())
     what = {key: record[key] for key in ("system", "variant", "target", "mode", "recipe")}
     arguments = {**what, "trials": corpus.trials, "labels": corpus.labels, **corpus.inputs()} | changes
-    predict_from(run / "model.safetensors", output=corpus.folder / name, **arguments)
+    predict(run / "model.safetensors", output=corpus.folder / name, **arguments)
     return pd.read_parquet(corpus.folder / name)
 
 
@@ -106,7 +105,7 @@ def test_predictions_need_neither_labels_nor_company(trained, corpus, tmp_path):
     every = predictions(corpus, folder, "every.parquet")
     alone = tmp_path / "weights.safetensors"
     alone.write_bytes((folder / "model.safetensors").read_bytes())
-    predict_from(
+    predict(
         alone, system="cnu_adl", variant="frames_stat", target="mtl", mode="corrected", recipe=TINY, trials=["b_right"],
         output=tmp_path / "p.parquet", cache_mib=0, batch=3, **corpus.inputs(),
     )  # fmt: skip
@@ -154,7 +153,7 @@ def test_training_starts_from_a_keras_file(corpus, tmp_path):
 def test_stored_vectors_of_a_frozen_network_give_what_running_it_gives(corpus, tmp_path, variant):
     """A training without a face network goes through, and the same heads say the same on vectors as on pictures."""
     write_keras(tmp_path / "face.h5", small_checkpoint("frames_stat"))
-    network = NETWORK | {"units": [1, 2, 1, 1], "picture_pooling": 1}
+    network = NETWORK | {"units": [1, 2, 1, 1], "image_pooling": 1}
     short = TINY | {"epochs": 1, "frames_per_epoch": 16, "network": network}
     frozen = short | {"face_training": "none", "face_weights": str(tmp_path / "face.h5")}
     stored = short | {"face_features": "embed.cnu"}

@@ -9,8 +9,7 @@ from support.runs import curve, pictures, trial_in_memory
 from wildaffect.errors import InputError
 from wildaffect.features.statistics import column_statistics, scalar_statistics
 from wildaffect.systems import build_recipe
-from wildaffect.systems.axes import labelled_axis
-from wildaffect.systems.windows import windows
+from wildaffect.systems.toolbox.sampling import labelled_rows, windows
 
 LABEL = curve(4, 30)
 VALID = np.isin(np.arange(30), [3, 4, 5, 20], invert=True)
@@ -134,8 +133,8 @@ def test_windows_without_labels_are_not_trained_on_but_predicted():
 def test_unlabelled_trial_keeps_all_rows_in_both_modes():
     trial = trial_in_memory(LABEL)
     bare = type(trial)(trial.name, trial.times, trial.crops, trial.features)
-    assert len(labelled_axis(bare, "va").rows) == 30
-    (values,) = samples("faithful", [bare], "predict").combine(np.ones((3, 16, 1)))
+    assert len(labelled_rows(bare, "va").rows) == 30
+    (values,) = samples("faithful", [bare], "predict").to_frames(np.ones((3, 16, 1)))
     assert not np.isnan(values).any()
 
 
@@ -143,7 +142,7 @@ def test_combining_means_overlaps_and_leaves_gaps_open():
     trial = trial_in_memory(LABEL, VALID)
     part = samples("faithful", [trial], "predict")
     outputs = np.arange(len(part), dtype=np.float32)[:, None, None] * np.ones((1, 16, 1), np.float32)
-    (values,) = part.combine(outputs)
+    (values,) = part.to_frames(outputs)
     np.testing.assert_array_equal(np.isnan(values[:, 0]), ~VALID)
     # 26 rows: windows 0-16, 8-24, 10-26
     np.testing.assert_allclose(values[VALID, 0], [0] * 8 + [0.5] * 2 + [1] * 6 + [1.5] * 8 + [2] * 2)
@@ -151,7 +150,7 @@ def test_combining_means_overlaps_and_leaves_gaps_open():
 
 def test_order_of_training():
     faithful, corrected = recipe("faithful"), recipe("corrected")
-    assert np.array_equal(faithful.order(50, 0, 0), faithful.order(50, 9, 0))
-    assert not np.array_equal(corrected.order(50, 0, 0), corrected.order(50, 1, 0))
+    assert np.array_equal(faithful.epoch_indices(50, 0, 0), faithful.epoch_indices(50, 9, 0))
+    assert not np.array_equal(corrected.epoch_indices(50, 0, 0), corrected.epoch_indices(50, 1, 0))
     for plan in (faithful, corrected):
-        assert sorted(plan.order(50, 3, 1)) == list(range(50))
+        assert sorted(plan.epoch_indices(50, 3, 1)) == list(range(50))

@@ -7,12 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.m3t import TINY, trial_in_memory
-from support.runs import ArrayPictures
+from support.runs import ArrayImages
 from wildaffect import systems
 from wildaffect.errors import InputError
-from wildaffect.systems.interface import Labels, TrialData
-from wildaffect.systems.m3t.data import cover, shown_rows
-from wildaffect.systems.m3t.sampling import choices, good_starts
+from wildaffect.systems.m3t.data import choices, cover, good_starts, shown_rows
+from wildaffect.systems.types import Labels, TrialData
 
 MODES = ("faithful", "corrected")
 
@@ -70,7 +69,7 @@ def test_every_frame_is_the_mean_of_its_windows(mode, length, window, stride):
     )
     starts = starts_of(samples)
     outputs = np.random.default_rng(length).normal(size=(len(starts), window, 2))
-    (got,) = samples.combine(outputs)
+    (got,) = samples.to_frames(outputs)
     assert got.shape == (length, 2)
     for frame in range(length):
         covers = [
@@ -89,7 +88,7 @@ def test_halving_is_the_mean_where_two_windows_cover():
         for start, output in zip(starts_of(samples), outputs, strict=True):
             sums[start : start + 32] += output[: length - start]
         sums[16:] /= 2
-        np.testing.assert_allclose(samples.combine(outputs)[0], sums)
+        np.testing.assert_allclose(samples.to_frames(outputs)[0], sums)
 
 
 def test_strides_leave_no_frame_out():
@@ -261,7 +260,7 @@ def test_no_window_at_all():
     trial = trial_in_memory(20, labelled=np.zeros(20, bool))
     assert len(samples_of([trial, trial_in_memory(9)], "train")) == 0
     assert len(samples_of([], "train", "faithful")) == len(samples_of([], "predict", "faithful")) == 0
-    assert samples_of([], "predict", "faithful").combine(np.empty((0, 9))) == []
+    assert samples_of([], "predict", "faithful").to_frames(np.empty((0, 9))) == []
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -308,7 +307,7 @@ def test_labels_of_one_task_only():
 
 def test_partly_missing_labels_count_as_missing():
     affect = np.tile(np.float32([0.5, np.nan]), (20, 1))
-    crops = {"m3t256": ArrayPictures(np.zeros((20, 256, 256, 3), np.uint8))}
+    crops = {"m3t256": ArrayImages(np.zeros((20, 256, 256, 3), np.uint8))}
     trial = TrialData("t", np.arange(20) / 25, crops, {}, {"va": Labels(affect, np.zeros(20, bool))})
     samples = samples_of([trial], "validate", variant="visual_mtl", target="va", face_vectors="zeros")
     assert np.isnan(samples.read(0, None)["va"]).all()

@@ -9,12 +9,12 @@ import torch
 import yaml
 
 from support.corpora import touch, write_annotation
+from support.lists import prediction_files, training_files
 from support.m3t import TINY, TINY_NETWORK
 from wildaffect import systems
 from wildaffect.errors import InputError
 from wildaffect.systems.m3t.checkpoint import VARIANTS, advice, detect
-from wildaffect.systems.m3t.model import Recurrent, normalised
-from wildaffect.systems.m3t.pretrained import from_identity
+from wildaffect.systems.m3t.model import Recurrent, from_identity, normalised
 from wildaffect.systems.weights import save_weights
 from wildaffect.workflow.instances import Instance
 from wildaffect.workflow.plan import make_plan
@@ -65,7 +65,7 @@ def test_weights_say_what_they_are(variant, options):
     """A model built from what was detected takes the weights strictly and answers the same."""
     model = tiny(variant, **options).eval()
     found = detect(model.state_dict())
-    again = systems.build_model("m3t", found.variant, **{"picture_pooling": 2, **found.options}).eval()
+    again = systems.build_model("m3t", found.variant, **{"image_pooling": 2, **found.options}).eval()
     again.load_state_dict(model.state_dict())
     hears_only = VARIANTS[variant].modality == "audio"
     more = {"au_features": torch.rand(2, 5, 6)} if "arousal_vectors" in options and not hears_only else {}
@@ -150,7 +150,7 @@ def test_arousal_tower_may_have_vectors_of_its_own():
 
 def test_pooled_pictures_take_the_same_weights():
     """Half the side: squares are averaged, the first pooling layer is left out, everything after has its size."""
-    pooled, plain = tiny("visual_mtl").eval(), tiny("visual_mtl", picture_pooling=1).eval()
+    pooled, plain = tiny("visual_mtl").eval(), tiny("visual_mtl", image_pooling=1).eval()
     plain.load_state_dict(pooled.state_dict())
     video = torch.rand(1, 3, 4, 112, 112) * 255
     small = video.unflatten(3, (56, 2)).unflatten(5, (56, 2)).mean(dim=(4, 6))
@@ -158,9 +158,9 @@ def test_pooled_pictures_take_the_same_weights():
         shared = pooled.visual.shared(normalised(small))
         vectors = torch.zeros(1, 6, 4)
         assert shared.shape == plain.visual.shared(normalised(video)).shape == (1, 4, 4, 5, 5)
-        pooled.visual.picture_pooling = 1
+        pooled.visual.image_pooling = 1
         want = pooled(small, vectors)
-        pooled.visual.picture_pooling = 2
+        pooled.visual.image_pooling = 2
         torch.testing.assert_close(pooled(video, vectors), want, rtol=1e-4, atol=1e-5)
 
 
@@ -224,11 +224,11 @@ def test_earlier_models_start_an_audiovisual_one(tmp_path):
 def test_the_demo_overlay_holds_one_block_that_fits(root):
     (name, blocks), *others = yaml.safe_load((root / "config" / "demo_m3t.yaml").read_text()).items()
     assert (name, list(blocks), others) == ("systems", ["m3t"], [])
-    assert systems.resolve_recipe("m3t", blocks["m3t"]["recipe"])["face_vectors"] == "zeros"
+    assert systems.resolve_settings("m3t", blocks["m3t"]["recipe"])["face_vectors"] == "zeros"
 
 
 def needs(variant, mode="corrected", **settings):
-    return systems.spec("m3t").needs(variant, mode, systems.resolve_recipe("m3t", settings))
+    return systems.spec("m3t").needs(variant, mode, systems.resolve_settings("m3t", settings))
 
 
 def test_variants_ask_for_what_they_read():
@@ -245,7 +245,7 @@ def test_variants_ask_for_what_they_read():
 @pytest.mark.parametrize("vectors", ["senet", "import.SENet", "vggish128", ""])
 def test_vectors_must_be_imports_embeddings_or_declared_zeros(vectors):
     with pytest.raises(InputError, match="face_vectors"):
-        systems.resolve_recipe("m3t", {"face_vectors": vectors})
+        systems.resolve_settings("m3t", {"face_vectors": vectors})
 
 
 @pytest.fixture
@@ -262,7 +262,7 @@ def plan(tmp_path, root):
         raw = {"corpus": {"root": str(tmp_path), "edition": "abaw1"}, "faces": {"backend": "dlib", "model": "hog"},
                "folds": {"scheme": "official"}, "systems": {"m3t": block}, "submission": {"editions": ["abaw1"]},
                "features": features}  # fmt: skip
-        return make_plan(raw, root / "workflow" / "schemas")
+        return make_plan(raw)
 
     return make
 
@@ -287,7 +287,7 @@ def test_imported_vectors_are_read_per_trial(plan, tmp_path):
         np.save(tmp_path / f"{trial}.npy", np.zeros((3, 4), np.float32))
     senet = {"path": str(tmp_path / "{trial}.npy"), "columns": 4}
     made = plan({"variants": ["visual_mtl"], "targets": ["va"]}, **{"import": {"senet": senet}})
-    files = made.inputs.training_files(Instance("m3t", "visual_mtl", "va", 0))
+    files = training_files(made.inputs, Instance("m3t", "visual_mtl", "va", 0))
     assert files["features"] == [f"results/features/import.senet/{trial}.npy" for trial in "ab"]
 
 
@@ -297,6 +297,8 @@ def test_given_weights_keep_the_vectors_they_were_trained_with(plan, tmp_path):
     block = {"variants": ["visual_mtl"], "targets": ["va"], "trained": str(tmp_path / "runs")}
     with pytest.raises(InputError, match=r"import\.senet"):
         plan(block)
-    (run / "run.json").write_text(json.dumps({"recipe": systems.resolve_recipe("m3t", {"face_vectors": "zeros"})}))
-    files = plan(block).inputs.prediction_files(Instance("m3t", "visual_mtl", "va", 0), "test")
+    (run / "run.json").write_text(
+        json.dumps({"recipe": systems.resolve_settings("m3t", {"face_vectors": "zeros"}).plain()})
+    )
+    files = prediction_files(plan(block).inputs, Instance("m3t", "visual_mtl", "va", 0), "test")
     assert files["features"] == [] and [Path(path).name for path in files["crops"]] == ["z.arrow"]

@@ -24,10 +24,10 @@ def batch_of(count=3, time=5):
 
 
 def test_defaults_are_the_published_code():
-    settings = systems.resolve_recipe("m3t")
+    settings = systems.resolve_settings("m3t")
     published = {"window": 32, "stride": 16, "validation_stride": 32, "windows_per_epoch": 200, "batch": 96, "epochs": 30,
                  "learning_rate": 5e-5, "weight_decay": 1e-4, "gradient_norm": 1.0, "plateau_patience": 3, "decay_factor": 0.5,
-                 "valence_weight": 0.5, "expression_weight": 0.8, "early_stop": None, "face_columns": 512}  # fmt: skip
+                 "valence_weight": 0.5, "expression_weight": 0.8, "patience": None, "face_columns": 512}  # fmt: skip
     assert {key: settings[key] for key in published} == published
     assert SPEC.targets["mtl"].columns == OUTPUTS and OUTPUTS[7:] == ("valence", "arousal")
 
@@ -175,7 +175,7 @@ def test_predictions_are_raw_or_probabilities(mode):
     raw = np.random.default_rng(0).normal(0, 3, (1, 16, 9)).astype(np.float32)
     trial = trial_in_memory(16)
     plan = recipe(mode, stride=16)
-    (got,) = plan.samples([trial], plan.fit([trial]), "predict").combine(raw)
+    (got,) = plan.samples([trial], plan.fit([trial]), "predict").to_frames(raw)
     np.testing.assert_allclose(got[:, 7:], raw[0, :, 7:], rtol=1e-6)
     if mode == "faithful":
         np.testing.assert_allclose(got, raw[0])
@@ -200,5 +200,5 @@ def test_scores_and_selection(mode):
 
 
 def test_every_epoch_has_an_order_of_its_own():
-    orders = [recipe().order(20, epoch, 1) for epoch in (0, 1)]
+    orders = [recipe().epoch_indices(20, epoch, 1) for epoch in (0, 1)]
     assert all(sorted(order) == list(range(20)) for order in orders) and (orders[0] != orders[1]).any()

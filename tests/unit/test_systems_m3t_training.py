@@ -9,14 +9,13 @@ import torch
 from safetensors.torch import load_file
 
 from support.m3t import TINY, Corpus
-from support.runs import predictions, train_in_two_parts
+from support.runs import predict, predictions, train, train_in_two_parts
 from wildaffect import systems
+from wildaffect.corpus.label_spaces import EXPRESSIONS7 as EXPRESSIONS
 from wildaffect.errors import InputError
 from wildaffect.scoring import ccc
 from wildaffect.systems.m3t.checkpoint import VARIANTS
-from wildaffect.systems.m3t.spec import EXPRESSIONS, OUTPUTS
-from wildaffect.training.predict import predict_from
-from wildaffect.training.train import train
+from wildaffect.systems.m3t.spec import OUTPUTS
 
 MODES = ("corrected", "faithful")
 
@@ -133,15 +132,13 @@ def test_a_lone_checkpoint_of_the_original_predicts_in_faithful_mode(corpus, tmp
     model = systems.build_recipe("m3t", "audiovisual_mtl", "va", "faithful", recipe).model()
     torch.save({"state_dict": model.state_dict(), "epoch": 3}, tmp_path / "m3t_mtl.pt")
     what = {"system": "m3t", "variant": "audiovisual_mtl", "target": "va", "recipe": recipe, "trials": ["t0"]}
-    predict_from(tmp_path / "m3t_mtl.pt", mode="faithful", output=tmp_path / "p.parquet", **what, **corpus.inputs())
+    predict(tmp_path / "m3t_mtl.pt", mode="faithful", output=tmp_path / "p.parquet", **what, **corpus.inputs())
     assert len(pd.read_parquet(tmp_path / "p.parquet")) == corpus.lengths["t0"]
     with pytest.raises(InputError, match=r"need the statistics of their training data"):
-        predict_from(
-            tmp_path / "m3t_mtl.pt", mode="corrected", output=tmp_path / "p.parquet", **what, **corpus.inputs()
-        )
+        predict(tmp_path / "m3t_mtl.pt", mode="corrected", output=tmp_path / "p.parquet", **what, **corpus.inputs())
     what["recipe"] = recipe | {"face_columns": 5}
     with pytest.raises(InputError, match=r"m3t_mtl\.pt: does not fit .*variant audiovisual_mtl with .*vectors 6"):
-        predict_from(tmp_path / "m3t_mtl.pt", mode="faithful", output=tmp_path / "p.parquet", **what, **corpus.inputs())
+        predict(tmp_path / "m3t_mtl.pt", mode="faithful", output=tmp_path / "p.parquet", **what, **corpus.inputs())
 
 
 @pytest.mark.parametrize(

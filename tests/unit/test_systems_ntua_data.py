@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.ntua import TINY, labels_of, trial_in_memory, valence_of
+from wildaffect.corpus.label_spaces import EXPRESSIONS7 as EXPRESSIONS
 from wildaffect.errors import InputError
 from wildaffect.features.audio.ntua_mel import COLUMNS, first_columns, silence, windows
-from wildaffect.systems import build_recipe, resolve_recipe
-from wildaffect.systems.interface import Labels, Needs
+from wildaffect.systems import build_recipe, resolve_settings
 from wildaffect.systems.ntua.data import chunks, masked, nominal_times, padded
-from wildaffect.systems.ntua.spec import EXPRESSIONS, SPEC
+from wildaffect.systems.ntua.spec import SPEC
+from wildaffect.systems.types import Labels, Needs
 
 MODES = ("corrected", "faithful")
 LABELLED = np.delete(np.arange(40), [20, 21])
@@ -37,7 +38,7 @@ def test_twenty_frames_in_chunks_of_sixteen():
 
 
 def test_what_a_variant_reads():
-    usual = resolve_recipe("ntua")
+    usual = resolve_settings("ntua")
     assert SPEC.needs("visual", "faithful", usual).crops == ("arcface112", "ntua_frame112", "ntua_context112")
     assert SPEC.needs("visual", "corrected", usual).crops == ("arcface112", "ntua_body112", "ntua_context112")
     assert SPEC.needs("face", "corrected", usual).crops == ("arcface112",)
@@ -116,7 +117,7 @@ def test_every_frame_is_predicted_once(mode):
     trials = [trial_in_memory(19, seed=0), trial_in_memory(0, seed=1), replace(trial_in_memory(8, seed=2), labels={})]
     samples = samples_of(trials, mode=mode, purpose="predict")
     outputs = np.arange(len(samples) * 8 * 2, dtype=np.float32).reshape(-1, 8, 2)
-    values = samples.combine(outputs)
+    values = samples.to_frames(outputs)
     assert [len(part) for part in values] == [19, 0, 8]
     np.testing.assert_array_equal(values[0], outputs[:3].reshape(-1, 2)[:19])
     np.testing.assert_array_equal(values[2], outputs[3])
@@ -124,14 +125,14 @@ def test_every_frame_is_predicted_once(mode):
 
 def test_faithful_leaves_unlabelled_rows_to_a_second_pass():
     samples = samples_of([trial_in_memory(40)], mode="faithful", purpose="predict")
-    (values,) = samples.combine(np.ones((5, 8, 2), np.float32))
+    (values,) = samples.to_frames(np.ones((5, 8, 2), np.float32))
     assert np.flatnonzero(np.isnan(values).any(axis=1)).tolist() == [20, 21]
 
 
 def test_expressions_become_probabilities_in_both_modes():
     raw = np.random.default_rng(0).normal(0, 3, (1, 8, 7)).astype(np.float32)
     for mode in MODES:
-        (values,) = samples_of([trial_in_memory(8, ())], mode=mode, purpose="predict", target="expr").combine(raw)
+        (values,) = samples_of([trial_in_memory(8, ())], mode=mode, purpose="predict", target="expr").to_frames(raw)
         np.testing.assert_allclose(values.sum(axis=1), 1)
         np.testing.assert_array_equal(values.argmax(axis=1), raw[0].argmax(axis=1))
 

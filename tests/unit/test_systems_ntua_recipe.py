@@ -11,10 +11,10 @@ from torchvision.models import resnet18, resnet50
 from support.ntua import TINY, trial_in_memory
 from wildaffect import systems
 from wildaffect.errors import InputError
-from wildaffect.systems.losses import concordance
 from wildaffect.systems.ntua.model import normalised
 from wildaffect.systems.ntua.recipe import occurring_scores
 from wildaffect.systems.ntua.spec import SPEC, STREAMS
+from wildaffect.systems.toolbox.losses import concordance
 from wildaffect.systems.weights import load_weights
 
 MODES = ("corrected", "faithful")
@@ -24,7 +24,7 @@ NARROW = {
     "hidden": 8,
     "face": "resnet18",
     "scene": "resnet18",
-    "picture_pooling": 4,
+    "image_pooling": 4,
     "mel_pooling": 16,
 }
 
@@ -228,9 +228,11 @@ def test_published_optimiser_and_schedule():
 
 def test_epochs_see_all_chunks_or_as_many_as_asked_for():
     whole, part = recipe(), recipe(chunks_per_epoch=5)
-    orders = [whole.order(20, epoch, 1) for epoch in (0, 1)]
+    orders = [whole.epoch_indices(20, epoch, 1) for epoch in (0, 1)]
     assert all(sorted(order) == list(range(20)) for order in orders) and orders[0].tolist() != orders[1].tolist()
-    assert len(set(part.order(20, 0, 1))) == 5 and part.order(20, 0, 1).tolist() == orders[0][:5].tolist()
+    assert (
+        len(set(part.epoch_indices(20, 0, 1))) == 5 and part.epoch_indices(20, 0, 1).tolist() == orders[0][:5].tolist()
+    )
 
 
 @pytest.mark.parametrize("container", ["plain", "affectnet", "places"])
@@ -292,7 +294,7 @@ def test_a_stored_network_comes_back(tmp_path):
 )
 def test_what_does_not_exist_is_refused(settings, named):
     with pytest.raises(InputError, match=named):
-        systems.resolve_recipe("ntua", settings)
+        systems.resolve_settings("ntua", settings)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -302,5 +304,5 @@ def test_trials_without_labels_can_be_predicted(mode):
         samples = plan.samples([replace(trial_in_memory(11), labels={})], plan.statistics([], None), "predict")
         with torch.inference_mode():
             outputs = plan.forward(plan.model().eval(), batch_of(samples, *range(len(samples))))
-        (values,) = samples.combine(outputs.numpy())
+        (values,) = samples.to_frames(outputs.numpy())
         assert values.shape == (11, 2) and np.isfinite(values).all()

@@ -11,15 +11,14 @@ from safetensors.torch import load_file
 from snakemake.utils import update_config
 
 from support.corpora import touch, write_annotation
+from support.lists import training_files
 from support.ntua import FRAMES_OF, TINY, Corpus, labels_of
-from support.runs import train_in_two_parts
+from support.runs import predict, train, train_in_two_parts
 from wildaffect import systems
 from wildaffect.errors import InputError
 from wildaffect.scoring.fusion import fuse
 from wildaffect.systems.ntua.spec import SPEC
-from wildaffect.systems.scores import task_scores
-from wildaffect.training.predict import predict_from
-from wildaffect.training.train import train
+from wildaffect.systems.toolbox.metrics import task_scores
 from wildaffect.workflow.plan import make_plan
 
 CASES = [
@@ -50,7 +49,7 @@ def predictions(corpus, folder, name, **changes):
     record = json.loads((folder / "run.json").read_text())
     what = {key: record[key] for key in ("system", "variant", "target", "mode", "recipe")}
     arguments = {**what, "trials": corpus.trials, "labels": corpus.labels, **corpus.inputs()} | changes
-    predict_from(folder / "model.safetensors", output=corpus.folder / name, **arguments)
+    predict(folder / "model.safetensors", output=corpus.folder / name, **arguments)
     return pd.read_parquet(corpus.folder / name)
 
 
@@ -124,7 +123,7 @@ def test_interrupted_training_ends_with_the_same_files(trained, corpus, case):
 
 
 def test_training_ends_after_one_epoch_more_than_early_stop(corpus):
-    recipe = TINY | {"epochs": 9, "early_stop": 1, "learning_rate": 1e-12, "network": TINY["network"], "batch": 64}
+    recipe = TINY | {"epochs": 9, "patience": 1, "learning_rate": 1e-12, "network": TINY["network"], "batch": 64}
     record, _ = run(corpus, "early", "face", "expr", "corrected", recipe=recipe)
     assert record["epochs_run"] - record["best_epoch"] == 3 and record["epochs_run"] < 9
 
@@ -161,7 +160,7 @@ def plan(tmp_path, root):
             "features": {"vggish_weights": "seeded", "bodies": bodies},
             "systems": {"ntua": block},
         }
-        return make_plan(raw | changes, root / "workflow" / "schemas")
+        return make_plan(raw | changes)
 
     return make
 
@@ -171,7 +170,7 @@ def test_what_a_job_reads(plan):
     assert made.inputs.templates() == ["arcface112", "ntua_body112", "ntua_context112"] and made.inputs.features() == [
         "ntua_mel"
     ]
-    files = {i.variant: made.inputs.training_files(i) for i in made.instances}
+    files = {i.variant: training_files(made.inputs, i) for i in made.instances}
     assert {Path(path).parent.name for path in files["visual"]["crops"]} == set(made.inputs.templates())
     assert not files["aural"]["crops"] and not files["visual"]["features"] and not files["visual"]["persons"]
     fewer = plan({"recipe": {"streams": ["face"]}})
@@ -206,7 +205,7 @@ def test_the_demo_of_this_system_is_planned(root):
     config = yaml.safe_load((root / "config.yaml").read_text())
     for name in ("demo.yaml", "demo_ntua.yaml"):
         update_config(config, yaml.safe_load((root / "config" / name).read_text()))
-    made = make_plan(config | {"systems": {"ntua": config["systems"]["ntua"]}}, root / "workflow" / "schemas")
+    made = make_plan(config | {"systems": {"ntua": config["systems"]["ntua"]}})
     assert [instance.key for instance in made.instances] == [
         f"ntua/{variant}/{target}/fold{fold}"
         for variant in ("visual", "aural")
@@ -214,4 +213,4 @@ def test_the_demo_of_this_system_is_planned(root):
         for fold in range(3)
     ]
     assert "ntua_context112" in made.inputs.templates()
-    assert made.delivery.ensembles["ntua"].members == ((("ntua", "visual", "va"),), (("ntua", "aural", "va"),))
+    assert made.outputs.ensembles["ntua"].members == ((("ntua", "visual", "va"),), (("ntua", "aural", "va"),))

@@ -21,7 +21,7 @@ for name, variants in systems.available().items():
     spec = systems.spec(name)
     for variant in variants:
         for mode in spec.modes:
-            spec.needs(variant, mode, systems.resolve_recipe(name))
+            spec.needs(variant, mode, systems.resolve_settings(name))
 print(sorted({"torch", "lightning", "cv2", "scipy", "pandas"} & set(sys.modules)))
 """
     done = subprocess.run(
@@ -31,7 +31,7 @@ print(sorted({"torch", "lightning", "cv2", "scipy", "pandas"} & set(sys.modules)
 
 
 def test_needs_follow_variant_and_mode():
-    needs, recipe = systems.spec("lfan").needs, systems.resolve_recipe("lfan")
+    needs, recipe = systems.spec("lfan").needs, systems.resolve_settings("lfan")
     assert needs("unimodal", "faithful", recipe).features == ()
     assert needs("multimodal", "faithful", recipe).features == ("vggish128.indexed", "mfcc39.indexed")
     assert needs("multimodal", "corrected", recipe).features == ("vggish128", "mfcc39")
@@ -39,19 +39,19 @@ def test_needs_follow_variant_and_mode():
 
 
 def test_defaults_are_the_published_recipe():
-    recipe = systems.resolve_recipe("lfan")
+    recipe = systems.resolve_settings("lfan")
     published = {"window": 300, "hop": 200, "batch": 8, "epochs": 100, "learning_rate": 1e-5, "weight_decay": 1e-3,
-                 "plateau_patience": 5, "plateau_factor": 0.1, "minimum_rate": 1e-6, "early_stop": 20}  # fmt: skip
+                 "plateau_patience": 5, "plateau_factor": 0.1, "minimum_rate": 1e-6, "patience": 20}  # fmt: skip
     assert {key: recipe[key] for key in published} == published
     assert recipe["backbone"]["units"] == [3, 4, 14, 3]
 
 
 def test_overrides_reach_into_nested_settings():
-    recipe = systems.resolve_recipe("lfan", {"hop": 100, "backbone": {"units": [1, 1, 1, 1]}})
+    recipe = systems.resolve_settings("lfan", {"hop": 100, "backbone": {"units": [1, 1, 1, 1]}})
     assert recipe["hop"] == 100
     assert recipe["backbone"]["units"] == [1, 1, 1, 1]
     assert recipe["backbone"]["embedding"] == 512
-    assert systems.resolve_recipe("lfan")["backbone"]["units"] == [3, 4, 14, 3]
+    assert systems.resolve_settings("lfan")["backbone"]["units"] == [3, 4, 14, 3]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_overrides_reach_into_nested_settings():
 )
 def test_wrong_settings_are_named(settings, named):
     with pytest.raises(InputError, match=named):
-        systems.resolve_recipe("lfan", settings)
+        systems.resolve_settings("lfan", settings)
 
 
 def test_every_setting_is_described():

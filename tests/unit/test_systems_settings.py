@@ -30,10 +30,10 @@ def test_lfan_pictures_vary_only_where_asked():
     import numpy as np
 
     from support.runs import trial_in_memory
-    from wildaffect.systems.axes import complete_axis
     from wildaffect.systems.lfan.data import WindowSamples
+    from wildaffect.systems.toolbox.sampling import all_rows
 
-    axis = complete_axis(trial_in_memory(np.zeros(50, np.float32)), "va")
+    axis = all_rows(trial_in_memory(np.zeros(50, np.float32)), "va")
     frames = {}
     for augment in (True, False):
         samples = WindowSamples(

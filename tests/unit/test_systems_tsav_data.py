@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from support.tsav import TINY, trial_in_memory
+from wildaffect.corpus.label_spaces import AU8 as UNITS
+from wildaffect.corpus.label_spaces import EXPRESSIONS7 as EXPRESSIONS
 from wildaffect.errors import InputError
-from wildaffect.features.audio.tsav_mel import centred_windows, faithful_windows
+from wildaffect.features.audio.tsav_mel import centred_images, faithful_images
 from wildaffect.systems import build_recipe
-from wildaffect.systems.interface import Labels
 from wildaffect.systems.tsav import labels as known
 from wildaffect.systems.tsav.data import clip_rows, fill, grid, mirrored, recoloured, through_jpeg
-from wildaffect.systems.tsav.spec import EXPRESSIONS, SPEC, UNITS
+from wildaffect.systems.tsav.spec import SPEC
+from wildaffect.systems.types import Labels
 
 MODES = ("corrected", "faithful")
 
@@ -39,8 +41,8 @@ def test_a_sample_is_clip_image_and_labels_of_its_frame(mode):
     if mode == "faithful":
         masks = np.stack([through_jpeg(mask) for mask in masks])
     np.testing.assert_array_equal(sample["clip"][..., 3], masks)
-    windows, feature = {"faithful": (faithful_windows, "tsav_wave"), "corrected": (centred_windows, "tsav_mel")}[mode]
-    want = windows(trial.features[feature], trial.times[[45]])[0]
+    images, feature = {"faithful": (faithful_images, "tsav_wave"), "corrected": (centred_images, "tsav_mel")}[mode]
+    want = images(trial.features[feature], trial.times[[45]])[0]
     np.testing.assert_allclose(sample["audio_features"], want, rtol=0, atol=1e-5)
     for task in ("expr", "va", "au"):
         np.testing.assert_array_equal(sample[task], trial.labels[task].values[45])
@@ -107,10 +109,10 @@ def test_mirroring_exchanges_left_and_right_in_the_drawing():
     clip = np.zeros((8, 4, 4, 4), np.uint8)
     clip[..., 0, :3] = 7
     clip[:, :, 0, 3] = [[255, 223, 159, 63]]
-    turned = mirrored(clip, True)
+    turned = mirrored(clip, exchange_sides=True)
     assert (turned[..., 3, :3] == 7).all() and not turned[..., 0, :3].any()
     assert turned[0, :, 3, 3].tolist() == [255, 191, 127, 63]
-    assert mirrored(clip, False)[0, :, 3, 3].tolist() == [255, 223, 159, 63]
+    assert mirrored(clip, exchange_sides=False)[0, :, 3, 3].tolist() == [255, 223, 159, 63]
     for exchange in (True, False):
         np.testing.assert_array_equal(mirrored(mirrored(clip, exchange), exchange), clip)
 
@@ -141,9 +143,9 @@ def test_augmentation_follows_the_draw_and_leaves_black_alone():
 
 def test_sound_is_dropped_from_as_many_samples_as_asked_for():
     trial = trial_in_memory(60)
-    silent = centred_windows(np.zeros((0, 64), np.float32), np.zeros(1))[0]
+    silent = centred_images(np.zeros((0, 64), np.float32), np.zeros(1))[0]
     for share in (0, 0.4, 1):
-        samples = samples_of([trial], purpose="train", augment=True, drop_sound=share)
+        samples = samples_of([trial], purpose="train", augment=True, drop_audio=share)
         whole = samples.read(20, None)["audio_features"]
         assert (whole != silent).any()
         images = [samples.read(20, np.random.default_rng(seed))["audio_features"] for seed in range(100)]
@@ -171,11 +173,11 @@ def test_every_frame_gets_a_row_whatever_the_stride():
     for stride in (1, 4):
         samples = samples_of(trials, target="va", prediction_stride=stride)
         outputs = np.random.default_rng(0).random((len(samples), 2)).astype(np.float32)
-        values = samples.combine(outputs)
+        values = samples.to_frames(outputs)
         assert [part.shape for part in values] == [(23, 2), (0, 2), (1, 2)]
         assert np.isfinite(np.concatenate(values)).all()
         np.testing.assert_allclose(values[0][::stride], outputs[: len(grid(23, stride))][: len(values[0][::stride])])
-    assert [part.shape for part in samples_of([trials[1]], target="va").combine(np.empty((0, 2)))] == [(0, 2)]
+    assert [part.shape for part in samples_of([trials[1]], target="va").to_frames(np.empty((0, 2)))] == [(0, 2)]
 
 
 def test_missing_labels_are_nan_and_frames_without_any_are_left_out():

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from support.corpora import touch, write_annotation
+from support.lists import training_files
 from wildaffect.errors import InputError
 from wildaffect.systems import build_recipe
 from wildaffect.systems.tsav import spec
@@ -22,11 +23,6 @@ VALIDATION = {"va": ["c"], "expr": ["b_right"], "au": ["b_left"]}
 
 
 @pytest.fixture
-def schemas(root) -> Path:
-    return root / "workflow" / "schemas"
-
-
-@pytest.fixture
 def corpus(tmp_path):
     touch(*(tmp_path / "batch1" / f"{video}.mp4" for video in "abcdez"))
     for task, (folder, header, row) in FOLDERS.items():
@@ -37,32 +33,32 @@ def corpus(tmp_path):
     return tmp_path
 
 
-def plan_of(corpus, schemas, block, **changes):
+def plan_of(corpus, block, **changes):
     raw = {"corpus": {"root": str(corpus), "edition": "abaw1"}, "faces": {"backend": "dlib", "model": "hog"},
            "folds": {"scheme": "official"}, "features": {"vggish_weights": "seeded"},
            "systems": {"tsav": block}, "submission": {"editions": ["abaw1"]}}  # fmt: skip
-    return make_plan(raw | changes, schemas)
+    return make_plan(raw | changes)
 
 
-def test_a_job_reads_drawings_sound_and_the_labels_of_its_tasks(corpus, schemas):
-    plan = plan_of(corpus, schemas, {"targets": ["mtl", "va"]})
+def test_a_job_reads_drawings_sound_and_the_labels_of_its_tasks(corpus):
+    plan = plan_of(corpus, {"targets": ["mtl", "va"]})
     mtl, va = (next(i for i in plan.instances if i.target == target) for target in ("mtl", "va"))
     assert tasks_of(mtl) == ("expr", "va", "au") and tasks_of(va) == ("va",)
-    files = plan.inputs.training_files(mtl)
+    files = training_files(plan.inputs, mtl)
     assert set(files["persons"]) == {f"results/faces/{video}/persons.parquet" for video in "abcde"}
     assert {Path(path).parent.name for path in files["features"]} == {"tsav_mel"}
     assert {Path(path).parent.name for path in files["crops"]} == {"tsav112"}
-    faithful = plan_of(corpus, schemas, {"targets": ["va"], "mode": "faithful"})
-    assert {Path(path).parent.name for path in faithful.inputs.training_files(va)["features"]} == {"tsav_wave"}
+    faithful = plan_of(corpus, {"targets": ["va"], "mode": "faithful"})
+    assert {Path(path).parent.name for path in training_files(faithful.inputs, va)["features"]} == {"tsav_wave"}
 
 
-def test_systems_without_drawings_read_no_persons(corpus, schemas):
-    plan = plan_of(corpus, schemas, {}, systems={"lfan": {"variants": ["unimodal"]}})
-    assert plan.inputs.training_files(plan.instances[0])["persons"] == []
+def test_systems_without_drawings_read_no_persons(corpus):
+    plan = plan_of(corpus, {}, systems={"lfan": {"variants": ["unimodal"]}})
+    assert training_files(plan.inputs, plan.instances[0])["persons"] == []
 
 
-def test_several_tasks_train_on_the_union_without_what_one_holds_out(corpus, schemas):
-    plan = plan_of(corpus, schemas, {"targets": ["mtl", "va", "expr"]})
+def test_several_tasks_train_on_the_union_without_what_one_holds_out(corpus):
+    plan = plan_of(corpus, {"targets": ["mtl", "va", "expr"]})
     mtl, va, expr = (Instance("tsav", "two_stream", target, 0) for target in ("mtl", "va", "expr"))
     assert set(plan.folds.trials_of(mtl, "train")) == {"a", "e", "d"}  # c and both of b are held out by some task
     assert set(plan.folds.trials_of(mtl, "validation")) == {"c", "b_left", "b_right"}
@@ -72,33 +68,33 @@ def test_several_tasks_train_on_the_union_without_what_one_holds_out(corpus, sch
     assert plan.folds.trials_of(expr, "test") == ()
 
 
-def test_every_task_of_a_target_must_be_labelled(corpus, schemas):
+def test_every_task_of_a_target_must_be_labelled(corpus):
     for path in (corpus / "annotations" / "AU_Set").rglob("*.txt"):
         path.unlink()
     with pytest.raises(InputError, match=r"no training labels for mtl \(it learns expr, va, au\)"):
-        plan_of(corpus, schemas, {"targets": ["mtl"]})
-    assert plan_of(corpus, schemas, {"targets": ["va", "expr"]}).instances
+        plan_of(corpus, {"targets": ["mtl"]})
+    assert plan_of(corpus, {"targets": ["va", "expr"]}).instances
 
 
-def test_classes_are_fused_by_the_mean(corpus, schemas):
-    assert plan_of(corpus, schemas, {"targets": ["mtl"]}).config["systems"]["tsav"]["fusion"]["method"] == "mean"
-    assert plan_of(corpus, schemas, {"targets": ["va"]}).config["systems"]["tsav"]["fusion"]["method"] == "ccc_centring"
+def test_classes_are_fused_by_the_mean(corpus):
+    assert plan_of(corpus, {"targets": ["mtl"]}).config["systems"]["tsav"]["fusion"]["method"] == "mean"
+    assert plan_of(corpus, {"targets": ["va"]}).config["systems"]["tsav"]["fusion"]["method"] == "ccc_centring"
     with pytest.raises(InputError, match=r"fusion\.method"):
-        plan_of(corpus, schemas, {"targets": ["mtl"], "fusion": {"method": "ccc_centring"}})
+        plan_of(corpus, {"targets": ["mtl"], "fusion": {"method": "ccc_centring"}})
     with pytest.raises(InputError, match="targets"):
-        plan_of(corpus, schemas, {"targets": 5})
+        plan_of(corpus, {"targets": 5})
 
 
-def test_submissions_of_tasks_with_test_trials(corpus, schemas):
-    plan = plan_of(corpus, schemas, {"targets": ["mtl"]})
+def test_submissions_of_tasks_with_test_trials(corpus):
+    plan = plan_of(corpus, {"targets": ["mtl"]})
     assert plan.submissions.paths() == ["results/submissions/abaw1/tsav/two_stream/va.json"]
 
 
-def test_a_variant_without_a_target_is_left_out_or_named(corpus, schemas, monkeypatch):
+def test_a_variant_without_a_target_is_left_out_or_named(corpus, monkeypatch):
     monkeypatch.setattr(spec, "SPEC", replace(spec.SPEC, narrowed={"two_stream": ("va", "au")}))
-    plan = plan_of(corpus, schemas, {})
+    plan = plan_of(corpus, {})
     assert [instance.target for instance in plan.instances] == ["va", "au"]
     with pytest.raises(InputError, match="two_stream has none of the targets expr, mtl; it has va, au"):
-        plan_of(corpus, schemas, {"targets": ["expr", "mtl"]})
+        plan_of(corpus, {"targets": ["expr", "mtl"]})
     with pytest.raises(InputError, match="two_stream has no target 'mtl'; its targets are va, au"):
         build_recipe("tsav", "two_stream", "mtl", "corrected")

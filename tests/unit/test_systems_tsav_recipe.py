@@ -10,8 +10,8 @@ from torchvision.models.video import r2plus1d_18
 from support.tsav import TINY, labels_of, trial_in_memory, valence_of
 from wildaffect import systems
 from wildaffect.errors import InputError
-from wildaffect.systems.scores import task_scores
-from wildaffect.systems.tsav.losses import expression_loss, unit_loss, valence_arousal_loss
+from wildaffect.systems.toolbox.metrics import task_scores
+from wildaffect.systems.tsav.recipe import expression_loss, unit_loss, valence_arousal_loss
 from wildaffect.systems.tsav.spec import COLUMNS, OUTPUTS, SPEC
 
 NAN = float("nan")
@@ -52,7 +52,7 @@ def test_every_target_reads_its_own_outputs(target):
 
 def test_narrow_networks_keep_the_names():
     full = systems.build_model("tsav", "two_stream").state_dict()
-    narrow = systems.build_model("tsav", "two_stream", width=0.25, picture_pooling=2, mel_pooling=4)
+    narrow = systems.build_model("tsav", "two_stream", width=0.25, image_pooling=2, mel_pooling=4)
     assert list(narrow.state_dict()) == list(full)
     assert sum(value.numel() for value in narrow.state_dict().values()) < 0.07 * sum(v.numel() for v in full.values())
     assert narrow(torch.zeros(1, 4, 8, 112, 112), torch.zeros(1, 1, 64, 1001)).shape == (1, 17)
@@ -60,7 +60,7 @@ def test_narrow_networks_keep_the_names():
 
 def test_pooling_averages_before_the_first_layer():
     clip, image = torch.rand(1, 4, 8, 112, 112), torch.rand(1, 1, 64, 1001)
-    pooled = systems.build_model("tsav", "two_stream", width=0.1, picture_pooling=2, mel_pooling=4).eval()
+    pooled = systems.build_model("tsav", "two_stream", width=0.1, image_pooling=2, mel_pooling=4).eval()
     plain = systems.build_model("tsav", "two_stream", width=0.1).eval()
     plain.load_state_dict(pooled.state_dict())
     small = clip.unflatten(3, (56, 2)).unflatten(5, (56, 2)).mean(dim=(4, 6))
@@ -175,9 +175,9 @@ def test_loss_weights_choose_the_tasks():
 def test_predictions_are_raw_or_probabilities():
     raw = np.random.default_rng(0).normal(0, 3, (4, 17)).astype(np.float32)
     trial = trial_in_memory(4)
-    (faithful,) = recipe(mode="faithful").samples([trial], {}, "predict").combine(raw)
+    (faithful,) = recipe(mode="faithful").samples([trial], {}, "predict").to_frames(raw)
     np.testing.assert_array_equal(faithful, raw)
-    (corrected,) = recipe().samples([trial], {}, "predict").combine(raw)
+    (corrected,) = recipe().samples([trial], {}, "predict").to_frames(raw)
     np.testing.assert_allclose(corrected[:, :7].sum(axis=1), 1)
     assert (corrected[:, :7].argmax(axis=1) == raw[:, :7].argmax(axis=1)).all()
     np.testing.assert_array_equal(corrected[:, 7:9], raw[:, 7:9])
@@ -191,7 +191,7 @@ def test_training_puts_even_odds_where_the_decision_is(mode, even):
     batch = {"au": torch.tensor([[1.0] * 8, [0.0] * 8]), "au_weight": torch.ones(2, 8)}
     losses = {value: float(plan.loss(torch.full((2, 8), value), batch)) for value in (even - 0.1, even, even + 0.1)}
     assert min(losses, key=losses.get) == even
-    (decided,) = plan.samples([trial_in_memory(1)], {}, "predict").combine(np.full((1, 8), even))
+    (decided,) = plan.samples([trial_in_memory(1)], {}, "predict").to_frames(np.full((1, 8), even))
     np.testing.assert_allclose(decided, 0.5)
 
 

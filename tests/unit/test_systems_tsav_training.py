@@ -9,20 +9,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from support.runs import predictions, train_in_two_parts, write_crops
+from support.runs import predict, predictions, train, train_in_two_parts, write_crops
 from support.tsav import FRAMES_OF, PARTITIONS, TINY, Corpus, labels_of, points_of
 from wildaffect import systems
 from wildaffect.errors import InputError
 from wildaffect.faces.landmarks import draw_landmarks
 from wildaffect.faces.persons import PERSONS_SCHEMA
 from wildaffect.media.frames import FRAMES
-from wildaffect.systems.interface import Needs
-from wildaffect.systems.scores import task_scores
+from wildaffect.systems.toolbox.metrics import task_scores
 from wildaffect.systems.tsav.spec import COLUMNS, OUTPUTS
+from wildaffect.systems.types import Needs
 from wildaffect.tables import write_table
-from wildaffect.training.inputs import Inputs, cache_pictures, open_trial, partition_members
-from wildaffect.training.predict import predict_from
-from wildaffect.training.train import train
+from wildaffect.training.inputs import Inputs, cache_images, open_trial, partition_trials
 
 MODES = ("corrected", "faithful")
 
@@ -109,9 +107,7 @@ def test_predictions_need_neither_labels_nor_statistics_nor_company(trained, cor
     alone = tmp_path / "weights.safetensors"
     alone.write_bytes((folder / "model.safetensors").read_bytes())
     arguments = {"variant": "two_stream", "target": "mtl", "mode": "corrected", "recipe": TINY, "trials": ["b_right"]}
-    predict_from(
-        alone, system="tsav", output=tmp_path / "p.parquet", cache_mib=0, batch=3, **arguments, **corpus.inputs()
-    )
+    predict(alone, system="tsav", output=tmp_path / "p.parquet", cache_mib=0, batch=3, **arguments, **corpus.inputs())
     got = pd.read_parquet(tmp_path / "p.parquet")
     want = every[every["trial"] == "b_right"]
     np.testing.assert_allclose(got[list(OUTPUTS)], want[list(OUTPUTS)], rtol=1e-4, atol=1e-5)
@@ -164,7 +160,7 @@ def test_nothing_held_out_by_any_task_is_trained_on(tmp_path):
     swapped = PARTITIONS | {"b_left": "validation", "b_right": "validation", "c": "train"}
     small.write_folds({"va": PARTITIONS, "expr": PARTITIONS, "au": swapped})
     target = systems.spec("tsav").targets["mtl"]
-    got = partition_members(small.folds, target, 0, "train", small.videos)
+    got = partition_trials(small.folds, target, 0, "train", small.videos)
     assert got == {"expr": ("a",), "va": ("a",), "au": ("a",)}
     recipe = TINY | {"epochs": 1, "frames_per_epoch": 8}
     record = train(**small.train_arguments("run", recipe=recipe))
@@ -181,10 +177,10 @@ def test_landmark_drawings_come_from_the_table_of_persons(corpus):
     drawn = trial.masks["tsav112"].read(np.arange(50))
     assert not drawn[2].any() and drawn[7].any()
     np.testing.assert_array_equal(drawn[7], draw_landmarks(points_of(50)[7]))
-    (cached,) = cache_pictures([trial], 4096)
+    (cached,) = cache_images([trial], 4096)
     np.testing.assert_array_equal(cached.masks["tsav112"].read(np.array([7, 2])), drawn[[7, 2]])
-    assert cache_pictures([trial], 0)[0].masks is trial.masks
-    (just,) = cache_pictures([trial], 50 * 4 * 112 * 112 // 2**20 + 1)
+    assert cache_images([trial], 0)[0].masks is trial.masks
+    (just,) = cache_images([trial], 50 * 4 * 112 * 112 // 2**20 + 1)
     assert just.masks is not trial.masks
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from support import runs, tsav
-from wildaffect.training.train import train
+from support.runs import train
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +23,7 @@ def told(*arguments, **options):
     print("step", flush=True)
     return step(*arguments, **options)
 torch.optim.Adam.step = told
-from wildaffect.training.train import train
+from support.runs import train
 train(**pickle.load(open(sys.argv[1], "rb")))
 """
 

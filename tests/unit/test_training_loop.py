@@ -10,7 +10,7 @@ import torch
 from support.runs import FrameRecipe, frame_trials
 from wildaffect.errors import InputError
 from wildaffect.systems import build_recipe
-from wildaffect.systems.interface import Schedule
+from wildaffect.systems.types import Schedule
 from wildaffect.training.loop import Loop
 from wildaffect.training.runtime import open_fabric
 from wildaffect.training.state import Checkpoint

@@ -10,12 +10,10 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from support.runs import TINY, Corpus, Stop, predictions, train_in_two_parts
+from support.runs import TINY, Corpus, Stop, predict, predictions, train, train_in_two_parts
 from wildaffect.errors import InputError
 from wildaffect.scoring import ccc
 from wildaffect.systems import build_model, load_weights
-from wildaffect.training.predict import predict_from
-from wildaffect.training.train import train
 
 LONGER = TINY | {"epochs": 12}
 
@@ -135,9 +133,9 @@ def test_weights_file_alone_is_enough_in_faithful_but_not_in_corrected(trained, 
         arguments = what | corpus.inputs() | {"trials": ["t4"], "output": lone.with_suffix(".parquet")}
         if mode == "corrected":
             with pytest.raises(InputError, match=r"stats\.json"):
-                predict_from(lone, **arguments)
+                predict(lone, **arguments)
         else:
-            predict_from(lone, **arguments)
+            predict(lone, **arguments)
             assert pd.read_parquet(arguments["output"])["valence"].notna().all()
 
 
@@ -149,7 +147,7 @@ def test_weights_of_something_else_are_refused(trained, corpus):
     (corpus.folder / "elsewhere").mkdir()
     alone = shutil.copy(folder / "model.safetensors", corpus.folder / "elsewhere" / "alone.safetensors")
     with pytest.raises(InputError, match=r"alone\.safetensors: does not fit LeaderFollower"):
-        predict_from(alone, output=corpus.folder / "x.parquet", trials=corpus.trials, **what, **corpus.inputs())
+        predict(alone, output=corpus.folder / "x.parquet", trials=corpus.trials, **what, **corpus.inputs())
 
 
 def test_a_run_folder_brings_its_recipe(trained, corpus):

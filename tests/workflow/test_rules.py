@@ -5,8 +5,6 @@ import re
 import subprocess
 import sys
 
-import yaml
-
 from support.pipeline import ROOT, rule_blocks
 
 BLOCKS = rule_blocks()
@@ -74,14 +72,3 @@ def test_packages_import_only_to_their_right():
                 if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("wildaffect."):
                     other = node.module.split(".")[1]
                     assert other not in order[:index], f"{path.relative_to(ROOT)} imports {node.module}"
-
-
-def test_environments_pin_what_the_lock_pins():
-    lock = dict(re.findall(r"^([\w.-]+)==(.+)$", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
-    lock = {name.lower().replace("_", "-"): version for name, version in lock.items()}
-    for path in (ROOT / "envs").glob("*.yaml"):
-        environment = yaml.safe_load(path.read_text())
-        assert "defaults" not in environment["channels"]
-        for pin in environment["dependencies"][-1]["pip"]:
-            name, version = pin.split("==")
-            assert lock[name.lower().replace("_", "-")] == version, f"{path.name}: {pin}"

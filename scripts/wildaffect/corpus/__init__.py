@@ -1,0 +1,1 @@
+"""Corpora: trials, partitions, folds and labels, from any layout on disk."""

@@ -30,27 +30,37 @@ SAMPLE = re.compile(r"sample|example", re.IGNORECASE)
 
 
 def scan(root: Path, annotations: Path, edition: str) -> Corpus:
-    """Trials of an Aff-Wild2 copy: media below ``root``, annotation folders and test lists below ``annotations``.
+    """Trials of an Aff-Wild2 copy.
 
-    Trials are sorted by annotation file name in plain byte order, the order that LFAN's folds rely on (LFAN spec 2.1).
-    An annotated trial without a media file is left out and becomes a finding.
+    Trials are sorted by annotation file name in plain byte order, the order that LFAN's folds rely on (LFAN spec 2.1). An annotated trial
+    without a media file is left out and becomes a finding.
+
+    Args:
+        root: Folder of the media, at any depth.
+        annotations: Folder of the annotation folders and test lists, at any depth.
+        edition: Stored with every trial.
+
+    Raises:
+        InputError: There are no annotations or none of them has a video, or a trial is assigned to two partitions of one task.
     """
     videos = find_videos(root)
-    claims = _claims(annotations)
-    if not claims:
+    assignments = _assignments(annotations)
+    if not assignments:
         raise InputError(
             f"{annotations}: no annotation folders found. Expected for example "
             "VA_Estimation_Challenge/Train_Set/<trial>.txt (see README, 'Your own Aff-Wild2 in three steps'); "
             "for videos without labels set corpus.layout: folder."
         )
     trials, findings = [], []
-    for name in sorted(claims, key=lambda trial: f"{trial}.txt"):
+    for name in sorted(assignments, key=lambda trial: f"{trial}.txt"):
         video, person = split_person(name)
         if video not in videos:
             detail = f"no video file with the stem {video!r} below {root.name}"
             findings.append(Finding(name, video, "error", "missing_media", detail, "trial left out"))
             continue
-        tasks = {f"{kind}_{task}": value for task, claim in claims[name].items() for kind, value in claim.items()}
+        tasks = {
+            f"{kind}_{task}": value for task, assigned in assignments[name].items() for kind, value in assigned.items()
+        }
         trials.append(Trial(name, video, videos[video], person, edition=edition, **tasks))
     used = {trial.video for trial in trials}
     findings += [
@@ -58,20 +68,22 @@ def scan(root: Path, annotations: Path, edition: str) -> Corpus:
         for video in sorted(set(videos) - used)
     ]
     if not trials:
-        raise InputError(f"{root}: none of the {len(claims)} annotated trials has a video file. Is corpus.root right?")
+        raise InputError(
+            f"{root}: none of the {len(assignments)} annotated trials has a video file. Is corpus.root right?"
+        )
     return Corpus(tuple(trials), tuple(findings))
 
 
-def _claims(annotations: Path) -> dict[str, dict[str, dict[str, str]]]:
-    """``{trial: {task: {"partition": …, "annotation": …}}}`` from folders and test lists."""
-    claims: dict[str, dict[str, dict[str, str]]] = {}
+def _assignments(annotations: Path) -> dict[str, dict[str, dict[str, str]]]:
+    """Partition and annotation of every trial and task, `{trial: {task: {"partition": …, "annotation": …}}}`, from folders and lists."""
+    assignments: dict[str, dict[str, dict[str, str]]] = {}
     for path in walk_files(annotations):
         if path.suffix.lower() != ".txt":
             continue
-        task, partition = _folder_meaning(path)
+        task, partition = _task_and_partition(path)
         if task and partition:
             annotation = None if partition == "test" else path.as_posix()
-            _claim(claims, annotations, path.stem, task, partition, annotation, path)
+            _assign(assignments, annotations, path.stem, task, partition, annotation, path)
             continue
         listed = [
             task for task, pattern in TEST_LISTS.items() if pattern.search(path.name) and not SAMPLE.search(path.name)
@@ -79,12 +91,12 @@ def _claims(annotations: Path) -> dict[str, dict[str, dict[str, str]]]:
         if len(listed) == 1:
             for name in (annotations / path).read_text(encoding="utf-8-sig").split("\n"):
                 if name.strip():
-                    _claim(claims, annotations, name.strip(), listed[0], "test", None, path)
-    return claims
+                    _assign(assignments, annotations, name.strip(), listed[0], "test", None, path)
+    return assignments
 
 
-def _folder_meaning(path: Path) -> tuple[str | None, str | None]:
-    """Task and partition that the folders of ``path`` name."""
+def _task_and_partition(path: Path) -> tuple[str | None, str | None]:
+    """Task and partition named by the folders of `path`; None where not named."""
 
     def match(patterns: dict[str, re.Pattern]) -> str | None:
         hits = [key for part in path.parts[:-1] for key, pattern in patterns.items() if pattern.fullmatch(part)]
@@ -93,13 +105,13 @@ def _folder_meaning(path: Path) -> tuple[str | None, str | None]:
     return match(TASK_FOLDERS), match(PARTITION_FOLDERS)
 
 
-def _claim(
-    claims, annotations: Path, name: str, task: str, partition: str, annotation: str | None, source: Path
+def _assign(
+    assignments, annotations: Path, name: str, task: str, partition: str, annotation: str | None, source: Path
 ) -> None:
-    """Record that ``source`` puts trial ``name`` into ``partition`` of ``task``; refuse a second, different claim."""
-    tasks = claims.setdefault(name, {})
-    claim = {"partition": partition, "annotation": annotation}
-    if tasks.setdefault(task, claim) != claim:
+    """Record that `source` assigns trial `name` to `partition` of `task`; a second, different assignment is an error."""
+    tasks = assignments.setdefault(name, {})
+    assignment = {"partition": partition, "annotation": annotation}
+    if tasks.setdefault(task, assignment) != assignment:
         raise InputError(
             f"{annotations}: trial {name!r} is in two {task} annotation folders or partitions "
             f"({tasks[task]['annotation'] or tasks[task]['partition']} and {source}). "

@@ -8,7 +8,11 @@ from wildaffect.errors import InputError
 
 
 def scan(root: Path) -> Corpus:
-    """One trial per video, person ``main``, partition ``test`` in every task."""
+    """One trial per video, person `main`, partition `test` in every task.
+
+    Raises:
+        InputError: There are no videos.
+    """
     videos = find_videos(root)
     if not videos:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Folds: which trials each task trains on, validates on and tests, and the groups of trials that folds are made of."""
+"""Folds: which trials each task trains on, validates on and tests, and the groups of trials that folds consist of."""
 
 import random
 from collections.abc import Hashable, Mapping, Sequence
@@ -24,28 +24,42 @@ SCHEMES = ("official", "lfan", "grouped")
 LFAN_FOLDS = 6
 
 
+Division = Mapping[str, Sequence[str]]
+"""Trials of each partition of one task in one fold."""
+
+Split = tuple[list[str], list[str]]
+"""Names of the training and of the validation trials of one fold."""
+
+
 def make_folds(trials: Sequence[Trial], scheme: str, count: int, seed: int) -> pa.Table:
-    """Table of :func:`fold_rows`."""
+    """Table of `fold_rows`."""
     return pa.Table.from_pylist(fold_rows(trials, scheme, count, seed), schema=FOLDS)
 
 
 def fold_rows(trials: Sequence[Trial], scheme: str, count: int, seed: int) -> list[dict[str, Any]]:
-    """Rows of ``FOLDS`` for every task; within a fold they are in the order a system trains in.
+    """Rows of the table `FOLDS` for every task; within a fold they are in the order in which a system trains.
 
-    ``official``: fold 0 only. ``lfan``: the training list cut into five runs of neighbours, the official validation list is the sixth
-    part, and fold k validates on part (5 - k) mod 6 (LFAN spec 4.1). ``grouped``: the same rotation with ``count`` parts, the training
-    videos first shuffled by ``seed``; a corpus without official validation trials is cut into ``count`` parts altogether. There the
-    videos that any task trains on are cut once for all tasks, so that models of several tasks lose no training video to another's fold.
+    Args:
+        trials: Trials of the corpus, in its order.
+        scheme: How training trials are divided.
+
+            - `official`: fold 0 only, the official partitions.
+            - `lfan`: the training list is cut into five runs of neighbours, the official validation list is the sixth part, and fold k
+              validates on part (5 - k) mod 6 (LFAN spec 4.1).
+            - `grouped`: the same rotation with `count` parts, the training videos first shuffled by `seed`; a corpus without official
+              validation trials is cut into `count` parts altogether. Videos that any task trains on are divided once for all tasks, so
+              that a model of several tasks loses no training video to another task's fold.
+        count: Number of folds of `grouped`.
+        seed: Seed of its shuffling.
+
+    Raises:
+        InputError: A task has fewer training videos than parts.
     """
-    learnt = [trial for trial in trials if "train" in map(trial.partition, TASKS)]
     rows = []
     for task in TASKS:
-        train = [trial for trial in trials if trial.partition(task) == "train"]
-        validation = [trial for trial in trials if trial.partition(task) == "validation"]
-        test = [trial.trial for trial in trials if trial.partition(task) == "test"]
-        divisions = _divisions(train, validation, learnt, scheme, count, seed, task)
-        for fold, (training, held_out) in enumerate(divisions):
-            for partition, names in (("train", training), ("validation", held_out), ("test", test)):
+        test = _names(trials, task, "test")
+        for fold, (train, validation) in enumerate(_splits(trials, task, scheme, count, seed)):
+            for partition, names in (("train", train), ("validation", validation), ("test", test)):
                 rows += [
                     {"task": task, "fold": fold, "trial": name, "partition": partition, "scheme": scheme}
                     for name in names
@@ -53,34 +67,44 @@ def fold_rows(trials: Sequence[Trial], scheme: str, count: int, seed: int) -> li
     return rows
 
 
-def _divisions(
-    train: Sequence[Trial],
-    validation: Sequence[Trial],
-    learnt: Sequence[Trial],
-    scheme: str,
-    count: int,
-    seed: int,
-    task: str,
-) -> list[tuple[list[str], list[str]]]:
-    """``(training names, validation names)`` of each fold of one task; ``learnt``: what any task trains on."""
+def _splits(trials: Sequence[Trial], task: str, scheme: str, count: int, seed: int) -> list[Split]:
+    """Training and validation trials of each fold of one task."""
+    train, validation = _names(trials, task, "train"), _names(trials, task, "validation")
     if scheme == "official" or not train:
-        return [([trial.trial for trial in train], [trial.trial for trial in validation])]
-    groups = _by_video(learnt if scheme == "grouped" else train)
-    if scheme == "grouped":
-        random.Random(seed).shuffle(groups)
-    own = {trial.trial for trial in train}
+        return [(train, validation)]
     parts_of_train = (LFAN_FOLDS if scheme == "lfan" else count) - bool(validation)
-    parts = [[name for name in part if name in own] for part in _cut(groups, parts_of_train)]
+    labelled = set(train)
+    groups = _groups(trials, task, scheme, seed)
+    parts = [[name for name in part if name in labelled] for part in _cut(groups, parts_of_train)]
     if not all(parts):
+        videos = {trial.video for trial in trials if trial.partition(task) == "train"}
         raise InputError(
-            f"folds: {len(_by_video(train))} training videos of task {task} do not fill {parts_of_train} parts; lower folds.count "
+            f"folds: {len(videos)} training videos of task {task} do not fill {parts_of_train} parts; lower folds.count "
             "or use folds.scheme: official."
         )
-    parts += [[trial.trial for trial in validation]] if validation else []
+    return _rotations([*parts, validation] if validation else parts)
+
+
+def _names(trials: Sequence[Trial], task: str, partition: str) -> list[str]:
+    return [trial.trial for trial in trials if trial.partition(task) == partition]
+
+
+def _groups(trials: Sequence[Trial], task: str, scheme: str, seed: int) -> list[list[str]]:
+    """Training trials by video; `grouped`: those of all tasks, videos shuffled."""
+    if scheme != "grouped":
+        return _by_video([trial for trial in trials if trial.partition(task) == "train"])
+    groups = _by_video([trial for trial in trials if "train" in map(trial.partition, TASKS)])
+    random.Random(seed).shuffle(groups)
+    return groups
+
+
+def _rotations(parts: Sequence[list[str]]) -> list[Split]:
+    """One fold per part: fold k validates on the k-th part from the end and trains on the others, beginning with the next one."""
     folds = []
     for k in range(len(parts)):
-        rotated = parts[len(parts) - k :] + parts[: len(parts) - k]
-        folds.append(([name for part in rotated[:-1] for name in part], rotated[-1]))
+        held_out = len(parts) - 1 - k
+        train = [name for part in (*parts[held_out + 1 :], *parts[:held_out]) for name in part]
+        folds.append((train, parts[held_out]))
     return folds
 
 
@@ -93,33 +117,43 @@ def _by_video(trials: Sequence[Trial]) -> list[list[str]]:
 
 
 def _cut(groups: list[list[str]], parts: int) -> list[list[str]]:
-    """Cut into ``parts`` runs of neighbours of n // parts trials, the last takes the rest; a group is never cut.
+    """Cut into runs of neighbours, each of n // parts trials, the last with the rest; a group is never cut.
 
     351 trials in five parts give 70, 70, 70, 70, 71 (LFAN spec 4.1).
     """
     size = sum(map(len, groups)) // parts
-    cut: list[list[str]] = [[] for _ in range(parts)]
-    at = 0
+    runs: list[list[str]] = [[] for _ in range(parts)]
+    current = 0
     for index, group in enumerate(groups):
-        waiting = parts - 1 - at
-        if cut[at] and waiting and (len(cut[at]) + len(group) > size or len(groups) - index <= waiting):
-            at += 1
-        cut[at] += group
-    return cut
-
-
-Division = Mapping[str, Sequence[str]]
-"""Trials of each partition of one task in one fold."""
+        remaining = parts - 1 - current
+        full = len(runs[current]) + len(group) > size or len(groups) - index <= remaining
+        if runs[current] and remaining and full:
+            current += 1
+        runs[current] += group
+    return runs
 
 
 def fold_trials(
     divisions: Mapping[str, Division], partition: str, videos: Mapping[str, str]
 ) -> dict[str, tuple[str, ...]]:
-    """Trials of ``partition`` for every task of ``divisions``; ``videos`` gives the source video of each trial.
+    """Trials of one partition for a model of several tasks.
 
-    The official divisions of the tasks disagree: a video may be there to learn one task from and to test another with. A model that
-    learns several tasks would then be tested on what it has seen, so it is not trained on any video that one of them holds out.
-    A single task keeps its division as it is.
+    The official divisions of the tasks disagree: a video may be a training video of one task and a test video of another. A model of both
+    would then be tested on what it was trained on, so it is trained on no video that any of its tasks holds out. A single task keeps its
+    division unchanged.
+
+    Args:
+        divisions: Trials by task and partition, of one fold.
+        partition: `train`, `validation` or `test`.
+        videos: Source video by trial.
+
+    Returns:
+        Trials by task.
+
+    Examples:
+        >>> divisions = {"va": {"train": ["a", "b"]}, "au": {"train": ["a"], "test": ["b"]}}
+        >>> fold_trials(divisions, "train", {"a": "a", "b": "b"})
+        {'va': ('a',), 'au': ('a',)}
     """
     chosen = {task: tuple(division.get(partition, ())) for task, division in divisions.items()}
     if partition != "train" or len(divisions) == 1:
@@ -136,9 +170,15 @@ def fold_trials(
 def write_fold_trials(
     trials_path: Path, folds_path: Path, *, trials: Sequence[Mapping[str, Any]], folds: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Write the rows of the trials and folds tables that the trainings for certain tasks on one fold read.
+    """Write what one fold's trainings for certain tasks read of the tables of trials and folds.
 
-    The whole tables change whenever a video is added anywhere; these change only when those trainings are concerned.
+    The tables of the whole corpus change with every new video; these change only when those trainings are concerned.
+
+    Args:
+        trials_path: Table of trials to write.
+        folds_path: Table of folds to write.
+        trials: Rows of the former.
+        folds: Rows of the latter.
     """
     write_table(trials_path, pa.Table.from_pylist(list(trials), schema=TRIALS), TRIALS)
     write_table(folds_path, pa.Table.from_pylist(list(folds), schema=FOLDS), FOLDS)
@@ -147,29 +187,38 @@ def write_fold_trials(
 def shared_videos(division: Division, videos: Mapping[str, str]) -> list[str]:
     """Source videos that one fold of one task both trains on and holds out (validation or test), sorted.
 
-    ``videos`` gives the source video of each trial: ``a_left`` to learn from and ``a_right`` to test with share ``a``.
+    Args:
+        division: Trials by partition.
+        videos: Source video by trial: `a_left` and `a_right` both belong to `a`.
     """
-    learnt = {videos[trial] for trial in division.get("train", ())}
+    trained = {videos[trial] for trial in division.get("train", ())}
     held_out = {videos[trial] for part in ("validation", "test") for trial in division.get(part, ())}
-    return sorted(learnt & held_out)
+    return sorted(trained & held_out)
 
 
 Key = TypeVar("Key", bound=Hashable)
 
 
 def trial_groups(sets: Mapping[Key, Sequence[str]]) -> dict[Key, list[tuple[str, ...]]]:
-    """Cut the union of ``sets`` so that every set is a number of whole blocks and every trial is in one block.
+    """Divide the union of sets of trials into groups, so that every set is a union of whole groups and no trial is in two.
 
-    Six folds of training and validation trials have six blocks, and each fold names all of them in place of some hundred trials.
+    Jobs then name a few groups instead of hundreds of trials: the training and validation trials of six folds are six groups.
 
-    >>> cut_blocks({"train": ["a", "b", "c"], "held out": ["d"], "all": ["a", "b", "c", "d"]})
-    {'train': [('a', 'b', 'c')], 'held out': [('d',)], 'all': [('a', 'b', 'c'), ('d',)]}
+    Args:
+        sets: Trials by any key.
+
+    Returns:
+        Groups of each set.
+
+    Examples:
+        >>> trial_groups({"train": ["a", "b", "c"], "held out": ["d"], "all": ["a", "b", "c", "d"]})
+        {'train': [('a', 'b', 'c')], 'held out': [('d',)], 'all': [('a', 'b', 'c'), ('d',)]}
     """
-    homes: dict[str, dict[Key, None]] = {}
+    keys_of: dict[str, dict[Key, None]] = {}
     for key, trials in sets.items():
         for trial in trials:
-            homes.setdefault(trial, {})[key] = None
-    blocks: dict[tuple[Key, ...], list[str]] = {}
-    for trial, keys in homes.items():
-        blocks.setdefault(tuple(keys), []).append(trial)
-    return {key: [tuple(trials) for keys, trials in blocks.items() if key in keys] for key in sets}
+            keys_of.setdefault(trial, {})[key] = None
+    groups: dict[tuple[Key, ...], list[str]] = {}
+    for trial, keys in keys_of.items():
+        groups.setdefault(tuple(keys), []).append(trial)
+    return {key: [tuple(trials) for keys, trials in groups.items() if key in keys] for key in sets}

@@ -1,17 +1,20 @@
 """Annotation files joined to decoded frames.
 
-An annotation file has one header line and one row per decoded frame, the first row for the first frame. Counts of rows and frames
-often disagree; every disagreement is classified, handled by a named rule and recorded. Rows are never resampled or shifted.
+An annotation file has a header line and one row per decoded frame, the first row for the first frame. Numbers of rows and frames often
+differ; every difference is classified, handled by a named rule and recorded. Rows are never resampled or shifted.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 import pyarrow as pa
+from pydantic import Field
 
+from wildaffect.config import Section
 from wildaffect.corpus.trials import Trial
 from wildaffect.errors import InputError
 from wildaffect.tables import read_table, write_table
@@ -19,38 +22,57 @@ from wildaffect.tables import read_table, write_table
 VALENCE_AROUSAL = ("valence", "arousal")
 HIGHEST_EXPRESSION = 7
 TIMES = pa.schema([("time_s", pa.float64())])
-"""The one column of a frame table that labels need."""
+"""The column of a frame table that labels need."""
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """One annotation file: ``values`` float64 (rows, columns) with NaN where a value is not a valid label."""
+    """Content of one annotation file.
+
+    Attributes:
+        columns: Names of the labels.
+        values: float64 (rows, columns), NaN where a value is not a valid label.
+    """
 
     columns: tuple[str, ...]
     values: np.ndarray
 
 
-@dataclass(frozen=True)
-class JoinRules:
-    """What happens to a trial whose annotation rows and decoded frames disagree.
+class JoinRules(Section):
+    """What happens to a trial whose numbers of annotation rows and frames disagree; the audit lists every case."""
 
-    ``one_more`` (exactly one row too many): ``truncate`` drops the last row. ``near`` (up to ``tolerance`` rows more or fewer): ``mask``
-    drops surplus rows and leaves surplus frames unlabelled. ``far`` (beyond that): ``exclude`` leaves the whole trial unlabelled. Every
-    rule may also be ``exclude``, and ``near`` and ``far`` may be ``mask``.
-    """
+    one_more: Literal["truncate", "exclude"] = "truncate"
+    """Exactly one row more than frames.
+    - truncate: drop the last row
+    - exclude: leave the trial unlabelled"""
 
-    one_more: str = "truncate"
-    near: str = "mask"
-    far: str = "exclude"
-    tolerance: int = 30
+    near: Literal["mask", "exclude"] = "mask"
+    """Up to `tolerance` rows more or fewer.
+    - mask: drop surplus rows, leave surplus frames unlabelled
+    - exclude: leave the trial unlabelled"""
+
+    far: Literal["mask", "exclude"] = "exclude"
+    """Further apart.
+    - exclude: leave the trial unlabelled
+    - mask: as for `near`"""
+
+    tolerance: Annotated[int, Field(ge=1)] = 30
+    """Largest difference, in frames, that counts as near."""
 
 
 def parse_annotation(path: Path, task: str) -> Annotation:
-    """Read one annotation file of ``task`` (``va``, ``expr`` or ``au``).
+    """Read one annotation file.
 
-    VA: columns by header name; a value outside [-1, 1] (the organisers write -5) is invalid. EXPR: one class per row, -1 is invalid.
-    AU: 0 or 1 per unit named in the header, -1 is invalid for that unit alone. Byte-order marks, carriage returns and blank lines
-    at the end are accepted. Raises :class:`InputError` with file and line for anything else.
+    VA: columns by header name; a value outside [-1, 1] (the organisers write -5) is invalid. EXPR: one class per row, -1 is invalid. AU: 0
+    or 1 per unit named in the header, -1 is invalid for that unit alone. Byte-order marks, carriage returns and blank lines at the end
+    are accepted.
+
+    Args:
+        path: Text file.
+        task: `va`, `expr` or `au`.
+
+    Raises:
+        InputError: The file is anything else; the message names the line.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
@@ -77,9 +99,15 @@ def parse_annotation(path: Path, task: str) -> Annotation:
 
 
 def classify(rows: int, frames: int, rules: JoinRules) -> tuple[str, str]:
-    """``(kind, rule)`` for counts of annotation rows and decoded frames.
+    """Kind and rule for numbers of annotation rows and decoded frames.
 
-    Kinds: ``equal``, ``one_more`` (row), ``more``, ``fewer`` (within the tolerance), ``far_off``.
+    Returns:
+        `equal`, `one_more` (row), `more`, `fewer` (within the tolerance) or `far_off`, and the rule that handles it, `none` for `equal`.
+
+    Examples:
+        >>> rules = JoinRules(one_more="truncate", near="mask", far="exclude", tolerance=30)
+        >>> classify(101, 100, rules), classify(75, 100, rules), classify(200, 100, rules)
+        (('one_more', 'truncate'), ('fewer', 'mask'), ('far_off', 'exclude'))
     """
     if rows == frames:
         return "equal", "none"
@@ -91,7 +119,16 @@ def classify(rows: int, frames: int, rules: JoinRules) -> tuple[str, str]:
 
 
 def join(annotation: Annotation, frames: int, rule: str) -> np.ndarray:
-    """Labels of the decoded frames, float64 (frames, columns), NaN where unlabelled, after ``rule`` of :func:`classify`."""
+    """Labels of the decoded frames, by a rule of `classify`.
+
+    Returns:
+        float64 (frames, columns), NaN where unlabelled.
+
+    Examples:
+        >>> annotation = Annotation(("valence",), np.array([[0.1], [0.2]]))
+        >>> join(annotation, 3, "mask").ravel().tolist(), join(annotation, 3, "exclude").ravel().tolist()
+        ([0.1, 0.2, nan], [nan, nan, nan])
+    """
     labels = np.full((frames, len(annotation.columns)), np.nan)
     if rule != "exclude":
         kept = min(frames, len(annotation.values))
@@ -106,16 +143,28 @@ def label_table(
     times: Mapping[str, np.ndarray],
     rules: JoinRules,
 ) -> tuple[pa.Table, dict]:
-    """Labels of all annotated trials of ``task`` on their videos' frames, and what the join found per trial.
+    """Labels of all annotated trials of one task on the frames of their videos.
 
-    ``times`` gives float64 seconds of every decoded frame per video. Columns: trial, frame, time_s, one column per label (null where
-    not valid) and ``valid``: the row is usable as a whole (both dimensions, the class, at least one unit).
+    Args:
+        task: `va`, `expr` or `au`.
+        trials: Trials; those without an annotation of the task are skipped.
+        annotations: Folder that annotation paths are relative to.
+        times: Seconds of every decoded frame, float64 (N,), by video.
+        rules: How differing numbers of rows and frames are handled.
+
+    Returns:
+        The table with columns trial, frame, time_s, one per label (null where not valid) and `valid` (the row is usable as a whole: both
+        dimensions, the class, at least one unit), and its metadata: what the join found per trial.
+
+    Raises:
+        InputError: A file is malformed, or files have different labels.
     """
-    batches, report, columns = [], {}, None
+    batches, joins, columns = [], {}, None
     for trial in trials:
-        if trial.annotation(task) is None:
+        name = trial.annotation(task)
+        if name is None:
             continue
-        path = annotations / trial.annotation(task)
+        path = annotations / name
         annotation = parse_annotation(path, task)
         if columns not in (None, annotation.columns):
             raise InputError(
@@ -126,19 +175,10 @@ def label_table(
         kind, rule = classify(len(annotation.values), len(frame_times), rules)
         labels = join(annotation, len(frame_times), rule)
         batches.append(_batch(task, trial.trial, frame_times, columns, labels))
-        report[trial.trial] = {
-            "rows": len(annotation.values),
-            "frames": len(frame_times),
-            "kind": kind,
-            "rule": rule,
-            "invalid_rows": int(np.isnan(annotation.values).all(axis=1).sum()),
-            "half_invalid_rows": int(
-                (np.isnan(annotation.values).any(axis=1) & ~np.isnan(annotation.values).all(axis=1)).sum()
-            ),
-        }
+        joins[trial.trial] = _join_facts(annotation, len(frame_times), kind, rule)
     schema = labels_schema(task, columns or _empty_columns(task))
     table = pa.Table.from_batches(batches, schema)
-    return table, {"task": task, "columns": list(columns or ()), "rules": asdict(rules), "trials": report}
+    return table, {"task": task, "columns": list(columns or ()), "rules": rules.plain(), "trials": joins}
 
 
 def write_labels(
@@ -148,16 +188,39 @@ def write_labels(
     trials: Sequence[Trial],
     annotations: Path,
     frames: Mapping[str, Path],
-    rules: Mapping[str, str | int],
+    rules: JoinRules,
 ) -> None:
-    """Write ``labels/{task}.parquet`` for the annotated ``trials``; ``frames`` gives the frame table of each of their videos."""
+    """Write the label table of one task.
+
+    Args:
+        output: Table to write, `labels/{task}.parquet`.
+        task: `va`, `expr` or `au`.
+        trials: Trials; those without an annotation of the task are skipped.
+        annotations: Folder that annotation paths are relative to.
+        frames: Frame table of every video of the trials.
+        rules: How differing numbers of rows and frames are handled.
+    """
     times = {video: read_table(path, TIMES)["time_s"].to_numpy() for video, path in frames.items()}
-    table, report = label_table(task, trials, annotations, times, JoinRules(**rules))
-    write_table(output, table, table.schema, report)
+    table, metadata = label_table(task, trials, annotations, times, rules)
+    write_table(output, table, table.schema, metadata)
+
+
+def _join_facts(annotation: Annotation, frames: int, kind: str, rule: str) -> dict[str, int | str]:
+    """What the metadata of a label table keep of the join of one trial."""
+    missing = np.isnan(annotation.values)
+    invalid = missing.all(axis=1)
+    return {
+        "rows": len(annotation.values),
+        "frames": frames,
+        "kind": kind,
+        "rule": rule,
+        "invalid_rows": int(invalid.sum()),
+        "half_invalid_rows": int((missing.any(axis=1) & ~invalid).sum()),
+    }
 
 
 def labels_schema(task: str, columns: Sequence[str]) -> pa.Schema:
-    """Schema of ``labels/{task}.parquet`` for the given label columns."""
+    """Schema of the label table of `task` with these label columns."""
     kind = pa.float32() if task == "va" else pa.int8()
     fields = [("trial", pa.string()), ("frame", pa.int32()), ("time_s", pa.float64())]
     return pa.schema([*fields, *((name, kind) for name in columns), ("valid", pa.bool_())])
@@ -185,13 +248,13 @@ def _columns(path: Path, task: str, header: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _mask_invalid(path: Path, task: str, values: np.ndarray) -> np.ndarray:
-    """NaN for invalid labels; :class:`InputError` for numbers that are no label at all."""
+    """NaN for invalid labels; an `InputError` for numbers that are no label at all."""
     if task == "va":
         return np.where(np.abs(values) <= 1, values, np.nan)
     highest = HIGHEST_EXPRESSION if task == "expr" else 1
-    strange = ~np.isin(values, np.arange(-1, highest + 1))
-    if strange.any():
-        row, column = np.argwhere(strange)[0]
+    unknown = ~np.isin(values, np.arange(-1, highest + 1))
+    if unknown.any():
+        row, column = np.argwhere(unknown)[0]
         raise InputError(
             f"{path}, line {row + 2}: {values[row, column]:g} is not a label; expected -1 (none) or 0 to {highest}."
         )

@@ -8,9 +8,16 @@ from wildaffect.errors import InputError
 
 
 def scan_corpus(layout: str, root: Path, annotations: Path | None, edition: str) -> Corpus:
-    """Trials below ``root`` by ``layout`` (``affwild2``, ``folder`` or ``table``). Reads names only, no media.
+    """Trials below `root`. Reads names only, no media.
 
-    Raises :class:`InputError` for a missing or empty root and for anything ambiguous in it.
+    Args:
+        layout: `affwild2`, `folder` or `table`.
+        root: Folder of the videos.
+        annotations: Folder of the annotations; `root` if None.
+        edition: Name of the challenge edition that the annotations belong to.
+
+    Raises:
+        InputError: A folder is missing or empty, or its content is ambiguous.
     """
     annotations = annotations or root
     for key, path in (("corpus.root", root), ("corpus.annotations", annotations)):

@@ -25,7 +25,17 @@ TRIALS = pa.schema(
 
 @dataclass(frozen=True)
 class Trial:
-    """One row of the trials table. Paths are relative to the corpus root; ``None`` where a task does not use the trial."""
+    """One row of the trials table.
+
+    Attributes:
+        trial: Name of the trial: its video, with `_left` or `_right` where that names one of two persons.
+        video: Stem of the media file.
+        media: Path of the video relative to the corpus root.
+        person: `main`, `left` or `right`.
+        partition_va, partition_expr, partition_au: Official partition by task; None where a task does not use the trial.
+        annotation_va, annotation_expr, annotation_au: Annotation file by task, relative to the annotation folder; None without one.
+        edition: Challenge edition that the annotations belong to.
+    """
 
     trial: str
     video: str
@@ -40,17 +50,25 @@ class Trial:
     edition: str | None = None
 
     def partition(self, task: str) -> str | None:
-        """Official partition of the trial for ``task``."""
+        """Official partition of the trial for `task`."""
         return getattr(self, f"partition_{task}")
 
     def annotation(self, task: str) -> str | None:
-        """Annotation file of the trial for ``task``."""
+        """Annotation file of the trial for `task`."""
         return getattr(self, f"annotation_{task}")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One row of the audit: something about a trial or video that a person should know."""
+    """One row of the audit: something about a trial or video that a user should know.
+
+    Attributes:
+        trial, video: What it concerns; empty where it concerns no single trial.
+        severity: `error`, `warning` or `info`.
+        finding: Name of the kind of finding.
+        detail: What was found.
+        rule: What was done about it.
+    """
 
     trial: str
     video: str
@@ -62,7 +80,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Corpus:
-    """What a scan of a corpus found: trials in a fixed order, and what was noticed on the way."""
+    """Result of the scan of a corpus.
+
+    Attributes:
+        trials: Trials in a fixed order.
+        findings: Anomalies noticed on the way.
+    """
 
     trials: tuple[Trial, ...]
     findings: tuple[Finding, ...] = ()
@@ -82,24 +105,25 @@ class Corpus:
         return [task for task in TASKS if any(trial.annotation(task) for trial in self.trials)]
 
     def of_video(self, video: str) -> dict[str, str]:
-        """``{trial: person}`` of one video."""
+        """Person by trial of one video."""
         return self._persons[video]
 
     @cached_property
     def _persons(self) -> dict[str, dict[str, str]]:
-        found: dict[str, dict[str, str]] = {}
+        persons: dict[str, dict[str, str]] = {}
         for trial in self.trials:
-            found.setdefault(trial.video, {})[trial.trial] = trial.person
-        return found
+            persons.setdefault(trial.video, {})[trial.trial] = trial.person
+        return persons
 
 
 def split_person(trial: str) -> tuple[str, str]:
-    """``(video, person)`` of a trial name: only a final ``_left`` or ``_right`` names a person.
+    """Video and person of a trial name: only a final `_left` or `_right` names a person.
 
-    >>> split_person("video10_1_left")
-    ('video10_1', 'left')
-    >>> split_person("left_1")
-    ('left_1', 'main')
+    Examples:
+        >>> split_person("video10_1_left")
+        ('video10_1', 'left')
+        >>> split_person("left_1")
+        ('left_1', 'main')
     """
     for person in ("left", "right"):
         if trial.lower().endswith(f"_{person}"):
@@ -108,10 +132,10 @@ def split_person(trial: str) -> tuple[str, str]:
 
 
 def trials_table(trials: Iterable[Trial]) -> pa.Table:
-    """Arrow table with the columns of ``TRIALS``."""
+    """Arrow table with the columns of `TRIALS`."""
     return pa.Table.from_pylist([asdict(trial) for trial in trials], schema=TRIALS)
 
 
 def trials_from_table(table: pa.Table) -> tuple[Trial, ...]:
-    """Inverse of :func:`trials_table`."""
+    """Inverse of `trials_table`."""
     return tuple(Trial(**row) for row in table.to_pylist())

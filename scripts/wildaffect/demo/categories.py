@@ -7,11 +7,11 @@ active where :mod:`wildaffect.demo.expression` has moved the landmarks of that p
 
 import numpy as np
 
-from wildaffect.scoring.editions import get_task
+from wildaffect.corpus.label_spaces import AU12, EXPRESSIONS7
 
 EDITION = "abaw2"
-EXPRESSIONS = get_task(EDITION, "expr").parts[0].names
-UNITS = get_task(EDITION, "au").parts[0].names
+"""The edition whose label spaces these are."""
+EXPRESSIONS, UNITS = EXPRESSIONS7, AU12
 
 NEUTRAL_RADIUS = 0.45
 """Nearer to the origin than this, a face is neutral."""

@@ -11,15 +11,15 @@ from pathlib import Path
 import av
 import numpy as np
 
+from wildaffect.corpus.label_spaces import VALENCE_AROUSAL
 from wildaffect.corpus.trials import TASKS
 from wildaffect.demo.affect import TICKS, affect, frame_times, within
-from wildaffect.demo.categories import EDITION, UNITS, expressions, units
+from wildaffect.demo.categories import EXPRESSIONS, UNITS, expressions, units
 from wildaffect.demo.corpus import annotation_path
 from wildaffect.demo.plan import SIZE, DemoVideo
 from wildaffect.demo.subject import draw_subject, pictures
 from wildaffect.demo.voice import voice
 from wildaffect.files import atomic
-from wildaffect.scoring.editions import get_task
 
 TEST_LISTS = {
     "va": "Valence_Arousal_Estimation_Challenge_test_set_release.txt",
@@ -79,7 +79,7 @@ def write_annotations(videos: list[DemoVideo], seed: int, root: Path) -> None:
 
 
 def _header(task: str) -> str:
-    return get_task(EDITION, task).format.header
+    return ",".join({"va": VALENCE_AROUSAL, "expr": EXPRESSIONS, "au": UNITS}[task])
 
 
 def _rows(task: str, valence: np.ndarray, arousal: np.ndarray) -> list[str]:

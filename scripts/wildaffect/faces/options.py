@@ -1,16 +1,91 @@
-"""Options as frozen dataclasses, made from the plain values of a configuration."""
+"""Options of face detection and tracking; nothing heavy is imported, so that the workflow can check them."""
 
-from dataclasses import fields
-from typing import Any, TypeVar
+from typing import Annotated, Any
 
-from wildaffect.errors import InputError
+from pydantic import Field
 
-Options = TypeVar("Options")
+from wildaffect.config import Fraction, Natural, Positive, Section
 
 
-def parse_options(kind: type[Options], options: dict[str, Any]) -> Options:
-    """A dataclass of options from plain values; :class:`InputError` names what is unknown."""
-    known = [field.name for field in fields(kind)]
-    if unknown := sorted(set(options) - set(known)):
-        raise InputError(f"faces: unknown option {', '.join(unknown)}; known are {', '.join(known)}.")
-    return kind(**options)
+class DetectionOptions(Section):
+    """What every detector can do."""
+
+    identity_every: Positive = 30
+    """Frames between two identity vectors of a known face. They are slow; a new face gets one at once, and while two faces touch they are
+    computed five times as often."""
+
+    def search(self) -> dict[str, Any]:
+        """Plain values of what decides where faces are found."""
+        return self.model_dump(mode="json", exclude={"identity_every"})
+
+
+class FollowOptions(Section):
+    """Following known faces between scans of the whole image, see docs/faces.md."""
+
+    every: Positive = 12
+    """Frames from one scan of the whole image to the next; a new face is found that late at worst."""
+
+    margin: Annotated[float, Field(ge=0)] = 0.15
+    """What a search window shows around a face, on each side, as a fraction of the size of the face."""
+
+    large: Positive = 192
+    """Size in pixels of the scaled image from which a face is searched every `key` frames only, with optical flow in between."""
+
+    key: Positive = 4
+    """Frames between two searches of a large face."""
+
+
+class RetinaFaceOptions(DetectionOptions):
+    """Options of the backend `retinaface`."""
+
+    det_sizes: Annotated[tuple[Annotated[int, Field(ge=32, multiple_of=32)], ...], Field(min_length=1)] = (640, 256)
+    """Longer sides in pixels to which the image is scaled, one search each. The networks miss faces that fill the image at 640 and
+    small ones at 256. A face found at several sizes is kept from the first, so name the largest first: its landmarks are the most
+    precise."""
+
+    threshold: Fraction = 0.5
+    """Lowest detection score."""
+
+    nms: Fraction = 0.4
+    """Overlap (intersection over union) above which two boxes are one face."""
+
+    batch: Positive | None = None
+    """Images per network call, if the model accepts several; null: 1 on a CPU, 8 on a GPU."""
+
+    follow: FollowOptions | None = None
+    """Follow known faces between scans of the whole image, which is about three times faster on a CPU; null: scan every image. `{}` follows
+    by the defaults."""
+
+
+class DlibOptions(DetectionOptions):
+    """Options of the backend `dlib`."""
+
+    max_side: Natural = 640
+    """Length in pixels to which the longer side of the image is shrunk for detection; 0: never. Landmarks and identity vectors always
+    come from the full image. The smallest face found by `hog` has about 80 pixels in the shrunken image."""
+
+    upsample: Natural = 0
+    """How often the shrunken image is doubled in size for detection. Each time halves the smallest face and takes four times as long."""
+
+    threshold: float = 0.0
+    """Lowest detection score; 0 is the working point of the detector."""
+
+    identity: bool = True
+    """Compute identity vectors, about 75 ms each on one core."""
+
+
+class TrackingOptions(Section):
+    """How detections become tracks, and how their gaps are treated."""
+
+    max_gap: Natural = 15
+    """Most frames without a detection after which a face still continues its track."""
+
+    interpolate: Natural = 15
+    """Longest gap in frames, between two detections of one track in one shot, that is filled by interpolation; 0: none."""
+
+    hold: Natural = 0
+    """Frames by which a detection is repeated into a gap that is too long to interpolate, at either end."""
+
+
+DETECTORS: dict[str, type[DetectionOptions]] = {"retinaface": RetinaFaceOptions, "dlib": DlibOptions}
+"""Options of each backend."""

@@ -5,8 +5,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from wildaffect.features.frames import MEANING
-from wildaffect.features.registry import FeatureSpec
+from wildaffect.features.spec import FeatureSpec
 from wildaffect.files import atomic
 
 
@@ -18,7 +17,15 @@ def write_about(
     resampling: str | None,
     weights: Mapping[str, Any] | None,
 ) -> None:
-    """Write columns, origin, ``parameters``, synchronisation, ``weights`` and licence notice of a feature as JSON."""
+    """Write columns, origin, parameters, synchronisation, weights and licence notice of a feature as JSON.
+
+    Args:
+        output: Path of the JSON file.
+        spec: The feature.
+        parameters: What the computation was set to.
+        resampling: How the audio was resampled; None where there is no audio.
+        weights: Name, hash and licence of the network; None where there is none.
+    """
     about = {
         "id": spec.id,
         "description": spec.description,
@@ -29,8 +36,8 @@ def write_about(
         "parameters": parameters,
         "resampling": resampling,
         "synchronisation": {
-            "rule": spec.rule,
-            "meaning": MEANING[spec.rule],
+            "rule": spec.rule.name,
+            "meaning": spec.rule.meaning,
             "rows_per_second": spec.rows_per_second,
         },
         "weights": weights,

@@ -13,7 +13,9 @@ from torch.nn.functional import interpolate
 from wildaffect.errors import InputError
 from wildaffect.faces.crops import CropFile
 from wildaffect.features.about import write_about
-from wildaffect.features.registry import EMBED_PREFIX, OWN_NOTICE, SEEDED, FeatureSpec
+from wildaffect.features.frames import OF_IMAGE
+from wildaffect.features.names import EMBED_PREFIX
+from wildaffect.features.spec import OWN_NOTICE, SEEDED, FeatureSpec
 from wildaffect.features.state_dicts import load_exactly, read_state
 from wildaffect.features.store import save_blocks, write_valid
 from wildaffect.features.vggface import PREPARATION as FACE_PREPARATION
@@ -34,10 +36,16 @@ NETWORKS: Mapping[str, Callable[..., nn.Module]] = {
 
 
 def open_network(name: str, weights: str, models_dir: str | os.PathLike) -> tuple[nn.Module, dict[str, Any]]:
-    """The network ``name`` (a key of :data:`NETWORKS`) that answers (n, dim) to (n, 3, 224, 224), and what its weights are.
+    """A network that turns (n, 3, 224, 224) into vectors (n, dim), and what its weights are.
 
-    ``weights``: a name in the manifest, a path, or ``seeded``: an untrained network that is the same in every run. The last layer of a
-    file is not used. Raises :class:`~wildaffect.errors.InputError` for a file that is absent or not of this network.
+    Args:
+        name: A key of :data:`NETWORKS`.
+        weights: A name in the manifest, a path, or ``seeded``: an untrained network that is the same in every run. The last layer of a file
+            is not used.
+        models_dir: Folder of model files.
+
+    Raises:
+        InputError: The file is absent or not of this network.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
@@ -57,13 +65,13 @@ def open_network(name: str, weights: str, models_dir: str | os.PathLike) -> tupl
 
 
 def preparation(name: str) -> tuple[Callable[[Tensor], Tensor], str]:
-    """How pictures are prepared for the network ``name``, as a function and in words."""
+    """How images are prepared for the network ``name``, as a function and in words."""
     return (prepared, FACE_PREPARATION) if name == "vggface_resnet50" else (prepare, PREPARATION)
 
 
-def prepare(pictures: Tensor) -> Tensor:
-    """Pictures uint8 (n, size, size, 3) RGB as the networks were trained to see them, float32 (n, 3, 224, 224)."""
-    scaled = pictures.permute(0, 3, 1, 2).float() / 255
+def prepare(images: Tensor) -> Tensor:
+    """Images uint8 (n, size, size, 3) RGB as torchvision's networks take them, float32 (n, 3, 224, 224)."""
+    scaled = images.permute(0, 3, 1, 2).float() / 255
     if scaled.shape[-1] != SIDE:
         scaled = interpolate(scaled, (SIDE, SIDE), mode="bilinear", align_corners=False, antialias=True)
     mean, std = (torch.tensor(values, device=scaled.device).view(3, 1, 1) for values in (MEAN, STD))
@@ -73,7 +81,16 @@ def prepare(pictures: Tensor) -> Tensor:
 def describe_embedding(
     name: str, output: str | os.PathLike, *, network: str, weights: str, crops: str, models_dir: str | os.PathLike
 ) -> None:
-    """Write ``about.json`` of the feature ``embed.<name>``: vectors of ``network`` over the crops of template ``crops``."""
+    """Write ``about.json`` of the feature ``embed.<name>``.
+
+    Args:
+        name: Name of the embedding in the configuration.
+        output: Path of the JSON file.
+        network: A key of :data:`NETWORKS`.
+        weights: As for :func:`open_network`.
+        crops: Template of the crops.
+        models_dir: Folder of model files.
+    """
     opened, about = open_network(network, weights, models_dir)
     face = isinstance(opened, VggFace)
     dimension = opened.features.out_features + opened.predictions.out_features if face else opened.inplanes
@@ -82,7 +99,7 @@ def describe_embedding(
         columns=tuple(f"{name}{k}" for k in range(dimension)),
         source="own" if face else "torchvision",
         module=__name__,
-        rule="picture",
+        rule=OF_IMAGE,
         description=f"{network} before its last layer, over {crops} crops; frames without a face have the vector of a black picture",
         notice=f"Weights: {about['licence']}. {about['citation']}".strip() if about["trained"] else OWN_NOTICE,
     )
@@ -100,32 +117,41 @@ def embed_crops(
     device: str = "cpu",
     threads: int = 1,
 ) -> None:
-    """Write ``network(prepare(pictures))`` of every row of ``crops`` to ``output`` (``.npy``), float32 (frames, dim).
+    """Write the vectors of a network over all crops of a trial as ``.npy``, float32 (frames, dim).
 
-    ``prepare`` turns pictures uint8 (n, size, size, 3) RGB on ``device`` into the network's input; ``network`` answers (n, dim).
-
-    A frame without a face gets the vector of a black picture, computed once: it is what the network would say to the black picture that
+    A frame without a face gets the vector of a black image, computed once: it is what the network gives for the black image that
     systems put there. Which rows these are is written beside them, see :mod:`~wildaffect.features.store`.
 
     The network runs in evaluation mode, without gradients and in single precision (no TensorFloat-32), and is left in evaluation mode on
-    ``device``. One batch of pictures and vectors is in memory at a time. Raises :class:`InputError` for a device that is not there, an
-    answer that is not (n, dim), and values that are not finite.
+    ``device``. One batch of images and vectors is in memory at a time.
+
+    Args:
+        network: Turns prepared images into vectors (n, dim).
+        prepare: Turns images uint8 (n, size, size, 3) RGB on ``device`` into the network's input.
+        crops: Crops of the trial.
+        output: Path of the array.
+        batch: Images at a time.
+        device: ``cpu`` or ``cuda``.
+        threads: PyTorch's number of threads, set for this process.
+
+    Raises:
+        InputError: The device is not there, or the network's output is not (n, dim) or not finite.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("device 'cuda' was asked for, but PyTorch sees no CUDA device. Ask for 'cpu' or fix the node.")
     torch.set_num_threads(threads)
     network = network.to(device).eval()
 
-    def vectors(pictures: np.ndarray) -> np.ndarray:
+    def vectors(images: np.ndarray) -> np.ndarray:
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            found = network(prepare(torch.from_numpy(pictures).to(device))).float().cpu().numpy()
-        if found.ndim != 2 or len(found) != len(pictures):
+            rows = network(prepare(torch.from_numpy(images).to(device))).float().cpu().numpy()
+        if rows.ndim != 2 or len(rows) != len(images):
             raise InputError(
-                f"{crops.path}: the network answered {found.shape} to {len(pictures)} pictures, not a vector each."
+                f"{crops.path}: the network gave {rows.shape} for {len(images)} images, not a vector each."
             )
-        if not np.isfinite(found).all():
+        if not np.isfinite(rows).all():
             raise InputError(f"{crops.path}: the network's vectors are not finite. Check its weights and 'prepare'.")
-        return found
+        return rows
 
     black = vectors(np.zeros((1, crops.size, crops.size, 3), np.uint8))[0]
 

@@ -1,5 +1,6 @@
 """The audio features of one video as arrays, and the description of a feature."""
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
@@ -9,8 +10,8 @@ import numpy as np
 
 from wildaffect.errors import InputError
 from wildaffect.features.about import write_about
-from wildaffect.features.frames import WITHOUT_RATE, Clock, heard
-from wildaffect.features.registry import FEATURES, FeatureSpec
+from wildaffect.features.frames import Clock, has_audio
+from wildaffect.features.spec import FeatureSpec, find_feature
 from wildaffect.features.store import save_blocks, write_valid
 from wildaffect.features.waveform import read_speech
 from wildaffect.media.audio import read_about
@@ -30,19 +31,27 @@ def extract_features(
     device: str = "cpu",
     threads: int = 1,
 ) -> None:
-    """Write features of one video, ``outputs`` by their keys in :data:`~wildaffect.features.registry.FEATURES`, as ``.npy``.
+    """Write features of one video as ``.npy``.
 
-    An array is float32 (frames, dim), one row per row of the frame table ``frames``, all finite; sample 0 of
-    ``audio`` is the time of frame 0. Features with ``rows_per_second`` are signals instead, as long as the sound. A
-    file without sound gives the analysis of silence, one too short for a window is padded with silence, and frames
-    after the last row of the analysis repeat it; :mod:`~wildaffect.features.store` says which frames have sound.
-    Sound and rows pass through in blocks, so memory does not grow with the length.
+    An array is float32 (frames, dim), one row per row of the frame table, all finite; sample 0 of the audio is the time of frame 0.
+    Features with ``rows_per_second`` are signals instead, as long as the audio. A file without audio gives the analysis of silence, one
+    too short for a window is padded with silence, and frames after the last row of the analysis repeat it;
+    :mod:`~wildaffect.features.store` says which frames have audio. Samples and rows pass through in blocks, so memory does not grow with
+    the length.
 
-    ``weights`` (for VGGish): a name in the manifest, the path of a weights file, or the word ``seeded`` for an
-    untrained random projection; None means the manifest name that the feature declares. ``pca``: likewise, the file of
-    the components, for the quantised embedding alone. ``device`` is ``cpu`` or
-    ``cuda``; ``threads`` bounds PyTorch's threads (openSMILE uses one). Raises :class:`InputError` for an unknown
-    feature, unusable weights, a missing device and files that cannot be read.
+    Args:
+        outputs: Path of the array by feature id.
+        audio: The video's ``audio.flac``.
+        frames: The video's frame table.
+        weights: For features that declare weights: a name in the manifest, the path of a weights file, or ``seeded`` for an untrained
+            network; None means the manifest name that the feature declares.
+        pca: Likewise, the file of the components.
+        models_dir: Folder of model files.
+        device: ``cpu`` or ``cuda``.
+        threads: Bound of PyTorch's threads (openSMILE uses one).
+
+    Raises:
+        InputError: An unknown feature, unusable weights, a missing device or files that cannot be read.
     """
     specs = [find_feature(feature) for feature in outputs]
     files = _files(specs, weights, pca)
@@ -51,12 +60,12 @@ def extract_features(
     network = {"models_dir": models_dir, "device": device, "threads": threads}
     for spec in specs:
         clock = frame_clock(frames, spec)
-        learnt = files[spec.id] | network if files[spec.id] else {}
-        blocks = import_module(spec.module).frame_values(signals[spec.rate_hz], clock, **learnt)
-        row = (spec.dim,) if spec.dim > 1 else ()
+        models = files[spec.id] | network if files[spec.id] else {}
+        blocks = import_module(spec.module).frame_values(signals[spec.rate_hz], clock, **models)
+        row = () if spec.rows_per_second and spec.dim == 1 else (spec.dim,)
         checked = _finite(blocks, f"{audio}: {spec.id}", "row" if spec.rows_per_second else "frame")
         save_blocks(outputs[spec.id], checked, row, spec.dtype)
-        write_valid(outputs[spec.id], heard(about, clock))
+        write_valid(outputs[spec.id], has_audio(about, clock))
 
 
 def describe_feature(
@@ -67,40 +76,44 @@ def describe_feature(
     pca: str | None = None,
     models_dir: str | os.PathLike = MODELS_DIR,
 ) -> None:
-    """Write ``about.json`` of ``feature``: columns, origin, parameters, synchronisation, weights and licence notice."""
+    """Write ``about.json`` of a feature: columns, origin, parameters, synchronisation, weights and licence notice.
+
+    Args:
+        feature: Id of the feature.
+        output: Path of the JSON file.
+        weights: As for :func:`extract_features`.
+        pca: As for :func:`extract_features`.
+        models_dir: Folder of model files.
+
+    Raises:
+        InputError: An unknown feature or unusable weights.
+    """
     spec = find_feature(feature)
     files = _files([spec], weights, pca)[spec.id]
     module = import_module(spec.module)
     write_about(
         output,
         spec,
-        parameters=module.PARAMETERS,
+        parameters=module.parameters(),
         resampling=f"soxr, high quality, to {spec.rate_hz / 1000:g} kHz and 16 bit",
         weights=module.describe_weights(models_dir=models_dir, **files) if files else None,
     )
 
 
-def find_feature(feature: str) -> FeatureSpec:
-    """The specification of ``feature``; :class:`InputError` if there is none of that name."""
-    if feature not in FEATURES:
-        raise InputError(f"feature '{feature}' is not known: use one of {', '.join(FEATURES)}.")
-    return FEATURES[feature]
-
-
 def frame_clock(frames: str | os.PathLike, spec: FeatureSpec) -> Clock:
-    """The frames of a frame table as ``spec`` sees them."""
+    """The frames of a frame table as the computation of ``spec`` needs them."""
     grid = read_frames(frames)
     return Clock(grid.times, _rate(grid, frames, spec), spec.rule)
 
 
-def _rate(grid: Frames, frames: str | os.PathLike, spec: FeatureSpec) -> float | None:
+def _rate(grid: Frames, frames: str | os.PathLike, spec: FeatureSpec) -> float:
     """The frame rate that the published index rules divide by, as OpenCV reports it: the container's average.
 
     That is the nominal rate where the frames keep it (to half a thousandth: 30 and 29.97 are kept apart), else
-    frames / duration. None where the rule does not ask for it.
+    frames / duration. NaN where the rule does not ask for it.
     """
-    if spec.rule in WITHOUT_RATE:
-        return None
+    if not spec.rule.needs_rate:
+        return math.nan
     average, nominal = grid.about.get("average_rate"), grid.about.get("nominal_rate")
     if not average:
         if len(grid.times):
@@ -113,9 +126,10 @@ def _rate(grid: Frames, frames: str | os.PathLike, spec: FeatureSpec) -> float |
 def _finite(blocks: Iterable[np.ndarray], what: str, unit: str) -> Iterator[np.ndarray]:
     count = 0
     for block in blocks:
-        if not np.isfinite(block).all():
-            first = count + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
-            raise InputError(f"{what} has values that are not finite at {unit} {first}. Check the sound there.")
+        finite = np.isfinite(block).all(axis=tuple(range(1, block.ndim)))
+        if not finite.all():
+            first = count + int(finite.argmin())
+            raise InputError(f"{what} has values that are not finite at {unit} {first}. Check the audio there.")
         count += len(block)
         yield block
 

@@ -1,52 +1,81 @@
 """Features computed elsewhere: one vector per frame from Parquet tables or ``.npy`` files.
 
-Their ids are ``import.<name>``; the configuration describes each by the entries of :class:`Source`.
+Their ids are ``import.<name>``; the configuration describes each by the keys of :class:`Import`.
 """
 
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pydantic import Field, model_validator
 
+from wildaffect.config import Names, Natural, Positive, Section, Text
 from wildaffect.errors import InputError
 from wildaffect.features.about import write_about
-from wildaffect.features.registry import IMPORT_PREFIX, FeatureSpec
+from wildaffect.features.frames import AS_GIVEN
+from wildaffect.features.names import IMPORT_PREFIX
+from wildaffect.features.spec import FeatureSpec
 from wildaffect.features.store import write_valid
 from wildaffect.files import atomic, sha256
 
-RULES = ("refuse", "zero", "hold", "interpolate")
 
+class Import(Section):
+    """A feature computed elsewhere, a vector for each frame."""
 
-@dataclass(frozen=True)
-class ImportedFeature:
-    """Where an imported feature comes from.
+    path: Text
+    """File of the values, .parquet or .npy, with {trial} or {video} in its name where there is one for each."""
 
-    ``path``: a ``.parquet`` or ``.npy`` file, with ``{trial}`` or ``{video}`` in it where there is one file for each. ``columns``: the
-    columns of the table, or for ``.npy`` names for its columns or just their number. ``missing`` says what becomes of frames without
-    (finite) values: ``refuse`` stops, ``zero`` puts zeros, ``hold`` repeats the last vector before (for the first frames, the first
-    one), ``interpolate`` draws a line in time between the vectors around (held at the ends).
+    columns: Positive | Annotated[Names, Field(min_length=1)]
+    """Columns of the table; for .npy their names or just their number."""
 
-    For tables: ``frame`` is the column with the frame's number, which counts from ``first_frame``; ``key`` the column with the trial's or
-    video's name, needed where one file serves all. ``description``, ``licence`` and ``citation`` are kept with the feature.
-    """
+    missing: Literal["refuse", "zero", "hold", "interpolate"] = "refuse"
+    """What frames without finite values get.
+    - refuse: an error
+    - zero: zeros
+    - hold: the values of the last frame before
+    - interpolate: values interpolated linearly in time"""
 
-    name: str
-    path: str
-    columns: tuple[str, ...] | int
-    missing: str = "refuse"
-    frame: str = "frame"
-    first_frame: int = 0
-    key: str | None = None
+    frame: Text = "frame"
+    """Column of a table with the index of the frame."""
+
+    first_frame: Natural = 0
+    """Index of the first frame in that column."""
+
+    key: Text | None = None
+    """Column of a table with the name of the trial or video, where one table holds all."""
+
     description: str = ""
+    """What the feature is; kept with it."""
+
     licence: str = "unknown"
+    """Licence of the values; kept with them and shown in the report."""
+
     citation: str = ""
+    """What to cite; kept with the values."""
+
+    @model_validator(mode="after")
+    def _check_together(self) -> "Import":
+        suffix = Path(self.path).suffix
+        if suffix not in (".parquet", ".npy"):
+            raise ValueError(f"path must end in .parquet or .npy, not {suffix!r}")
+        if suffix == ".parquet" and isinstance(self.columns, int):
+            raise ValueError("the columns of a table must be listed by name")
+        single = "{trial}" not in self.path and "{video}" not in self.path
+        if single and (suffix == ".npy" or self.key is None):
+            raise ValueError("one file for all needs 'key' (tables only); else put {trial} or {video} into the path")
+        return self
+
+
+class ImportedFeature(Import):
+    """An :class:`Import` and its name in the configuration."""
+
+    name: Text
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -61,28 +90,8 @@ class ImportedFeature:
 
 
 def imported_feature(name: str, entry: Mapping[str, Any]) -> ImportedFeature:
-    """A :class:`Source` from a configuration entry; :class:`InputError` where that is contradictory."""
-    where = f"features: import.{name}"
-    try:
-        columns = entry["columns"]
-        found = ImportedFeature(name, **{**entry, "columns": columns if isinstance(columns, int) else tuple(columns)})
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{where}: {error}; an import needs 'path' and 'columns'.") from error
-    suffix = Path(found.path).suffix
-    if suffix not in (".parquet", ".npy"):
-        raise InputError(f"{where}: path must end in .parquet or .npy, not '{suffix}'.")
-    if suffix == ".parquet" and isinstance(found.columns, int):
-        raise InputError(f"{where}: the columns of a table must be listed by name.")
-    single = "{trial}" not in found.path and "{video}" not in found.path
-    if single and (suffix == ".npy" or found.key is None):
-        raise InputError(
-            f"{where}: one file for all needs 'key' (tables only); else put {{trial}} or {{video}} into the path."
-        )
-    if not found.column_names or len(set(found.column_names)) != len(found.column_names):
-        raise InputError(f"{where}: columns must be given, each once.")
-    if found.missing not in RULES:
-        raise InputError(f"{where}: missing '{found.missing}' is not known: use one of {', '.join(RULES)}.")
-    return found
+    """The feature ``import.<name>`` that the complete ``entry`` of the configuration describes."""
+    return ImportedFeature.from_plain({**entry, "name": name})
 
 
 def check_columns(found: ImportedFeature, path: Path) -> None:
@@ -99,13 +108,13 @@ def check_columns(found: ImportedFeature, path: Path) -> None:
 
 
 def spec(found: ImportedFeature) -> FeatureSpec:
-    """The registry entry of an imported feature."""
+    """The specification of an imported feature."""
     return FeatureSpec(
         id=IMPORT_PREFIX + found.name,
         columns=found.column_names,
         source=f"imported from {found.path}",
         module=__name__,
-        rule="frame",
+        rule=AS_GIVEN,
         description=found.description or "values computed elsewhere",
         notice=f"Licence: {found.licence}. {found.citation}".strip(),
     )
@@ -125,13 +134,22 @@ def import_feature(
     output: str | os.PathLike,
     report: str | os.PathLike,
 ) -> None:
-    """Write the vectors of one trial as ``output`` (``.npy``), float32 (frames, dim), and what was done to them as ``report`` (JSON).
+    """Write the vectors of one trial, and what was done to them.
 
-    ``times`` float64 (frames,) are those of the frame table. A row of the source with a value that is not a number counts as missing.
-    The report has ``file``, ``sha256``, ``frames``, ``rows`` (complete ones found), ``missing`` (frames), ``rule`` and ``runs`` (first
-    frame and length of each stretch that was filled). Raises :class:`InputError` for a file that is absent, unreadable, of another
-    width, with more rows than the video has frames, with frames twice, or with infinite values, and for missing frames under the rule
-    ``refuse``.
+    A row of the source with a value that is not a number counts as missing. The report has ``file``, ``sha256``, ``frames``, ``rows``
+    (complete ones found), ``missing`` (frames), ``rule`` and ``runs`` (first frame and length of each stretch that was filled).
+
+    Args:
+        found: The import.
+        trial: Name of the trial.
+        video: Name of its video.
+        times: Times of the frames in seconds, float64 (frames,).
+        output: Path of the array (``.npy``), float32 (frames, dim).
+        report: Path of the report (JSON).
+
+    Raises:
+        InputError: A file that is absent, unreadable, of another width, with more rows than the video has frames, with frames twice, or
+            with infinite values; or missing frames under the rule ``refuse``.
     """
     path = found.file(trial, video)
     if not path.is_file():
@@ -161,7 +179,21 @@ def import_feature(
 
 
 def fill(values: np.ndarray, present: np.ndarray, times: np.ndarray, rule: str, path: Path) -> np.ndarray:
-    """``values`` float32 (N, C) with the rows that are not ``present`` (N,) replaced by ``rule``; zeros where no row is present."""
+    """Fill missing rows.
+
+    Args:
+        values: float32 (N, C).
+        present: Rows that are there, bool (N,).
+        times: Times of the frames, float64 (N,).
+        rule: See :class:`Import`.
+        path: The source, named in errors.
+
+    Returns:
+        ``values`` with the missing rows replaced; zeros where no row is present.
+
+    Raises:
+        InputError: Rows are missing and ``rule`` is ``refuse``.
+    """
     if present.all():
         return values
     if rule == "refuse":

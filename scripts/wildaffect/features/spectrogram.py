@@ -19,14 +19,25 @@ def hann(samples: int) -> np.ndarray:
 
 
 def htk_filters(rate: int, fft: int, bands: int, low_hz: float, high_hz: float) -> np.ndarray:
-    """float64 (fft // 2 + 1, bands): triangles of height 1, equally wide on the HTK mel scale."""
+    """Triangles of height 1, equally wide on the HTK mel scale.
+
+    Args:
+        rate: Sampling rate in Hz.
+        fft: Points of the transform.
+        bands: Number of triangles.
+        low_hz: Lower end of the first.
+        high_hz: Upper end of the last.
+
+    Returns:
+        float64 (fft // 2 + 1, bands).
+    """
     low, high = (2595 * np.log10(1 + hz / 700) for hz in (low_hz, high_hz))
     edges = 700 * (10 ** (np.linspace(low, high, bands + 2) / 2595) - 1)
     return _triangles(rate, fft, edges)
 
 
 def slaney_filters(rate: int, fft: int, bands: int, low_hz: float, high_hz: float) -> np.ndarray:
-    """float64 (fft // 2 + 1, bands): triangles of area 1 Hz, equally wide on Slaney's mel scale."""
+    """Triangles of area 1 Hz, equally wide on Slaney's mel scale; otherwise as :func:`htk_filters`."""
     mel = np.linspace(_slaney(low_hz), _slaney(high_hz), bands + 2)
     bend = _BEND_HZ / _LINEAR_HZ
     edges = np.where(mel < bend, mel * _LINEAR_HZ, _BEND_HZ * np.exp(_STEP * (mel - bend)))
@@ -49,31 +60,41 @@ def row_blocks(
     filters: np.ndarray,
     edges: str = "constant",
 ) -> Iterator[np.ndarray]:
-    """``count`` rows of :func:`mel_power`, centred at ``first``, ``first + hop``, … of ``signal``: float32 (count, bands), in blocks.
+    """Rows of :func:`mel_power` at regular distances.
 
-    ``signal`` is int16 (S,), taken as [-1, 1), or floating point; what is beyond its ends is said by ``edges``, see :func:`piece`.
+    Args:
+        signal: int16 (S,), taken as [-1, 1), or floating point.
+        first: Sample at which the first row is centred.
+        hop: Samples between rows.
+        count: Number of rows.
+        window: Window (W,).
+        fft: Points of the transform.
+        filters: Mel filters (fft // 2 + 1, bands).
+        edges: What lies beyond the ends of ``signal``, see :func:`piece`.
+
+    Yields:
+        Blocks of float32 (count, bands).
     """
     width = len(window)
     for begin in range(0, count, _BLOCK):
-        number = min(_BLOCK, count - begin)
+        size = min(_BLOCK, count - begin)
         start = first + begin * hop - width // 2
-        part = piece(signal, start, start + (number - 1) * hop + width, edges)
+        part = piece(signal, start, start + (size - 1) * hop + width, edges)
         yield mel_power(np.lib.stride_tricks.sliding_window_view(part, width)[::hop], window, fft, filters)
 
 
-def regular_rows(
-    signal: Rows, first: int, hop: int, count: int, window: np.ndarray, fft: int, filters: np.ndarray
-) -> np.ndarray:
-    """:func:`row_blocks` in one piece, with silence beyond the ends."""
-    empty = np.empty((0, filters.shape[1]), np.float32)
-    return np.concatenate([empty, *row_blocks(signal, first, hop, count, window, fft, filters)])
-
-
 def piece(signal: Rows, start: int, stop: int, edges: str = "constant") -> np.ndarray:
-    """Samples ``start`` to ``stop`` in the precision of the calculation.
+    """Samples ``start`` to ``stop`` of a signal in the precision of the calculation.
 
-    Beyond the ends of ``signal`` there is silence (``constant``) or the signal again, backwards and without its last sample (``reflect``;
-    only as far as it is long).
+    Args:
+        signal: int16 (S,), scaled to [-1, 1), or floating point.
+        start: First sample; may lie before the signal.
+        stop: End; may lie behind the signal.
+        edges: Beyond the ends there is silence (``constant``) or the signal again, backwards and without its last sample (``reflect``; only
+            as far as it is long).
+
+    Returns:
+        float64 or the signal's type, (stop - start,).
     """
     inside = np.asarray(signal[max(start, 0) : max(stop, 0)])
     scale = 32768 if inside.dtype == np.int16 else 1
@@ -87,7 +108,14 @@ def piece(signal: Rows, start: int, stop: int, edges: str = "constant") -> np.nd
 
 
 def levels(power: Callable[[], Iterator[np.ndarray]]) -> Iterator[np.ndarray]:
-    """Decibels of the blocks of ``power``, no value further than 80 below the loudest of all. The blocks are made twice, not kept."""
+    """Decibels of blocks, no value further than 80 below the loudest of all.
+
+    Args:
+        power: Gives the blocks; it is called twice, so that they need not be kept.
+
+    Yields:
+        A block in dB for each block of ``power``.
+    """
     top = max(decibel(block).max() for block in power())
     return (np.maximum(decibel(block), top - np.float32(RANGE_DB)) for block in power())
 

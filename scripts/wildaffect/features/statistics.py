@@ -4,14 +4,11 @@ Pieces are summarised in double precision and merged pairwise: T. F. Chan, G. H.
 Algorithm for Computing Sample Variances, 1979.
 """
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
-
-from wildaffect.errors import InputError
 
 _PIECE = 1 << 20  # values read at a time
 CONSTANT = 1e-6
@@ -19,7 +16,13 @@ CONSTANT = 1e-6
 
 @dataclass(frozen=True)
 class ColumnMoments:
-    """``count`` rows, their ``mean`` and their sum of squared deviations ``squares``, both float64 (C,)."""
+    """Moments of the columns of an array.
+
+    Attributes:
+        count: Number of rows.
+        mean: Mean of each column, float64 (C,).
+        squares: Sum of squared deviations of each column, float64 (C,).
+    """
 
     count: int
     mean: np.ndarray
@@ -42,7 +45,12 @@ class ColumnMoments:
 
 
 def moments(values: np.ndarray, rows: np.ndarray | None = None) -> ColumnMoments:
-    """Moments per column of ``values`` (N, C), a memory map or array of any dtype, or of its ``rows`` (n,) alone."""
+    """Moments per column.
+
+    Args:
+        values: (N, C) of any dtype; a memory map is read piece by piece.
+        rows: Rows to take, (n,); None takes all.
+    """
     count = len(values) if rows is None else len(rows)
     step = max(1, _PIECE // max(1, values.shape[1]))
     pieces = (slice(first, first + step) for first in range(0, count, step))
@@ -60,20 +68,15 @@ def pooled(columns: ColumnMoments) -> ColumnMoments:
 
 
 def column_statistics(arrays: Iterable[np.ndarray]) -> dict[str, list[float]]:
-    """``mean`` and ``std`` of every column over all rows of all ``arrays`` (N, C). JSON-able."""
-    found = _total(arrays)
-    return {"mean": found.mean.tolist(), "std": found.deviation().tolist()}
+    """``mean`` and ``std`` of every column over all rows of all ``arrays`` (N, C), as lists that JSON can hold."""
+    total = _total(arrays)
+    return {"mean": total.mean.tolist(), "std": total.deviation().tolist()}
 
 
 def scalar_statistics(arrays: Iterable[np.ndarray]) -> dict[str, float]:
-    """One ``mean`` and one ``std`` over all rows and columns of all ``arrays`` (N, C). JSON-able."""
-    found = pooled(_total(arrays))
-    return {"mean": float(found.mean[0]), "std": float(found.deviation()[0])}
-
-
-def file_statistics(paths: Iterable[str | os.PathLike]) -> dict[str, list[float]]:
-    """:func:`column_statistics` over ``.npy`` files, read by memory map."""
-    return column_statistics(_opened(path) for path in paths)
+    """One ``mean`` and one ``std`` over all rows and columns of all ``arrays`` (N, C)."""
+    total = pooled(_total(arrays))
+    return {"mean": float(total.mean[0]), "std": float(total.deviation()[0])}
 
 
 def _total(arrays: Iterable[np.ndarray]) -> ColumnMoments:
@@ -88,10 +91,3 @@ def _summary(piece: np.ndarray) -> ColumnMoments:
     piece = np.asarray(piece, np.float64)
     mean = piece.mean(axis=0)
     return ColumnMoments(len(piece), mean, np.square(piece - mean).sum(axis=0))
-
-
-def _opened(path: str | os.PathLike) -> np.ndarray:
-    try:
-        return np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable .npy file ({error}). Delete it and run again.") from error

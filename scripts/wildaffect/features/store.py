@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -17,6 +18,10 @@ class Spool:
     """Rows of one shape and type that are appended block by block and read by slices, as copies.
 
     They wait in a nameless file in the directory for temporary files (``TMPDIR``), which goes with the object.
+
+    Args:
+        dtype: Type of the values.
+        row: Shape of a row; empty for a row of one value.
     """
 
     def __init__(self, dtype: np.dtype | type, row: tuple[int, ...] = ()) -> None:
@@ -44,8 +49,8 @@ class Spool:
         return rows
 
 
-Rows = np.ndarray | Spool
-"""What is read by slices alone."""
+Rows: TypeAlias = np.ndarray | Spool
+"""Rows that are read by slices alone."""
 
 
 def pieces(rows: Rows, size: int) -> Iterator[np.ndarray]:
@@ -54,7 +59,15 @@ def pieces(rows: Rows, size: int) -> Iterator[np.ndarray]:
 
 
 def picked(rows: Rows, index: np.ndarray) -> Iterator[np.ndarray]:
-    """``rows[index]`` for ``index`` int (N,) in blocks. Neighbours in ``index`` should be near in ``rows``: what lies between is read."""
+    """Chosen rows in blocks.
+
+    Args:
+        rows: Rows (R, …).
+        index: Wanted rows, int (N,). Neighbours should be near in ``rows``, because what lies between them is read.
+
+    Yields:
+        Blocks of ``rows[index]``.
+    """
     for wanted in pieces(index, _FRAMES):
         low = wanted.min()
         yield rows[low : wanted.max() + 1][wanted - low]
@@ -63,7 +76,16 @@ def picked(rows: Rows, index: np.ndarray) -> Iterator[np.ndarray]:
 def save_blocks(
     output: str | os.PathLike, blocks: Iterable[np.ndarray], row: tuple[int, ...], dtype: np.dtype | type = np.float32
 ) -> None:
-    """Write ``blocks`` (n, *row), one after the other, as one ``.npy`` file; it appears whole or not at all."""
+    """Write blocks, one after the other, as one ``.npy`` file; it appears whole or not at all.
+
+    It is written as a stream, not through a memory map: on a full disk a map would end the process without a message.
+
+    Args:
+        output: Path of the file.
+        blocks: Arrays (n, *row).
+        row: Shape of a row.
+        dtype: Type of the values in the file.
+    """
     layout = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False}
     with atomic(output) as partial, partial.open("wb") as file:
         # NumPy leaves room in the header for the first axis to grow.
@@ -79,13 +101,28 @@ def save_blocks(
 
 
 def write_valid(feature: str | os.PathLike, valid: np.ndarray) -> None:
-    """Write ``valid`` bool (frames,) beside the file ``feature``."""
+    """Write which rows of the file ``feature`` are valid beside it, in ``valid/``.
+
+    Args:
+        feature: Path of the feature's array.
+        valid: bool (frames,).
+    """
     with atomic(_beside(feature)) as partial:
         np.save(partial, np.asarray(valid, bool))
 
 
 def read_valid(feature: str | os.PathLike) -> np.ndarray:
-    """Which rows of the file ``feature`` are valid, bool (frames,); of a signal, for which frames there is sound."""
+    """Which rows of a feature are valid.
+
+    Args:
+        feature: Path of the feature's array.
+
+    Returns:
+        bool (frames,); of a signal, for which frames there is audio.
+
+    Raises:
+        InputError: The file beside the array is missing or damaged.
+    """
     path = _beside(feature)
     try:
         return np.load(path)

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from wildaffect.features.memory_format import channels_last
+
 CHANNELS = (64, 256, 512, 1024, 2048)
 """Outputs of the first layer and of the four stages."""
 FEATURES = 2048
@@ -26,11 +28,11 @@ def scaled(channels: int, width: float) -> int:
     return max(1, round(channels * width))
 
 
-def prepared(pictures: Tensor) -> Tensor:
-    """Pictures uint8 RGB (n, S, S, 3) -> float32 BGR (n, 3, 224, 224) minus the mean."""
-    mean = torch.tensor(MEAN, device=pictures.device)
-    # Channel by channel takes half the time of turning the whole picture round.
-    planes = torch.stack([pictures[..., channel].float() for channel in (2, 1, 0)], dim=1).sub_(mean[:, None, None])
+def prepared(images: Tensor) -> Tensor:
+    """Images uint8 RGB (n, S, S, 3) -> float32 BGR (n, 3, 224, 224) minus the mean."""
+    mean = torch.tensor(MEAN, device=images.device)
+    # Channel by channel takes half the time of permuting the whole image.
+    planes = torch.stack([images[..., channel].float() for channel in (2, 1, 0)], dim=1).sub_(mean[:, None, None])
     return planes if planes.shape[2] == SIDE else F.interpolate(planes, (SIDE, SIDE), mode="bilinear")
 
 
@@ -66,15 +68,20 @@ class Bottleneck(nn.Module):
         self.proj = ConvNorm(inputs, outputs, 1, stride) if project else None
 
     def forward(self, x: Tensor) -> Tensor:
-        way = self.increase(self.middle(self.reduce(x).relu()).relu())
-        return (way + (x if self.proj is None else self.proj(x))).relu()
+        residual = self.increase(self.middle(self.reduce(x).relu()).relu())
+        return (residual + (x if self.proj is None else self.proj(x))).relu()
 
 
 class VggFace(nn.Module):
-    """Prepared pictures (n, 3, 224, 224) -> the 2048 features after ReLU and, with ``classes``, their probabilities behind them.
+    """Prepared images (n, 3, 224, 224) -> the 2048 features after ReLU and, with ``classes``, their probabilities behind them.
 
-    ``width`` multiplies all channels, ``units`` are the bottlenecks per stage, ``picture_pooling`` averages squares of pixels before the
-    first layer; the defaults are the published network.
+    The defaults are the published network.
+
+    Args:
+        width: Multiplies all channels.
+        units: Bottlenecks per stage.
+        picture_pooling: Averages squares of so many pixels a side before the first layer.
+        classes: Number of classes; 0 for features alone.
     """
 
     def __init__(
@@ -96,7 +103,7 @@ class VggFace(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self._pooling > 1:
             x = F.avg_pool2d(x, self._pooling)
-        x = x.contiguous(memory_format=torch.channels_last)  # only the layout in memory
+        x = channels_last(x, self)
         x = F.max_pool2d(self.conv1(x).relu(), 3, 2)
         for _, unit in self.units():
             x = unit(x)

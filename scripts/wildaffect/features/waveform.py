@@ -3,8 +3,6 @@
 import os
 
 import numpy as np
-import soundfile
-import soxr
 
 from wildaffect.errors import InputError
 from wildaffect.features.store import Spool
@@ -14,12 +12,26 @@ _BLOCK = 1 << 20
 
 
 def read_speech(audio: str | os.PathLike, rate: int = RATE) -> Spool:
-    """int16 (S,) at ``rate`` Hz from a mono audio file of any rate; sample 0 stays sample 0.
+    """Samples of a mono audio file of any rate; sample 0 stays sample 0.
 
     Decoded, resampled (soxr, high quality) and rounded block by block onto the disk: 115 MB per hour at 16 kHz, none of it in memory. Full
     scale is clipped, never wrapped. The published pipelines resample with FFmpeg instead, so where the rate changes single samples may
     differ from theirs.
+
+    Args:
+        audio: Path of the file.
+        rate: Sampling rate of the result in Hz.
+
+    Returns:
+        int16 (S,) on disk.
+
+    Raises:
+        InputError: The file cannot be read or is not mono.
     """
+    # Planning imports the features, but reads no audio.
+    import soundfile
+    import soxr
+
     speech = Spool(np.int16)
     try:
         with soundfile.SoundFile(audio) as file:

@@ -1,1 +1,1 @@
-"""Media: the time base of a video, its upright pictures and its sound on the same clock."""
+"""Media: the time base of a video, its upright frames and its audio on the same clock."""

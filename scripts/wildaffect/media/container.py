@@ -1,7 +1,7 @@
-"""Opening media files and decoding one stream through damage.
+"""Opening media files and decoding one stream, damaged ones included.
 
-Everything that reads a video or its sound goes through :func:`open_media` and :func:`decoded`, so the frame table,
-the pictures and the audio can never disagree on what a damaged file contains.
+Every reader of a video or its audio uses `open_media` and `decoded`, so the frame table, the images and the audio cannot disagree on
+what a damaged file contains.
 """
 
 import os
@@ -15,19 +15,24 @@ from av.stream import Discard, Disposition
 
 from wildaffect.errors import InputError
 
-# A reader that fails this often without delivering a packet in between has reached the end of what is there.
+# A demuxer that fails this often without delivering a packet in between has reached the end of the readable part.
 MAX_FAILURES = 1000
-# What FFmpeg takes texts for: terminal recordings, and playlists that lead to other files. Neither is a video.
+# Formats that FFmpeg detects in text files: terminal recordings, and playlists that lead to other files.
 NOT_MEDIA = frozenset({"tty", "bin", "xbin", "idf", "adf", "concat", "hls", "dash", "imf"})
 
 
 class UnreadableError(Exception):
-    """A file without usable content; the message is the reason, in words, without the file's name."""
+    """A file without usable content; the message is the reason, without the file's name."""
 
 
 @dataclass
 class PacketCount:
-    """Packets of a stream: handed to the decoder, and those that could not be read or decoded."""
+    """Packets of a stream.
+
+    Attributes:
+        sent: Packets passed to the decoder.
+        failed: Packets that could not be read or decoded.
+    """
 
     sent: int = 0
     failed: int = 0
@@ -37,14 +42,16 @@ class PacketCount:
 def open_media(path: str | os.PathLike) -> Iterator[av.container.InputContainer]:
     """Open a media file for reading.
 
-    Raises :class:`InputError` where there is no such file and :class:`UnreadableError` where the file is no media.
+    Raises:
+        InputError: There is no such file.
+        UnreadableError: The file is not a media file.
     """
     try:
         Path(path).stat()
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such media file. Check the corpus folder and the trial table.") from error
     except OSError:
-        pass  # the reader will say what is wrong
+        pass  # opening the file gives a better message
     try:
         # `file:` keeps colons in names from being read as protocols; playlists may not lead elsewhere.
         container = av.open(
@@ -64,35 +71,48 @@ def _reason(path: str | os.PathLike, error: Exception) -> str:
             return "the file is empty"
     except OSError:
         pass  # the error at hand says more
-    said = getattr(error, "strerror", None) or str(error)
-    return f"the file cannot be opened as a video ({said[:1].lower()}{said[1:]})"
+    text = getattr(error, "strerror", None) or str(error)
+    return f"the file cannot be opened as a video ({text[:1].lower()}{text[1:]})"
 
 
 def video_stream(container: av.container.InputContainer) -> av.VideoStream:
-    """The first moving-picture stream (cover pictures do not count); :class:`UnreadableError` without one."""
+    """The first video stream; cover images and thumbnails do not count.
+
+    Raises:
+        UnreadableError: There is no video stream, or no decoder for any.
+    """
     still = Disposition.attached_pic | Disposition.timed_thumbnails
-    moving = [stream for stream in container.streams.video if not stream.disposition & still]
-    if not moving:
+    streams = [stream for stream in container.streams.video if not stream.disposition & still]
+    if not streams:
         raise UnreadableError("the file has no video stream")
-    for stream in moving:
+    for stream in streams:
         if stream.codec_context is not None:
             return stream
     raise UnreadableError("the video codec is unknown to the decoder")
 
 
-def sound_stream(container: av.container.InputContainer) -> av.AudioStream | None:
-    """The first sound stream that has a decoder; None without one."""
+def audio_stream(container: av.container.InputContainer) -> av.AudioStream | None:
+    """The first audio stream that has a decoder; None without one."""
     return next((stream for stream in container.streams.audio if stream.codec_context is not None), None)
 
 
 def decoded(
-    container: av.container.InputContainer, stream: av.stream.Stream, tally: PacketCount, threads: int = 1
+    container: av.container.InputContainer, stream: av.stream.Stream, count: PacketCount, threads: int = 1
 ) -> Iterator[av.frame.Frame]:
-    """Decode one stream to its end in presentation order, counting packets into ``tally`` on the way.
+    """Decode one stream to its end in presentation order.
 
-    A packet that fails is left out and decoding goes on behind it. Damaged packets from which the decoder can still
-    make a frame give that frame (its ``is_corrupt`` is set). With several threads the frames are the same as with one
-    up to the first fault; behind it a decoder with frames in flight may lose others, and at the end without a word.
+    A packet that fails is skipped and decoding continues behind it. A damaged packet from which the decoder can still make a frame gives
+    that frame (its `is_corrupt` is set). With several threads the frames are those of one thread up to the first fault; behind it a
+    decoder with frames in flight may lose others, at the end of the file without reporting it.
+
+    Args:
+        container: The open file; its other streams are discarded.
+        stream: The stream to decode.
+        count: Is updated with every packet.
+        threads: Threads of the decoder.
+
+    Yields:
+        Decoded frames (of video or audio).
     """
     for other in container.streams:
         if other is not stream:
@@ -105,17 +125,17 @@ def decoded(
         try:
             packet = next(packets, None)
         except (av.FFmpegError, OSError):
-            tally.failed += 1
+            count.failed += 1
             failures += 1
-            packets = container.demux(stream)  # an iterator that raised is spent; a new one reads on from here
+            packets = container.demux(stream)  # an iterator that raised is exhausted; a new one continues from here
             continue
         if packet is None:
             return
         failures = 0
-        tally.sent += packet.size > 0 and not packet.is_discard
+        count.sent += packet.size > 0 and not packet.is_discard
         try:
             frames = packet.decode()
         except av.FFmpegError:
-            tally.failed += 1
+            count.failed += 1
             continue
         yield from frames

@@ -1,4 +1,4 @@
-"""Upright RGB pictures of a video, one per row of its frame table."""
+"""Upright RGB images of a video, one per row of its frame table."""
 
 import os
 from collections.abc import Iterator
@@ -12,13 +12,22 @@ from wildaffect.media.orientation import orientation
 
 
 def decode(video: str | os.PathLike, threads: int = 1) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (frame index from 0, upright picture uint8 RGB (H, W, 3)) for every decodable frame.
+    """Yield the image of every decodable frame.
 
-    Frames and order are those of the frame table for any number of ``threads``, also for damaged files (where only
-    the decoder's patches in damaged frames may differ): none where nothing can be decoded. One picture is held
-    at a time. All frames are turned as the first one asks, and a frame of another size is scaled to the first one's, so
-    that all pictures share the coordinates of the table's ``width`` and ``height``; non-square pixels stay as stored.
-    Raises :class:`wildaffect.errors.InputError` where there is no such file.
+    Frames and order are those of the frame table for any number of `threads`, also for damaged files (where only the concealed parts of
+    damaged frames may differ); an unreadable file yields nothing. One image is held at a time. All frames are rotated as the first one
+    asks, and a frame of another size is scaled to that of the first, so that all images share the coordinates of the table's `width`
+    and `height`; non-square pixels stay as stored.
+
+    Args:
+        video: Path of the video.
+        threads: Threads of the decoder and the colour conversion.
+
+    Yields:
+        Frame index from 0, and the upright image, uint8 RGB (H, W, 3).
+
+    Raises:
+        InputError: There is no such file.
     """
     turn = None
     try:
@@ -32,17 +41,17 @@ def decode(video: str | os.PathLike, threads: int = 1) -> Iterator[tuple[int, np
 
 
 def _frames(video: str | os.PathLike, threads: int) -> Iterator[av.VideoFrame]:
-    """Frames as decoded by one thread; several threads go as far as the file is sound, one finishes what is not."""
+    """The frames that one thread decodes. Several threads go up to the first fault, then one thread decodes the rest."""
     done = 0
     if threads > 1:
         with open_media(video) as container:
-            tally = PacketCount()
-            for frame in decoded(container, video_stream(container), tally, threads):
-                if tally.failed:
+            count = PacketCount()
+            for frame in decoded(container, video_stream(container), count, threads):
+                if count.failed:
                     break
                 yield frame
                 done += 1
-            if not tally.failed and done >= tally.sent:
+            if not count.failed and done >= count.sent:
                 return
     with open_media(video) as container:
         yield from islice(decoded(container, video_stream(container), PacketCount()), done, None)

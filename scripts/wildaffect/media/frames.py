@@ -30,12 +30,12 @@ FRAMES = pa.schema(
 # Used for a single frame in a file that states neither a duration nor a rate (FFmpeg's own default).
 DEFAULT_RATE = Fraction(25)
 NO_STAMP = -(2**63)
-# Headers round and sound outlasts the picture; a video that ends this much before its stated length is cut off.
+# Headers round, and audio outlasts video; a video that ends this much before its stated length is truncated.
 TOLERATED_LOSS_S = 0.5
-# No frame is shown longer than this; a timestamp that says so is damaged.
+# No frame is shown longer than this; a timestamp beyond it is damaged.
 MAX_HOLD_S = 600
 
-_ABOUT: dict[str, Any] = {
+_DEFAULT_METADATA: dict[str, Any] = {
     "status": "ok", "reason": "", "frames": 0, "duration_s": 0.0,
     "time_base": None, "average_rate": None, "nominal_rate": None, "vfr": False, "jitter_s": 0.0,
     "rotation": 0, "mirrored": False, "width": None, "height": None, "stored_width": None, "stored_height": None,
@@ -47,7 +47,13 @@ _ABOUT: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Frames:
-    """A frame table: ``times`` float64 (N,) seconds from frame 0, all columns, and what is known about the video."""
+    """A frame table.
+
+    Attributes:
+        times: Seconds from frame 0, float64 (N,).
+        table: All columns, by the schema `FRAMES`.
+        about: Its metadata, see `write_frame_table`.
+    """
 
     times: np.ndarray
     table: pa.Table
@@ -56,7 +62,7 @@ class Frames:
 
 @dataclass
 class _Stamps:
-    """What is kept of each decoded frame: a few numbers, so that memory stays flat."""
+    """A few numbers of each decoded frame, so that memory does not grow with the image size."""
 
     pts: array = field(default_factory=lambda: array("q"))
     dts: array = field(default_factory=lambda: array("q"))
@@ -68,7 +74,7 @@ class _Stamps:
 
     def add(self, frame: av.VideoFrame) -> None:
         if not self.first:
-            self.first = _picture_facts(frame)
+            self.first = _image_metadata(frame)
         self.pts.append(NO_STAMP if frame.pts is None else frame.pts)
         self.dts.append(NO_STAMP if frame.dts is None else frame.dts)
         self.keyframe.append(frame.key_frame)
@@ -78,53 +84,59 @@ class _Stamps:
 
 
 def write_frame_table(video: str | os.PathLike, output: str | os.PathLike) -> None:
-    """Decode ``video`` once and write its frame table (schema :data:`FRAMES`) to ``output``.
+    """Decode a video once and write its frame table (schema `FRAMES`). A video with faults is a result, not an exception.
 
-    The metadata says: ``status`` "ok", "truncated" (part of the video could not be decoded; ``reason`` says how much)
-    or "unreadable" (zero rows; ``reason`` says why); ``frames``; ``duration_s`` (end of the last frame);
-    ``time_base``, ``nominal_rate`` (as fractions, the latter the file's claim); ``average_rate`` ((frames - 1) / time
-    of the last frame); ``vfr`` and ``jitter_s`` (see :func:`wildaffect.media.timestamps.regularity`); ``rotation``
-    (degrees counterclockwise) and ``mirrored``, both already applied to ``width`` and ``height``; ``stored_width``,
-    ``stored_height``; ``resized_frames`` (scaled to the first one's size); ``sample_aspect`` (pixel width:height as
-    stored, null if unknown); ``codec``, ``pixel_format``, ``container``; ``video_start_s`` and ``audio_start_s`` on
-    the container's clock (null if there is none; codecs may begin with a block that is not heard, so the start of the
-    sound is only known by decoding it); ``audio_streams``; ``failed_packets``, ``damaged_frames`` (decoded with
-    concealed errors) and ``repairs`` ({rule: frames}).
+    Metadata of the table:
 
-    A video with faults is a result, not an exception. Raises :class:`wildaffect.errors.InputError` where there is no
-    such file.
+    - `status`: "ok", "truncated" (part of the video could not be decoded) or "unreadable" (zero rows); `reason` explains the latter two.
+    - `frames`, and `duration_s` (end of the last frame).
+    - `time_base` and `nominal_rate` (stated by the file) as fractions; `average_rate`: (frames - 1) / time of the last frame.
+    - `vfr` and `jitter_s`: see `wildaffect.media.timestamps.regularity`.
+    - `rotation` (degrees counterclockwise) and `mirrored`, both already applied to `width` and `height`; `stored_width` and
+      `stored_height`; `resized_frames` (scaled to the size of the first one); `sample_aspect` (pixel width:height as stored, null if
+      unknown); `codec`, `pixel_format`, `container`.
+    - `video_start_s` and `audio_start_s` on the container's clock (null if there is none; codecs may begin with a block that is not
+      played, so the true start of the audio is only known by decoding it); `audio_streams`.
+    - `failed_packets`, `damaged_frames` (decoded with concealed errors) and `repairs` ({rule: frames}).
+
+    Args:
+        video: Path of the video.
+        output: Parquet file to write.
+
+    Raises:
+        InputError: There is no such video.
     """
-    about, stamps, tally = dict(_ABOUT), _Stamps(), PacketCount()
+    metadata, stamps, count = dict(_DEFAULT_METADATA), _Stamps(), PacketCount()
     try:
         with open_media(video) as container:
-            about |= _container_facts(container)
+            metadata |= _container_metadata(container)
             stream = video_stream(container)
-            about |= _stream_facts(stream)
+            metadata |= _stream_metadata(stream)
             rate = stream.guessed_rate or stream.average_rate or DEFAULT_RATE
             base, start = stream.time_base, stream.start_time
             step = 1 / rate / base
-            for frame in decoded(container, stream, tally):
+            for frame in decoded(container, stream, count):
                 stamps.add(frame)
-            claimed_s = _claimed_seconds(container, stream)
+            stated_s = _stated_seconds(container, stream)
     except UnreadableError as error:
-        write_table(output, FRAMES.empty_table(), FRAMES, about | {"status": "unreadable", "reason": f"{error}."})
+        write_table(output, FRAMES.empty_table(), FRAMES, metadata | {"status": "unreadable", "reason": f"{error}."})
         return
 
     pts = np.frombuffer(stamps.pts, np.int64)
     ticks, rules = _ticks(pts, np.frombuffer(stamps.dts, np.int64), float(step), float(MAX_HOLD_S / base), start)
     times = (ticks - ticks[:1]) * float(base)
     shown = durations(times, float(stamps.last_duration * base) or None, float(step * base))
-    found_s = float(ticks[-1] - ticks[0] + max(stamps.last_duration, step)) * base if len(pts) else 0.0
-    about |= stamps.first | _status(len(pts), tally.failed, stamps.damaged, claimed_s - found_s)
-    about["frames"] = len(pts)
-    about["repairs"] = {str(rule): int((rules == rule).sum()) for rule in sorted(set(rules) - {""})}
-    about["failed_packets"], about["damaged_frames"] = tally.failed, stamps.damaged
-    about["resized_frames"] = stamps.resized
+    decoded_s = float(ticks[-1] - ticks[0] + max(stamps.last_duration, step)) * base if len(pts) else 0.0
+    metadata |= stamps.first | _status(len(pts), count.failed, stamps.damaged, stated_s - decoded_s)
+    metadata["frames"] = len(pts)
+    metadata["repairs"] = {str(rule): int((rules == rule).sum()) for rule in sorted(set(rules) - {""})}
+    metadata["failed_packets"], metadata["damaged_frames"] = count.failed, stamps.damaged
+    metadata["resized_frames"] = stamps.resized
     if len(pts):
-        about["duration_s"] = float(times[-1] + shown[-1])
-        about["average_rate"] = (len(pts) - 1) / float(times[-1]) if len(pts) > 1 else 1 / float(shown[0])
-        about["video_start_s"] = float(ticks[0] * float(base))
-        about["vfr"], about["jitter_s"] = regularity(times)
+        metadata["duration_s"] = float(times[-1] + shown[-1])
+        metadata["average_rate"] = (len(pts) - 1) / float(times[-1]) if len(pts) > 1 else 1 / float(shown[0])
+        metadata["video_start_s"] = float(ticks[0] * float(base))
+        metadata["vfr"], metadata["jitter_s"] = regularity(times)
     table = pa.table(
         {
             "frame": np.arange(len(pts), dtype=np.int32),
@@ -135,11 +147,15 @@ def write_frame_table(video: str | os.PathLike, output: str | os.PathLike) -> No
             "repair": pa.array(rules, pa.string()),
         }
     )
-    write_table(output, table, FRAMES, about)
+    write_table(output, table, FRAMES, metadata)
 
 
 def read_frames(path: str | os.PathLike) -> Frames:
-    """Read a frame table; :class:`wildaffect.errors.InputError` if it is none."""
+    """Read a frame table.
+
+    Raises:
+        InputError: The file is not a frame table.
+    """
     table = read_table(path, FRAMES)
     return Frames(table["time_s"].to_numpy(), table, read_metadata(path))
 
@@ -147,10 +163,10 @@ def read_frames(path: str | os.PathLike) -> Frames:
 def _ticks(
     pts: np.ndarray, dts: np.ndarray, step: float, longest: float, start: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Frame times in ticks and repair rules. Files that carry decode times only (AVI) are timed by these.
+    """Frame times in ticks and repair rules; files that only have decoding times (AVI) are timed by these.
 
-    Decode times run ahead of or behind the presentation by the decoder's delay, a constant: the first frame is moved
-    to the stream's start where the file states it.
+    Decoding times differ from presentation times by the decoder's delay, a constant: the first frame is moved to the start of the stream
+    where the file states it.
     """
     if len(pts) and (pts == NO_STAMP).all() and (dts != NO_STAMP).any():
         ticks, rules = repair_ticks(dts, dts != NO_STAMP, step, longest)
@@ -159,17 +175,17 @@ def _ticks(
     return repair_ticks(pts, pts != NO_STAMP, step, longest)
 
 
-def _container_facts(container: av.container.InputContainer) -> dict[str, Any]:
-    sounds = container.streams.audio
-    starts = [float(sound.start_time * sound.time_base) for sound in sounds if sound.start_time is not None]
+def _container_metadata(container: av.container.InputContainer) -> dict[str, Any]:
+    streams = container.streams.audio
+    starts = [float(stream.start_time * stream.time_base) for stream in streams if stream.start_time is not None]
     return {
         "container": container.format.name,
-        "audio_streams": len(sounds),
+        "audio_streams": len(streams),
         "audio_start_s": starts[0] if starts else None,
     }
 
 
-def _stream_facts(stream: av.VideoStream) -> dict[str, Any]:
+def _stream_metadata(stream: av.VideoStream) -> dict[str, Any]:
     rate, aspect = stream.guessed_rate, stream.sample_aspect_ratio
     return {
         "time_base": str(stream.time_base),
@@ -179,7 +195,7 @@ def _stream_facts(stream: av.VideoStream) -> dict[str, Any]:
     }
 
 
-def _picture_facts(frame: av.VideoFrame) -> dict[str, Any]:
+def _image_metadata(frame: av.VideoFrame) -> dict[str, Any]:
     turn = orientation(frame)
     width, height = (frame.height, frame.width) if turn.transpose else (frame.width, frame.height)
     return {
@@ -193,18 +209,18 @@ def _picture_facts(frame: av.VideoFrame) -> dict[str, Any]:
     }
 
 
-def _claimed_seconds(container: av.container.InputContainer, stream: av.VideoStream) -> float:
-    """Length of the video stream that the file's headers promise; 0 if they promise none."""
-    claims = [0.0]
+def _stated_seconds(container: av.container.InputContainer, stream: av.VideoStream) -> float:
+    """Length of the video stream that the file's headers state; 0 if they state none."""
+    lengths = [0.0]
     if stream.duration is not None:
-        claims.append(float(stream.duration * stream.time_base))
+        lengths.append(float(stream.duration * stream.time_base))
     if container.format.name == "avi" and stream.average_rate:
-        # The duration an AVI reader gives shrinks with the file, the header's number of frames does not.
-        claims.append(float(stream.frames / stream.average_rate))
+        # The duration that an AVI reader reports shrinks with the file, the header's number of frames does not.
+        lengths.append(float(stream.frames / stream.average_rate))
     tag = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d*)?)", stream.metadata.get("DURATION", ""))  # Matroska
     if tag:
-        claims.append(int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3]))
-    return max(claims)
+        lengths.append(int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3]))
+    return max(lengths)
 
 
 def _status(frames: int, failed: int, damaged: int, missing_s: float) -> dict[str, str]:

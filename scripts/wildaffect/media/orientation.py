@@ -1,4 +1,4 @@
-"""Display matrix of a frame: how the stored picture has to be turned to stand upright."""
+"""Display matrix of a frame: how the stored image has to be rotated to be upright."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,13 @@ from av.sidedata.sidedata import Type
 
 @dataclass(frozen=True)
 class Orientation:
-    """Stored to upright picture: exchange rows and columns, then mirror left-right, then mirror top-bottom."""
+    """The way from the stored to the upright image: transpose, then mirror left-right, then mirror top-bottom.
+
+    Attributes:
+        transpose: Exchange rows and columns.
+        mirror_x: Mirror left-right.
+        mirror_y: Mirror top-bottom.
+    """
 
     transpose: bool = False
     mirror_x: bool = False
@@ -17,51 +23,58 @@ class Orientation:
 
     @property
     def rotation(self) -> int:
-        """Counterclockwise turn in degrees: 0, 90, 180 or 270 (of a mirrored picture: after mirroring left-right)."""
+        """Counterclockwise rotation in degrees: 0, 90, 180 or 270 (of a mirrored image: after mirroring left-right)."""
         if self.transpose:
             return 270 if self.mirror_x else 90
         return 180 if self.mirror_y else 0
 
     @property
     def mirrored(self) -> bool:
-        """Whether the picture is also mirrored, which no turn alone can do."""
+        """Whether the image is also mirrored, which no rotation alone can do."""
         return self.transpose ^ self.mirror_x ^ self.mirror_y
 
-    def apply(self, picture: np.ndarray) -> np.ndarray:
-        """The upright picture (H, W, 3), contiguous, of a stored one."""
+    def apply(self, image: np.ndarray) -> np.ndarray:
+        """The upright image, contiguous, of a stored image (H, W, 3)."""
         if self.transpose:
-            picture = picture.transpose(1, 0, 2)
+            image = image.transpose(1, 0, 2)
         if self.mirror_x:
-            picture = picture[:, ::-1]
+            image = image[:, ::-1]
         if self.mirror_y:
-            picture = picture[::-1]
-        return np.ascontiguousarray(picture)
+            image = image[::-1]
+        return np.ascontiguousarray(image)
 
 
 def from_matrix(matrix: np.ndarray) -> Orientation:
-    """Orientation of a display matrix (9 numbers, row by row; ISO/IEC 14496-12, 6.2.2).
+    """Orientation of a display matrix (ISO/IEC 14496-12, 6.2.2).
 
-    The matrix maps a stored position (p, q) to x = a p + c q, y = b p + d q. Turns that are no multiple of 90 degrees
-    are rounded to the nearest one.
+    The matrix maps a stored position (p, q) to x = a p + c q, y = b p + d q. Rotations that are no multiple of 90 degrees are rounded to
+    the nearest one.
+
+    Args:
+        matrix: 9 numbers, row by row.
+
+    Examples:
+        >>> from_matrix(np.array([0, 65536, 0, -65536, 0, 0, 0, 0, 1])).rotation
+        270
     """
     a, b, _, c, d = (int(value) for value in np.ravel(matrix)[:5])
     if abs(b) + abs(c) > abs(a) + abs(d):
-        return Orientation(True, mirror_x=c < 0, mirror_y=b < 0)
-    return Orientation(False, mirror_x=a < 0, mirror_y=d < 0)
+        return Orientation(transpose=True, mirror_x=c < 0, mirror_y=b < 0)
+    return Orientation(transpose=False, mirror_x=a < 0, mirror_y=d < 0)
 
 
 def orientation(frame: av.VideoFrame) -> Orientation:
-    """The orientation a decoded frame asks for; the stored one where it asks for nothing."""
+    """The orientation that a decoded frame asks for; the stored one where it asks for none."""
     try:
         matrix = frame.side_data.get(Type.DISPLAYMATRIX)
-    except ValueError:  # side data of a kind PyAV has no name for hides the rest: the angle remains
-        return _TURNS[round(frame.rotation / 90) % 4]
+    except ValueError:  # PyAV cannot list side data with a kind it has no name for; the angle is still available
+        return _ROTATIONS[round(frame.rotation / 90) % 4]
     return from_matrix(np.frombuffer(bytes(matrix), np.int32)) if matrix is not None else Orientation()
 
 
-_TURNS = (
+_ROTATIONS = (
     Orientation(),
-    Orientation(True, mirror_y=True),
-    Orientation(False, mirror_x=True, mirror_y=True),
-    Orientation(True, mirror_x=True),
+    Orientation(transpose=True, mirror_y=True),
+    Orientation(transpose=False, mirror_x=True, mirror_y=True),
+    Orientation(transpose=True, mirror_x=True),
 )

@@ -1,4 +1,4 @@
-"""Work ahead of a consumer in another thread."""
+"""Prefetching: a thread that produces items before they are asked for."""
 
 import threading
 from collections.abc import Iterable, Iterator
@@ -10,10 +10,14 @@ WAIT_S = 0.1
 
 
 def prefetch(items: Iterable[Item], size: int) -> Iterator[Item]:
-    """The same items in the same order, produced by a thread that runs at most ``size`` items ahead.
+    """Yield the same items in the same order, produced by a thread that is at most `size` items ahead.
 
-    Worth it where producer and consumer spend their time in libraries that leave Python's lock (video decoders, neural
-    networks). What the producer raises is raised here; a consumer that stops early (``close``) stops the producer.
+    Useful where producer and consumer spend their time in libraries that release Python's lock (video decoders, neural networks). An
+    exception of the producer is raised here; a consumer that stops early (`close`) stops the producer.
+
+    Examples:
+        >>> list(prefetch(range(3), size=1))
+        [0, 1, 2]
     """
     queue: Queue = Queue(size)
     stopped = threading.Event()

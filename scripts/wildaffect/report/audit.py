@@ -1,6 +1,6 @@
-"""The audit: every anomaly of the corpus in one table, gathered from what the stages found.
+"""The audit: every anomaly of the corpus in one table, gathered from the metadata of the results.
 
-Nothing is decided here. Each stage records what it met in the metadata of its files; this turns the records into lines for a person.
+Nothing is decided here: each stage records its anomalies in the metadata of its files, and this turns them into rows for a reader.
 """
 
 import csv
@@ -24,12 +24,12 @@ JOIN_SEVERITY = {"one_more": "info", "more": "warning", "fewer": "warning", "far
 AUDIO_FLAGS = {
     "absent": ("warning", "no audio stream", "silence of the video's length, marked invalid"),
     "undecodable": ("error", "the audio stream cannot be decoded", "silence of the video's length, marked invalid"),
-    "outside": ("warning", "no sound while the video lasts", "silence of the video's length, marked invalid"),
-    "late": ("info", "sound starts {offset_s:+.3f} s after the picture", "padded with silence at the start"),
-    "early": ("info", "sound starts {offset_s:+.3f} s after the picture", "trimmed at the start"),
-    "short": ("warning", "the sound ends before the picture", "padded with silence at the end"),
-    "gaps": ("info", "{gaps_s:.3f} s of gaps inside the sound", "kept as silence"),
-    "overlaps": ("info", "{overlaps_s:.3f} s of overlapping sound", "later samples dropped"),
+    "outside": ("warning", "no audio during the video", "silence of the video's length, marked invalid"),
+    "late": ("info", "audio starts {offset_s:+.3f} s after the first frame", "padded with silence at the start"),
+    "early": ("info", "audio starts {offset_s:+.3f} s after the first frame", "trimmed at the start"),
+    "short": ("warning", "the audio ends before the video", "padded with silence at the end"),
+    "gaps": ("info", "{gaps_s:.3f} s of gaps inside the audio", "kept as silence"),
+    "overlaps": ("info", "{overlaps_s:.3f} s of overlapping audio", "later samples dropped"),
     "silent": ("warning", "the audio stream holds only silence", "kept"),
     "clipped": ("info", "{clipped_fraction:.2%} of the samples at full scale", "kept"),
     "damaged": ("warning", "{failed_packets} audio packets could not be decoded", "silence in their place"),
@@ -46,18 +46,24 @@ def write_audit(
     persons: Mapping[str, Path],
     labels: Mapping[str, Path],
 ) -> None:
-    """Write ``corpus/audit.csv``: one row per finding, errors first, then by video and trial.
+    """Write the audit: one row per finding, errors first, then by video and trial.
 
-    ``frames``, ``audio`` and ``persons`` map videos, ``labels`` maps tasks to the files of the stages.
+    Args:
+        output: CSV file to write, `corpus/audit.csv`.
+        trials: Table of trials, with the findings of the scan in its metadata.
+        frames: Frame table by video.
+        audio: Audio file by video.
+        persons: Table of persons by video.
+        labels: Label table by task.
     """
     rows = trials_from_table(read_table(trials, TRIALS))
     video_of = {trial.trial: trial.video for trial in rows}
     findings = [Finding(**entry) for entry in read_metadata(trials)["findings"]]
     findings += cross_task_leakage(rows)
     for video, path in frames.items():
-        about = read_metadata(path)
-        findings += media_findings(video, about)
-        if about["status"] != "unreadable":  # that it has no sound and no face either goes without saying
+        metadata = read_metadata(path)
+        findings += media_findings(video, metadata)
+        if metadata["status"] != "unreadable":  # else it has no audio and no faces either
             findings += audio_findings(video, read_about(audio[video]))
             findings += face_findings(video, read_metadata(persons[video]))
     for task, path in labels.items():
@@ -72,7 +78,16 @@ def write_audit(
 
 
 def verify_corpus(audit: Path, output: Path, accepted: Collection[str]) -> None:
-    """Write how many findings of each severity the audit has, or raise :class:`InputError` if it has errors not in ``accepted``."""
+    """Write the number of findings of each severity.
+
+    Args:
+        audit: Table of `write_audit`.
+        output: Text file to write.
+        accepted: Names of findings that are no reason to stop.
+
+    Raises:
+        InputError: The audit has errors that are not accepted.
+    """
     with audit.open(newline="", encoding="utf-8") as handle:
         findings = [Finding(**row) for row in csv.DictReader(handle)]
     errors = [f for f in findings if f.severity == "error" and f.finding not in accepted]
@@ -81,7 +96,7 @@ def verify_corpus(audit: Path, output: Path, accepted: Collection[str]) -> None:
         raise InputError(
             f"{audit}: everything else is finished, but the corpus has {len(errors)} errors:\n"
             + "\n".join(lines)
-            + "\nMend or remove these files, or name the findings in corpus.accept_findings to go on without them."
+            + "\nRepair or remove these files, or list the findings in corpus.accept_findings to continue without them."
         )
     counts = Counter(finding.severity for finding in findings)
     with atomic(output) as partial:
@@ -89,15 +104,15 @@ def verify_corpus(audit: Path, output: Path, accepted: Collection[str]) -> None:
 
 
 def cross_task_leakage(trials: Iterable[Trial]) -> Iterator[Finding]:
-    """Videos that train one task and are held out in another: models of several tasks must not see them."""
+    """Training videos of one task that are held out in another: models of both tasks must not be trained on them."""
     partitions: dict[str, dict[str, set[str]]] = {}
     for trial in trials:
         for task in TASKS:
-            if trial.partition(task):
-                partitions.setdefault(trial.video, {}).setdefault(trial.partition(task), set()).add(task)
-    for video, found in partitions.items():
-        held_out = {task: part for part in ("validation", "test") for task in found.get(part, ())}
-        for train in sorted(found.get("train", ())):
+            if partition := trial.partition(task):
+                partitions.setdefault(trial.video, {}).setdefault(partition, set()).add(task)
+    for video, tasks_of in partitions.items():
+        held_out = {task: part for part in ("validation", "test") for task in tasks_of.get(part, ())}
+        for train in sorted(tasks_of.get("train", ())):
             for task, part in sorted(held_out.items()):
                 name = "partition_conflict" if task == train else "cross_task_leakage"
                 severity = "error" if task == train else "warning"
@@ -106,48 +121,45 @@ def cross_task_leakage(trials: Iterable[Trial]) -> Iterator[Finding]:
                 )
 
 
-def media_findings(video: str, about: Mapping[str, Any]) -> Iterator[Finding]:
-    """What the frame table says of a video."""
+def media_findings(video: str, metadata: Mapping[str, Any]) -> Iterator[Finding]:
+    """Findings of a frame table's metadata."""
 
-    def found(severity: str, name: str, detail: str, rule: str) -> Finding:
+    def finding(severity: str, name: str, detail: str, rule: str) -> Finding:
         return Finding("", video, severity, name, detail, rule)
 
-    if about["status"] == "unreadable":
-        yield found("error", "unreadable_video", about["reason"], "no frames; nothing can be predicted")
+    if metadata["status"] == "unreadable":
+        yield finding("error", "unreadable_video", metadata["reason"], "no frames; nothing can be predicted")
         return
-    if about["status"] != "ok":
-        detail = f"{about['reason'].rstrip('.')}; {about['frames']} frames decoded"
-        yield found("error", "truncated_video", detail, "decodable frames kept")
-    for rule, count in about["repairs"].items():
-        yield found("warning", "timestamps_repaired", f"{count} frames", rule)
-    if about["vfr"]:
-        detail = f"mean rate {about['average_rate']:.3f}, jitter {1000 * about['jitter_s']:.1f} ms"
-        yield found("info", "variable_frame_rate", detail, "every frame keeps its own time")
-    if about["rotation"]:
-        yield found("info", "rotated", f"{about['rotation']} degrees", "pictures are turned upright")
-    if about["sample_aspect"] not in (None, "1:1"):
-        yield found("info", "anamorphic", f"sample aspect {about['sample_aspect']}", "recorded, pixels kept as stored")
+    if metadata["status"] != "ok":
+        detail = f"{metadata['reason'].rstrip('.')}; {metadata['frames']} frames decoded"
+        yield finding("error", "truncated_video", detail, "decodable frames kept")
+    for rule, count in metadata["repairs"].items():
+        yield finding("warning", "timestamps_repaired", f"{count} frames", rule)
+    if metadata["vfr"]:
+        detail = f"mean rate {metadata['average_rate']:.3f}, jitter {1000 * metadata['jitter_s']:.1f} ms"
+        yield finding("info", "variable_frame_rate", detail, "every frame keeps its own time")
+    if metadata["rotation"]:
+        yield finding("info", "rotated", f"{metadata['rotation']} degrees", "frames are rotated upright")
+    if metadata["sample_aspect"] not in (None, "1:1"):
+        yield finding(
+            "info", "anamorphic", f"sample aspect {metadata['sample_aspect']}", "recorded, pixels kept as stored"
+        )
 
 
-def audio_findings(video: str, about: Mapping[str, Any]) -> Iterator[Finding]:
-    """What the audio stage says of a video."""
-    for flag in about["flags"]:
+def audio_findings(video: str, metadata: Mapping[str, Any]) -> Iterator[Finding]:
+    """Findings of an audio file's metadata."""
+    for flag in metadata["flags"]:
         severity, detail, rule = AUDIO_FLAGS[flag]
-        yield Finding("", video, severity, f"audio_{flag}", detail.format(**about), rule)
+        yield Finding("", video, severity, f"audio_{flag}", detail.format(**metadata), rule)
 
 
-def face_findings(video: str, about: Mapping[str, Any]) -> Iterator[Finding]:
-    """What person assignment says of the trials of a video."""
-    for trial, facts in about["trials"].items():
-        coverage = facts["coverage"]
+def face_findings(video: str, metadata: Mapping[str, Any]) -> Iterator[Finding]:
+    """Findings of a person table's metadata."""
+    for trial, person in metadata["trials"].items():
+        coverage = person["coverage"]
         if coverage == 0:
             yield Finding(
-                trial,
-                video,
-                "warning",
-                "no_face",
-                "no face in any frame",
-                "predicted without a picture, marked no_face",
+                trial, video, "warning", "no_face", "no face in any frame", "predicted without a face, marked no_face"
             )
         elif coverage < LOW_COVERAGE:
             yield Finding(
@@ -155,17 +167,17 @@ def face_findings(video: str, about: Mapping[str, Any]) -> Iterator[Finding]:
             )
 
 
-def label_findings(task: str, about: Mapping[str, Any], video_of: Mapping[str, str]) -> Iterator[Finding]:
-    """What the label join says of the trials of a task."""
-    for trial, facts in about["trials"].items():
-        if facts["kind"] != "equal":
-            detail = f"{task}: {facts['rows']} annotation rows, {facts['frames']} decoded frames"
-            severity = JOIN_SEVERITY[facts["kind"]]
-            yield Finding(trial, video_of[trial], severity, f"label_rows_{facts['kind']}", detail, facts["rule"])
-        if facts["half_invalid_rows"]:
-            detail = f"{task}: {facts['half_invalid_rows']} rows with some values valid and some not"
-            rule = "each unit counts for itself" if task == "au" else "row not used"
+def label_findings(task: str, metadata: Mapping[str, Any], video_of: Mapping[str, str]) -> Iterator[Finding]:
+    """Findings of a label table's metadata; `video_of` maps trials to videos."""
+    for trial, join in metadata["trials"].items():
+        if join["kind"] != "equal":
+            detail = f"{task}: {join['rows']} annotation rows, {join['frames']} decoded frames"
+            severity = JOIN_SEVERITY[join["kind"]]
+            yield Finding(trial, video_of[trial], severity, f"label_rows_{join['kind']}", detail, join["rule"])
+        if join["half_invalid_rows"]:
+            detail = f"{task}: {join['half_invalid_rows']} rows with some values valid and some not"
+            rule = "each unit join for itself" if task == "au" else "row not used"
             yield Finding(trial, video_of[trial], "info", "half_invalid_rows", detail, rule)
-        if facts["invalid_rows"]:
-            detail = f"{task}: {facts['invalid_rows']} of {facts['rows']} rows"
+        if join["invalid_rows"]:
+            detail = f"{task}: {join['invalid_rows']} of {join['rows']} rows"
             yield Finding(trial, video_of[trial], "info", "invalid_rows", detail, "masked")

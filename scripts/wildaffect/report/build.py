@@ -1,4 +1,4 @@
-"""The report: one HTML page that holds everything, works offline and loads nothing."""
+"""The report: one self-contained HTML page that works offline and loads nothing."""
 
 import json
 import math
@@ -27,6 +27,7 @@ from wildaffect.report.scores import (
     score_tables,
 )
 from wildaffect.report.traces import DIMENSIONS, series_name, trial_traces
+from wildaffect.scoring.tasks import Tracks
 from wildaffect.tables import read_table
 
 AUDIT_COLUMNS = ("trial", "video", "severity", "finding", "detail", "rule")
@@ -66,17 +67,21 @@ def build_report(
     files: RunFiles,
     *,
     config: Mapping,
+    editions: Tracks,
     models: Sequence[Mapping],
     versions: Mapping[str, str],
     notes: Sequence[str],
 ) -> None:
-    """Write the page ``output``; the same files give the same bytes, there is no clock in it.
+    """Write the report; the same files give the same bytes, nothing depends on the current time.
 
-    The size is bounded: traces have `traces.POINTS_PER_PAGE` points and contact sheets `media.SHEET_BYTES_PER_PAGE` bytes
-    together; plotly.js is about 5 MB; the rest is some hundred bytes for each trial, finding and epoch.
+    The size is bounded: all traces together have at most `traces.POINTS_PER_PAGE` points, all contact sheets at most
+    `media.SHEET_BYTES_PER_PAGE` bytes; plotly.js is about 5 MB; each trial, finding and epoch adds some hundred bytes.
 
     Args:
-        config: The completed configuration; paths below its ``results_dir`` are shown relative to it.
+        output: HTML file to write.
+        files: What the report shows.
+        config: The completed configuration; paths below its `results_dir` are shown relative to it.
+        editions: Tracks of the editions scored by.
         models: Dicts with name, licence, sha256, trained (bool or None) and source.
         versions: Version by package.
         notes: What is approximated in this run, a sentence each.
@@ -93,7 +98,7 @@ def build_report(
         files.labels.get("va"),
         files.predictions,
     )
-    tables = score_tables(read_scores(files.scores)) if files.scores else []
+    tables = score_tables(read_scores(files.scores), editions) if files.scores else []
     media = media_rows(trial_table, files.frames, files.audio, files.persons)
     sheets, reduced = contact_sheets({trial: path for trial, path in files.sheets.items() if Path(path).exists()})
     context = {
@@ -132,16 +137,20 @@ def build_report(
 
 
 def _facts(
-    config: Mapping, trials: list[Mapping], media: list[Mapping], runs: list[Mapping], predictions: Sequence[Mapping]
+    config: Mapping,
+    trials: Sequence[Mapping],
+    media: Sequence[Mapping],
+    runs: Sequence[Mapping],
+    predictions: Sequence[Mapping],
 ) -> list:
-    """The head of the page: pairs of word and value."""
+    """The facts at the top of the page: pairs of label and value."""
     videos = {row["video"]: row["media"] for row in media if row["media"]}
-    frames = sum(about["frames"] for about in videos.values())
-    seconds = sum(about["duration_s"] or 0 for about in videos.values())
+    frames = sum(metadata["frames"] for metadata in videos.values())
+    seconds = sum(metadata["duration_s"] or 0 for metadata in videos.values())
     variants = dict.fromkeys(f"{row['system']}/{row['variant']}" for row in [*runs, *predictions])
     editions = dict.fromkeys(row["edition"] for row in trials if row["edition"])
     return [
-        ("Corpus", _corpus_words(config.get("corpus", {}))),
+        ("Corpus", _corpus_text(config.get("corpus", {}))),
         ("Edition", ", ".join(editions) or "none"),
         ("Videos", f"{len({row['video'] for row in trials}):,}"),
         ("Trials", f"{len(trials):,}"),
@@ -154,14 +163,14 @@ def _facts(
     ]
 
 
-def _corpus_words(corpus: Mapping) -> str:
-    """Layout and folder; the demo is rendered and read from nowhere."""
+def _corpus_text(corpus: Mapping) -> str:
+    """Layout and folder; the demo has no folder."""
     if corpus.get("layout") == "demo":
         return "demo, rendered"
     return ", ".join(str(corpus[key]) for key in ("layout", "root") if corpus.get(key)) or "not recorded"
 
 
-def _newest(runs: list[Mapping], predictions: Sequence[Mapping]) -> str:
+def _newest(runs: Sequence[Mapping], predictions: Sequence[Mapping]) -> str:
     """When the newest run record or prediction table was written, to the minute (UTC)."""
     files = [Path(row["path"]) / "run.json" for row in runs if row["record"]] + [
         Path(row["path"]) for row in predictions
@@ -190,7 +199,7 @@ def _score_figure(table: ScoreTable) -> dict | None:
 
 
 def _audit(path: Path) -> dict:
-    """All findings, the gravest first, and their number per severity."""
+    """All findings, the most severe first, and their number by severity."""
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     missing = [name for name in AUDIT_COLUMNS if name not in table]
     if missing:
@@ -202,12 +211,14 @@ def _audit(path: Path) -> dict:
     return {"rows": rows, "counts": Counter(row["severity"] for row in rows)}
 
 
-def _least_covered(media: list[Mapping]) -> list[Mapping]:
-    def share(row: Mapping) -> float:
+def _least_covered(media: Sequence[Mapping]) -> list[Mapping]:
+    """Rows of the media table, those with the smallest fraction of detected faces first."""
+
+    def fraction(row: Mapping) -> float:
         total = sum(row["faces"].values()) if row["faces"] else 0
         return row["faces"]["detected"] / total if total else 0.0
 
-    return sorted(media, key=share)
+    return sorted(media, key=fraction)
 
 
 def _compared(traces: Mapping[str, dict], path: Path | None) -> list[dict]:
@@ -239,8 +250,8 @@ def _compared(traces: Mapping[str, dict], path: Path | None) -> list[dict]:
 
 
 def _mean(values: list[float | None]) -> float | None:
-    found = [value for value in values if value is not None and value == value]
-    return sum(found) / len(found) if found else None
+    defined = [value for value in values if value is not None and value == value]
+    return sum(defined) / len(defined) if defined else None
 
 
 def _instance_name(instance: Mapping) -> str:
@@ -253,7 +264,7 @@ def _plain(value):
 
 
 def _relative(value, results: Path):
-    """A JSON value with paths below ``results`` made relative."""
+    """A JSON value with paths below `results` made relative."""
     prefix = f"{results}/"
     if isinstance(value, Mapping):
         return {key: _relative(item, results) for key, item in value.items()}

@@ -1,4 +1,4 @@
-"""What the page says about videos, sound and faces, one row per trial, and the contact sheets."""
+"""Rows of the table of videos, audio and faces, one per trial, and the contact sheets."""
 
 import base64
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
+from wildaffect.corpus.trials import TASKS
 from wildaffect.errors import InputError
 from wildaffect.media.audio import read_about
 from wildaffect.tables import read_metadata, read_table
@@ -19,7 +20,7 @@ SHEET_QUALITIES = (85, 70, 55, 40)
 
 
 def face_coverage(path: Path) -> dict[str, dict[str, int]]:
-    """Number of frames per source and trial of one person table, every source of `SOURCES` present."""
+    """Frames by trial and source of one person table, with every source of `SOURCES`."""
     table = read_table(path, pa.schema([("trial", pa.string()), ("source", pa.string())]))
     counts = table.group_by(["trial", "source"]).aggregate([([], "count_all")]).to_pylist()
     result: dict[str, dict[str, int]] = {}
@@ -29,44 +30,63 @@ def face_coverage(path: Path) -> dict[str, dict[str, int]]:
 
 
 def media_rows(trials: list[Mapping], frames: Mapping, audio: Mapping, persons: Mapping) -> list[dict]:
-    """One row per trial: ``trial``, ``video``, ``partitions``, ``media`` and ``audio`` descriptions, ``faces`` counts.
+    """Rows of the table of media.
 
-    ``media``, ``audio`` and ``faces`` are None where the stage has not run for that video.
+    Args:
+        trials: Rows of the table of trials.
+        frames, audio, persons: Files by video.
+
+    Returns:
+        Per trial a dict with `trial`, `video`, `person`, `partitions`, `media` and `audio` (metadata) and `faces` (frames by source); the
+        last three are None where the stage has not run for the video.
     """
-    about_video = {video: read_metadata(path) for video, path in frames.items()}
-    about_audio = {video: read_about(path) for video, path in audio.items()}
+    media = {video: read_metadata(path) for video, path in frames.items()}
+    audio_metadata = {video: read_about(path) for video, path in audio.items()}
     coverage = {video: face_coverage(path) for video, path in persons.items()}
     rows = []
     for trial in trials:
         video = trial["video"]
-        found = coverage.get(video)
+        faces = coverage.get(video)
         rows.append(
             {
                 "trial": trial["trial"],
                 "video": video,
                 "person": trial["person"],
                 "partitions": partitions(trial),
-                "media": about_video.get(video),
-                "audio": about_audio.get(video),
-                "faces": None if found is None else found.get(trial["trial"], dict.fromkeys(SOURCES, 0)),
+                "media": media.get(video),
+                "audio": audio_metadata.get(video),
+                "faces": None if faces is None else faces.get(trial["trial"], dict.fromkeys(SOURCES, 0)),
             }
         )
     return rows
 
 
 def partitions(trial: Mapping) -> str:
-    """The partitions of a trial in words: ``validation`` or, where tasks differ, ``va validation, expr train``."""
-    found = {task: trial[f"partition_{task}"] for task in ("va", "expr", "au") if trial[f"partition_{task}"]}
-    if len(set(found.values())) == 1:
-        return f"{next(iter(found.values()))} ({', '.join(found)})"
-    return ", ".join(f"{value} ({task})" for task, value in found.items())
+    """The partitions of a row of the table of trials in words.
+
+    Examples:
+        >>> partitions({"partition_va": "train", "partition_expr": "train", "partition_au": None})
+        'train (va, expr)'
+        >>> partitions({"partition_va": "train", "partition_expr": None, "partition_au": "test"})
+        'train (va), test (au)'
+    """
+    partition_of = {task: trial[f"partition_{task}"] for task in TASKS if trial[f"partition_{task}"]}
+    if len(set(partition_of.values())) == 1:
+        return f"{next(iter(partition_of.values()))} ({', '.join(partition_of)})"
+    return ", ".join(f"{partition} ({task})" for task, partition in partition_of.items())
 
 
 def contact_sheets(sheets: Mapping[str, Path]) -> tuple[dict[str, str], int]:
-    """Contact sheets as ``data:`` addresses per trial, and how many were reduced to keep the page small.
+    """Contact sheets as `data:` URLs, reduced where that is needed to keep the page small.
 
-    All sheets together have at most `SHEET_BYTES_PER_PAGE` bytes (but each at least `SHEET_BYTES_LEAST`); a larger
-    one is stored again with lower JPEG quality and then at smaller size until it fits.
+    All sheets together have at most `SHEET_BYTES_PER_PAGE` bytes (but each at least `SHEET_BYTES_LEAST`); a larger one is stored with
+    lower JPEG quality and then at smaller size until it fits.
+
+    Args:
+        sheets: JPEG file by trial.
+
+    Returns:
+        URL by trial, and the number of reduced sheets.
     """
     limit = max(SHEET_BYTES_LEAST, SHEET_BYTES_PER_PAGE // max(len(sheets), 1))
     result, reduced = {}, 0
@@ -79,13 +99,13 @@ def contact_sheets(sheets: Mapping[str, Path]) -> tuple[dict[str, str], int]:
 
 
 def smaller_jpeg(data: bytes, limit: int, path: Path) -> bytes:
-    """The same picture as JPEG in at most ``limit`` bytes, or 32 pixels wide if that is still too much."""
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise InputError(f"{path}: not a readable picture. Delete it and run again.")
+    """The same image as JPEG in at most `limit` bytes, or 32 pixels wide if that is still too large."""
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise InputError(f"{path}: not a readable image. Delete it and run again.")
     while True:
         for quality in SHEET_QUALITIES:
-            encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-            if len(encoded) <= limit or picture.shape[1] <= 32:
+            encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+            if len(encoded) <= limit or image.shape[1] <= 32:
                 return encoded
-        picture = cv2.resize(picture, None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)
+        image = cv2.resize(image, None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)

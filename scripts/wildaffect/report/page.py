@@ -1,4 +1,4 @@
-"""From values to HTML: number formats, JSON blocks and the template."""
+"""Rendering: number formats, JSON blocks and the HTML template."""
 
 import json
 from functools import cache
@@ -16,7 +16,7 @@ UNSAFE = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028"
 
 
 def render(context: dict[str, Any]) -> str:
-    """The page for ``context``; a name that the template uses and ``context`` lacks is an error."""
+    """The page for `context`; a name that the template uses and `context` lacks is an error."""
     return _template().render(context, plotly=Markup(get_plotlyjs()))
 
 
@@ -41,22 +41,27 @@ def _template() -> jinja2.Template:
 
 
 def json_block(value: Any) -> Markup:
-    """JSON that is safe inside a ``script`` element; NaN is an error."""
+    """JSON that is safe inside a `script` element; NaN is an error."""
     return Markup(json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False).translate(UNSAFE))
 
 
 def pretty_json(value: Any) -> str:
-    """JSON for the reader."""
+    """Indented JSON."""
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def json_number(value: float | None) -> float | None:
-    """``value`` with NaN as None."""
+    """`value`, None for NaN."""
     return None if value is None or value != value else value
 
 
 def duration(seconds: float) -> str:
-    """``1:02:03`` or ``2:03`` or, below a minute, ``12.3 s``."""
+    """A duration in words.
+
+    Examples:
+        >>> duration(3723), duration(123), duration(12.34)
+        ('1:02:03', '2:03', '12.3 s')
+    """
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -65,5 +70,5 @@ def duration(seconds: float) -> str:
 
 
 def percent(part: float, whole: float) -> str:
-    """A share as ``12.3 %``; an en dash of nothing."""
+    """A fraction as `12.3 %`; an en dash where the whole is 0."""
     return f"{100 * part / whole:.1f} %" if whole else "–"

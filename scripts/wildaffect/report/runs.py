@@ -10,7 +10,14 @@ from wildaffect.errors import InputError
 
 
 def read_run(entry: Mapping) -> dict:
-    """One instance: its names, ``path``, ``record`` (content of run.json) and ``curves``, each None where the file is absent."""
+    """One instance for the page.
+
+    Args:
+        entry: Dict with system, variant, target, fold and path of the run folder.
+
+    Returns:
+        The names, `path`, `record` (content of `run.json`) and `curves`, the latter two None where the file is absent.
+    """
     folder = Path(entry["path"])
     names = {key: str(entry[key]) for key in ("system", "variant", "target", "fold")}
     return names | {"path": folder, "record": _json(folder / "run.json"), "curves": _curves(folder / "history.csv")}
@@ -26,7 +33,7 @@ def _json(path: Path) -> dict | None:
 
 
 def _curves(path: Path) -> dict | None:
-    """Columns of a training history, for the figure: epochs, training loss and the validation columns."""
+    """Columns of a training history for the figure: epochs, losses, validation metrics and total seconds."""
     if not path.exists():
         return None
     table = pd.read_csv(path)
@@ -37,13 +44,13 @@ def _curves(path: Path) -> dict | None:
     losses = [name for name in ("train_loss", "val_loss") if name in table]
     return {
         "epoch": table["epoch"].tolist(),
-        "losses": {name: _numbers(table[name]) for name in losses},
-        "metrics": {name: _numbers(table[name]) for name in metrics},
+        "losses": {name: _rounded(table[name]) for name in losses},
+        "metrics": {name: _rounded(table[name]) for name in metrics},
         "seconds": float(table["seconds"].sum()) if "seconds" in table else None,
     }
 
 
-def _numbers(column: pd.Series) -> list[float | None]:
+def _rounded(column: pd.Series) -> list[float | None]:
     return [None if value != value else float(f"{value:.5g}") for value in column.astype(float)]
 
 
@@ -58,9 +65,10 @@ def devices(runs: Sequence[Mapping]) -> list[str]:
 
 
 def selection(run: Mapping) -> dict | None:
-    """The epoch whose weights were kept, as run.json says: ``metric`` (its history column), ``epoch`` and ``value``.
+    """The epoch whose weights were kept, by `run.json`.
 
-    None if the run records none: nothing was recorded, or no epoch had a score that is a number.
+    Returns:
+        `metric` (its column of the history), `epoch` and `value`; None where no epoch is recorded or none had a score that is a number.
     """
     curves, record = run["curves"], run["record"] or {}
     metric, epoch = f"val_{record.get('selection')}", record.get("best_epoch")

@@ -9,23 +9,31 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from wildaffect.corpus.label_spaces import EXPRESSIONS8
 from wildaffect.errors import InputError
-from wildaffect.report.traces import columns_in, held_out_sources
-from wildaffect.scoring.editions import editions, get_task
+from wildaffect.report.traces import columns_in, held_out_sources, series_name, trials_shown_from
+from wildaffect.scoring.tasks import Tracks
 from wildaffect.tables import read_table
 
 CLASS_LABELS = pa.schema(
     [("trial", pa.string()), ("frame", pa.int32()), ("expression", pa.int8()), ("valid", pa.bool_())]
 )
-CLASSES = get_task("abaw3", "expr").parts[0].names
+CLASSES = EXPRESSIONS8
 """All classes in the order of the label numbers; editions with seven have the first seven."""
 
 
 def confusion_matrices(labels: Path, predictions: Sequence[Mapping]) -> list[dict]:
-    """One per series that predicts expressions: ``series``, ``names`` and ``counts`` int64 (labels, predictions), in frames.
+    """Confusion matrices of all series that predict expressions.
 
-    Every frame counts once per series, predicted where its trial was held out (see
-    :func:`wildaffect.report.traces.held_out_sources`); the decision is the class with the highest value, the first of equals.
+    Every frame counts once per series, predicted where its trial was held out (see `wildaffect.report.traces.held_out_sources`); the
+    decision is the class with the highest value, the first of equals.
+
+    Args:
+        labels: Label table of expressions.
+        predictions: Dicts with system, variant, target, fold, partition and path of prediction tables.
+
+    Returns:
+        Dicts with `series`, `names` (classes) and `counts`, frames as int64 (labels, predictions).
     """
     truth = (
         read_table(labels, CLASS_LABELS)
@@ -34,29 +42,31 @@ def confusion_matrices(labels: Path, predictions: Sequence[Mapping]) -> list[dic
         .dropna(subset="expression")
         .astype({"expression": int})
     )
-    wanted: dict[tuple[str, int], list[str]] = {}
-    for (series, trial), entry in held_out_sources(predictions, CLASSES).items():
-        wanted.setdefault((series, id(entry)), []).append(trial)
-    matrices: dict[str, dict] = {}
-    for (series, entry), trials in wanted.items():
-        path = next(candidate["path"] for candidate in predictions if id(candidate) == entry)
-        names = columns_in(path, CLASSES)
-        schema = pa.schema([("trial", pa.string()), ("frame", pa.int32()), *((name, pa.float32()) for name in names)])
-        table = read_table(path, schema).to_pandas()
-        rows = table[table["trial"].isin(trials)].merge(truth, on=["trial", "frame"]).dropna(subset=names)
-        counts = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
-        decided = np.array([CLASSES.index(name) for name in names])[rows[names].to_numpy().argmax(axis=1)]
-        np.add.at(counts, (rows["expression"].to_numpy(), decided), 1)
-        found = matrices.setdefault(series, {"series": series, "names": CLASSES, "counts": np.zeros_like(counts)})
-        found["counts"] += counts
-    return [_used(matrices[series]) for series in sorted(matrices) if matrices[series]["counts"].any()]
+    sources = held_out_sources(predictions, CLASSES)
+    counts: dict[str, np.ndarray] = {}
+    for entry in predictions:
+        if trials := trials_shown_from(entry, sources):
+            series = series_name(entry)
+            counts[series] = counts.get(series, 0) + _confusion(entry["path"], trials, truth)
+    return [_without_unused_class(series, counts[series]) for series in sorted(counts) if counts[series].any()]
 
 
-def _used(matrix: dict) -> dict:
-    """Without the last class where an edition does not have it."""
-    counts = matrix["counts"]
+def _confusion(path: Path, trials: Sequence[str], truth: pd.DataFrame) -> np.ndarray:
+    """Frames of `trials` by label and predicted class, int64 (classes, classes)."""
+    names = columns_in(path, CLASSES)
+    schema = pa.schema([("trial", pa.string()), ("frame", pa.int32()), *((name, pa.float32()) for name in names)])
+    table = read_table(path, schema).to_pandas()
+    rows = table[table["trial"].isin(trials)].merge(truth, on=["trial", "frame"]).dropna(subset=names)
+    decided = np.array([CLASSES.index(name) for name in names])[rows[names].to_numpy().argmax(axis=1)]
+    counts = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
+    np.add.at(counts, (rows["expression"].to_numpy(), decided), 1)
+    return counts
+
+
+def _without_unused_class(series: str, counts: np.ndarray) -> dict:
+    """One matrix, without the last class where an edition does not have it."""
     last = len(CLASSES) if counts[-1].any() or counts[:, -1].any() else len(CLASSES) - 1
-    return matrix | {"names": CLASSES[:last], "counts": counts[:last, :last]}
+    return {"series": series, "names": CLASSES[:last], "counts": counts[:last, :last]}
 
 
 SCORE_COLUMNS = ("system", "variant", "target", "fold", "partition", "edition", "metric", "value", "frames", "trials")
@@ -67,7 +77,13 @@ CROSS_VALIDATION, ENSEMBLE = "cross-validation", "ensemble"
 
 @dataclass
 class ScoreRow:
-    """One variant: ``values`` by fold name as in the file (NaN where undefined), ``notes`` the scorer's remarks on them."""
+    """Scores of one variant under one metric.
+
+    Attributes:
+        values: By fold as named in the file, NaN where undefined.
+        frames, trials: The largest numbers over the folds.
+        notes: The scorer's remarks.
+    """
 
     system: str
     variant: str
@@ -94,19 +110,25 @@ class ScoreRow:
 
     @property
     def best(self) -> float:
-        """The figure to sort by: cross-validation, else the mean over folds, else the ensemble."""
-        found = (self.values.get(CROSS_VALIDATION), self.mean, self.values.get(ENSEMBLE))
-        return next((value for value in found if value is not None and not math.isnan(value)), -math.inf)
+        """The value to sort by: cross-validation, else the mean over folds, else the ensemble; -inf without any."""
+        candidates = (self.values.get(CROSS_VALIDATION), self.mean, self.values.get(ENSEMBLE))
+        return next((value for value in candidates if value is not None and not math.isnan(value)), -math.inf)
 
 
 @dataclass
 class ScoreTable:
-    """All variants under one metric, best first."""
+    """All variants under one metric, best first.
+
+    Attributes:
+        folds: Numbered folds, ascending.
+        rows: One per variant and target.
+    """
 
     edition: str
     partition: str
     metric: str
     folds: list[str]
+    formula: str = ""
     rows: list[ScoreRow] = field(default_factory=list)
 
     @property
@@ -116,7 +138,7 @@ class ScoreTable:
 
     @property
     def per_video(self) -> bool:
-        """Whether the metric is a mean over trials, not a figure over all frames joined."""
+        """Whether the metric is a mean over trials instead of a value over all frames joined."""
         return "_per_video_" in self.metric
 
     @property
@@ -125,15 +147,8 @@ class ScoreTable:
         return self.metric.endswith(("_low", "_high"))
 
     @property
-    def formula(self) -> str:
-        """An edition's score in terms of its metrics; empty for other metrics and unlisted editions."""
-        tasks = {f"{name}_score": task for name, task in editions().get(self.edition, {}).items()}
-        task = tasks.get(self.metric)
-        return " + ".join(f"{weight:g} {name}" for name, weight in task.score.items()) if task else ""
-
-    @property
     def note(self) -> str:
-        """What a reader must know about the metric before comparing numbers."""
+        """How the metric is computed, to be known before numbers are compared."""
         if self.ranked:
             formula = f": {self.formula}" if self.formula else ""
             return f"the score by which {self.edition} orders entries{formula}; all valid frames of all trials joined"
@@ -146,9 +161,10 @@ class ScoreTable:
 
 
 def read_scores(path: Path, columns: tuple[str, ...] = SCORE_COLUMNS) -> pd.DataFrame:
-    """A score file with the fold as text, the value as float64 and ``note`` (remarks, optional) as text.
+    """Read a score file: the fold as text, the value as float64 and `note` (remarks, optional) as text.
 
-    Raises :class:`InputError` where columns are missing.
+    Raises:
+        InputError: The file is not readable or columns are missing.
     """
     try:
         table = pd.read_csv(path, dtype={name: str for name in (*columns, NOTE) if name not in NUMBERS})
@@ -160,12 +176,18 @@ def read_scores(path: Path, columns: tuple[str, ...] = SCORE_COLUMNS) -> pd.Data
     return table.assign(note=table[NOTE].fillna("") if NOTE in table else "")
 
 
-def score_tables(scores: pd.DataFrame) -> list[ScoreTable]:
-    """One table per edition, partition and metric; ranked metrics first, per-video ones last."""
+def score_tables(scores: pd.DataFrame, editions: Tracks) -> list[ScoreTable]:
+    """One table per edition, partition and metric; ranked metrics first, per-video ones last.
+
+    ``editions`` say how a ranked metric is made of others.
+    """
+    formulas = {
+        (edition, f"{name}_score"): task.formula for edition, tasks in editions.items() for name, task in tasks.items()
+    }
     tables = []
     for (edition, partition, metric), part in scores.groupby(["edition", "partition", "metric"], sort=True):
         folds = sorted((fold for fold in part["fold"].unique() if fold.isdigit()), key=int)
-        table = ScoreTable(edition, partition, metric, folds)
+        table = ScoreTable(edition, partition, metric, folds, formulas.get((edition, metric), ""))
         for (system, variant, target), rows in part.groupby(["system", "variant", "target"], sort=True):
             if rows["fold"].duplicated().any():
                 raise InputError(
@@ -184,15 +206,15 @@ def score_tables(scores: pd.DataFrame) -> list[ScoreTable]:
 
 
 def _notes(rows: pd.DataFrame, formula: str) -> list[str]:
-    """The scorer's remarks, each once with the folds it holds for; what the table's own title says is left out."""
+    """The scorer's remarks, each once with the folds it applies to, without those that the title of the table repeats."""
     folds: dict[str, list[str]] = {}
     for fold, note in zip(rows["fold"], rows["note"], strict=True):
         for clause in str(note).split("; "):
             if clause not in ("", formula, "not ranked"):
                 folds.setdefault(clause, []).append(fold)
     return [
-        clause if len(found) == len(rows) else f"{clause} ({', '.join(map(_fold_name, found))})"
-        for clause, found in folds.items()
+        clause if len(names) == len(rows) else f"{clause} ({', '.join(map(_fold_name, names))})"
+        for clause, names in folds.items()
     ]
 
 
@@ -200,10 +222,13 @@ def _fold_name(fold: str) -> str:
     return f"fold {fold}" if fold.isdigit() else fold
 
 
-def read_trial_scores(path: Path, metrics: tuple[str, str]) -> dict[tuple[str, str], dict[str, float]]:
-    """Values of the two per-trial metrics: ``(series name, trial) -> {metric: value}``, training partitions left out.
+def read_trial_scores(path: Path, metrics: Sequence[str]) -> dict[tuple[str, str], dict[str, float]]:
+    """Values of two per-trial metrics, training partitions left out.
 
-    The same order of preference as for the traces: validation before test, ensemble before single folds.
+    As for the traces, validation is preferred to test and an ensemble to single folds.
+
+    Returns:
+        Value by metric, by series name and trial.
     """
     table = read_scores(path, TRIAL_COLUMNS)
     table = table[table["metric"].isin(metrics) & (table["partition"] != "train")]

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from wildaffect.report.scores import CROSS_VALIDATION, ENSEMBLE, ScoreRow, ScoreTable, read_scores, score_tables
+from wildaffect.scoring.editions import editions
 
 UNDEFINED = "–"
 
 
 def score_lines(scores_csv: Path) -> str:
     """The ranked scores of ``scores_csv`` as a text table for the terminal; every metric where none is ranked."""
-    tables = score_tables(read_scores(scores_csv))
+    tables = score_tables(read_scores(scores_csv), editions())
     if not tables:
         return "No scores: no labelled frames to compare with."
     shown = [table for table in tables if table.ranked] or tables
@@ -56,12 +57,17 @@ def _text_table(table: ScoreTable) -> str:
 
 
 def number(value: float | None) -> str:
-    """Three decimals; an en dash for a missing or undefined value."""
+    """Three decimals; an en dash for a missing or undefined value.
+
+    Examples:
+        >>> number(0.51249), number(None), number(float("nan"))
+        ('0.512', '–', '–')
+    """
     return UNDEFINED if value is None or value != value else f"{value:.3f}"
 
 
 def mean_and_deviation(row: ScoreRow) -> str:
-    """``0.512 ± 0.013`` over the folds, without the second part for a single fold."""
+    """Mean and deviation over the folds, such as `0.512 ± 0.013`; the mean alone for a single fold."""
     if row.deviation is None:
         return number(row.mean)
     return f"{row.mean:.3f} ± {row.deviation:.3f}"

@@ -1,7 +1,7 @@
 """Predictions against labels over time, as figures of the report."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +12,23 @@ import pyarrow.parquet as pq
 from wildaffect.errors import InputError
 from wildaffect.tables import read_table
 
+DIMENSIONS = ("valence", "arousal")
+POINTS_PER_TRACE = 1000
+POINTS_PER_PAGE = 2_000_000
+
 
 def held_out_sources(predictions: Sequence[Mapping], columns: Sequence[str]) -> dict[tuple[str, str], Mapping]:
-    """The entry of ``predictions`` to show per ``(series name, trial)``, among those that have any of ``columns``.
+    """The prediction table to show for each series and trial.
 
-    Training partitions are never shown. A trial's validation prediction comes before its test prediction, an
-    ensemble before single folds, a lower fold before a higher one.
+    Training partitions are never shown. The validation prediction of a trial is preferred to its test prediction, an ensemble to single
+    folds, a lower fold to a higher one.
+
+    Args:
+        predictions: Dicts with system, variant, target, fold, partition and path of prediction tables.
+        columns: Only tables with any of these columns are considered.
+
+    Returns:
+        Entries of `predictions` by series name and trial.
     """
     chosen: dict[tuple[str, str], Mapping] = {}
     for entry in sorted(predictions, key=_preference):
@@ -29,13 +40,18 @@ def held_out_sources(predictions: Sequence[Mapping], columns: Sequence[str]) -> 
     return chosen
 
 
+def trials_shown_from(entry: Mapping, sources: Mapping[tuple[str, str], Mapping]) -> list[str]:
+    """Trials for which `sources`, a result of `held_out_sources`, chooses this entry."""
+    return [trial for (_, trial), source in sources.items() if source is entry]
+
+
 def series_name(entry: Mapping) -> str:
-    """The name of one variant trained for one target, as it stands in figures and tables."""
+    """The name of one variant trained for one target in figures and tables: `system/variant/target`."""
     return f"{entry['system']}/{entry['variant']}/{entry['target']}"
 
 
 def columns_in(path: Path, columns: Sequence[str]) -> list[str]:
-    """Those of ``columns`` that a table has."""
+    """Those of `columns` that a table has."""
     names = pq.read_schema(path).names
     return [name for name in columns if name in names]
 
@@ -45,27 +61,41 @@ def _preference(entry: Mapping) -> tuple:
     return entry["partition"] != "validation", fold.isdigit(), int(fold) if fold.isdigit() else 0, fold
 
 
-DIMENSIONS = ("valence", "arousal")
-POINTS_PER_TRACE = 1000
-POINTS_PER_PAGE = 2_000_000
-
-
 def points_per_trace(traces: int) -> int:
-    """How many points each of ``traces`` traces may have so that the page holds at most `POINTS_PER_PAGE` (even, >= 2)."""
+    """Points that each of `traces` traces may have so that the page has at most `POINTS_PER_PAGE`; even, at least 2.
+
+    Examples:
+        >>> points_per_trace(10), points_per_trace(10_000)
+        (1000, 200)
+    """
     return max(2, min(POINTS_PER_TRACE, POINTS_PER_PAGE // max(traces, 1)) // 2 * 2)
 
 
 def bucket_starts(frames: int, points: int) -> np.ndarray:
-    """First frame of each bucket, int64. One frame per bucket where ``frames <= points``, else ``points / 2`` buckets."""
+    """First frame of each bucket, int64: one frame per bucket where `frames <= points`, else `points / 2` buckets.
+
+    Examples:
+        >>> bucket_starts(3, 4).tolist(), bucket_starts(100, 4).tolist()
+        ([0, 1, 2], [0, 50])
+    """
     if frames <= points:
         return np.arange(frames)
     return np.linspace(0, frames, points // 2 + 1).astype(np.int64)[:-1]
 
 
 def envelope(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Min/max envelope of ``values`` float (N,), NaN = no value: (N,) unchanged or two values per bucket.
+    """Minimum and maximum of each bucket, in the order in which they occur.
 
-    A bucket without any value gives NaN twice.
+    Args:
+        values: float (N,), NaN for no value.
+        starts: Result of `bucket_starts`.
+
+    Returns:
+        `values` unchanged where every bucket is one frame, else two values per bucket, NaN twice for a bucket without any value.
+
+    Examples:
+        >>> envelope(np.array([1.0, 5.0, 2.0, 0.0]), np.array([0, 2])).tolist()
+        [1.0, 5.0, 2.0, 0.0]
     """
     if len(starts) == len(values):
         return values
@@ -79,7 +109,7 @@ def envelope(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
 
 
 def envelope_times(times: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Times in seconds that belong to :func:`envelope`: a bucket's first and middle frame."""
+    """Times in seconds of the values of `envelope`: those of a bucket's first and middle frame."""
     if len(starts) == len(times):
         return times
     ends = np.append(starts[1:], len(times))
@@ -87,9 +117,19 @@ def envelope_times(times: np.ndarray, starts: np.ndarray) -> np.ndarray:
 
 
 def spans(flags: np.ndarray, bounds: np.ndarray, starts: np.ndarray) -> list[list[float]]:
-    """Runs of buckets with at least one flagged frame as ``[[from_s, to_s], ...]``.
+    """Runs of buckets with at least one flagged frame.
 
-    ``flags`` bool (N,); ``bounds`` float64 (N + 1,): the frames' times and the end of the last one.
+    Args:
+        flags: bool (N,).
+        bounds: Times of the frames and the end of the last one in seconds, float64 (N + 1,).
+        starts: Result of `bucket_starts`.
+
+    Returns:
+        `[[from_s, to_s], ...]`.
+
+    Examples:
+        >>> spans(np.array([False, True, True, False]), np.array([0.0, 0.5, 1.0, 1.5, 2.0]), np.arange(4))
+        [[0.5, 1.5]]
     """
     if not len(flags):
         return []
@@ -100,12 +140,17 @@ def spans(flags: np.ndarray, bounds: np.ndarray, starts: np.ndarray) -> list[lis
 
 
 def rounded(values: np.ndarray) -> list[float | None]:
-    """JSON numbers with three decimals; None for NaN."""
+    """JSON numbers with three decimals; None for NaN.
+
+    Examples:
+        >>> rounded(np.array([0.12345, np.nan]))
+        [0.123, None]
+    """
     return [None if value != value else value for value in np.round(values.astype(np.float64), 3).tolist()]
 
 
 def by_trial(path: Path, values: Sequence[str], flag: str | None = None) -> dict[str, pd.DataFrame]:
-    """Rows of a prediction or label table per trial: columns frame, ``values`` and, if named, the bool ``flag``."""
+    """Rows of a prediction or label table by trial: columns frame, `values` and, if named, the bool `flag`."""
     fields = [("trial", pa.string()), ("frame", pa.int32())] + [(name, pa.float32()) for name in values]
     schema = pa.schema(fields + ([(flag, pa.bool_())] if flag else []))
     table = read_table(path, schema).to_pandas()
@@ -113,7 +158,7 @@ def by_trial(path: Path, values: Sequence[str], flag: str | None = None) -> dict
 
 
 def frame_index(rows: pd.DataFrame, frames: int, path: Path) -> np.ndarray:
-    """The rows' frame numbers, int (rows,); :class:`InputError` if one is not among the ``frames`` decoded ones."""
+    """Frame indices of the rows, int (rows,); an `InputError` if one is not among the decoded frames."""
     index = rows["frame"].to_numpy()
     outside = index[(index < 0) | (index >= frames)]
     if len(outside):
@@ -138,6 +183,32 @@ def flagged(rows: pd.DataFrame, frames: int, path: Path) -> np.ndarray:
     return flags
 
 
+@dataclass(frozen=True)
+class _Timeline:
+    """Frame times of one trial and the buckets that its values are thinned to.
+
+    Attributes:
+        bounds: Times of the decoded frames and the end of the last one in seconds, float64 (frames + 1,).
+        starts: First frame of each bucket.
+    """
+
+    bounds: np.ndarray
+    starts: np.ndarray
+
+    @property
+    def frames(self) -> int:
+        return len(self.bounds) - 1
+
+    def times(self) -> list[float | None]:
+        return rounded(envelope_times(self.bounds[:-1], self.starts))
+
+    def thinned(self, values: np.ndarray) -> list[float | None]:
+        return rounded(envelope(values, self.starts))
+
+    def spans(self, flags: np.ndarray) -> list[list[float]]:
+        return spans(flags, self.bounds, self.starts)
+
+
 def trial_traces(
     trials: Mapping[str, str],
     frames: Mapping[str, Path],
@@ -145,81 +216,97 @@ def trial_traces(
     labels: Path | None,
     predictions: Sequence[Mapping],
 ) -> tuple[dict[str, dict], int]:
-    """Time series of every trial that has a valence or arousal prediction, and the points each trace may have.
+    """Time series of every trial that has a valence or arousal prediction.
 
-    ``trials`` maps trial to video. A trial's value holds ``times``, ``labels`` and ``series`` (thinned values by
-    dimension), ``invalid`` and ``faceless`` (spans in seconds) and ``length`` (frames).
+    Args:
+        trials: Video by trial.
+        frames: Frame table by video.
+        persons: Table of persons by video; may lack some.
+        labels: Label table of valence and arousal, if there is one.
+        predictions: As in `held_out_sources`.
+
+    Returns:
+        Per trial `length` (frames), `times`, `labels` and `series` (thinned values by dimension), `folds` (where each series comes from),
+        `invalid` and `faceless` (spans in seconds); and the largest number of points of a trace.
+
+    Raises:
+        InputError: Predictions do not belong to these trials and frames.
     """
     sources = held_out_sources(predictions, DIMENSIONS)
-    shown = {trial for _, trial in sources}
-    unknown = sorted(shown - set(trials))
+    shown = sorted({trial for _, trial in sources})
+    unknown = sorted(set(shown) - set(trials))
     if unknown:
         raise InputError(
             f"Predictions name trials that the trial table lacks: {', '.join(unknown[:5])}. Run again from the corpus."
         )
     count = 3 * len(shown) + sum(len(columns_in(entry["path"], DIMENSIONS)) for entry in sources.values())
     points = points_per_trace(count)
-    clocks = {trial: _clock(frames, trials[trial]) for trial in sorted(shown)}
-    starts = {trial: bucket_starts(len(bounds) - 1, points) for trial, bounds in clocks.items()}
-    result = {
-        trial: {
-            "length": len(bounds) - 1,
-            "times": rounded(envelope_times(bounds[:-1], starts[trial])),
-            "labels": {},
-            "series": {dimension: {} for dimension in DIMENSIONS},
-            "folds": {},
-            "invalid": [],
-            "faceless": [],
-        }
-        for trial, bounds in clocks.items()
-    }
-    wanted: dict[int, list[tuple[str, str]]] = defaultdict(list)
-    for (series, trial), entry in sources.items():
-        wanted[id(entry)].append((series, trial))
-    for entry in predictions:
-        if id(entry) not in wanted:
-            continue
-        names = columns_in(entry["path"], DIMENSIONS)
-        rows = by_trial(entry["path"], names)
-        for series, trial in wanted[id(entry)]:
-            result[trial]["folds"][series] = f"{entry['partition']}, fold {entry['fold']}"
-            for name in names:
-                values = on_frames(rows[trial], name, result[trial]["length"], entry["path"])
-                result[trial]["series"][name][series] = rounded(envelope(values, starts[trial]))
+    timelines = {trial: _timeline(frames, trials[trial], points) for trial in shown}
+    traces = {trial: _empty_trace(timeline) for trial, timeline in timelines.items()}
+    _add_predictions(traces, timelines, predictions, sources)
     if labels:
-        _add_labels(result, labels, clocks, starts)
-    _add_faceless(result, {trials[trial] for trial in shown}, persons, clocks, starts)
-    return result, points
+        _add_labels(traces, timelines, labels)
+    videos = {trials[trial] for trial in shown}
+    _add_faceless(traces, timelines, [path for video, path in sorted(persons.items()) if video in videos])
+    return traces, points
 
 
-def _clock(frames: Mapping[str, Path], video: str) -> np.ndarray:
-    """Times of the decoded frames and the end of the last one in seconds, float64 (frames + 1,)."""
+def _timeline(frames: Mapping[str, Path], video: str, points: int) -> _Timeline:
     if video not in frames:
         raise InputError(
             f"No frame table for video {video!r}, but there are predictions for it. Run the media stage again."
         )
     table = read_table(frames[video], pa.schema([("time_s", pa.float64()), ("duration_s", pa.float64())]))
     times, durations = table["time_s"].to_numpy(), table["duration_s"].to_numpy()
-    return np.append(times, times[-1] + durations[-1] if len(times) else 0.0)
+    bounds = np.append(times, times[-1] + durations[-1] if len(times) else 0.0)
+    return _Timeline(bounds, bucket_starts(len(times), points))
 
 
-def _add_labels(result: dict, labels: Path, clocks: Mapping, starts: Mapping) -> None:
-    for trial, rows in by_trial(labels, DIMENSIONS, "valid").items():
-        if trial not in result:
+def _empty_trace(timeline: _Timeline) -> dict:
+    return {
+        "length": timeline.frames,
+        "times": timeline.times(),
+        "labels": {},
+        "series": {dimension: {} for dimension in DIMENSIONS},
+        "folds": {},
+        "invalid": [],
+        "faceless": [],
+    }
+
+
+def _add_predictions(
+    traces: dict[str, dict], timelines: Mapping[str, _Timeline], predictions: Sequence[Mapping], sources: Mapping
+) -> None:
+    for entry in predictions:
+        path, series = entry["path"], series_name(entry)
+        if not (shown := trials_shown_from(entry, sources)):
             continue
-        frames = result[trial]["length"]
-        valid = flagged(rows[rows["valid"]], frames, labels)
-        result[trial]["invalid"] = spans(~valid, clocks[trial], starts[trial])
+        columns = columns_in(path, DIMENSIONS)
+        rows = by_trial(path, columns)
+        for trial in shown:
+            traces[trial]["folds"][series] = f"{entry['partition']}, fold {entry['fold']}"
+            for name in columns:
+                values = on_frames(rows[trial], name, timelines[trial].frames, path)
+                traces[trial]["series"][name][series] = timelines[trial].thinned(values)
+
+
+def _add_labels(traces: dict[str, dict], timelines: Mapping[str, _Timeline], labels: Path) -> None:
+    for trial, rows in by_trial(labels, DIMENSIONS, "valid").items():
+        if trial not in traces:
+            continue
+        timeline = timelines[trial]
+        valid = flagged(rows[rows["valid"]], timeline.frames, labels)
+        traces[trial]["invalid"] = timeline.spans(~valid)
         for name in DIMENSIONS:
-            values = np.where(valid, on_frames(rows, name, frames, labels), np.nan)
-            result[trial]["labels"][name] = rounded(envelope(values, starts[trial]))
+            values = np.where(valid, on_frames(rows, name, timeline.frames, labels), np.nan)
+            traces[trial]["labels"][name] = timeline.thinned(values)
 
 
-def _add_faceless(result: dict, videos: set[str], persons: Mapping, clocks: Mapping, starts: Mapping) -> None:
+def _add_faceless(traces: dict[str, dict], timelines: Mapping[str, _Timeline], persons: Sequence[Path]) -> None:
     schema = pa.schema([("trial", pa.string()), ("frame", pa.int32()), ("source", pa.string())])
-    for video in sorted(videos & set(persons)):
-        table = read_table(persons[video], schema).to_pandas()
+    for path in persons:
+        table = read_table(path, schema).to_pandas()
         for trial, rows in table[table["source"] == "none"].groupby("trial", sort=False):
-            if trial in result:
-                flags = flagged(rows, result[trial]["length"], persons[video])
-                result[trial]["faceless"] = spans(flags, clocks[trial], starts[trial])
+            if trial in traces:
+                timeline = timelines[trial]
+                traces[trial]["faceless"] = timeline.spans(flagged(rows, timeline.frames, path))

@@ -6,7 +6,7 @@ import numpy as np
 
 from wildaffect.scoring import f1
 from wildaffect.scoring.ccc import Moments, concordance
-from wildaffect.scoring.editions import Part
+from wildaffect.scoring.tasks import Part
 
 
 @dataclass(frozen=True)

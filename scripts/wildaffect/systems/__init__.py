@@ -1,35 +1,71 @@
-"""The systems, found as sub-packages of this folder that contain a ``spec.py``.
+"""The systems: sub-packages of this folder that contain a ``spec.py``, and installed packages that announce one.
 
-A new system is one new folder with ``spec.py`` (no torch), ``schema.yaml`` (its block of the configuration), ``model.py``, ``data.py``,
-``recipe.py`` and ``card.md``; nothing here or elsewhere names it. Torch is imported only when a model or a recipe is asked for.
+A system of another package is announced by an entry point of the group ``wildaffect.systems``, whose name is that of the system and whose
+value is the package with its ``spec.py``. Torch is imported only when a model or a recipe is asked for.
 """
 
+import hashlib
 from collections.abc import Mapping
-from importlib import import_module
+from functools import cache
+from importlib import import_module, metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wildaffect.config import complete
+from wildaffect.config import Section, keys, parse, sections
 from wildaffect.errors import InputError
-from wildaffect.systems.interface import Recipe, Spec
+from wildaffect.systems.settings import RecipeSettings
+from wildaffect.systems.types import Setup, Spec
 
 if TYPE_CHECKING:
     import torch
 
-    from wildaffect.systems.weights import LoadReport
+    from wildaffect.systems.base import Recipe
+
+GROUP = "wildaffect.systems"
+"""Entry points of systems in other packages."""
 
 
 def available() -> dict[str, list[str]]:
     """Variants of every system, ``{system: [variant, ...]}``."""
-    return {path.parent.name: list(spec(path.parent.name).variants) for path in sorted(_folder().glob("*/spec.py"))}
+    return {name: list(spec(name).variants) for name in _packages()}
 
 
 def spec(system: str) -> Spec:
     """What ``system`` offers and needs. :class:`InputError` for an unknown name."""
-    if not (_folder() / system / "spec.py").is_file():
-        known = ", ".join(path.parent.name for path in sorted(_folder().glob("*/spec.py")))
-        raise InputError(f"no system is called {system!r}; known systems: {known}.")
-    return import_module(f"{__name__}.{system}.spec").SPEC
+    return import_module(f"{package(system)}.spec").SPEC
+
+
+def package(system: str) -> str:
+    """Dotted name of the package of ``system``. :class:`InputError` for an unknown name."""
+    found = _packages()
+    if system not in found:
+        raise InputError(f"no system is called {system!r}; known systems: {', '.join(found)}.")
+    return found[system]
+
+
+def folder(system: str) -> Path:
+    """Folder of the package of ``system``."""
+    found = find_spec(package(system))
+    if found is None or not found.submodule_search_locations:
+        raise InputError(f"system {system}: {package(system)} is no package that can be imported. Install it again.")
+    return Path(found.submodule_search_locations[0])
+
+
+def inside(system: str) -> list[str]:
+    """The package of ``system`` if it is part of this project; fingerprints of jobs then cover its code."""
+    name = package(system)
+    return [name] if name.startswith(f"{__name__}.") else []
+
+
+def outside_hash(system: str) -> str:
+    """Hash of the files of a system in another package, which fingerprints of jobs do not cover; empty for the others."""
+    if inside(system):
+        return ""
+    digest, root = hashlib.sha256(), folder(system)
+    for path in sorted(path for path in root.rglob("*") if path.is_file() and path.suffix not in (".pyc", ".md")):
+        digest.update(f"{path.relative_to(root)} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()[:16]
 
 
 def build_model(system: str, variant: str, **options: Any) -> "torch.nn.Module":
@@ -38,13 +74,24 @@ def build_model(system: str, variant: str, **options: Any) -> "torch.nn.Module":
     Options are those of the system's ``model.build``, for example a smaller backbone. The initial weights depend on torch's seed.
     """
     _check_variant(system, variant)
-    return import_module(f"{__name__}.{system}.model").build(variant, **options)
+    return import_module(f"{package(system)}.model").build(variant, **options)
 
 
-def build_recipe(
-    system: str, variant: str, target: str, mode: str, settings: Mapping[str, Any] | None = None
-) -> Recipe:
-    """How an instance is trained and run. ``settings`` override single defaults of :func:`resolve_recipe`."""
+def set_up(
+    system: str, variant: str, target: str, mode: str, settings: RecipeSettings | Mapping[str, Any] | None = None
+) -> Setup:
+    """A model that can be trained or run.
+
+    Args:
+        system: Name of the system.
+        variant: One of its variants.
+        target: One of the variant's targets.
+        mode: ``faithful`` or ``corrected``.
+        settings: Complete settings, or those that differ from the defaults.
+
+    Raises:
+        InputError: The system does not have one of these.
+    """
     _check_variant(system, variant)
     declared = spec(system)
     if target not in declared.targets_of(variant):
@@ -52,26 +99,70 @@ def build_recipe(
         raise InputError(f"{system} {variant} has no target {target!r}; its targets are {known}.")
     if mode not in declared.modes:
         raise InputError(f"{system} has no mode {mode!r}; its modes are {', '.join(declared.modes)}.")
-    module = import_module(f"{__name__}.{system}.recipe")
-    return module.build(variant, declared.targets[target], mode, resolve_recipe(system, settings))
+    complete = settings if isinstance(settings, RecipeSettings) else resolve_settings(system, settings)
+    return Setup(system, variant, target, mode, complete)
 
 
-def resolve_recipe(system: str, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The complete recipe: ``settings`` with the defaults of the system's ``schema.yaml`` filled in, checked."""
-    return complete(settings or {}, spec(system).schema["properties"]["recipe"], f"config.systems.{system}.recipe")
+def build_recipe(
+    system: str, variant: str, target: str, mode: str, settings: RecipeSettings | Mapping[str, Any] | None = None
+) -> "Recipe":
+    """How a model is trained and run; arguments as for :func:`set_up`."""
+    return recipe_of(set_up(system, variant, target, mode, settings))
 
 
-def load_weights(model: "torch.nn.Module", path: str | Path, sha256: str | None = None) -> "LoadReport":
+def recipe_of(setup: Setup) -> "Recipe":
+    """How ``setup`` is trained and run."""
+    module = import_module(f"{package(setup.system)}.recipe")
+    return module.build(setup.variant, spec(setup.system).targets[setup.target], setup.mode, setup.settings)
+
+
+def resolve_settings(system: str, settings: Mapping[str, Any] | None = None) -> RecipeSettings:
+    """The complete settings of a recipe: ``settings`` checked, and the system's defaults for all others."""
+    return parse(spec(system).settings, settings or {}, f"config.systems.{system}.recipe")
+
+
+def recorded_settings(
+    system: str, record: Mapping[str, Any], changes: Mapping[str, Any] | None = None
+) -> RecipeSettings:
+    """Settings of an earlier training with some ``changes``.
+
+    Args:
+        system: Name of the system.
+        record: The recipe that the run record of that training holds; its keys may have been renamed since.
+        changes: Settings that differ.
+    """
+    return resolve_settings(system, {**_with_new_names(spec(system).settings, record), **(changes or {})})
+
+
+def load_weights(model: "torch.nn.Module", path: str | Path, sha256: str | None = None) -> str:
     """Load a weight file into ``model``; see :func:`wildaffect.systems.weights.load_weights`."""
     from wildaffect.systems import weights
 
     return weights.load_weights(model, path, sha256)
 
 
-def _folder() -> Path:
-    return Path(__file__).parent
+@cache
+def _packages() -> dict[str, str]:
+    """The package of each system, by name."""
+    inside = {path.parent.name: f"{__name__}.{path.parent.name}" for path in Path(__file__).parent.glob("*/spec.py")}
+    outside = {entry.name: entry.value for entry in metadata.entry_points(group=GROUP)}
+    if both := sorted(inside.keys() & outside.keys()):
+        raise InputError(
+            f"{outside[both[0]]}: a system called {both[0]!r} exists already; give the entry point another name."
+        )
+    return dict(sorted({**inside, **outside}.items()))
 
 
 def _check_variant(system: str, variant: str) -> None:
     if variant not in spec(system).variants:
         raise InputError(f"{system} has no variant {variant!r}; its variants are {', '.join(spec(system).variants)}.")
+
+
+def _with_new_names(section: type[Section], values: Mapping[str, Any]) -> dict[str, Any]:
+    """``values`` of a section with the present names of their keys."""
+    found, fields = {}, keys(section)
+    for key, value in values.items():
+        name = section.renamed.get(key, key)
+        blocks = sections(fields[name].annotation) if name in fields else []
+        found[name] = _with_new_names(blocks[0], value) if blocks and isinstance(value, Mapping) else value
+    return found

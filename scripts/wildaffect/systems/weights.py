@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -15,17 +14,6 @@ from torch import Tensor, nn
 from wildaffect import files
 from wildaffect.errors import InputError
 from wildaffect.tables import METADATA_KEY
-
-
-@dataclass(frozen=True)
-class LoadReport:
-    """What a weight file brought: its ``sha256``, the keys that matched, model keys it lacks, keys the model has not."""
-
-    path: str
-    sha256: str
-    matched: tuple[str, ...]
-    missing: tuple[str, ...]
-    unexpected: tuple[str, ...]
 
 
 def read_weights(path: str | Path, sha256: str | None = None) -> tuple[dict[str, Tensor], str]:
@@ -61,13 +49,18 @@ def read_weights(path: str | Path, sha256: str | None = None) -> tuple[dict[str,
     return dict(content), found
 
 
-def load_weights(model: nn.Module, path: str | Path, sha256: str | None = None) -> LoadReport:
-    """Load ``path`` into ``model``, strictly: same keys, same shapes, else :class:`InputError` and the model stays as it was."""
+def load_weights(model: nn.Module, path: str | Path, sha256: str | None = None) -> str:
+    """Load ``path`` into ``model``, strictly: same keys, same shapes, else :class:`InputError` and the model stays as it was.
+
+    Returns:
+        SHA-256 of the file.
+    """
     state, digest = read_weights(path, sha256)
-    return load_state(model, state, path, digest)
+    load_state(model, state, path)
+    return digest
 
 
-def load_state(model: nn.Module, state: Mapping[str, Tensor], path: str | Path, digest: str) -> LoadReport:
+def load_state(model: nn.Module, state: Mapping[str, Tensor], path: str | Path) -> None:
     """Load ``state``, read from ``path``, into ``model`` as :func:`load_weights` does.
 
     A model with a method ``explain(state) -> str`` says itself what a state dict that does not fit belongs to.
@@ -90,7 +83,6 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], path: str | Path, 
         advice = model.explain(state) if hasattr(model, "explain") else "Check system, variant and model options."
         raise InputError(f"{path}: does not fit {type(model).__name__}: {'; '.join(problems)}. {advice}")
     model.load_state_dict(dict(state))
-    return LoadReport(str(path), digest, matched, missing, unexpected)
 
 
 def save_weights(model_state: Mapping[str, Tensor], path: str | Path, about: Mapping[str, Any] | None = None) -> None:

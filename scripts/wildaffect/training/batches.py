@@ -8,7 +8,8 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from wildaffect.systems.interface import Recipe, Samples
+from wildaffect.systems.base import Recipe
+from wildaffect.systems.types import Samples
 
 
 class _Sequence(Dataset):
@@ -21,34 +22,34 @@ class _Sequence(Dataset):
         return len(self._order)
 
     def __getitem__(self, position: int) -> dict[str, np.ndarray]:
-        draw = None if self._seed is None else np.random.default_rng([*self._seed, position])
-        return self._samples.read(int(self._order[position]), draw)
+        rng = None if self._seed is None else np.random.default_rng([*self._seed, position])
+        return self._samples.read(int(self._order[position]), rng)
 
 
-class Whole(Mapping):
-    """The entries of a batch that several processes share, put together when they are asked for; alone, the batch itself.
+class GatheredBatch(Mapping):
+    """The entries of a batch that several processes hold parts of, gathered when they are asked for; of one process, the batch itself.
 
     Every process must ask for the same entries in the same order.
     """
 
-    def __init__(self, share: dict[str, Tensor], count: int, fabric: Fabric) -> None:
-        self._share, self._count, self._fabric = share, count, fabric
+    def __init__(self, part: dict[str, Tensor], count: int, fabric: Fabric) -> None:
+        self._part, self._count, self._fabric = part, count, fabric
 
     def __getitem__(self, name: str) -> Tensor:
-        return gather(self._share[name], self._count, self._fabric)
+        return gather(self._part[name], self._count, self._fabric)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._share)
+        return iter(self._part)
 
     def __len__(self) -> int:
-        return len(self._share)
+        return len(self._part)
 
 
-def gather(share: Tensor, count: int, fabric: Fabric) -> Tensor:
-    """The ``count`` rows whose shares the processes hold, on each of them; gradients flow back to where a row came from."""
+def gather(part: Tensor, count: int, fabric: Fabric) -> Tensor:
+    """The ``count`` rows of which each process holds a part, on each of them; gradients flow back to where a row came from."""
     if fabric.world_size == 1:
-        return share
-    return fabric.all_gather(share, sync_grads=share.requires_grad).flatten(0, 1)[:count]
+        return part
+    return fabric.all_gather(part, sync_grads=part.requires_grad).flatten(0, 1)[:count]
 
 
 def batches(
@@ -59,45 +60,49 @@ def batches(
     seed: tuple[int, ...] | None = None,
     workers: int = 0,
 ) -> Iterator[tuple[dict[str, Tensor], int]]:
-    """This process's share of each batch, on the device, and the size of the batch; the last one may be smaller.
+    """This process's part of each batch, on the device, and the size of the batch; the last one may be smaller.
 
-    Without ``seed`` samples are not augmented. Shares are neighbouring rows, all of one size: the last sample fills up what is missing,
-    and :func:`gather` cuts it off.
+    Without ``seed`` samples are not augmented. Parts are neighbouring rows, all of one size: the last sample fills up what is missing, and
+    :func:`gather` cuts it off.
     """
     on_gpu = fabric.device.type == "cuda"
     sizes = [min(batch, len(order) - start) for start in range(0, len(order), batch)]
-    shares = [_share(number * batch, size, fabric) for number, size in enumerate(sizes)]
-    loader = DataLoader(_Sequence(samples, order, seed), batch_sampler=shares, num_workers=workers, pin_memory=on_gpu)
+    parts = [_part(index * batch, size, fabric) for index, size in enumerate(sizes)]
+    loader = DataLoader(_Sequence(samples, order, seed), batch_sampler=parts, num_workers=workers, pin_memory=on_gpu)
     for size, content in zip(sizes, loader, strict=True):
         yield fabric.to_device(content), size
 
 
-def _share(start: int, size: int, fabric: Fabric) -> list[int]:
+def _part(start: int, size: int, fabric: Fabric) -> list[int]:
     """Positions in the order that this process reads of a batch."""
-    part = -(-size // fabric.world_size)
-    return [start + min(fabric.global_rank * part + row, size - 1) for row in range(part)]
+    count = -(-size // fabric.world_size)
+    return [start + min(fabric.global_rank * count + row, size - 1) for row in range(count)]
 
 
-def infer(
-    recipe: Recipe,
-    model: nn.Module,
-    samples: Samples,
-    fabric: Fabric,
-    *,
-    batch: int,
-    workers: int = 0,
-    with_loss: bool = False,
-) -> tuple[list[np.ndarray], float]:
-    """Per-trial predictions (N, columns) of a model in evaluation mode, and its mean loss over samples (NaN unless ``with_loss``)."""
+def outputs_of(
+    recipe: Recipe, model: nn.Module, samples: Samples, fabric: Fabric, *, batch: int, workers: int = 0
+) -> Iterator[tuple[Tensor, GatheredBatch]]:
+    """Outputs of a model in evaluation mode for each batch of all samples, in order, with the batch."""
     model.eval()
-    outputs, losses, sizes = [], [], []
     with torch.inference_mode():
-        for share, count in batches(samples, np.arange(len(samples)), batch, fabric, workers=workers):
-            output = gather(recipe.forward(model, share), count, fabric)
-            outputs.append(output.float().cpu().numpy())
-            if with_loss:
-                losses.append(float(recipe.loss(output, Whole(share, count, fabric))))
-                sizes.append(len(output))
-    loss = float(np.average(losses, weights=sizes)) if losses else float("nan")
+        for part, count in batches(samples, np.arange(len(samples)), batch, fabric, workers=workers):
+            yield gather(recipe.forward(model, part), count, fabric), GatheredBatch(part, count, fabric)
+
+
+def validate(
+    recipe: Recipe, model: nn.Module, samples: Samples, fabric: Fabric, *, batch: int, workers: int = 0
+) -> tuple[list[np.ndarray], float]:
+    """Predictions (N, columns) per trial of a model in evaluation mode, and its mean loss over samples."""
+    outputs, losses = [], []
+    with torch.inference_mode():
+        for output, content in outputs_of(recipe, model, samples, fabric, batch=batch, workers=workers):
+            outputs.append(as_array(output))
+            losses.append(float(recipe.loss(output, content)))
+    loss = float(np.average(losses, weights=[len(output) for output in outputs])) if losses else float("nan")
     empty = np.empty((0, len(recipe.target.columns)), np.float32)
-    return samples.combine(np.concatenate(outputs) if outputs else empty), loss
+    return samples.to_frames(np.concatenate(outputs) if outputs else empty), loss
+
+
+def as_array(output: Tensor) -> np.ndarray:
+    """Outputs of a batch as float32."""
+    return output.float().cpu().numpy()

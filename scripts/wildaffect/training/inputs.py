@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,53 +16,30 @@ from wildaffect.corpus.labels import labels_schema
 from wildaffect.errors import InputError
 from wildaffect.faces.crops import CropFile
 from wildaffect.faces.landmarks import LandmarkMasks
-from wildaffect.features.registry import rows_per_second
+from wildaffect.features.spec import rows_per_second
 from wildaffect.files import sha256
 from wildaffect.media.frames import read_frames
-from wildaffect.systems.interface import Labels, Needs, Pictures, Target, TrialData
+from wildaffect.systems.types import Images, Labels, Needs, Target, TrialData
 from wildaffect.tables import read_table
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """Files per trial: ``frames[trial]``, ``crops[template][trial]``, ``features[feature][trial]``, ``persons[trial]``."""
+class CachedImages:
+    """All images of one trial, decoded or drawn once and kept in memory."""
 
-    frames: Mapping[str, Path]
-    crops: Mapping[str, Mapping[str, Path]]
-    features: Mapping[str, Mapping[str, Path]]
-    persons: Mapping[str, Path] = field(default_factory=dict)
-
-    def of(self, trial: str, needs: Needs) -> dict[str, Path]:
-        """All files of one trial that ``needs`` asks for; :class:`InputError` if one was not given."""
-        wanted = {
-            "frames": self.frames,
-            **{f"crop {name}": self.crops.get(name, {}) for name in needs.crops},
-            **{f"feature {name}": self.features.get(name, {}) for name in needs.features},
-            **({"persons": self.persons} if needs.masks else {}),
-        }
-        for kind, paths in wanted.items():
-            if trial not in paths:
-                raise InputError(f"trial {trial}: no file given for {kind}.")
-        return {kind: Path(paths[trial]) for kind, paths in wanted.items()}
-
-
-class CachedPictures:
-    """All pictures of one trial, decoded or drawn once and kept in memory."""
-
-    def __init__(self, pictures: Pictures) -> None:
-        self.valid = np.asarray(pictures.valid)
-        self._pictures = pictures.read(np.arange(len(self.valid)))
+    def __init__(self, images: Images) -> None:
+        self.valid = np.asarray(images.valid)
+        self._images = images.read(np.arange(len(self.valid)))
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """uint8 (n, size, size, 3), drawings without the last axis."""
-        return self._pictures[rows]
+        return self._images[rows]
 
 
 def open_trial(name: str, files: Mapping[str, Path], needs: Needs, labels: Mapping[str, Labels]) -> TrialData:
     """Open the files of one trial; :class:`InputError` where one should have a row per decoded frame and does not."""
     times = read_frames(files["frames"]).times
     crops = {template: CropFile(files[f"crop {template}"]) for template in needs.crops}
-    masks = {template: LandmarkMasks(files["persons"], name, template) for template in needs.masks}
+    masks = {template: LandmarkMasks(files["persons"], name) for template in needs.masks}
     features = {feature: _open_feature(files[f"feature {feature}"]) for feature in needs.features}
     rows = {
         **{f"crop {template}": len(crop.valid) for template, crop in crops.items()},
@@ -91,7 +68,7 @@ def _open_feature(path: Path) -> np.ndarray:
         raise InputError(f"{path}: not a readable .npy file ({error}). Delete it and run again.") from error
 
 
-def partition_members(
+def partition_trials(
     folds: Path, target: Target, fold: int, partition: str, videos: Mapping[str, str] | None = None
 ) -> dict[str, tuple[str, ...]]:
     """Trials of a partition for every task of ``target``, in the order of the fold table.
@@ -148,7 +125,7 @@ def _absent_columns(path: Path, task: str, target: Target) -> list[str]:
     try:
         present = pq.read_schema(path).names
     except (OSError, pa.ArrowInvalid):
-        return []  # whoever reads the table says so
+        return []  # reading the table says so
     absent = [column for column in target.labels[task] if column not in present]
     if absent and (task != "au" or len(absent) == len(target.labels[task])):
         raise InputError(
@@ -175,21 +152,21 @@ def _runs(path: Path, names: pa.Array, frames: np.ndarray) -> dict[str, slice]:
     return runs
 
 
-def cache_pictures(trials: Sequence[TrialData], limit_mib: int) -> list[TrialData]:
-    """Trials whose pictures are decoded once and kept, if all together fit into ``limit_mib``; else the same trials, read as needed."""
-    pictures = (kind for trial in trials for kind in (*trial.crops.values(), *trial.masks.values()))
-    if sum(map(_decoded_bytes, pictures)) > limit_mib * 2**20:
+def cache_images(trials: Sequence[TrialData], limit_mib: int) -> list[TrialData]:
+    """Trials whose images are decoded once and kept, if all together fit into ``limit_mib``; else the same trials, read as needed."""
+    images = (kind for trial in trials for kind in (*trial.crops.values(), *trial.masks.values()))
+    if sum(map(_decoded_bytes, images)) > limit_mib * 2**20:
         return list(trials)
     return [replace(trial, crops=_cached(trial.crops), masks=_cached(trial.masks)) for trial in trials]
 
 
-def _decoded_bytes(pictures: Pictures) -> int:
-    count = len(pictures.valid)
-    return count * pictures.read(np.arange(min(count, 1))).nbytes
+def _decoded_bytes(images: Images) -> int:
+    count = len(images.valid)
+    return count * images.read(np.arange(min(count, 1))).nbytes
 
 
-def _cached(pictures: Mapping[str, Pictures]) -> dict[str, Pictures]:
-    return {name: CachedPictures(kind) for name, kind in pictures.items()}
+def _cached(images: Mapping[str, Images]) -> dict[str, Images]:
+    return {name: CachedImages(kind) for name, kind in images.items()}
 
 
 def data_hash(tables: Iterable[Path], files: Mapping[str, Mapping[str, Path]]) -> str:

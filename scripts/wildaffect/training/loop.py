@@ -10,8 +10,9 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
-from wildaffect.systems.interface import Recipe, Samples, TrialData
-from wildaffect.training.batches import Whole, batches, gather, infer
+from wildaffect.systems.base import Freezing, Recipe
+from wildaffect.systems.types import Samples, TrialData
+from wildaffect.training.batches import GatheredBatch, batches, gather, validate
 from wildaffect.training.state import Checkpoint, Progress
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ class Loop:
     All randomness of epoch ``e`` comes from ``(seed, e)``, so the checkpoint needs no generator states and a run that was killed
     and continued ends with the same weights as one that was not.
 
-    Several processes train as one would with the same batch: each computes its share of the rows, all of them the loss of the whole
+    Several processes train as one would with the same batch: each computes a part of the rows, all of them the loss of the whole
     batch, and the first one writes. Batch normalisation sees the whole batch on GPUs only; dropout draws apart on each process.
     """
 
@@ -48,11 +49,13 @@ class Loop:
         if fabric.world_size > 1 and fabric.device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         self._plain, self._model = model, fabric.setup_module(model)
+        self._freezing = Freezing(model, recipe.frozen_mode)
         self._train, self._validation, self._trials = train, validation, validation_trials
         self._fabric, self._checkpoint = fabric, checkpoint
         self._seed, self._workers, self._report = seed, workers, report
         self._best = _copy(model)
-        self._optimizer = self._scheduler = None
+        self._optimizer: Any = None
+        self._scheduler: Any = None
 
     def run(self) -> tuple[Progress, State]:
         """Train to the end; the progress and the best weights (the initial ones if no score ever was a number)."""
@@ -100,30 +103,38 @@ class Loop:
         return self._optimizer.param_groups[0]["lr"]
 
     def _start_phase(self, phase: int) -> None:
-        self._recipe.start_phase(self._plain, phase)
-        trainable = [parameter for parameter in self._plain.parameters() if parameter.requires_grad]
-        optimizer = self._recipe.optimizer(trainable)
-        self._scheduler = self._recipe.scheduler(optimizer)
+        self._freezing.freeze(self._recipe.frozen(self._plain, phase))
+        optimizer = self._recipe.configure_optimizer(self._plain)
+        self._scheduler = self._recipe.configure_scheduler(optimizer, self._steps_per_epoch())
         self._optimizer = self._fabric.setup_optimizers(optimizer)
+
+    def _steps_per_epoch(self) -> int:
+        """Optimiser steps of the first epoch; later ones differ only where a recipe leaves out another number of samples."""
+        count = len(self._recipe.epoch_indices(len(self._train), 0, self._seed))
+        return -(-count // (self._schedule.batch * self._schedule.accumulate))
 
     def _epoch(self, progress: Progress) -> None:
         started, rate = time.perf_counter(), self._rate()
         train_loss = self._train_epoch(progress.epoch)
-        predictions, validation_loss = infer(
-            self._recipe, self._model, self._validation, self._fabric,
-            batch=self._schedule.batch, workers=self._workers, with_loss=True,
-        )  # fmt: skip
+        predictions, validation_loss = validate(
+            self._recipe,
+            self._model,
+            self._validation,
+            self._fabric,
+            batch=self._schedule.batch,
+            workers=self._workers,
+        )
         scores = self._recipe.score(predictions, self._trials)
         row = {"epoch": progress.epoch, "lr": rate, "phase": progress.phase}
         row |= {"train_loss": train_loss, "val_loss": validation_loss}
         row |= {f"val_{name}": float(value) for name, value in scores.items()}
         row["seconds"] = round(time.perf_counter() - started, 3)
         metric = float(scores[self._recipe.metric])
-        if progress.add(row, metric):
+        if progress.add(row, metric, maximise=self._recipe.maximise):
             self._best = _copy(self._plain)
         elif self._schedule.reload_best:
             self._plain.load_state_dict(self._best)
-        self._step_scheduler(metric)
+        self._end_epoch(metric)
         if self._fabric.is_global_zero:
             self._save(progress)
         log.info("%s", ", ".join(f"{k} {v:.6g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
@@ -143,27 +154,38 @@ class Loop:
         """One pass over the training samples; mean loss over samples."""
         own = [self._fabric.global_rank] if self._fabric.global_rank else []
         torch.manual_seed(int(np.random.SeedSequence([self._seed, epoch, *own]).generate_state(1)[0]))
-        order = self._recipe.order(len(self._train), epoch, self._seed)
+        order = self._recipe.epoch_indices(len(self._train), epoch, self._seed)
         size, step = self._schedule.batch, self._schedule.accumulate
         count = -(-len(order) // size)
-        self._recipe.train_mode(self._plain)
+        self._freezing.train()
         total = 0.0
         stream = batches(self._train, order, size, self._fabric, (self._seed, epoch), self._workers)
-        for number, (share, rows) in enumerate(stream):
+        for number, (part, rows) in enumerate(stream):
             # The loss is that of the whole batch on every process: a concordance is no mean of those of its parts.
-            outputs = gather(self._recipe.forward(self._model, share), rows, self._fabric)
-            loss = self._recipe.loss(outputs, Whole(share, rows, self._fabric))
+            outputs = gather(self._recipe.forward(self._model, part), rows, self._fabric)
+            loss = self._recipe.loss(outputs, GatheredBatch(part, rows, self._fabric))
             self._fabric.backward(loss / min(step, count - number // step * step))
             if (number + 1) % step == 0 or number + 1 == count:
-                self._optimizer.step()
-                self._optimizer.zero_grad()
+                self._step()
             total += float(loss.detach()) * len(outputs)
         return total / len(order)
 
-    def _step_scheduler(self, metric: float) -> None:
+    def _step(self) -> None:
+        """One step of the optimiser."""
+        if self._schedule.gradient_norm is not None:
+            self._fabric.clip_gradients(
+                self._model, self._optimizer, max_norm=self._schedule.gradient_norm, error_if_nonfinite=False
+            )
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        if self._schedule.scheduler_per_step:
+            self._scheduler.step()
+
+    def _end_epoch(self, metric: float) -> None:
+        """The learning rate of the next epoch."""
         if isinstance(self._scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
-            self._scheduler.step(metric)
-        else:
+            self._scheduler.step(self._recipe.watched(metric))
+        elif not self._schedule.scheduler_per_step:
             self._scheduler.step()
 
 

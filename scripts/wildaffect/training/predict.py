@@ -1,21 +1,27 @@
 """Predictions of a trained model for every decoded frame."""
 
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from lightning.fabric import Fabric
 from torch import nn
 
 from wildaffect import systems
 from wildaffect.errors import InputError
 from wildaffect.files import json_beside, sha256
-from wildaffect.systems.interface import Recipe, TrialData
-from wildaffect.tables import write_table
-from wildaffect.training.batches import infer
-from wildaffect.training.inputs import Inputs, cache_pictures, open_trial, read_labels
+from wildaffect.provenance import stable_hash
+from wildaffect.systems.base import Recipe
+from wildaffect.systems.types import Purpose, Setup, TrialData
+from wildaffect.tables import read_table, write_table
+from wildaffect.training.batches import as_array, outputs_of
+from wildaffect.training.inputs import cache_images, open_trial, read_labels
+from wildaffect.training.jobs import JobInputs, Runtime
 from wildaffect.training.runtime import open_fabric, reproducible
 
 
@@ -25,118 +31,184 @@ def predictions_schema(columns: Sequence[str]) -> pa.Schema:
     return pa.schema([*head, *((column, pa.float32()) for column in columns), ("source", pa.string())])
 
 
-def predict_from(
-    weights: str | Path,
-    *,
-    system: str,
-    variant: str,
-    target: str,
-    mode: str,
-    recipe: Mapping[str, Any],
-    **arguments: Any,
-) -> None:
-    """Predict with a weight file; ``arguments`` as for :func:`predict`.
-
-    Where the file lies in a run folder, its statistics are used, and ``recipe`` holds differences from the one it was trained with.
-    :class:`InputError` if the folder's ``run.json`` says that the weights belong to something else.
-    """
-    asked = {"system": system, "variant": variant, "target": target, "mode": mode}
-    record = json_beside(weights, "run.json") or {**asked, "recipe": {}}
-    for key, value in asked.items():
-        if record[key] != value:
-            raise InputError(f"{weights}: its run.json says {key} {record[key]}, but {value} was asked for.")
-    statistics = json_beside(weights, "stats.json")
-    trained = {"recipe": {**record["recipe"], **recipe}, "statistics": statistics and statistics["train"]}
-    predict(weights=weights, **trained, **asked, **arguments)
-
-
 def predict(
-    *,
-    system: str,
-    variant: str,
-    target: str,
-    mode: str,
-    recipe: Mapping[str, Any],
-    weights: str | Path,
-    statistics: Mapping[str, Any] | None,
+    setup: Setup,
+    weights: Path,
     trials: Sequence[str],
-    frames: Mapping[str, Path],
-    crops: Mapping[str, Mapping[str, Path]],
-    features: Mapping[str, Mapping[str, Path]],
-    output: str | Path,
-    persons: Mapping[str, Path] | None = None,
+    inputs: JobInputs,
+    runtime: Runtime,
+    *,
+    output: Path,
     labels: Mapping[str, Path] | None = None,
-    device: str = "cpu",
-    precision: str = "32-true",
-    threads: int = 1,
-    workers: int = 0,
-    batch: int | None = None,
-    cache_mib: int = 4096,
+    state: Path | None = None,
+    code: str = "",
 ) -> None:
     """Write the prediction table of ``trials``: one row per decoded frame, values as the model gives them (not clipped).
 
-    ``statistics`` are those of the model's training partition; a recipe that normalises each partition by itself ignores them. ``labels``
-    are never shown to the model. They only tell which rows are annotated, which matters for a recipe that leaves the others out: these
-    are then predicted in a second pass over all rows. Column ``source``: ``model``, ``no_face`` where the model saw a black picture,
-    ``interpolated`` between frames that were predicted. ``persons``: table of persons per trial, for systems that draw landmarks.
+    Column ``source``: ``model``, ``no_face`` where the crop was black, ``interpolated`` between frames that were predicted.
+
+    Args:
+        setup: What the weights are of.
+        weights: Weights file. Where it lies in a run folder, the statistics there (``stats.json``) are used.
+        trials: Trials to predict, in the order of the table.
+        inputs: Files of the trials.
+        runtime: The machine.
+        output: The table.
+        labels: Label tables by task. They are never shown to the model, but say which rows are annotated: a recipe that leaves the others
+            out predicts these in a second pass over all rows.
+        state: Folder where the predictions of each trial are kept. A trial whose files, model, settings and code are those of a prediction
+            there is not predicted again; what belongs to other models or trials is removed in the end. None: nothing is kept.
+        code: Fingerprint of the code.
+
+    Raises:
+        InputError: The weights belong to something else, or files cannot be used.
     """
-    needs = systems.spec(system).needs(variant, mode, systems.resolve_recipe(system, recipe))
-    plan = systems.build_recipe(system, variant, target, mode, recipe)
-    fabric = open_fabric(device, precision)
-    known = read_labels(labels, plan.target, dict.fromkeys(plan.target.labels, trials)) if labels else {}
-    inputs = Inputs(frames, crops, features, persons or {})
-    opened = [open_trial(name, inputs.of(name, needs), needs, known.get(name, {})) for name in trials]
-    with reproducible(threads):
-        model = plan.model()
-        systems.load_weights(model, weights)
-        runner = fabric.setup_module(model)
-        values = _values(plan, runner, cache_pictures(opened, cache_mib), statistics, fabric, batch, workers)
-    tables = [_table(plan, trial, value) for trial, value in zip(opened, values, strict=True)]
-    about = {"system": system, "variant": variant, "target": target, "mode": mode, "weights": sha256(weights)}
-    schema = predictions_schema(plan.target.columns)
-    write_table(output, pa.concat_tables(tables) if tables else schema.empty_table(), schema, about)
+    check_record(setup, weights)
+    recipe = systems.recipe_of(setup)
+    needs = systems.spec(setup.system).needs(setup.variant, setup.mode, setup.settings)
+    fabric = open_fabric(runtime.device, runtime.precision)
+    known = read_labels(labels, recipe.target, dict.fromkeys(recipe.target.labels, trials)) if labels else {}
+    files = {name: inputs.of(name, needs) for name in trials}
+    opened = [open_trial(name, files[name], needs, known.get(name, {})) for name in trials]
+    stored = json_beside(weights, "stats.json")
+    statistics = recipe.statistics(opened, stored and stored["train"]) if opened else {}
+    digest = sha256(weights)
+
+    schema = predictions_schema(recipe.target.columns)
+    made_of = {
+        **setup.names(),
+        "recipe": setup.settings.plain(),
+        "weights": digest,
+        "statistics": statistics,
+        "code": code,
+        "device": runtime.device,
+        "precision": runtime.precision,
+        "labels": _identities(labels or {}),
+    }
+    keys = {name: stable_hash({**made_of, "files": _identities(files[name])}) for name in trials}
+    with tempfile.TemporaryDirectory() if state is None else nullcontext(state) as folder:
+        tables = TrialTables(Path(folder), keys, schema)
+        missing = [trial for trial in opened if trial.name not in tables]
+        if missing:
+            with reproducible(runtime.threads):
+                model = recipe.model()
+                systems.load_weights(model, weights)
+                model = fabric.setup_module(model)
+                cached = cache_images(missing, runtime.cache_mib)
+                for trial, values in predict_trials(recipe, model, cached, statistics, fabric, runtime.workers):
+                    tables.write(trial.name, _table(recipe, trial, values))
+        parts = [tables.read(name) for name in trials]
+        about = {**setup.names(), "weights": digest}
+        write_table(output, pa.concat_tables(parts) if parts else schema.empty_table(), schema, about)
+        tables.clean()
 
 
-def _values(
-    plan: Recipe,
+def check_record(setup: Setup, weights: Path) -> None:
+    """:class:`InputError` if the run record beside ``weights`` says that they belong to something else."""
+    record = json_beside(weights, "run.json") or setup.names()
+    for key, value in setup.names().items():
+        if record[key] != value:
+            raise InputError(f"{weights}: its run.json says {key} {record[key]}, but {value} was asked for.")
+
+
+def predict_trials(
+    recipe: Recipe,
     model: nn.Module,
     trials: Sequence[TrialData],
-    fitted: Mapping[str, Any] | None,
-    fabric: Any,
-    batch: int | None,
+    statistics: Mapping[str, Any],
+    fabric: Fabric,
+    workers: int = 0,
+) -> Iterator[tuple[TrialData, np.ndarray]]:
+    """Each trial with its predictions (N, columns) of every row, as soon as they are complete."""
+    partial = []
+    for trial, values in _one_pass(recipe, model, trials, statistics, fabric, workers):
+        if np.isnan(values).any():
+            partial.append((trial, values))
+        else:
+            yield trial, values
+    bare = [replace(trial, labels={}) for trial, _ in partial]
+    second = _one_pass(recipe, model, bare, statistics, fabric, workers)
+    for (trial, values), (_, complete) in zip(partial, second, strict=True):
+        yield trial, np.where(np.isnan(values), complete, values)
+
+
+def _one_pass(
+    recipe: Recipe,
+    model: nn.Module,
+    trials: Sequence[TrialData],
+    statistics: Mapping[str, Any],
+    fabric: Fabric,
     workers: int,
-) -> list[np.ndarray]:
-    """Predictions (N, columns) of every row of every trial."""
+) -> Iterator[tuple[TrialData, np.ndarray]]:
+    """Each trial with its predictions, NaN where no sample covers a row.
+
+    Batches run on from one trial to the next, so that they are full.
+    """
     if not trials:
-        return []
-    statistics = plan.statistics(trials, fitted)
+        return
+    samples = recipe.samples(trials, statistics, Purpose.PREDICT)
+    alone = [recipe.samples([trial], statistics, Purpose.PREDICT) for trial in trials]
+    stream = outputs_of(recipe, model, samples, fabric, batch=recipe.schedule.batch, workers=workers)
+    columns, waiting, held = len(recipe.target.columns), [], 0
+    for trial, own in zip(trials, alone, strict=True):
+        while held < len(own):
+            waiting.append(as_array(next(stream)[0]))
+            held += len(waiting[-1])
+        if not len(own):
+            yield trial, np.full((len(trial.times), columns), np.nan)
+            continue
+        outputs = np.concatenate(waiting)
+        yield trial, own.to_frames(outputs[: len(own)])[0]
+        waiting, held = [outputs[len(own) :]], held - len(own)
 
-    def run(part: Sequence[TrialData]) -> list[np.ndarray]:
-        samples = plan.samples(part, statistics, "predict")
-        return infer(plan, model, samples, fabric, batch=batch or plan.schedule.batch, workers=workers)[0]
 
-    values = run(trials)
-    partial = [number for number, value in enumerate(values) if np.isnan(value).any()]
-    if partial:
-        complete = run([replace(trials[number], labels={}) for number in partial])
-        for number, value in zip(partial, complete, strict=True):
-            values[number] = np.where(np.isnan(values[number]), value, values[number])
-    return values
+class TrialTables:
+    """Prediction tables of single trials in a folder.
+
+    A table's name has the hash of all that it was made of, so one that exists is right.
+    """
+
+    def __init__(self, folder: Path, keys: Mapping[str, str], schema: pa.Schema) -> None:
+        """``keys``: hash of what the table of each trial is made of."""
+        self._folder, self._schema = folder, schema
+        self._paths = {trial: folder / f"{trial}.{key}.parquet" for trial, key in keys.items()}
+
+    def __contains__(self, trial: str) -> bool:
+        return self._paths[trial].exists()
+
+    def write(self, trial: str, table: pa.Table) -> None:
+        """Keep the table of one trial."""
+        write_table(self._paths[trial], table, self._schema)
+
+    def read(self, trial: str) -> pa.Table:
+        """The table of one trial."""
+        return read_table(self._paths[trial], self._schema)
+
+    def clean(self) -> None:
+        """Remove all other files of the folder: tables of other trials and of other models."""
+        for path in set(self._folder.glob("*")) - set(self._paths.values()):
+            path.unlink()
 
 
-def _table(plan: Recipe, trial: TrialData, values: np.ndarray) -> pa.Table:
+def _identities(files: Mapping[str, Path]) -> dict[str, list]:
+    """Path, size and time of each file."""
+    status = {kind: Path(path).stat() for kind, path in files.items()}
+    return {kind: [str(files[kind]), found.st_size, found.st_mtime_ns] for kind, found in status.items()}
+
+
+def _table(recipe: Recipe, trial: TrialData, values: np.ndarray) -> pa.Table:
     """Rows of one trial."""
     count = len(trial.times)
     seen = np.logical_and.reduce([crop.valid for crop in trial.crops.values()]) if trial.crops else np.ones(count, bool)
     frames = np.arange(count)
-    computed = (frames % plan.schedule.prediction_stride == 0) | (frames == count - 1)
+    computed = (frames % recipe.schedule.prediction_stride == 0) | (frames == count - 1)
     source = np.where(computed, np.where(seen, "model", "no_face"), "interpolated")
     columns = {
         "trial": pa.array([trial.name] * count, pa.string()),
         "frame": pa.array(frames, pa.int32()),
         "time_s": pa.array(trial.times, pa.float64()),
     }
-    for index, name in enumerate(plan.target.columns):
+    for index, name in enumerate(recipe.target.columns):
         columns[name] = pa.array(values[:, index].astype(np.float32))
     columns["source"] = pa.array(source.tolist(), pa.string())
     return pa.table(columns)

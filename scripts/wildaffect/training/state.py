@@ -1,4 +1,4 @@
-"""What an interrupted training needs to go on as if nothing had happened."""
+"""What an interrupted training needs to continue as if nothing had happened."""
 
 import shutil
 from dataclasses import asdict, dataclass, field
@@ -26,9 +26,16 @@ class Progress:
     resumed_at: list[int] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(self, row: dict[str, Any], metric: float) -> bool:
-        """Record the epoch just run; True if it is the new best. A score that is not a number never is (LFAN spec B24)."""
-        improved = metric == metric and (self.best is None or metric > self.best)
+    def add(self, row: dict[str, Any], metric: float, *, maximise: bool = True) -> bool:
+        """Record the epoch just run; True if it is the new best. A metric that is not a number never is (LFAN spec B24).
+
+        Args:
+            row: Row of the history.
+            metric: What selects the best epoch.
+            maximise: Larger is better.
+        """
+        better = self.best is None or (metric > self.best if maximise else metric < self.best)
+        improved = metric == metric and better
         if improved:
             self.best, self.best_epoch, self.waited = metric, self.epoch, 0
         elif self.epoch > 0:

@@ -13,17 +13,18 @@ from wildaffect import systems
 from wildaffect.errors import InputError
 from wildaffect.files import atomic
 from wildaffect.provenance import stable_hash, versions
-from wildaffect.systems.interface import Needs, Recipe, Target, TrialData
+from wildaffect.systems.base import Recipe
+from wildaffect.systems.types import Needs, Purpose, Samples, Setup, Target, TrialData
 from wildaffect.systems.weights import save_weights
 from wildaffect.training.inputs import (
-    Inputs,
-    cache_pictures,
+    cache_images,
     data_hash,
     open_trial,
-    partition_members,
+    partition_trials,
     read_labels,
     unlabelled_units,
 )
+from wildaffect.training.jobs import FoldData, JobInputs, Runtime
 from wildaffect.training.loop import Loop
 from wildaffect.training.runtime import device_name, open_fabric, reproducible
 from wildaffect.training.state import Checkpoint, Progress
@@ -33,91 +34,98 @@ PACKAGES = ("torch", "lightning", "numpy", "pyarrow", "safetensors")
 
 
 def train(
+    setup: Setup,
+    data: FoldData,
+    inputs: JobInputs,
+    runtime: Runtime,
     *,
-    system: str,
-    variant: str,
-    target: str,
-    fold: int,
-    mode: str,
-    recipe: Mapping[str, Any],
     seed: int,
-    folds: Path,
-    labels: Mapping[str, Path],
-    frames: Mapping[str, Path],
-    crops: Mapping[str, Mapping[str, Path]],
-    features: Mapping[str, Mapping[str, Path]],
     output: Path,
     state: Path,
-    persons: Mapping[str, Path] | None = None,
-    videos: Mapping[str, str] | None = None,
-    device: str = "cpu",
-    precision: str = "32-true",
-    threads: int = 1,
-    workers: int = 0,
-    cache_mib: int = 4096,
     code: str = "",
     report: Callable[[dict[str, Any]], None] = lambda row: None,
 ) -> dict[str, Any]:
-    """Train and write ``model.safetensors`` (best epoch), ``history.csv``, ``stats.json`` and ``run.json`` into ``output``.
+    """Train and write ``model.safetensors`` (best epoch), ``history.csv``, ``stats.json`` and ``run.json``.
 
-    ``recipe`` overrides defaults of the system. ``folds`` and ``labels`` (per task) are tables of the corpus; ``frames`` gives the
-    frame table per trial, ``crops`` (by template) and ``features`` (by id) the files per trial, ``persons`` the table of persons per trial
-    (for systems that draw landmarks), ``videos`` the source video per trial (for targets of several tasks, so that none of them is
-    trained on a video that another holds out). ``state`` is the folder of rolling checkpoints: run again after a kill, training continues
-    after the last complete epoch and ends with the same weights. The checkpoint's name is a hash of settings, ``code`` (a fingerprint,
-    recorded as given) and data, so a changed job starts anew. ``workers`` processes load samples;
-    decoded pictures up to ``cache_mib`` MiB are kept in memory. Returns the content of ``run.json``.
+    Run again after a kill, training continues after the last complete epoch and ends with the same weights.
 
-    Raises :class:`InputError` for settings, files and devices that cannot be used.
+    Args:
+        setup: What is trained.
+        data: The corpus' tables.
+        inputs: Files of the trials.
+        runtime: The machine.
+        seed: Of initial weights, sampling and augmentation.
+        output: Folder of the four files.
+        state: Folder of rolling checkpoints; a checkpoint's name is a hash of settings, ``code`` and data, so a changed job starts anew.
+        code: Fingerprint of the code, recorded as given.
+        report: Called with each row of the history.
+
+    Returns:
+        The content of ``run.json``.
+
+    Raises:
+        InputError: Settings, files and devices that cannot be used.
     """
-    declared = systems.spec(system)
-    plan = systems.build_recipe(system, variant, target, mode, recipe)
-    settings = systems.resolve_recipe(system, recipe)
-    needs = declared.needs(variant, mode, settings)
-    inputs = Inputs(frames, crops, features, persons or {})
-    fabric = open_fabric(device, precision)
+    recipe = systems.recipe_of(setup)
+    needs = systems.spec(setup.system).needs(setup.variant, setup.mode, setup.settings)
+    fabric = open_fabric(runtime.device, runtime.precision)
 
-    parts, files = _open_partitions(plan.target, fold, Path(folds), labels, videos, inputs, needs)
-    data = data_hash([Path(folds), *(Path(labels[task]) for task in plan.target.labels)], files)
-    what = {"system": system, "variant": variant, "target": target, "fold": fold, "mode": mode}
-    how = {"recipe": settings, "seed": seed, "device": device, "precision": precision}
-    job = stable_hash({**what, **how, "code": code, "data": data})
+    parts, files = _open_partitions(recipe.target, data, inputs, needs)
+    content = data_hash([Path(data.folds), *(Path(data.labels[task]) for task in recipe.target.labels)], files)
+    what = {**setup.names(), "fold": data.fold}
+    how = {
+        "recipe": setup.settings.plain(),
+        "seed": seed,
+        "device": runtime.device,
+        "precision": runtime.precision,
+    }
+    job = stable_hash({**what, **how, "code": code, "data": content})
 
-    pictured = iter(cache_pictures([*chain.from_iterable(parts.values())], cache_mib))
-    parts = {name: list(islice(pictured, len(part))) for name, part in parts.items()}
-    with reproducible(threads):
+    cached = iter(cache_images([*chain.from_iterable(parts.values())], runtime.cache_mib))
+    parts = {name: list(islice(cached, len(part))) for name, part in parts.items()}
+    with reproducible(runtime.threads):
         torch.manual_seed(seed)
-        model = plan.model()
-        initial = plan.initialise(model)
-        fitted = plan.fit(parts["train"])
-        statistics = {"train": fitted, "validation": plan.statistics(parts["validation"], fitted)}
+        model = recipe.model()
+        initial = recipe.initialise(model)
+        fitted = recipe.fit(parts["train"])
+        statistics = {"train": fitted, "validation": recipe.statistics(parts["validation"], fitted)}
         samples = {
-            name: plan.samples(parts[name], statistics[name], purpose)
-            for name, purpose in zip(PARTITIONS, ("train", "validate"), strict=True)
+            name: recipe.samples(parts[name], statistics[name], purpose)
+            for name, purpose in zip(PARTITIONS, (Purpose.TRAIN, Purpose.VALIDATE), strict=True)
         }
         for name, part in samples.items():
             if not len(part):
-                raise InputError(f"{folds}: the {name} trials of fold {fold} have no frame labelled for {target}.")
+                raise InputError(
+                    f"{data.folds}: the {name} trials of fold {data.fold} have no frame labelled for {setup.target}."
+                )
         checkpoint = Checkpoint(Path(state) / job)
         loop = Loop(
-            plan, model, samples["train"], samples["validation"], parts["validation"],
-            fabric=fabric, checkpoint=checkpoint, seed=seed, workers=workers, report=report,
-        )  # fmt: skip
+            recipe,
+            model,
+            samples["train"],
+            samples["validation"],
+            parts["validation"],
+            fabric=fabric,
+            checkpoint=checkpoint,
+            seed=seed,
+            workers=runtime.workers,
+            report=report,
+        )
         progress, best = loop.run()
 
     record = {
         **what,
         **how,
         "code": code,
-        "device_name": device_name(device),
-        "threads": threads,
+        "device_name": device_name(runtime.device),
+        "threads": runtime.threads,
         "processes": fabric.world_size,
         "versions": versions(*PACKAGES),
         "initial_weights": initial,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "unlabelled": unlabelled_units(labels, plan.target),
-        "data": {"sha256": data, **{name: _count(parts[name], samples[name]) for name in PARTITIONS}},
-        **_outcome(plan, progress),
+        "unlabelled": unlabelled_units(data.labels, recipe.target),
+        "data": {"sha256": content, **{name: _count(parts[name], samples[name]) for name in PARTITIONS}},
+        **_outcome(recipe, progress),
     }
     if fabric.is_global_zero:
         _write(Path(output), best, progress, statistics, record)
@@ -142,18 +150,16 @@ def _write(
 
 def _open_partitions(
     target: Target,
-    fold: int,
-    folds: Path,
-    labels: Mapping[str, Path],
-    videos: Mapping[str, str] | None,
-    inputs: Inputs,
+    data: FoldData,
+    inputs: JobInputs,
     needs: Needs,
 ) -> tuple[dict[str, list[TrialData]], dict[str, dict[str, Path]]]:
     """Trials of both partitions, and the files they were opened from."""
-    parts, files = {}, {}
+    parts: dict[str, list[TrialData]] = {}
+    files: dict[str, dict[str, Path]] = {}
     for partition in PARTITIONS:
-        chosen = partition_members(folds, target, fold, partition, videos)
-        known = read_labels(labels, target, chosen)
+        chosen = partition_trials(Path(data.folds), target, data.fold, partition, data.videos)
+        known = read_labels(data.labels, target, chosen)
         names = [name for name in dict.fromkeys(chain.from_iterable(chosen.values())) if name in known]
         opened = {name: inputs.of(name, needs) for name in names}
         parts[partition] = [open_trial(name, opened[name], needs, known[name]) for name in names]
@@ -161,13 +167,13 @@ def _open_partitions(
     return parts, files
 
 
-def _count(trials: list[TrialData], samples: Any) -> dict[str, int]:
+def _count(trials: list[TrialData], samples: Samples) -> dict[str, int]:
     return {"trials": len(trials), "frames": sum(len(trial.times) for trial in trials), "samples": len(samples)}
 
 
-def _outcome(plan: Recipe, progress: Progress) -> dict[str, Any]:
+def _outcome(recipe: Recipe, progress: Progress) -> dict[str, Any]:
     return {
-        "selection": plan.metric,
+        "selection": recipe.metric,
         "best_epoch": progress.best_epoch,
         "best_score": progress.best,
         "epochs_run": progress.epoch,

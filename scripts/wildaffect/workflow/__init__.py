@@ -1,6 +1,6 @@
-"""From a configuration to the list of what has to be made: pure functions behind the workflow's input functions.
+"""The plan of a run: pure functions from a configuration to the files that have to be made.
 
-``plan.make_plan`` puts it together: ``settings`` completes the configuration, ``scan`` finds the corpus, ``instances`` and ``folds`` say
-who learns from what, ``checks`` find what would fail later. Files are named by stage: ``given``, ``inputs``, ``runs``, ``delivery``,
-``submissions``. Imports nothing heavy: all this runs each time the workflow is parsed.
+`plan.make_plan` puts it together: `settings` checks and completes the configuration, `corpus` finds videos and annotations, `instances`
+lists what is trained on which trials, `checks` find what would fail later, `inputs` and `outputs` name the files that jobs read and write.
+Imports nothing heavy: all this runs whenever the workflow is parsed.
 """

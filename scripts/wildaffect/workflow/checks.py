@@ -1,4 +1,4 @@
-"""What would go wrong later, found before any job starts."""
+"""Checks before any job starts of what would fail later."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from wildaffect.corpus.folds import shared_videos
 from wildaffect.errors import InputError
-from wildaffect.faces.catalogue import RESIZED, SCENES, SHEET_SOURCE, SHEETS, check_official
+from wildaffect.faces import templates as crop_templates
 from wildaffect.faces.detectors.packs import pack_files
 from wildaffect.features.registry import FEATURES
 from wildaffect.features.settings import problems as feature_problems
@@ -15,7 +15,7 @@ from wildaffect.workflow.instances import Folds, Instance, tasks_of
 
 
 def check_held_out(folds: Folds, trainings: Iterable[Instance]) -> None:
-    """No fold may train on a video that it holds out."""
+    """Raise an `InputError` if any fold trains on a video that it holds out."""
     used = {(task, instance.fold) for instance in trainings for task in tasks_of(instance)}
     problems = []
     for task, fold in sorted(used):
@@ -33,17 +33,17 @@ def check_held_out(folds: Folds, trainings: Iterable[Instance]) -> None:
 
 
 def check_files(config: Mapping[str, Any], inputs: Inputs) -> None:
-    """Model, sample and override files that the run will need; all that are missing in one message."""
+    """Raise one `InputError` for all model, sample and override files that the run needs and that are missing."""
     models_dir, templates = Path(config["models_dir"]), inputs.templates()
     if config["faces"]["source"] == "official":
         problems = _official_problems(config, templates)
     else:
         problems = _detector_problems(config["faces"], models_dir)
-    sounds = [name for name in config["features"]["together"] if name in FEATURES]
+    sounds = [name for name in config["features"]["single_pass"] if name in FEATURES]
     features = _made(inputs.features(), sounds)
     problems += feature_problems(config["features"], features, inputs.corpus.video_of, models_dir)
-    scenes = [name for name in config["faces"]["together"] if name in SCENES]
-    shown = [template for template in _made(templates, scenes) if SCENES.get(template)]
+    scenes = [name for name in config["faces"]["single_pass"] if name in crop_templates.scenes()]
+    shown = [name for name in _made(templates, scenes) if name in crop_templates.with_bodies()]
     if shown and not config["features"]["bodies"]:
         problems.append(
             f"features.bodies: crops {', '.join(shown)} show a person's body, or the scene without it, but nobody looks for bodies. Set "
@@ -62,23 +62,23 @@ def check_files(config: Mapping[str, Any], inputs: Inputs) -> None:
 
 
 def _made(needed: Sequence[str], together: Sequence[str]) -> list[str]:
-    """What is made where ``needed`` is asked for: all of ``together`` as soon as one of them is."""
+    """What is made if `needed` is asked for: all of `together` as soon as one of them is needed."""
     return sorted({*needed, *together} if {*needed} & {*together} else needed)
 
 
 def _detector_problems(faces: Mapping[str, Any], models_dir: Path) -> list[str]:
-    """What keeps faces from being detected."""
+    """Problems of the section `faces` with `source: detect`."""
     problems = []
     try:
         if faces["backend"] == "retinaface":
             pack_files(faces["model"], models_dir)
     except InputError as error:
         problems.append(f"{error} Without a download: faces.backend: dlib, faces.model: hog.")
-    sources = {**RESIZED, SHEETS: SHEET_SOURCE}
+    sources = {**crop_templates.resized(), crop_templates.SHEETS: crop_templates.SHEET_SOURCE}
     problems += [
-        f"faces.together: {name} is made from {sources[name]}, which is not named with it. Add {sources[name]} or leave out {name}."
-        for name in faces["together"]
-        if name in sources and sources[name] not in faces["together"]
+        f"faces.single_pass: {name} is made from {sources[name]}, which is not named with it. Add {sources[name]} or leave out {name}."
+        for name in faces["single_pass"]
+        if name in sources and sources[name] not in faces["single_pass"]
     ]
     if faces["overrides"] and not Path(faces["overrides"]).is_file():
         problems.append(f"faces.overrides: {faces['overrides']} does not exist.")
@@ -86,7 +86,7 @@ def _detector_problems(faces: Mapping[str, Any], models_dir: Path) -> list[str]:
 
 
 def _official_problems(config: Mapping[str, Any], templates: Sequence[str]) -> list[str]:
-    """What keeps the organisers' pictures from being used."""
+    """Problems of the section `faces` with `source: official`."""
     faces, problems = config["faces"], []
     if not faces["official_root"] or not (Path(faces["official_root"]) / "cropped_aligned").is_dir():
         problems.append(f"faces.official_root: {faces['official_root']} is no folder that holds cropped_aligned/.")
@@ -99,7 +99,7 @@ def _official_problems(config: Mapping[str, Any], templates: Sequence[str]) -> l
             + (", and not source face_box." if bodies["source"] == "face_box" else ".")
         )
     try:
-        check_official(templates)
+        crop_templates.check_official(templates)
     except InputError as error:
         problems.append(str(error))
     return problems

@@ -1,4 +1,4 @@
-"""The corpus as a configuration describes it: its tables, and the raw files that a run starts from."""
+"""The corpus that a configuration describes: its tables, and the raw files that a run starts from."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -8,13 +8,13 @@ from typing import Any
 from wildaffect import paths
 from wildaffect.corpus.folds import FOLDS, make_folds
 from wildaffect.corpus.scan import scan_corpus
-from wildaffect.corpus.trials import TASKS, TRIALS, Corpus, trials_table
+from wildaffect.corpus.trials import TASKS, TRIALS, Corpus, Finding, Trial, trials_table
 from wildaffect.provenance import stable_hash
 from wildaffect.tables import write_table
 
 
 def scan(block: Mapping[str, Any]) -> Corpus:
-    """The corpus that the section ``corpus`` describes: scanned, or as the demo will render it."""
+    """The corpus that the section `corpus` describes: scanned, or as the demo will be rendered."""
     if block["layout"] == "demo":
         from wildaffect.demo.corpus import demo_corpus
 
@@ -26,7 +26,14 @@ def scan(block: Mapping[str, Any]) -> Corpus:
 def write_corpus_tables(
     trials: Path, folds: Path, *, corpus: Mapping[str, Any], folds_config: Mapping[str, Any]
 ) -> None:
-    """Scan the corpus again and write ``corpus/trials.parquet`` (findings in its metadata) and ``corpus/folds.parquet``."""
+    """Scan the corpus and write its tables.
+
+    Args:
+        trials: Table of trials to write, with the findings in its metadata.
+        folds: Table of folds to write.
+        corpus: Section `corpus` of the configuration.
+        folds_config: Section `folds`.
+    """
     found = scan(corpus)
     findings = [asdict(finding) for finding in found.findings]
     write_table(trials, trials_table(found.trials), TRIALS, {"findings": findings, "corpus": dict(corpus)})
@@ -36,7 +43,12 @@ def write_corpus_tables(
 
 @dataclass(frozen=True)
 class RawInputs:
-    """``config``: the completed configuration."""
+    """Files that the run starts from.
+
+    Attributes:
+        config: The completed configuration.
+        corpus: Trials and findings.
+    """
 
     config: Mapping[str, Any]
     corpus: Corpus
@@ -54,16 +66,16 @@ class RawInputs:
         return self._demo if self.rendered else block["annotations"] or block["root"]
 
     def annotation_files(self, task: str) -> list[str]:
-        """Annotation files of all trials of ``task``."""
+        """Annotation files of all trials of `task`."""
         names = [trial.annotation(task) for trial in self.corpus.trials if trial.annotation(task)]
         return [f"{self.annotations()}/{name}" for name in names]
 
     def annotated_rows(self, task: str) -> list[dict[str, Any]]:
-        """Rows of the trials table that have an annotation of ``task``."""
+        """Rows of the trials table that have an annotation of `task`."""
         return [asdict(trial) for trial in self.corpus.trials if trial.annotation(task)]
 
     def annotated_frames(self, task: str) -> list[str]:
-        """Frame tables of the videos annotated for ``task``."""
+        """Frame tables of the videos annotated for `task`."""
         videos = dict.fromkeys(trial.video for trial in self.corpus.trials if trial.annotation(task))
         return [paths.at(self.config["results_dir"], paths.FRAMES, video=video) for video in videos]
 
@@ -74,16 +86,17 @@ class RawInputs:
         return [name for task in TASKS for name in self.annotation_files(task)]
 
     def corpus_settings(self) -> dict[str, Any]:
-        """What the scan of the corpus depends on."""
+        """Settings that the scan of the corpus depends on."""
         return {key: value for key, value in self.config["corpus"].items() if key != "accept_findings"}
 
     def corpus_hash(self) -> str:
-        """Changes when the scan of the corpus finds something else."""
-        return stable_hash([asdict(row) for row in (*self.corpus.trials, *self.corpus.findings)])
+        """Hash of the result of the scan."""
+        rows: list[Trial | Finding] = [*self.corpus.trials, *self.corpus.findings]
+        return stable_hash([asdict(row) for row in rows])
 
     @property
     def rendered(self) -> bool:
-        """The corpus is the demo."""
+        """Whether the corpus is the demo."""
         return self.config["corpus"]["layout"] == "demo"
 
     @property

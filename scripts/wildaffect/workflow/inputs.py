@@ -1,4 +1,4 @@
-"""What jobs read that read many trials: files of trials, and the lists that hold them."""
+"""Inputs of jobs that read many trials: files of trials, and the lists of these files."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,21 +9,28 @@ from typing import Any
 from wildaffect import paths, systems
 from wildaffect.corpus.folds import trial_groups
 from wildaffect.corpus.trials import PARTITIONS, Corpus
-from wildaffect.features.registry import of_trial
+from wildaffect.features.names import of_trial
 from wildaffect.files import json_beside
 from wildaffect.provenance import stable_hash
 from wildaffect.scoring.editions import edition_tasks, editions, get_task
 from wildaffect.submission.writer import submitted_trials
-from wildaffect.systems.interface import Needs
+from wildaffect.systems.settings import RecipeSettings
+from wildaffect.systems.types import Needs
 from wildaffect.workflow.instances import Folds, Instance, tasks_of, trained_file
 
 OF_VIDEO = {"frames": paths.FRAMES, "audio": paths.AUDIO, "persons": paths.PERSONS}
-"""Patterns of the files of a video that lists hold, by kind."""
+"""Patterns of files of a video, by kind of list."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """``config``: the completed configuration."""
+    """Inputs of training, prediction, audit, report and submission jobs.
+
+    Attributes:
+        config: The completed configuration.
+        folds: Which trials each instance sees.
+        instances: What is trained or predicted.
+    """
 
     config: Mapping[str, Any]
     folds: Folds
@@ -48,60 +55,44 @@ class Inputs:
         """Features that this run needs."""
         return sorted({feature for i in self.instances for feature in self._needs[i].features})
 
-    def training_files(self, instance: Instance) -> dict[str, list[str]]:
-        """Per-trial files that training reads: those of its training and validation trials."""
-        trials = [name for part in ("train", "validation") for name in self.folds.trials_of(instance, part)]
-        return self._files(instance, trials)
-
-    def prediction_files(self, instance: Instance, partition: str) -> dict[str, list[str]]:
-        """Per-trial files that prediction reads."""
-        return self._files(instance, self.folds.trials_of(instance, partition))
-
     def training_lists(self, instance: Instance) -> dict[str, list[str]]:
-        """Lists that together hold :meth:`training_files`."""
+        """Lists of the files of the training and validation trials."""
         return self._lists(instance, "train", "validation")
 
     def prediction_lists(self, instance: Instance, partition: str) -> dict[str, list[str]]:
-        """Lists that together hold :meth:`prediction_files`."""
+        """Lists of the files of the trials of a partition."""
         return self._lists(instance, partition)
 
     def corpus_lists(self, kind: str) -> list[str]:
-        """Lists that together hold the files of one kind of the whole corpus."""
+        """Lists of all files of one kind."""
         return self._named(self._everyone, [kind])
 
     def submission_lists(self, kind: str, edition: str, task: str) -> list[str]:
-        """Lists that together hold the files of one kind of the trials that are submitted."""
+        """Lists of the files of one kind of the submitted trials."""
         return self._named(self._cover(self._submitted(edition, task)), [kind])
 
     def listed_files(self, kind: str, block: str) -> list[str]:
-        """Files of one kind of all trials of a block."""
+        """Files of one kind in the list named by `block`."""
         return self._kind_files(kind, self._block_trials[block])
 
     def members(self, instance: Instance, table: str) -> str:
-        """Table ``trials`` or ``folds`` of what a training reads, shared by all for the same tasks; other videos do not change it."""
+        """Table `trials` or `folds` for a training, shared by all trainings on the same tasks and fold; other videos do not change it."""
         pattern = {"trials": paths.FOLD_TRIALS, "folds": paths.FOLD_ROWS}[table]
         return paths.at(self._results, pattern, tasks="_".join(tasks_of(instance)), fold=instance.fold)
 
     def predicted_table(self, instance: Instance, partition: str) -> str:
-        """Table with the trials of ``partition``: for held-out ones that of the training."""
+        """Table with the trials of a partition: for validation that of the training."""
         return self.members(instance, "trials") if partition == "validation" else paths.at(self._results, paths.TRIALS)
 
     def known_labels(self, instance: Instance, partition: str) -> list[str]:
-        """Label tables of a held-out partition: ``faithful`` systems predict its annotated rows apart from the others."""
+        """Label tables of a held-out partition, whose annotated rows `faithful` systems predict separately from the others."""
         tasks = tasks_of(instance) if partition == "validation" else ()
         return [
             paths.at(self._results, paths.LABELS, task=task) for task in tasks if task in self.corpus.labelled_tasks()
         ]
 
-    def _files(self, instance: Instance, trials: Sequence[str]) -> dict[str, list[str]]:
-        """Frame tables, crops, features and, for systems that draw landmarks, tables of persons of ``trials``."""
-        return {
-            part: [path for kind in kinds for path in self._kind_files(kind, trials)]
-            for part, kinds in _kinds(self._needs[instance]).items()
-        }
-
     def _kind_files(self, kind: str, trials: Sequence[str]) -> list[str]:
-        """Files of one kind: a key of ``OF_VIDEO``, ``crops.<template>`` or ``features.<feature>``."""
+        """Files of one kind: a key of `OF_VIDEO`, `crops.<template>` or `features.<feature>`."""
         part, _, name = kind.partition(".")
         videos = list(dict.fromkeys(self.corpus.video_of[trial] for trial in trials))
         if part in OF_VIDEO:
@@ -115,7 +106,7 @@ class Inputs:
 
     def _lists(self, instance: Instance, *partitions: str) -> dict[str, list[str]]:
         tasks = tasks_of(instance)
-        # Given weights may be of folds that this corpus does not have; its test trials are those of every fold.
+        # Given weights may belong to folds that this corpus does not have; test trials are the same in every fold.
         keys = [(tasks, 0 if part == "test" else instance.fold, part) for part in partitions]
         blocks = dict.fromkeys(block for key in keys for block in self._blocks.get(key, ()))
         return {part: self._named(blocks, kinds) for part, kinds in _kinds(self._needs[instance]).items()}
@@ -125,7 +116,7 @@ class Inputs:
         return [paths.at(self._results, paths.MANIFEST, group=name, kind=kind) for kind in kinds for name in names]
 
     def _cover(self, trials: Iterable[str]) -> list[tuple[str, ...]]:
-        """Blocks that together are ``trials``: those that trainings and predictions read as far as they fit, and one more for the rest."""
+        """Groups that together are `trials`: those of trainings and predictions where they fit, and one more for the rest."""
         found, rest = [], dict.fromkeys(trials)
         for block in dict.fromkeys(block for blocks in self._blocks.values() for block in blocks):
             if rest.keys() >= set(block):
@@ -136,7 +127,7 @@ class Inputs:
 
     @cached_property
     def _everyone(self) -> list[tuple[str, ...]]:
-        """Blocks that together are the corpus."""
+        """Groups that together are the corpus."""
         return self._cover(self.corpus.video_of)
 
     def _submitted(self, edition: str, task: str) -> tuple[str, ...]:
@@ -144,8 +135,8 @@ class Inputs:
 
     @cached_property
     def _blocks(self) -> dict[tuple[tuple[str, ...], int, str], list[tuple[str, ...]]]:
-        """Blocks of trials by tasks, fold and partition. Folds alone decide them, whatever systems there are."""
-        found = {}
+        """Groups of trials by tasks, fold and partition; they depend on the folds alone, not on the systems."""
+        found: dict[tuple[tuple[str, ...], int, str], list[tuple[str, ...]]] = {}
         for tasks in dict.fromkeys(map(tasks_of, self.instances)):
             folds = sorted({fold for task, fold in self.folds.divisions if task in tasks})
             keys = [(tasks, fold, part) for fold in folds for part in PARTITIONS]
@@ -154,27 +145,35 @@ class Inputs:
 
     @cached_property
     def _block_trials(self) -> dict[str, tuple[str, ...]]:
-        # Of every edition: a submission may be asked for by its path.
+        # Of all editions: a submission may be requested by its path.
         submitted = [self._cover(self._submitted(name, task)) for name in editions() for task in edition_tasks(name)]
         blocks = (*self._blocks.values(), self._everyone, *submitted)
         return {stable_hash(block): block for found in blocks for block in found}
 
     @cached_property
     def _needs(self) -> dict[Instance, Needs]:
-        """What each instance reads; given weights keep the recipe they were trained with, as when predicting."""
-        return {instance: self._needs_of(instance) for instance in self.instances}
+        """What each instance reads."""
+        return {
+            instance: systems.spec(instance.system).needs(
+                instance.variant, self.config["systems"][instance.system]["mode"], settings
+            )
+            for instance, settings in self.settings.items()
+        }
 
-    def _needs_of(self, instance: Instance) -> Needs:
+    @cached_property
+    def settings(self) -> dict[Instance, RecipeSettings]:
+        """The complete recipe of each instance; given weights keep the one that they were trained with, but for what is asked for."""
+        return {instance: self._settings(instance) for instance in self.instances}
+
+    def _settings(self, instance: Instance) -> RecipeSettings:
         block = self.config["systems"][instance.system]
         trained = block["trained"]
-        recorded = json_beside(trained_file(Path(trained), instance), "run.json") if trained else None
-        recipe = {**(recorded or {}).get("recipe", {}), **block["recipe"]}
-        resolved = systems.resolve_recipe(instance.system, recipe)
-        return systems.spec(instance.system).needs(instance.variant, block["mode"], resolved)
+        record = json_beside(trained_file(Path(trained), instance), "run.json") if trained else None
+        return systems.recorded_settings(instance.system, (record or {}).get("recipe", {}), block["recipe"])
 
 
 def _kinds(needs: Needs) -> dict[str, list[str]]:
-    """Kinds of files that ``needs`` asks for, by the parts that a job names."""
+    """Kinds of files that a system needs, by the input of the job."""
     return {
         "frames": ["frames"],
         "crops": [f"crops.{template}" for template in needs.crops],

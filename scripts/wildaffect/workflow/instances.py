@@ -1,4 +1,4 @@
-"""Instances (system x variant x target x fold) and the trials that each learns from, is selected on and tested with."""
+"""Instances (system x variant x target x fold) and the trials that each is trained on, selected by and tested on."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +14,7 @@ from wildaffect.errors import InputError
 
 @dataclass(frozen=True, order=True)
 class Instance:
-    """One training job: a system's variant, trained for one target on one fold."""
+    """One training: a variant of a system, trained for one target on one fold."""
 
     system: str
     variant: str
@@ -23,7 +23,7 @@ class Instance:
 
     @property
     def key(self) -> str:
-        """Path of the instance below ``runs/`` and ``predictions/``."""
+        """Path of the instance below `runs/`."""
         return f"{self.system}/{self.variant}/{self.target}/fold{self.fold}"
 
 
@@ -33,19 +33,27 @@ def tasks_of(instance: Instance) -> tuple[str, ...]:
 
 
 def trained_file(trained: Path, instance: Instance) -> str:
-    """Where given weights of ``instance`` are: below a runs folder, or the one weights file."""
+    """Path of given weights: below a folder of runs, or `trained` itself if it is a file."""
     return str(trained / instance.key / "model.safetensors" if trained.is_dir() else trained)
 
 
 def list_instances(blocks: Mapping[str, Any], divisions) -> tuple[Instance, ...]:
-    """Instances of all systems; ``blocks`` are their completed settings, ``divisions`` the trials by task, fold and partition."""
+    """Instances of all systems.
+
+    Args:
+        blocks: Completed settings by system.
+        divisions: Trials by task and fold, then by partition.
+
+    Raises:
+        InputError: A system has nothing to train on and no weights, or is asked for a fold or target that it does not have.
+    """
     return tuple(instance for name, block in blocks.items() for instance in _instances(name, block, divisions))
 
 
 def _instances(name: str, block: Mapping[str, Any], divisions) -> list[Instance]:
-    """Instances of one system; training needs training trials, prediction alone needs weights.
+    """Instances of one system: training needs training trials, prediction alone needs weights.
 
-    A variant is left out for targets that it does not have, as long as one remains.
+    A variant is left out for targets that it does not have, as long as one target remains.
     """
     wanted = []
     for variant in block["variants"]:
@@ -98,24 +106,30 @@ def _folds(name: str, block, variant: str, target: str, tasks: Sequence[str], di
 
 @dataclass(frozen=True)
 class Folds:
-    """``divisions``: trials by task and fold, then by partition; ``scheme``: how they were divided."""
+    """Which trials instances are trained on, selected by and tested on.
+
+    Attributes:
+        corpus: The corpus that is divided.
+        divisions: Trials by task and fold, then by partition.
+        scheme: How they were divided.
+    """
 
     corpus: Corpus
     divisions: Mapping[tuple[str, int], Mapping[str, tuple[str, ...]]]
     scheme: str
 
     def trials_of(self, instance: Instance, partition: str) -> tuple[str, ...]:
-        """Trials of a partition as one instance sees them: those of all tasks of its target."""
+        """Trials of a partition for one instance: those of all tasks of its target."""
         return self.trials_of_tasks(tasks_of(instance), instance.fold, partition)
 
     def trials_of_tasks(self, tasks: Sequence[str], fold: int, partition: str) -> tuple[str, ...]:
-        """Trials of a partition for a model that learns ``tasks``; the test trials are those of every fold."""
+        """Trials of a partition for a model of `tasks`; test trials are the same in every fold."""
         fold = 0 if partition == "test" else fold
         chosen = fold_trials(self._divisions_of(tasks, fold), partition, self.corpus.video_of)
         return tuple(dict.fromkeys(name for names in chosen.values() for name in names))
 
     def fold_rows(self, tasks: Sequence[str], fold: int) -> list[dict[str, Any]]:
-        """Rows of the folds table that concern the trainings for ``tasks`` on ``fold``."""
+        """Rows of the table of folds for trainings on `tasks` and `fold`."""
         divisions = self._divisions_of(tasks, fold)
         return [
             {"task": task, "fold": fold, "trial": name, "partition": partition, "scheme": self.scheme}
@@ -125,7 +139,7 @@ class Folds:
         ]
 
     def trial_rows(self, tasks: Sequence[str], fold: int) -> list[dict[str, Any]]:
-        """Rows of the trials table that concern the trainings for ``tasks`` on ``fold``."""
+        """Rows of the table of trials for trainings on `tasks` and `fold`."""
         wanted = {row["trial"] for row in self.fold_rows(tasks, fold)}
         return [row for name, row in self._trial_rows.items() if name in wanted]
 
@@ -138,7 +152,7 @@ class Folds:
 
 
 def divide(corpus: Corpus, settings: Mapping[str, Any]) -> Folds:
-    """Divide ``corpus`` by the section ``folds`` of the configuration."""
+    """Divide a corpus by the section `folds` of the configuration."""
     rows = fold_rows(corpus.trials, settings["scheme"], settings["count"], settings["seed"])
     divisions: dict[tuple[str, int], dict[str, list[str]]] = {}
     for row in rows:

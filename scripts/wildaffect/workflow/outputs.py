@@ -1,4 +1,4 @@
-"""What the instances make: weights, predictions, and from these what is scored, submitted and exported."""
+"""Outputs of the instances: weights and predictions, and what is scored, submitted and exported of them."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -7,24 +7,31 @@ from typing import Any
 
 from wildaffect import paths, systems
 from wildaffect.corpus.trials import Corpus, Trial
-from wildaffect.scoring.editions import Task, edition_tasks, get_task
+from wildaffect.scoring.editions import edition_tasks, get_task
 from wildaffect.scoring.ensembles import SYSTEM as ENSEMBLE
 from wildaffect.scoring.ensembles import Ensemble, PredictedTarget, Source, plan_ensemble
 from wildaffect.scoring.smoothing import NONE, check_windows
+from wildaffect.scoring.tasks import Task
 from wildaffect.submission.writer import submitted_trials
 from wildaffect.workflow.instances import Folds, Instance, trained_file
 
 
 @dataclass(frozen=True)
 class Runs:
-    """``config``: the completed configuration."""
+    """Files that training and prediction write.
+
+    Attributes:
+        config: The completed configuration.
+        folds: Which trials each instance sees.
+        instances: What is trained or predicted.
+    """
 
     config: Mapping[str, Any]
     folds: Folds
     instances: tuple[Instance, ...]
 
     def trainings(self) -> list[Instance]:
-        """Instances that have to be trained here."""
+        """Instances that this run trains, in contrast to those with given weights."""
         return [instance for instance in self.instances if not self._trained(instance)]
 
     def file(self, instance: Instance, pattern: str) -> str:
@@ -32,11 +39,15 @@ class Runs:
         return paths.at(self.config["results_dir"], pattern, **asdict(instance))
 
     def state_folder(self) -> str:
-        """Where unfinished trainings keep what they need to go on; not a result."""
+        """Folder of the state by which unfinished trainings are resumed; not a result."""
         return paths.at(self.config["results_dir"], paths.STATE)
 
+    def prediction_state(self, instance: Instance, partition: str) -> str:
+        """Where the predictions of single trials are kept, so that one more trial is predicted alone; not a result."""
+        return f"{self.state_folder()}/predictions/{instance.key}/{partition}"
+
     def weights(self, instance: Instance) -> str:
-        """Weights to predict with: trained here, or given."""
+        """Weights to predict with: of this run, or given."""
         trained = self._trained(instance)
         return trained_file(Path(trained), instance) if trained else self.file(instance, paths.MODEL)
 
@@ -49,7 +60,7 @@ class Runs:
         wanted = (system, variant, target)
         return [self._test(i) for i in self.instances if (i.system, i.variant, i.target) == wanted]
 
-    def offers(self) -> dict[Source, PredictedTarget]:
+    def predicted_targets(self) -> dict[Source, PredictedTarget]:
         """What the instances predict, by system, variant and target."""
         groups: dict[Source, list[Instance]] = {}
         for instance in self.instances:
@@ -73,34 +84,38 @@ class Runs:
 
 @dataclass(frozen=True)
 class Outputs:
-    """``offers``: what there is, by system, variant and target: variants first, then ensembles (``ensemble``, name, target).
+    """Predictions of all variants and ensembles, and the files made from them.
 
-    ``labelled``: tasks with annotations.
+    Attributes:
+        config: The completed configuration.
+        labelled: Tasks with annotations.
+        targets: Predicted targets by system, variant and target: of variants first, then of ensembles (`ensemble`, name, target).
+        ensembles: Ensembles by name.
     """
 
     config: Mapping[str, Any]
     labelled: tuple[str, ...]
-    offers: Mapping[Source, PredictedTarget]
+    targets: Mapping[Source, PredictedTarget]
     ensembles: Mapping[str, Ensemble]
 
     def path(self, source: Source, part: str, partition: str) -> str:
-        """The table of ``source`` that is scored and submitted; ``part`` is ``fold<k>`` or ``ensemble`` (folds fused)."""
+        """The table that is scored and submitted; `part` is `fold<k>` or `ensemble` (folds fused)."""
         pattern = paths.PREDICTIONS if self.smoothing(*source[:2])["method"] == NONE else paths.SMOOTHED
         return self._table(pattern, source, part, partition)
 
     def validation(self) -> list[str]:
         """Tables of all held-out trials."""
         return [
-            self.path(source, f"fold{k}", "validation") for source, offer in self.offers.items() for k in offer.folds
+            self.path(source, f"fold{k}", "validation") for source, target in self.targets.items() for k in target.folds
         ]
 
     def tests(self, *prefix: str) -> list[str]:
-        """Tables of test trials; ``prefix`` narrows to a system or a variant."""
-        chosen = [source for source, offer in self.offers.items() if offer.test and source[: len(prefix)] == prefix]
+        """Tables of test trials, of all systems or of the system (and variant) in `prefix`."""
+        chosen = [source for source, target in self.targets.items() if target.test and source[: len(prefix)] == prefix]
         return [self.path(source, "ensemble", "test") for source in chosen]
 
     def scores(self) -> list[str]:
-        """Score tables, if anything held out is labelled."""
+        """Score tables, if there are validation predictions."""
         if not self.validation():
             return []
         return [paths.at(self.config["results_dir"], pattern) for pattern in (paths.SCORES, paths.TRIAL_SCORES)]
@@ -115,39 +130,37 @@ class Outputs:
 
     def tested_variants(self) -> list[tuple[str, str]]:
         """System and variant of everything with test trials."""
-        return list(dict.fromkeys(source[:2] for source, offer in self.offers.items() if offer.test))
+        return list(dict.fromkeys(source[:2] for source, target in self.targets.items() if target.test))
 
     def tested(self, system: str, variant: str) -> dict[Source, PredictedTarget]:
-        """What a variant predicts of test trials."""
-        return {s: offer for s, offer in self.offers.items() if s[:2] == (system, variant) and offer.test}
+        """Targets that a variant predicts for test trials."""
+        return {s: target for s, target in self.targets.items() if s[:2] == (system, variant) and target.test}
 
     def smoothing(self, system: str, variant: str) -> Mapping[str, Any]:
-        """How predictions of a system, or of the ensemble ``variant``, are smoothed over time."""
+        """Settings of temporal smoothing of a system, or of the ensemble `variant`."""
         if system == ENSEMBLE:
             return self.config["score"]["ensembles"][variant]["smoothing"]
         return self.config["systems"][system]["smoothing"]
 
-    def smoothing_job(self, system: str, variant: str) -> dict[str, Any]:
-        """:meth:`smoothing`, with the editions whose score chooses where there is a choice."""
-        settings = self.smoothing(system, variant)
-        editions = self.config["score"]["editions"] if isinstance(settings["window"], list) else []
-        return {**settings, "editions": editions}
+    def choosing_editions(self, system: str, variant: str) -> list[str]:
+        """Editions whose score chooses the window; none where it is given."""
+        return self.config["score"]["editions"] if isinstance(self.smoothing(system, variant)["window"], list) else []
 
     def choosing(self, source: Source, part: str) -> dict[str, list[str]]:
-        """What the window for ``part`` is chosen on; empty if it is given.
+        """Tables by which the window for `part` is chosen; empty if the window is given.
 
-        Unsmoothed validation predictions of all other folds, and label tables; never test predictions.
+        These are unsmoothed validation predictions of all other folds, and label tables; never test predictions.
         """
         if not isinstance(self.smoothing(*source[:2])["window"], list):
             return {"held_out": [], "labels": []}
-        folds = [k for k in self.offers[source].folds if part != f"fold{k}"]
+        folds = [k for k in self.targets[source].folds if part != f"fold{k}"]
         return {
             "held_out": [self._table(paths.PREDICTIONS, source, f"fold{k}", "validation") for k in folds],
             "labels": [paths.at(self.config["results_dir"], paths.LABELS, task=task) for task in self.labelled],
         }
 
     def fusion(self, system: str, variant: str) -> Mapping[str, Any]:
-        """How the folds of a system, or the members of the ensemble ``variant``, are fused."""
+        """Settings of the fusion of a system's folds, or of the members of the ensemble `variant`."""
         if system != ENSEMBLE:
             return self.config["systems"][system]["fusion"]
         block = self.config["score"]["ensembles"][variant]
@@ -163,34 +176,49 @@ class Outputs:
 
 
 def plan_outputs(
-    config: Mapping[str, Any], labelled: tuple[str, ...], offers: Mapping[Source, PredictedTarget]
+    config: Mapping[str, Any], labelled: tuple[str, ...], targets: Mapping[Source, PredictedTarget]
 ) -> Outputs:
-    """Resolve the declared ensembles against ``offers`` and check all smoothing; ``InputError`` for what cannot be."""
+    """Resolve the declared ensembles and check all settings of smoothing.
+
+    Args:
+        config: The completed configuration.
+        labelled: Tasks with annotations.
+        targets: Result of `Runs.predicted_targets`.
+
+    Raises:
+        InputError: An ensemble has no such members, or a window cannot be chosen.
+    """
     blocks = config["score"]["ensembles"]
-    ensembles = {name: plan_ensemble(name, block, offers) for name, block in blocks.items()}
-    own = {(ENSEMBLE, name, ensemble.target): ensemble.offer for name, ensemble in ensembles.items()}
-    delivery = Outputs(config, labelled, {**offers, **own}, ensembles)
-    for (system, variant, _), offer in delivery.offers.items():
-        settings = delivery.smoothing(system, variant)
+    ensembles = {name: plan_ensemble(name, block, targets) for name, block in blocks.items()}
+    own = {(ENSEMBLE, name, ensemble.target): ensemble.predicted for name, ensemble in ensembles.items()}
+    outputs = Outputs(config, labelled, {**targets, **own}, ensembles)
+    for (system, variant, _), target in outputs.targets.items():
+        settings = outputs.smoothing(system, variant)
         if settings["method"] != NONE:
             place = f"score.ensembles.{variant}" if system == ENSEMBLE else f"systems.{system}"
-            check_windows(f"config.{place}.smoothing", settings["window"], len(offer.folds))
-    return delivery
+            check_windows(f"config.{place}.smoothing", settings["window"], len(target.folds))
+    return outputs
 
 
 @dataclass(frozen=True)
 class Submissions:
-    """``config``: the completed configuration."""
+    """Files for the organisers.
+
+    Attributes:
+        config: The completed configuration.
+        corpus: Trials and findings.
+        outputs: Predictions that are submitted.
+    """
 
     config: Mapping[str, Any]
     corpus: Corpus
-    delivery: Outputs
+    outputs: Outputs
 
     def paths(self) -> list[str]:
         """Records of submissions, one per edition, variant or ensemble, and task of a labelled corpus with test trials.
 
-        Only where the form of the edition's files is known and the targets together predict all that they hold (valence without arousal
-        makes none).
+        Only where the file format of the edition is known and the targets together predict every column (valence without arousal is no
+        submission).
         """
         if not self.corpus.labelled_tasks():
             return []
@@ -199,7 +227,7 @@ class Submissions:
                 self.config["results_dir"], paths.SUBMISSION, edition=edition, system=system, variant=variant, task=name
             )
             for edition in self.config["submission"]["editions"]
-            for system, variant in self.delivery.tested_variants()
+            for system, variant in self.outputs.tested_variants()
             for name, task in edition_tasks(edition).items()
             if task.format and (self.sample(name) or self.trials(edition, name)) and self._covers(system, variant, task)
         ]
@@ -208,19 +236,19 @@ class Submissions:
         """Test predictions that make up one submission."""
         names = {name for part in get_task(edition, task).parts for name in part.names}
         chosen = [
-            source for source, offer in self.delivery.tested(system, variant).items() if names & set(offer.columns)
+            source for source, target in self.outputs.tested(system, variant).items() if names & set(target.columns)
         ]
-        return [self.delivery.path(source, "ensemble", "test") for source in chosen]
+        return [self.outputs.path(source, "ensemble", "test") for source in chosen]
 
     def trials(self, edition: str, task: str) -> list[Trial]:
-        """Test trials of a submission, as far as the corpus knows them."""
+        """Test trials of a submission that the corpus has."""
         return submitted_trials(self.corpus.trials, get_task(edition, task))
 
     def sample(self, task: str) -> list[str]:
-        """The organisers' sample for ``task``; empty where none was given."""
+        """The organisers' sample for `task`; empty without one."""
         samples = self.config["submission"]["samples"]
         return [samples[task]] if task in samples else []
 
     def _covers(self, system: str, variant: str, task: Task) -> bool:
-        columns = {name for offer in self.delivery.tested(system, variant).values() for name in offer.columns}
+        columns = {name for target in self.outputs.tested(system, variant).values() for name in target.columns}
         return all(set(part.names) <= columns for part in task.parts)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from wildaffect.corpus.trials import Corpus
@@ -11,41 +10,58 @@ from wildaffect.workflow.corpus import RawInputs, scan
 from wildaffect.workflow.inputs import Inputs
 from wildaffect.workflow.instances import Folds, Instance, divide, list_instances
 from wildaffect.workflow.outputs import Outputs, Runs, Submissions, plan_outputs
-from wildaffect.workflow.settings import complete_settings
+from wildaffect.workflow.settings import complete_settings, with_single_passes
 
 
 @dataclass(frozen=True)
 class Plan:
-    """``config``: the completed configuration. The other parts are described in the modules that they come from."""
+    """Everything that the rules of the workflow ask for.
+
+    Attributes:
+        config: The completed configuration.
+        corpus: Trials and findings.
+        instances: What is trained.
+        folds: Which trials each instance sees.
+        raw: Files that the run starts from.
+        inputs: Files that training and prediction jobs read.
+        runs: Files that they write.
+        outputs: Predictions that are scored, exported and submitted.
+        submissions: Files for the organisers.
+    """
 
     config: Mapping[str, Any]
     corpus: Corpus
     instances: tuple[Instance, ...]
     folds: Folds
-    given: RawInputs
+    raw: RawInputs
     inputs: Inputs
     runs: Runs
-    delivery: Outputs
+    outputs: Outputs
     submissions: Submissions
 
     def predictions(self) -> list[str]:
         """All prediction tables: of held-out validation trials as they are scored, and of test trials by each fold."""
-        return self.delivery.validation() + self.runs.tests()
+        return self.outputs.validation() + self.runs.tests()
 
 
-def make_plan(raw: Mapping[str, Any], schemas: Path) -> Plan:
-    """Check ``raw`` against the schemas in the folder ``schemas``, scan the corpus and list the instances.
+def make_plan(raw: Mapping[str, Any]) -> Plan:
+    """Check and complete the configuration, scan the corpus and list the instances, before any job starts.
 
-    Raises :class:`InputError` with everything that is wrong, before any job starts.
+    Args:
+        raw: The configuration as given.
+
+    Raises:
+        InputError: The message names everything that is wrong.
     """
-    config = complete_settings(raw, schemas)
+    config = complete_settings(raw)
     corpus = scan(config["corpus"])
     folds = divide(corpus, config["folds"])
     instances = list_instances(config["systems"], folds.divisions)
     runs, inputs = Runs(config, folds, instances), Inputs(config, folds, instances)
     if not config["folds"]["allow_shared_videos"]:
         check_held_out(folds, runs.trainings())
-    delivery = plan_outputs(config, tuple(corpus.labelled_tasks()), runs.offers())
+    outputs = plan_outputs(config, tuple(corpus.labelled_tasks()), runs.predicted_targets())
+    config = with_single_passes(config, inputs.templates(), inputs.features())
     check_files(config, inputs)
     return Plan(
         config,
@@ -55,6 +71,6 @@ def make_plan(raw: Mapping[str, Any], schemas: Path) -> Plan:
         RawInputs(config, corpus),
         inputs,
         runs,
-        delivery,
-        Submissions(config, corpus, delivery),
+        outputs,
+        Submissions(config, corpus, outputs),
     )

@@ -1,69 +1,487 @@
-"""The configuration of a run, checked and completed: sections, blocks of systems, blocks of ensembles."""
+"""The configuration of a run: every key with its type, default and meaning, and the completion of what a person wrote.
 
-from collections.abc import Mapping, Sequence
-from copy import deepcopy
-from pathlib import Path
-from typing import Any
+``config.yaml``, ``workflow/schemas/config.schema.json`` and ``docs/configuration.md`` are written from here by
+:mod:`wildaffect.workflow.reference`. Options that belong to one library module stand there: detection and tracking in
+:mod:`wildaffect.faces.options`, the joining of labels in :mod:`wildaffect.corpus.labels`, recipes with their systems.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from wildaffect import systems
-from wildaffect.config import complete, load_schema, nearest
-from wildaffect.corpus.labels import VALENCE_AROUSAL
-from wildaffect.errors import InputError
+from wildaffect.config import (
+    Names,
+    Natural,
+    Problem,
+    Section,
+    Seed,
+    Text,
+    Wrong,
+    check,
+    completed,
+    distinct,
+    nearest,
+    one_of,
+    parse,
+    shown,
+)
+from wildaffect.corpus.labels import VALENCE_AROUSAL, JoinRules
+from wildaffect.faces import templates
+from wildaffect.faces.options import DETECTORS, TrackingOptions
+from wildaffect.faces.templates import SHEET_SOURCE, SHEETS
+from wildaffect.features.imported import Import
+from wildaffect.features.registry import FEATURES
+from wildaffect.scoring.editions import editions
+from wildaffect.systems.types import Spec
 
 
-def complete_settings(raw: Mapping[str, Any], schemas: Path) -> dict[str, Any]:
-    """``raw`` with all defaults, by the schemas in the folder ``schemas`` and those of the systems."""
-    config = complete(raw, load_schema(schemas / "config.schema.yaml"))
-    common = load_schema(schemas / "system.schema.yaml")
-    wanted = _system_blocks(config["systems"])
-    config["systems"] = {name: _system_config(name, block, common) for name, block in wanted.items()}
-    declared = config["score"]["ensembles"]
-    config["score"]["ensembles"] = {name: _ensemble_config(name, block, schemas) for name, block in declared.items()}
-    return config
+def tasks() -> list[str]:
+    """The tasks of all editions."""
+    return list(dict.fromkeys(task for edition in editions().values() for task in edition))
 
 
-def _system_blocks(wanted: Mapping[str, Any] | list[str]) -> dict[str, Mapping[str, Any]]:
-    """The blocks of the systems to run. A list names systems that run by their defaults; ``[all]`` names every one."""
-    if isinstance(wanted, list):
-        return {name: {} for name in (systems.available() if wanted == ["all"] else wanted)}
-    for name, block in wanted.items():
-        if block not in (None, False) and not isinstance(block, Mapping):
-            raise InputError(
-                f"configuration:\n  - config.systems.{name}: {block!r} is no block of settings. Values inside blocks given by --config are "
-                "text; write them into a file and name it with --configfile."
-            )
-    return {name: block or {} for name, block in wanted.items() if block is not False}
+DLIB_MODELS = ("hog", "cnn")
+COMMAND_LINE = "Values inside blocks given by --config are text; write them into a file and name it with --configfile."
+
+Name = Annotated[str, Field(pattern="^[a-z0-9_]+$")]
+Edition = Annotated[str, one_of(editions)]
+Editions = Annotated[tuple[Edition, ...], AfterValidator(distinct)]
 
 
-def _system_config(name: str, block: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Any]:
-    """The block of one system: the keys that all systems share, and the recipe by the schema in the system's folder."""
+class Demo(Section):
+    """Size of the rendered corpus of the layout `demo`."""
+
+    subjects: Annotated[int, Field(ge=6)] = 10
+    """Number of subjects."""
+
+    seconds: Annotated[float, Field(gt=0)] = 20
+    """Length of each video in seconds."""
+
+    seed: Seed = 0
+    """Seed of all that is random in it."""
+
+
+class Corpus(Section):
+    """Videos and their annotations."""
+
+    layout: Literal["affwild2", "folder", "table", "demo"] = "affwild2"
+    """How videos and annotations are stored.
+    - affwild2: annotation folders of any ABAW edition, videos anywhere below `root`
+    - folder: any folder of videos without labels; everything is predicted
+    - table: `root`/trials.csv lists videos, partitions and annotation files
+    - demo: a small rendered corpus with known labels (`make demo`)"""
+
+    root: Text = "data/affwild2"
+    """Folder of the videos, which is searched with its subfolders."""
+
+    annotations: Text | None = None
+    """Folder of the annotations, if it is not below `root`."""
+
+    edition: Edition = "abaw2"
+    """Edition of the challenge whose annotations these are; `wildaffect editions` lists them."""
+
+    accept_findings: Names = ()
+    """Errors of the audit that are known and accepted, such as [unreadable_video, missing_media]. A run finishes what it can; if the audit
+    has errors that are not named here, it then ends with an error."""
+
+    demo: Demo = Demo()
+    """Size of the rendered corpus, for the layout `demo`."""
+
+
+class Folds(Section):
+    """Division of the labelled trials into training and validation, always by source video. Fold 0 is the official division."""
+
+    scheme: Literal["official", "lfan", "grouped"] = "lfan"
+    """How many folds there are and how they are cut.
+    - official: the organisers' division only
+    - lfan: the six folds of the LFAN paper
+    - grouped: `count` folds of whole videos, shuffled by `seed`; the videos of all tasks are divided together"""
+
+    count: Annotated[int, Field(ge=2)] = 6
+    """Number of folds of the scheme `grouped`."""
+
+    seed: Seed = 0
+    """Seed of the shuffling of the scheme `grouped`."""
+
+    allow_shared_videos: bool = False
+    """Train even if a fold validates on a video that it also trains on, for example on its other person. Scores are then not those
+    of unseen videos."""
+
+
+class Faces(Section):
+    """Where faces come from and which of them a trial shows."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"together": "single_pass"}
+
+    source: Literal["detect", "official"] = "detect"
+    """Where face crops come from.
+    - detect: find faces in the videos
+    - official: take the organisers' cropped_aligned images"""
+
+    official_root: Text | None = None
+    """Folder that holds `cropped_aligned/<trial>/00001.jpg` … (and `cropped/` for the template cnu224), for the source `official`."""
+
+    backend: Literal["retinaface", "dlib"] = "retinaface"
+    """Face detector.
+    - retinaface: an insightface model pack or a RetinaFace/SCRFD model in ONNX format
+    - dlib: comes with its weights, nothing to download"""
+
+    model: Text = "buffalo_l"
+    """Model of the detector. retinaface: buffalo_l, buffalo_m, buffalo_s, antelopev2 or the path of an .onnx file; dlib: hog or cnn."""
+
+    options: dict[str, Any] = Field(default={}, validate_default=True)
+    """Options of the detector, which depend on `backend`; docs/configuration.md lists them."""
+
+    tracking: TrackingOptions = TrackingOptions()
+    """How detections become tracks, and how their gaps are filled."""
+
+    overrides: Text | None = None
+    """CSV file that says which person a trial shows, where the rules are wrong; see docs/faces.md."""
+
+    single_pass: (
+        bool
+        | Annotated[tuple[Annotated[str, one_of(lambda: [*templates.names(), SHEETS])], ...], AfterValidator(distinct)]
+    ) = False
+    """Crops that one job makes in one pass over the video: far fewer jobs, but one more template makes all of them again.
+    - false: one job for each template and trial
+    - true: one job for all face crops and the contact sheet that this run needs, one for all scene crops
+    - a list: these templates; `sheets` stands for the contact sheets"""
+
+    @field_validator("model")
+    @classmethod
+    def _model_of_backend(cls, model: str, info: ValidationInfo) -> str:
+        if info.data.get("backend") == "dlib" and model not in DLIB_MODELS:
+            raise ValueError(f"{shown(model)} is not possible{nearest(model, DLIB_MODELS)}")
+        return model
+
+    @field_validator("options")
+    @classmethod
+    def _options_of_backend(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        return completed(DETECTORS[info.data["backend"]], options) if "backend" in info.data else options
+
+
+class Embedding(Section):
+    """Vectors of a frozen image network, computed once for all folds."""
+
+    network: Literal["resnet18", "resnet34", "resnet50", "resnet101", "vggface_resnet50"]
+    """Network; the vectors are the input of its last layer (of vggface_resnet50 also its seven probabilities)."""
+
+    weights: Text
+    """Weights: a name in models.yaml, a file, or `seeded` for an untrained network."""
+
+    crops: Text
+    """Crop template of the images that the network gets."""
+
+
+class Bodies(Section):
+    """Where the body of each trial's person comes from, see docs/features.md."""
+
+    source: Literal["keypoint_rcnn", "openpose", "face_box"]
+    """How bodies are found.
+    - keypoint_rcnn: torchvision's detector
+    - openpose: files that OpenPose wrote
+    - face_box: guessed from the face box, where there is neither"""
+
+    path: Text | None = None
+    """keypoint_rcnn: weights, a name in models.yaml or a file; openpose: folder of one video's files, with {video} in its name."""
+
+    first_frame: Natural = 0
+    """Index of the first frame in OpenPose's file names."""
+
+    person: Literal["face", "first"] = "face"
+    """Which of several people a trial shows.
+    - face: the one whose head is at the trial's face
+    - first: the first that OpenPose lists, as in the code published with NTUA"""
+
+    @model_validator(mode="after")
+    def _path_where_needed(self) -> "Bodies":
+        if self.path is None and self.source != "face_box":
+            raise ValueError(f"'path' is missing: {type(self).model_fields['path'].description}")
+        return self
+
+
+class Features(Section):
+    """What is computed from the audio or taken from elsewhere. Systems say which features they need."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"together": "single_pass"}
+
+    vggish_weights: Text = "vggish"
+    """Weights of VGGish: a name in models.yaml, a file, or `seeded` for an untrained network, which the report says."""
+
+    vggish_pca: Text = "vggish_pca"
+    """Principal components of VGGish, likewise; needed by the feature vggish128_quantised only."""
+
+    single_pass: bool | Annotated[tuple[Annotated[str, one_of(lambda: FEATURES)], ...], AfterValidator(distinct)] = (
+        False
+    )
+    """Audio features that one job per video computes: far fewer jobs, but one more feature makes all of them again.
+    - false: one job for each feature and video
+    - true: one job for all that this run needs
+    - a list: these features"""
+
+    imports: dict[Name, Import] = Field(
+        default={},
+        alias="import",
+        examples=[{"senet": {"path": "external/senet/{trial}.npy", "columns": 512, "missing": "hold"}}],
+    )
+    """Features computed elsewhere, by name; a system knows one as `import.<name>`."""
+
+    embeddings: dict[Name, Embedding] = Field(
+        default={}, examples=[{"face50": {"network": "resnet50", "weights": "resnet50", "crops": "cnu224"}}]
+    )
+    """Vectors of frozen image networks, by name; a system knows them as `embed.<name>`."""
+
+    bodies: Bodies | None = Field(
+        default=None,
+        examples=[
+            {"source": "keypoint_rcnn", "path": "weights.pth"},
+            {"source": "openpose", "path": "openpose/{video}/json"},
+            {"source": "face_box"},
+        ],
+    )
+    """Where the body of each trial's person comes from; null: no bodies."""
+
+
+class Training(Section):
+    """How all systems are trained."""
+
+    seed: Seed = 0
+    """Seed of initial weights, sampling and augmentation."""
+
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Numeric precision; bf16-mixed and 16-mixed are meant for GPUs."""
+
+
+class Fusion(Section):
+    """How the test predictions of several folds become one."""
+
+    method: Literal["mean", "ccc_centring"] | None = None
+    """Rule of fusion; null: ccc_centring where only valence and arousal are predicted, else mean.
+    - mean: the mean of the folds
+    - ccc_centring: the folds are first moved to a common mean, weighted by their mutual CCC (LFAN)"""
+
+    clip: Literal["early", "late", "none"] = "late"
+    """Limit valence and arousal to [-1, 1].
+    - early: each fold before fusion
+    - late: the result
+    - none: not at all"""
+
+
+class Smoothing(Section):
+    """Filter over time, trial by trial, of what is scored and submitted; the unsmoothed predictions are kept."""
+
+    method: Literal["none", "wiener", "median", "savitzky_golay"] = "none"
+    """Filter."""
+
+    window: int | tuple[int, ...] = 13
+    """Odd number of frames; of a list the window with the best validation score on the other folds is taken, never on test data."""
+
+    edges: Literal["nearest", "zero"] = "nearest"
+    """What lies beyond both ends of a trial.
+    - nearest: the end values
+    - zero: zeros, which pull the ends towards 0 (as in M3T)"""
+
+
+class System(Section):
+    """One system. These keys are the same for all systems; each has a recipe of its own."""
+
+    variants: Literal["all"] | Annotated[Names, Field(min_length=1)] = "all"
+    """Published configurations to run, such as [unimodal, multimodal]."""
+
+    targets: Literal["all"] | Annotated[Names, Field(min_length=1)] = "all"
+    """What to train for, such as [valence, arousal]; one model for each."""
+
+    folds: Literal["all"] | Annotated[tuple[Natural, ...], Field(min_length=1), AfterValidator(distinct)] = "all"
+    """Folds to run, such as [0]."""
+
+    mode: str = "corrected"
+    """What becomes of the documented bugs of the published code.
+    - corrected: they are repaired
+    - faithful: they are kept, for parity"""
+
+    trained: Text | None = None
+    """Predict with these weights instead of training: the runs folder of earlier results, or one weights file."""
+
+    fusion: Fusion = Fusion()
+    """How the test predictions of several folds become one."""
+
+    smoothing: Smoothing = Smoothing()
+    """Filter over time of what is scored and submitted."""
+
+    recipe: dict[str, Any] = Field(default={})
+    """Differences from the published recipe; docs/reference has a page of keys for each system."""
+
+
+class Ensemble(Section):
+    """A fusion of several variants; it is scored, submitted and reported like a variant."""
+
+    members: Annotated[tuple[Text, ...], Field(min_length=1)]
+    """Variants of this run as system/variant, or one of their targets as system/variant/target."""
+
+    target: Literal["va", "valence", "arousal", "expr", "au", "mtl"] = "va"
+    """What is fused."""
+
+    method: Literal["mean", "weighted", "ccc_centring"] = "mean"
+    """Rule of fusion; ccc_centring is for valence and arousal."""
+
+    weights: tuple[Annotated[float, Field(ge=0)], ...] | None = None
+    """One weight for each member, for the method `weighted`."""
+
+    clip: Literal["early", "late", "none"] = "late"
+    """Limit valence and arousal to [-1, 1]: early for every member before fusion, late for the result."""
+
+    smoothing: Smoothing = Smoothing()
+    """Filter over time of what is scored and submitted."""
+
+
+class Score(Section):
+    """How predictions are scored."""
+
+    editions: Editions = ("abaw2",)
+    """Editions of the challenge whose formulas are used."""
+
+    bootstrap: Natural = 0
+    """Resamples of whole videos for 95 % confidence intervals; 0: no intervals."""
+
+    ensembles: dict[Name, Ensemble] = Field(
+        default={}, examples=[{"both": {"members": ["lfan/unimodal", "lfan/multimodal"], "target": "va"}}]
+    )
+    """Fusions of several variants, by name, each scored and submitted like a variant `ensemble/<name>`; see docs/scoring.md."""
+
+
+class Submission(Section):
+    """Files for the organisers."""
+
+    editions: Editions = ("abaw2",)
+    """Editions of the challenge whose file formats are written; []: none."""
+
+    samples: dict[Annotated[str, one_of(tasks)], Text] = Field(default={}, examples=[{"va": "sample.txt"}])
+    """The organisers' sample file by task, whose rows are followed; only with a single edition."""
+
+    allow_partial: bool = False
+    """Write files even if a test video could not be predicted; the gaps are filled and counted."""
+
+
+class Report(Section):
+    """The report."""
+
+    title: str = "wildaffect"
+    """Title of the page."""
+
+
+class Configuration(Section):
+    """What to analyse and how."""
+
+    results_dir: Text = "results"
+    """Folder of everything that is made."""
+
+    corpus: Corpus = Corpus()
+    labels: JoinRules = JoinRules()
+    folds: Folds = Folds()
+    faces: Faces = Faces()
+    features: Features = Features()
+
+    models_dir: Text = "models"
+    """Folder of the model files; `wildaffect models` lists them. No job downloads anything."""
+
+    training: Training = Training()
+
+    systems: dict[str, Any] | Names = Field(default={})
+    """Systems to run, a block for each; `name: false` in a file that is laid over another leaves one out. A list of names, or [all], runs
+    these systems by their defaults."""
+
+    @field_validator("systems")
+    @classmethod
+    def _blocks_of_systems(cls, wanted: dict[str, Any] | tuple[str, ...]) -> dict[str, Any]:
+        if isinstance(wanted, tuple):
+            wanted = dict.fromkeys(systems.available() if wanted == ("all",) else wanted)
+        blocks, problems = {}, []
+        for name, block in wanted.items():
+            if block is not False:
+                blocks[name], found = _system(name, block)
+                problems += found
+        if problems:
+            raise Wrong(problems)
+        return blocks
+
+    score: Score = Score()
+    submission: Submission = Submission()
+    report: Report = Report()
+
+
+def complete_settings(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The complete configuration as plain values; :class:`InputError` with everything that is wrong in ``raw``."""
+    return parse(Configuration, raw, "config").plain()
+
+
+def single_pass(value: bool | Sequence[str], needed: Iterable[str], possible: Iterable[str]) -> list[str]:
+    """What one job makes.
+
+    Args:
+        value: Of the key ``single_pass``: nothing, all that is needed, or what is named.
+        needed: What the run needs.
+        possible: What a job with several results can make.
+
+    Returns:
+        Names in the order of ``possible``, or as they were given.
+    """
+    if isinstance(value, bool):
+        return [name for name in possible if name in {*needed}] if value else []
+    return list(value)
+
+
+def with_single_passes(
+    config: Mapping[str, Any], templates_needed: Sequence[str], features_needed: Sequence[str]
+) -> dict[str, Any]:
+    """The complete ``config`` with lists of names as ``single_pass`` of faces and features; see :func:`single_pass`."""
+    # Contact sheets are always drawn, and crops that are resized need those they are made from.
+    sources = templates.resized()
+    crops = {*templates_needed, *(sources[name] for name in templates_needed if name in sources), SHEETS, SHEET_SOURCE}
+    faces = single_pass(config["faces"]["single_pass"], crops, [SHEETS, *templates.names()])
+    features = single_pass(config["features"]["single_pass"], features_needed, FEATURES)
+    return {
+        **config,
+        "faces": {**config["faces"], "single_pass": faces},
+        "features": {**config["features"], "single_pass": features},
+    }
+
+
+def _system(name: str, block: Any) -> tuple[dict[str, Any], list[Problem]]:
+    """The completed block of one system, and what is wrong with it.
+
+    Of the recipe it holds what was asked for: weights that are given come with the recipe that they were trained by.
+    """
     if name not in systems.available():
-        raise InputError(
-            f"configuration:\n  - config.systems: unknown system {name!r}{nearest(name, systems.available())}"
-        )
+        return {}, [((), f"unknown system {name!r}{nearest(name, systems.available())}")]
+    block = {} if block is None else block
+    if not isinstance(block, Mapping):
+        return {}, [((name,), f"{shown(block)} where a block of keys is expected. {COMMAND_LINE}")]
     spec = systems.spec(name)
-    schema = deepcopy(dict(common))
-    schema["properties"]["variants"] |= {"items": {"enum": list(spec.variants)}, "default": list(spec.variants)}
-    schema["properties"]["targets"] |= {"items": {"enum": list(spec.targets)}, "default": list(spec.targets)}
-    schema["properties"]["mode"] |= {"enum": list(spec.modes)}
-    fusion = schema["properties"]["fusion"]["properties"]["method"]
-    if _has_other_columns(spec, block.get("targets", spec.targets)):
-        # Centring is defined for valence and arousal alone.
-        fusion |= {"enum": ["mean"], "default": "mean"}
-    filled = complete(block, schema, f"config.systems.{name}")
-    # Only checked here: the configuration keeps what was asked for, the run record says what it came to.
-    complete(filled["recipe"], spec.schema["properties"]["recipe"], f"config.systems.{name}.recipe")
-    return filled
+    system, problems = check(System, block)
+    problems += [(("recipe", *path), line) for path, line in check(spec.settings, block.get("recipe", {}))[1]]
+    values = system.plain() if system else {}
+    if system:
+        problems += _choose(values, spec)
+    return values, [((name, *path), line) for path, line in problems]
 
 
-def _has_other_columns(spec, targets: Sequence[str]) -> bool:
-    """Some target predicts more than valence and arousal; unknown names are found by the schema."""
-    known = [target for name, target in spec.targets.items() if isinstance(targets, Sequence) and name in targets]
-    return any(set(target.columns) - set(VALENCE_AROUSAL) for target in known)
-
-
-def _ensemble_config(name: str, block: Mapping[str, Any] | None, schemas: Path) -> dict[str, Any]:
-    """The block of one ensemble, smoothed by the same keys as a system."""
-    schema = load_schema(schemas / "ensemble.schema.yaml")
-    schema["properties"]["smoothing"] = load_schema(schemas / "system.schema.yaml")["properties"]["smoothing"]
-    return complete(block or {}, schema, f"config.score.ensembles.{name}")
+def _choose(values: dict[str, Any], spec: Spec) -> list[Problem]:
+    """Fill in what the block ``values`` of a system leaves to it; what it does not offer."""
+    problems: list[Problem] = []
+    for key, known in (("variants", spec.variants), ("targets", tuple(spec.targets))):
+        if values[key] == "all":
+            values[key] = list(known)
+        for index, chosen in enumerate(values[key]):
+            if chosen not in known:
+                problems.append(((key, index), f"{shown(chosen)} is not possible{nearest(chosen, known)}"))
+    if values["mode"] not in spec.modes:
+        problems.append((("mode",), f"{shown(values['mode'])} is not possible{nearest(values['mode'], spec.modes)}"))
+    predicted = {column for name in values["targets"] if name in spec.targets for column in spec.targets[name].columns}
+    centring, fusion = predicted <= {*VALENCE_AROUSAL}, values["fusion"]
+    if fusion["method"] is None:
+        fusion["method"] = "ccc_centring" if centring else "mean"
+    elif fusion["method"] == "ccc_centring" and not centring:
+        problems.append((("fusion", "method"), "ccc_centring is defined for valence and arousal alone; use mean"))
+    return problems

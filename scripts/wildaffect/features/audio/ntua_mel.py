@@ -6,10 +6,12 @@ frequency range, dB reference and normalisation are not: the values here are tho
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from wildaffect.features.frames import Clock
+from wildaffect.features.spec import signal
 from wildaffect.features.spectrogram import RANGE_DB, decibel, hann, levels, row_blocks, slaney_filters
 from wildaffect.features.store import Rows
 
@@ -18,20 +20,32 @@ FFT, BANDS, LOWEST_HZ, HIGHEST_HZ = 2048, 128, 20.0, 8300.0  # assumed
 COLUMNS = int(10 * RATE / HOP)  # 861
 ROWS_PER_SECOND = RATE / HOP
 
-PARAMETERS = {
-    "rate_hz": RATE,
-    "hop_s": HOP / RATE,
-    "window_s": FFT / RATE,
-    "window": "periodic Hann",
-    "spectrum": "power, 2048 points, rows centred, silence beyond the ends",
-    "mel_bands": BANDS,
-    "mel_scale": "Slaney, triangles of area 1 Hz",
-    "band_hz": [LOWEST_HZ, HIGHEST_HZ],
-    "unit": "dB, at most 80 below the loudest value of the video",
-    "assumed": ["window_s", "window", "spectrum", "mel_bands", "mel_scale", "band_hz", "unit"],
-}
+FEATURES = (
+    signal(
+        __name__,
+        columns=tuple(f"mel{k}" for k in range(BANDS)),
+        rows_per_second=ROWS_PER_SECOND,
+        description="log-mel spectrogram of the aural NTUA network, partly assumed",
+    ),
+)
 _HANN = hann(FFT)
 _FILTERS = slaney_filters(RATE, FFT, BANDS, LOWEST_HZ, HIGHEST_HZ)
+
+
+def parameters() -> dict[str, Any]:
+    """What ``about.json`` says about the computation."""
+    return {
+        "rate_hz": RATE,
+        "hop_s": HOP / RATE,
+        "window_s": FFT / RATE,
+        "window": "periodic Hann",
+        "spectrum": "power, 2048 points, rows centred, silence beyond the ends",
+        "mel_bands": BANDS,
+        "mel_scale": "Slaney, triangles of area 1 Hz",
+        "band_hz": [LOWEST_HZ, HIGHEST_HZ],
+        "unit": "dB, at most 80 below the loudest value of the video",
+        "assumed": ["window_s", "window", "spectrum", "mel_bands", "mel_scale", "band_hz", "unit"],
+    }
 
 
 def frame_values(wave: Rows, clock: Clock) -> Iterator[np.ndarray]:
@@ -46,18 +60,32 @@ def silence(db: np.ndarray) -> np.float32:
 
 
 def first_columns(times: np.ndarray, centred: bool = False) -> np.ndarray:
-    """Where the windows of frames at ``times`` (n,) s begin: five seconds before -> int64 (n,).
+    """Columns at which the windows of frames begin: five seconds before.
 
-    At the beginning of the sound at the earliest; ``centred`` ones may begin before it, at negative columns.
+    Args:
+        times: Seconds from frame 0, (n,).
+        centred: Windows may begin before the audio, at negative columns.
+
+    Returns:
+        int64 (n,).
     """
     earliest = -np.inf if centred else 0.0
     return np.floor(np.maximum(earliest, np.asarray(times) - 5) * RATE / HOP).astype(np.int64)
 
 
 def windows(db: np.ndarray, times: np.ndarray, fill: float = 0.0, centred: bool = False) -> np.ndarray:
-    """Windows of frames at ``times`` (n,) s of the signal ``db`` (R, 128) -> float32 (n, 128, 861), ``fill`` where there is no sound.
+    """Windows of ten seconds around frames.
 
     The original takes frame index / frame rate for the time and fills with 0 dB, which is no silence; its windows are not ``centred``.
+
+    Args:
+        db: The signal ``ntua_mel``, (R, 128).
+        times: Seconds from frame 0, (n,).
+        fill: Value where there is no audio.
+        centred: See :func:`first_columns`.
+
+    Returns:
+        float32 (n, 128, 861).
     """
     images = np.full((len(times), db.shape[1], COLUMNS), fill, np.float32)
     for image, first in zip(images, first_columns(times, centred), strict=True):

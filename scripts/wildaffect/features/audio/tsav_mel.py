@@ -1,4 +1,4 @@
-"""Sound of TSAV: a log-mel image of about ten seconds around each frame (TSAV spec 2.8, 2.9).
+"""Audio of TSAV: a log-mel image of about ten seconds around each frame (TSAV spec 2.8, 2.9).
 
 An image is far too large to be stored for every frame (256 kB), so what is stored per video is a signal on its own clock, which begins
 at the time of frame 0, and the images are cut from it when they are asked for:
@@ -10,16 +10,18 @@ The published images begin at arbitrary samples and are padded by reflection at 
 they are made from the waveform. Of one image only the first and the last column see its ends (a window reaches 441 samples, one hop, to
 either side), hence images that begin on the same of the 441 phases share all other columns. At 30 frames per second there are six
 phases (three, and each also one sample earlier, where the original's product is rounded down), at 25 two; at 29.97 the same phase comes
-again only after ten seconds, when the images have no sound in common.
+again only after ten seconds, when the images have no audio in common.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from wildaffect.features.frames import Clock
-from wildaffect.features.spectrogram import RANGE_DB, decibel, hann, htk_filters, piece, regular_rows, row_blocks
+from wildaffect.features.spec import signal
+from wildaffect.features.spectrogram import RANGE_DB, decibel, hann, htk_filters, piece, row_blocks
 from wildaffect.features.store import Rows
 
 RATE = 44_100
@@ -27,16 +29,14 @@ WINDOW, HOP, FFT, BANDS = 882, 441, 1024, 64
 COLUMNS = 1001
 MEAN_DB, STD_DB = -14.8, 19.895
 
-PARAMETERS = {
-    "rate_hz": RATE,
-    "window_s": 0.02,
-    "hop_s": 0.01,
-    "window": "periodic Hann",
-    "spectrum": "power, 1024 points, rows centred",
-    "mel_bands": BANDS,
-    "mel_scale": "HTK, triangles of height 1",
-    "band_hz": [0, 22050],
-}
+FEATURES = (
+    signal(
+        __name__,
+        columns=tuple(f"mel{k}" for k in range(BANDS)),
+        rows_per_second=100,
+        description="mel power every 10 ms, from which TSAV's corrected windows are cut",
+    ),
+)
 
 _SPAN = 441_000  # samples of a complete image, ten seconds
 _LEAD = 220_500
@@ -47,7 +47,21 @@ _SILENCE_DB = np.float32(-100)
 _ROWS = 256  # rows transformed at a time
 
 SILENCE = (_SILENCE_DB - np.float32(MEAN_DB)) / np.float32(STD_DB)
-"""Every value of an image of no sound."""
+"""Every value of an image without audio."""
+
+
+def parameters() -> dict[str, Any]:
+    """What ``about.json`` says about the computation."""
+    return {
+        "rate_hz": RATE,
+        "window_s": 0.02,
+        "hop_s": 0.01,
+        "window": "periodic Hann",
+        "spectrum": "power, 1024 points, rows centred",
+        "mel_bands": BANDS,
+        "mel_scale": "HTK, triangles of height 1",
+        "band_hz": [0, 22050],
+    }
 
 
 def frame_values(wave: Rows, clock: Clock) -> Iterator[np.ndarray]:
@@ -55,20 +69,15 @@ def frame_values(wave: Rows, clock: Clock) -> Iterator[np.ndarray]:
     return row_blocks(wave, 0, HOP, 1 + len(wave) // HOP, _HANN, FFT, _FILTERS)
 
 
-def power_rows(wave: np.ndarray, first: int, count: int) -> np.ndarray:
-    """Mel power of ``count`` rows, the first centred at sample ``first`` of int16 (S,) at 44.1 kHz -> float32 (count, 64).
-
-    There is silence before the first and behind the last sample.
-    """
-    return regular_rows(wave, first, HOP, count, _HANN, FFT, _FILTERS)
-
-
 @dataclass(frozen=True)
-class Images(Sequence):
+class Images(Sequence[np.ndarray]):
     """Normalised log-mel images float32 (1, 64, 1001), cut one by one from the levels that they share.
 
-    ``levels`` float32 (64, R) dB; image i is the ``columns[i]`` columns from ``begins[i]`` on, behind silence that fills it up. ``ends``
-    float32 (n, 64, 2) dB takes the place of its first and last column, if given.
+    Attributes:
+        levels: float32 (64, R) in dB.
+        begins: First column of each image in ``levels``, int (n,).
+        columns: Number of columns of each image; silence before them fills it up, int (n,).
+        ends: Replaces the first and the last column of each image, float32 (n, 64, 2) in dB; None keeps them.
     """
 
     levels: np.ndarray
@@ -79,7 +88,7 @@ class Images(Sequence):
     def __len__(self) -> int:
         return len(self.begins)
 
-    def __getitem__(self, index: int) -> np.ndarray:
+    def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]  # no slices
         begin, columns = self.begins[index], self.columns[index]
         image = np.empty((1, BANDS, COLUMNS), np.float32)
         image[..., : COLUMNS - columns] = _SILENCE_DB
@@ -94,9 +103,13 @@ class Images(Sequence):
 
 
 def centred_images(power: np.ndarray, times: np.ndarray) -> Images:
-    """Images of frames at ``times`` float64 (n,) s, cut from ``power`` float32 (R, 64).
+    """Images of frames, in the middle of which the frame is: column 500 is the 10 ms row nearest to it.
 
-    Column 500 is the 10 ms row nearest to the frame. Where the sound does not reach there is silence, on that side.
+    Where the audio does not reach there is silence, on that side.
+
+    Args:
+        power: The signal ``tsav_mel``, float32 (R, 64).
+        times: Seconds from frame 0, float64 (n,).
     """
     starts = np.rint(np.asarray(times) * 100).astype(np.int64) - COLUMNS // 2
     begins, pieces = _shared(starts, np.full(len(starts), COLUMNS))
@@ -106,36 +119,26 @@ def centred_images(power: np.ndarray, times: np.ndarray) -> Images:
 
 
 def faithful_images(wave: np.ndarray, times: np.ndarray) -> Images:
-    """Images of frames at ``times`` float64 (n,) s as published, from ``wave`` int16 (S,).
+    """Images of frames as published.
 
-    The sound begins five seconds before the frame, or at the beginning, and lasts ten seconds, or as long as the frame is from the
-    beginning: there is no look-ahead in the first five seconds. Missing columns are silence on the left, also at the end of the sound.
-    Where too little sound is left for one column the original stops; here such an image is silence.
+    The audio begins five seconds before the frame, or at the beginning, and lasts ten seconds, or as long as the frame is from the
+    beginning: there is no look-ahead in the first five seconds. Missing columns are silence on the left, also at the end of the audio.
+    Where too little audio is left for one column the original stops; here such an image is silence.
+
+    Args:
+        wave: The signal ``tsav_wave``, int16 (S,) at 44.1 kHz.
+        times: Seconds from frame 0, float64 (n,).
     """
     starts, lengths = _published_ranges(np.asarray(times), len(wave))
     columns = np.where(lengths >= _SHORTEST, 1 + lengths // HOP, 0)
     begins, width, parts = np.zeros(len(starts), np.int64), 0, []
     for phase in np.unique(starts[columns > 0] % HOP):
         chosen = np.flatnonzero((starts % HOP == phase) & (columns > 0))
-        places, pieces = _shared(starts[chosen] // HOP, columns[chosen])
-        begins[chosen] = width + places
+        offsets, pieces = _shared(starts[chosen] // HOP, columns[chosen])
+        begins[chosen] = width + offsets
         parts += [_levels(wave, first * HOP + phase, count) for first, count in pieces]
         width += sum(count for _, count in pieces)
     return Images(_joined(parts), begins, columns, _ends(wave, starts, lengths, columns))
-
-
-def centred_windows(power: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """All of :func:`centred_images`: float32 (n, 1, 64, 1001)."""
-    return _stacked(centred_images(power, times))
-
-
-def faithful_windows(wave: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """All of :func:`faithful_images`: float32 (n, 1, 64, 1001)."""
-    return _stacked(faithful_images(wave, times))
-
-
-def _stacked(images: Images) -> np.ndarray:
-    return np.stack([*images]) if len(images) else np.empty((0, 1, BANDS, COLUMNS), np.float32)
 
 
 def _published_ranges(times: np.ndarray, samples: int) -> tuple[np.ndarray, np.ndarray]:
@@ -178,7 +181,10 @@ def _padded(power: np.ndarray, first: int, count: int) -> np.ndarray:
 
 
 def _levels(wave: np.ndarray, first: int, count: int) -> np.ndarray:
-    """As :func:`power_rows`, in dB; faster, and equal to a few units of the last place of float32."""
+    """Rows centred at sample ``first``, ``first + 441``, … in dB.
+
+    Faster than the power of :func:`frame_values`, and equal to a few units of the last place of float32.
+    """
     levels = np.empty((count, BANDS), np.float32)
     for begin in range(0, count, _ROWS):
         number = min(_ROWS, count - begin)
@@ -190,7 +196,7 @@ def _levels(wave: np.ndarray, first: int, count: int) -> np.ndarray:
 
 
 def _ends(wave: np.ndarray, starts: np.ndarray, lengths: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Levels (n, 64, 2) of the first and the last column of each image, whose sound is reflected at its own ends."""
+    """Levels (n, 64, 2) of the first and the last column of each image, whose audio is reflected at its own ends."""
     ends = np.empty((len(starts), BANDS, 2), np.float32)
     for begin in range(0, len(starts), _ROWS):
         chosen = np.flatnonzero(columns[begin : begin + _ROWS]) + begin
@@ -199,8 +205,8 @@ def _ends(wave: np.ndarray, starts: np.ndarray, lengths: np.ndarray, columns: np
         last = lengths[chosen, None] - 1
         for side, centre in enumerate((np.zeros(len(chosen), np.int64), lengths[chosen] // HOP * HOP)):
             at = np.abs(centre[:, None] + np.arange(-HOP, HOP))
-            sound = np.asarray(wave)[starts[chosen, None] + np.where(at > last, 2 * last - at, at)]
-            ends[chosen, :, side] = _decibel_of(sound / np.float64(32768))
+            samples = np.asarray(wave)[starts[chosen, None] + np.where(at > last, 2 * last - at, at)]
+            ends[chosen, :, side] = _decibel_of(samples / np.float64(32768))
     return ends
 
 

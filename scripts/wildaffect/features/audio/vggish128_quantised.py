@@ -8,28 +8,51 @@ AudioSet.
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from wildaffect.errors import InputError
 from wildaffect.features.audio import vggish128
-from wildaffect.features.frames import Clock
-from wildaffect.features.state_dicts import UNREADABLE, read_state
+from wildaffect.features.frames import BY_PATCH, Clock
+from wildaffect.features.spec import pair
 from wildaffect.features.store import Rows
 from wildaffect.models import resolve
 
 LOW, HIGH, STEPS = -2.0, 2.0, 255
-PARAMETERS = vggish128.PARAMETERS | {
-    "output": "last fully connected layer, ReLU, principal components, clipped to [-2, 2], quantised to 0 … 255 (cut, not rounded)"
-}
+FEATURES = pair(
+    __name__,
+    columns=tuple(f"component{k}" for k in range(128)),
+    source="VGGish",
+    indexed=BY_PATCH,
+    description="VGGish embedding of the 0.96 s that begin at the frame as AudioSet publishes it: ReLU, PCA, 8 bits",
+    notice=vggish128.NOTICE,
+    weights="vggish",
+    pca="vggish_pca",
+)
 _VECTORS, _MEANS = "pca_eigen_vectors", "pca_means"
 
 
+def parameters() -> dict[str, Any]:
+    """What ``about.json`` says about the computation."""
+    output = "last fully connected layer, ReLU, principal components, clipped to [-2, 2], quantised to 0 … 255 (cut, not rounded)"
+    return vggish128.parameters() | {"output": output}
+
+
 def frame_values(
-    speech: Rows, clock: Clock, *, pca: str, models_dir: str | os.PathLike, **options
+    speech: Rows, clock: Clock, *, pca: str, models_dir: str | os.PathLike, **options: Any
 ) -> Iterator[np.ndarray]:
-    """float32 (frames, 128) of whole numbers in blocks; ``pca`` is a name in the manifest or a path, ``options`` are those of
-    :func:`~wildaffect.features.audio.vggish128.frame_values`.
+    """Quantised embeddings of the patches that begin at the frames.
+
+    Args:
+        speech: int16 (S,) at 16 kHz.
+        clock: The frames.
+        pca: File of the components, a name in the manifest or a path.
+        models_dir: Folder of model files.
+        **options: As for :func:`wildaffect.features.audio.vggish128.frame_values`.
+
+    Yields:
+        Blocks of float32 (frames, 128), whole numbers.
     """
     vectors, means = read_pca(resolve(pca, models_dir).path)
     for raw in vggish128.frame_values(speech, clock, models_dir=models_dir, **options):
@@ -37,13 +60,24 @@ def frame_values(
 
 
 def quantised(raw: np.ndarray, vectors: np.ndarray, means: np.ndarray) -> np.ndarray:
-    """``raw`` (N, 128) embeddings by ``vectors`` (128, 128), a component a row, around ``means`` (128,) -> float32 (N, 128), 0 … 255."""
+    """Quantised components of embeddings.
+
+    Args:
+        raw: Embeddings (N, 128).
+        vectors: A component a row, (128, 128).
+        means: Centre of the embeddings, (128,).
+
+    Returns:
+        float32 (N, 128), whole numbers 0 … 255.
+    """
     components = (np.maximum(raw, 0) - means) @ vectors.T
     return np.floor((np.clip(components, LOW, HIGH) - LOW) * (STEPS / (HIGH - LOW))).astype(np.float32)
 
 
 def read_pca(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
     """Vectors float64 (128, 128) and means (128,) from ``.npz``, ``.pth``, ``.pt`` or ``.safetensors`` with the published names."""
+    from wildaffect.features.state_dicts import UNREADABLE, read_state
+
     path = Path(path)
     try:
         found = dict(np.load(path)) if path.suffix == ".npz" else {k: v.numpy() for k, v in read_state(path).items()}
@@ -52,8 +86,8 @@ def read_pca(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
         raise InputError(f"{path}: not a file with {_VECTORS} (128, 128) and {_MEANS} (128) ({error}).") from error
 
 
-def describe_weights(weights: str, models_dir: str | os.PathLike, pca: str) -> dict:
+def describe_weights(weights: str, models_dir: str | os.PathLike, pca: str) -> dict[str, Any]:
     """What ``weights`` are, and the file of the components."""
-    file = resolve(pca, models_dir)
-    about = {name: getattr(file, name) for name in ("name", "sha256", "verified", "licence", "citation")}
-    return vggish128.describe_weights(weights, models_dir) | {"pca": about}
+    about = resolve(pca, models_dir)
+    facts = {name: getattr(about, name) for name in ("name", "sha256", "verified", "licence", "citation")}
+    return vggish128.describe_weights(weights, models_dir) | {"pca": facts}

@@ -1,6 +1,7 @@
-"""From a video, from what OpenPose said of it, or from its faces alone to the table of bodies."""
+"""The table of bodies, from a video, from OpenPose's files of it, or from its faces alone."""
 
 import os
+from typing import Any
 
 from wildaffect.errors import InputError
 from wildaffect.features.bodies.openpose import NOTICE, openpose_people
@@ -23,12 +24,23 @@ def find_bodies(
     device: str = "cpu",
     threads: int = 1,
 ) -> None:
-    """Write the bodies of all trials of ``persons`` to ``output``, see :func:`~wildaffect.features.bodies.table.write_bodies`.
+    """Write the bodies of all trials of a video, see :func:`~wildaffect.features.bodies.table.write_bodies`.
 
-    ``source`` ``openpose``: ``path`` is the folder of its JSON files, counted from ``first_frame``; the video is not opened.
-    ``keypoint_rcnn``: ``path`` is the file of the network's weights, and the video is decoded. ``face_box``: nobody is looked for, ``path``
-    is None (:mod:`wildaffect.features.bodies.table`). Raises :class:`InputError` for an unknown
-    source and for files that cannot be used.
+    Args:
+        source: ``keypoint_rcnn`` decodes the video and finds people. ``openpose`` reads OpenPose's files and does not open the video.
+            ``face_box`` guesses bodies from faces.
+        path: Weights of the network, folder of OpenPose's JSON files, or None.
+        video: The video file.
+        persons: Its table of persons.
+        output: Path of the table of bodies.
+        first_frame: Number of the first frame in the names of OpenPose's files.
+        person: As for :func:`~wildaffect.features.bodies.table.write_bodies`.
+        models_dir: Folder of model files.
+        device: ``cpu`` or ``cuda``.
+        threads: Threads of the decoder and of PyTorch.
+
+    Raises:
+        InputError: An unknown source, or files that cannot be used.
     """
     if source not in SOURCES:
         raise InputError(f"features.bodies.source: '{source}' is not known: use one of {', '.join(SOURCES)}.")
@@ -37,7 +49,8 @@ def find_bodies(
         return
     if source == "openpose":
         frames = read_metadata(persons)["frames"]
-        people, about = openpose_people(path, frames, first_frame), {"weights": None, "box": "joints", "notice": NOTICE}
+        people = openpose_people(str(path), frames, first_frame)
+        about: dict[str, Any] = {"weights": None, "box": "joints", "notice": NOTICE}
     else:
         # OpenPose's files are read without PyTorch.
         from wildaffect.features.bodies.keypoint_rcnn import detected_people, open_keypoint_rcnn

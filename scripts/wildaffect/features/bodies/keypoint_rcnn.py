@@ -31,8 +31,12 @@ COCO_V1 = "fc266e95"
 def open_keypoint_rcnn(weights: str, models_dir: str | os.PathLike) -> tuple[nn.Module, dict[str, Any]]:
     """The network with 17 joints of one class, and what its weights are.
 
-    ``weights`` is a name in the manifest or the path of a file in the format of torchvision's ``keypointrcnn_resnet50_fpn``.
-    Raises :class:`InputError` if it is absent or of another network.
+    Args:
+        weights: A name in the manifest, or the path of a file in the format of torchvision's ``keypointrcnn_resnet50_fpn``.
+        models_dir: Folder of model files.
+
+    Raises:
+        InputError: The file is absent or of another network.
     """
     file = resolve(weights, models_dir)
     backbone = resnet_fpn_backbone(
@@ -51,21 +55,30 @@ def open_keypoint_rcnn(weights: str, models_dir: str | os.PathLike) -> tuple[nn.
 def detected_people(
     network: nn.Module, video: str | os.PathLike, *, device: str = "cpu", threads: int = 1
 ) -> Iterator[People]:
-    """People of each decoded frame, best first; one picture in memory at a time.
+    """People of each decoded frame, best first; one frame in memory at a time.
 
-    ``network`` answers a list of pictures float32 (3, H, W) in [0, 1] as torchvision's does: per picture ``boxes``, ``scores``,
-    ``keypoints`` and ``keypoints_scores``. The box is the detector's own. The confidence of a joint is the height of its heat map, not a
-    probability; a joint is relied on where it is positive.
+    The box is the detector's own. The confidence of a joint is the height of its heat map, not a probability; a joint counts as seen where
+    it is positive.
+
+    Args:
+        network: For a list of images float32 (3, H, W) in [0, 1] it gives what torchvision's gives: per image ``boxes``, ``scores``,
+            ``keypoints`` and ``keypoints_scores``.
+        video: The video file.
+        device: ``cpu`` or ``cuda``.
+        threads: Threads of the decoder and of PyTorch.
+
+    Raises:
+        InputError: The device is not there, or the video cannot be decoded.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("device 'cuda' was asked for, but PyTorch sees no CUDA device. Ask for 'cpu' or fix the node.")
     torch.set_num_threads(threads)
     network = network.to(device).eval()
-    for _, picture in decode(video, threads):
-        # Entered for each picture: a generator must not leave the caller in these modes.
+    for _, image in decode(video, threads):
+        # Entered for each frame: a generator must not leave the caller in these modes.
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            pixels = torch.from_numpy(np.ascontiguousarray(picture)).to(device).permute(2, 0, 1).float() / 255
-            answer = {name: value.float().cpu().numpy() for name, value in network([pixels])[0].items()}
-        heights = answer["keypoints_scores"]
-        keypoints = np.concatenate([answer["keypoints"][..., :2], heights[..., None]], axis=-1)
-        yield People(answer["boxes"], answer["scores"], keypoints, heights > 0)
+            pixels = torch.from_numpy(np.ascontiguousarray(image)).to(device).permute(2, 0, 1).float() / 255
+            output = {name: value.float().cpu().numpy() for name, value in network([pixels])[0].items()}
+        heights = output["keypoints_scores"]
+        keypoints = np.concatenate([output["keypoints"][..., :2], heights[..., None]], axis=-1)
+        yield People(output["boxes"], output["scores"], keypoints, heights > 0)

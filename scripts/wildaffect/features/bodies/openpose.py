@@ -1,7 +1,7 @@
 """People of a video from the JSON files that OpenPose wrote, one per frame.
 
 Z. Cao et al., OpenPose: Realtime Multi-Person 2D Pose Estimation using Part Affinity Fields, IEEE TPAMI 2021. The program's licence forbids
-commercial use and it is no Python package, so it is not run here: who has its output can use it. Coordinates must be pixels of the
+commercial use and it is no Python package, so it is not run here; only its output is read. Coordinates must be pixels of the
 video (``--keypoint_scale 0``, the default).
 """
 
@@ -16,17 +16,24 @@ import numpy as np
 from wildaffect.errors import InputError
 from wildaffect.features.bodies.table import JOINTS, People
 
-# A joint below this confidence is not relied on (NTUA spec 2.5).
+# A joint below this confidence counts as not seen (NTUA spec 2.5).
 SEEN = 0.1
 NOTICE = "Keypoints computed with OpenPose, whose licence covers academic or non-profit, non-commercial use."
 
 
 def openpose_people(folder: str | os.PathLike, frames: int, first_frame: int = 0) -> Iterator[People]:
-    """People of each of the ``frames`` frames; nobody where a frame has no file.
+    """People of each frame; none where a frame has no file.
 
-    The frame number is the last number of names ``…<number>_keypoints.json`` and counts from ``first_frame``. The box of a person is that
-    of the joints with confidence 0.1 and more, the score their mean confidence. Raises :class:`InputError` for a folder without such
-    files, frames that the video has not, and files that are not OpenPose's or of another body model than the first.
+    The box of a person is that of the joints with confidence 0.1 and more, the score their mean confidence.
+
+    Args:
+        folder: Folder of the files ``…<frame number>_keypoints.json``.
+        frames: Number of frames of the video.
+        first_frame: Number of the first frame.
+
+    Raises:
+        InputError: A folder without such files, frames that the video does not have, or files that are not OpenPose's or of another body
+            model than the first.
     """
     files = _files(Path(folder), frames, first_frame)
     joints = 0

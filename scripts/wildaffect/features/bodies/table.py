@@ -1,7 +1,7 @@
-"""The body of the person that each trial shows, frame by frame, for streams that see the body or the scene without it (NTUA spec 2.5, 2.6).
+"""The body of the person that each trial shows, frame by frame, for streams of the body or of the scene without it (NTUA spec 2.5, 2.6).
 
-Whoever finds people gives all of a frame; the one that belongs to a trial is the one whose head lies where the trial's face is. Their
-boxes are kept as found: margins around them are the system's affair.
+People are found frame by frame; the one that belongs to a trial is the one whose head lies where the trial's face is. Boxes are kept as
+found, without margins.
 """
 
 import os
@@ -45,8 +45,11 @@ REACH = 0.6
 class People:
     """Everybody in one frame (P people, K joints, K a key of :data:`JOINTS`), in pixels of the upright frame.
 
-    boxes float32 (P, 4), NaN where unknown; scores float32 (P,); keypoints float32 (P, K, 3): x, y, confidence; seen bool (P, K):
-    joints to rely on.
+    Attributes:
+        boxes: float32 (P, 4), NaN where unknown.
+        scores: float32 (P,).
+        keypoints: x, y, confidence, float32 (P, K, 3).
+        seen: Joints that were found, bool (P, K).
     """
 
     boxes: np.ndarray
@@ -57,7 +60,14 @@ class People:
 
 @dataclass(frozen=True)
 class Bodies:
-    """One trial's body: found bool (N,), boxes float32 (N, 4) and keypoints float32 (N, K, 3), NaN where not found; ``joints`` names."""
+    """One trial's body.
+
+    Attributes:
+        found: bool (N,).
+        boxes: float32 (N, 4), NaN where not found.
+        keypoints: x, y, confidence, float32 (N, K, 3), NaN where not found.
+        joints: Names of the K joints.
+    """
 
     found: np.ndarray
     boxes: np.ndarray
@@ -73,14 +83,21 @@ def write_bodies(
     person: str = "face",
     about: Mapping[str, Any],
 ) -> None:
-    """Give each trial of the table ``persons`` its body and write ``output`` (schema :data:`BODIES`), a row per trial and frame.
+    """Give each trial its body and write a row per trial and frame (schema :data:`BODIES`).
 
-    ``people`` has one entry per decoded frame. ``person`` is ``face`` (whose head is nearest to the trial's face, nobody where none is
-    near or the frame has no face) or ``first`` (the first of the list whatever the trial, as the NTUA code has it, spec 2.5). Somebody
-    of whom no joint is seen counts as not found.
+    A person of whom no joint is seen counts as not found. Metadata: ``about``, ``joints``, ``person``, ``frames`` and per trial ``faces``
+    (frames with a face) and ``found``.
 
-    Metadata: ``about``, ``joints``, ``person``, ``frames`` and per trial ``faces`` (frames with a face) and ``found``. Raises
-    :class:`InputError` where ``people`` has not as many frames as ``persons``.
+    Args:
+        people: One entry per decoded frame.
+        persons: Table of persons of the video.
+        output: Path of the table of bodies.
+        person: ``face`` takes the person whose head is nearest to the trial's face, none where none is near or the frame has no face;
+            ``first`` takes the first of the list whatever the trial, as the NTUA code does (spec 2.5).
+        about: Metadata.
+
+    Raises:
+        InputError: ``people`` has not as many frames as ``persons``.
     """
     facts = read_metadata(persons)
     faces = {trial: read_trial(persons, trial) for trial in facts["trials"]}
@@ -92,9 +109,9 @@ def write_bodies(
         joints = found.keypoints.shape[1] if len(found.boxes) else joints
         for trial, face in faces.items():
             box = face.boxes[count - 1]
-            number = (0 if len(found.boxes) else None) if person == "first" else nearest(found, box)
-            if number is not None and not np.isnan(found.boxes[number]).any():
-                chosen[trial].put(count - 1, found, number)
+            index = (0 if len(found.boxes) else None) if person == "first" else nearest(found, box)
+            if index is not None and not np.isnan(found.boxes[index]).any():
+                chosen[trial].put(count - 1, found, index)
     if count != facts["frames"]:
         raise InputError(
             f"{persons}: has {facts['frames']} frames, but people were looked for in {count}. Run the face stage again."
@@ -103,17 +120,23 @@ def write_bodies(
 
 
 def write_guessed_bodies(persons: str | os.PathLike, output: str | os.PathLike, about: Mapping[str, Any]) -> None:
-    """Write ``output`` like :func:`write_bodies`, with bodies guessed from the faces of ``persons`` alone: no joints, the face's score."""
+    """Write a table like :func:`write_bodies`, with bodies guessed from the faces alone: no joints, the face's score.
+
+    Args:
+        persons: Table of persons of the video.
+        output: Path of the table of bodies.
+        about: Metadata.
+    """
     facts = read_metadata(persons)
     faces = {trial: read_trial(persons, trial) for trial in facts["trials"]}
     chosen = {trial: _Column(facts["frames"]) for trial in faces}
     for trial, face in faces.items():
         boxes = body_boxes(face.boxes)
         for frame in np.flatnonzero(face.valid):
-            alone = People(
+            person = People(
                 boxes[[frame]], face.scores[[frame]], np.zeros((1, 0, 3), np.float32), np.zeros((1, 0), bool)
             )
-            chosen[trial].put(frame, alone, 0)
+            chosen[trial].put(frame, person, 0)
     _write(output, faces, chosen, {**about, "joints": [], "person": "face", "frames": facts["frames"]})
 
 
@@ -133,7 +156,15 @@ def read_bodies(path: str | os.PathLike, trial: str) -> Bodies:
 
 
 def nearest(people: People, face: np.ndarray) -> int | None:
-    """Who of ``people`` has the head (mean of the nose, eyes and ears that are seen) at ``face`` (4,); None where nobody within reach."""
+    """Index of the person whose head is at a face.
+
+    Args:
+        people: People of one frame. The head is the mean of the nose, eyes and ears that are seen.
+        face: Box of the face (4,), NaN for none.
+
+    Returns:
+        The index, or None where nobody is within reach.
+    """
     if not len(people.boxes) or np.isnan(face).any():
         return None
     names = JOINTS[people.keypoints.shape[1]]
@@ -172,10 +203,10 @@ class _Column:
         self._scores = np.full(frames, np.nan, np.float32)
         self._keypoints: list[np.ndarray | None] = [None] * frames
 
-    def put(self, frame: int, people: People, number: int) -> None:
+    def put(self, frame: int, people: People, index: int) -> None:
         self.found[frame] = True
-        self._boxes[frame], self._scores[frame] = people.boxes[number], people.scores[number]
-        self._keypoints[frame] = people.keypoints[number].astype(np.float32).ravel()
+        self._boxes[frame], self._scores[frame] = people.boxes[index], people.scores[index]
+        self._keypoints[frame] = people.keypoints[index].astype(np.float32).ravel()
 
     def table(self, trial: str) -> pa.Table:
         sides = (pa.array(self._boxes[:, side], mask=np.isnan(self._boxes[:, side])) for side in range(4))
@@ -195,7 +226,7 @@ RULE = "guessed from the face's box: 3 of its sides wide, 6 high, from its top d
 
 
 def body_boxes(faces: np.ndarray) -> np.ndarray:
-    """Boxes of bodies float32 (N, 4) from those of faces (N, 4), NaN where these are; they may reach out of the picture."""
+    """Boxes of bodies float32 (N, 4) from those of faces (N, 4), NaN where these are; they may reach out of the image."""
     x0, y0, x1, y1 = np.asarray(faces, np.float64).T
     side, middle = np.sqrt((x1 - x0) * (y1 - y0)), (x0 + x1) / 2
     half = side * ACROSS / 2

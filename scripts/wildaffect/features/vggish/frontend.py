@@ -7,6 +7,7 @@ from wildaffect.features.waveform import RATE
 
 WINDOW, HOP, FFT = 400, 160, 512  # 25 ms, 10 ms at 16 kHz
 BANDS, LOWEST_HZ, HIGHEST_HZ, OFFSET = 64, 125.0, 7500.0, 0.01
+PATCH = 96  # rows of one example
 TAIL = RATE  # the last sample is repeated for one second, so that the last frames have a patch too
 
 PARAMETERS = {
@@ -45,11 +46,22 @@ def row_count(samples: int) -> int:
     return 1 + (samples - WINDOW) // HOP
 
 
-def log_mel(speech: Rows, rows: np.ndarray) -> np.ndarray:
-    """The spectrogram rows ``rows`` int (R,), ascending, row r starting at sample 160 r, of int16 (S,) -> float32 (R, 64).
+def patch_starts(samples: int) -> int:
+    """Rows at which a patch can start in a signal of ``samples`` samples and its tail."""
+    return row_count(samples + TAIL) - PATCH + 1
 
-    Natural logarithm of mel-weighted magnitudes plus 0.01; every row depends on its own 400 samples only. Behind the end the last sample
-    is repeated (silence where there is none).
+
+def log_mel(speech: Rows, rows: np.ndarray) -> np.ndarray:
+    """Rows of the log-mel spectrogram: natural logarithm of mel-weighted magnitudes plus 0.01.
+
+    Every row depends on its own 400 samples only. Behind the end the last sample is repeated (silence where there is none).
+
+    Args:
+        speech: int16 (S,) at 16 kHz.
+        rows: Wanted rows int (R,), ascending; row r starts at sample 160 r.
+
+    Returns:
+        float32 (R, 64).
     """
     stretches = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
     return np.concatenate([_stretch(speech, int(part[0]), len(part)) for part in stretches])

@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-PATCH = 96  # spectrogram rows (10 ms each) of one example
+from wildaffect.features.vggish.frontend import PATCH
+
 # Rows at either end of a patch, after each of the first three blocks, that the zeros beyond the patch have reached:
 # a 3x3 convolution moves the border by one row, pooling halves the distance (rounded up).
 _TOUCHED = (1, 1, 2)
@@ -32,7 +33,11 @@ class VGGish(nn.Module):
             nn.MaxPool2d(2),
         )
         self.embeddings = nn.Sequential(
-            nn.Linear(6 * 4 * 512, 4096), nn.ReLU(True), nn.Linear(4096, 4096), nn.ReLU(True), nn.Linear(4096, 128)
+            nn.Linear(6 * 4 * 512, 4096),
+            nn.ReLU(inplace=True),
+            nn.Linear(4096, 4096),
+            nn.ReLU(inplace=True),
+            nn.Linear(4096, 128),
         )
 
     def forward(self, examples: torch.Tensor) -> torch.Tensor:
@@ -54,7 +59,9 @@ class VGGish(nn.Module):
         # The streams of odd phases need rows beyond the last patch; nothing that is used depends on their values.
         streams = F.pad(spectrogram, (0, 0, 0, 2 ** len(blocks)))[None, None]
         streams = streams.contiguous(memory_format=torch.channels_last)
-        height, touched, head, tail = PATCH, 0, [], []
+        height, touched = PATCH, 0
+        head: list[torch.Tensor] = []
+        tail: list[torch.Tensor] = []
         for convolutions, touches in zip(blocks, _TOUCHED, strict=True):
             needed = 2 * touches + len(convolutions)
             head = [*head, _rows(streams, starts, touched, needed)]
@@ -80,7 +87,7 @@ class VGGish(nn.Module):
 
 
 def _convolution(inputs: int, outputs: int) -> tuple[nn.Module, nn.Module]:
-    return nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(True)
+    return nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(inplace=True)
 
 
 def _convolve(convolutions: list[nn.Conv2d], maps: torch.Tensor, above: int = 1, below: int = 1) -> torch.Tensor:

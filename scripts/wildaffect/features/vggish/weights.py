@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from wildaffect.errors import InputError
-from wildaffect.features.checkpoint import read_variables
 from wildaffect.features.state_dicts import UNREADABLE, load_exactly, read_state
 from wildaffect.features.vggish.network import VGGish
 
@@ -34,9 +33,15 @@ _NAMES = {
 }
 
 
+_CONVERT = """use the same weights as .pth ('wildaffect models' says where they are), or convert it once where TensorFlow is installed:
+  import numpy, tensorflow
+  reader = tensorflow.train.load_checkpoint("vggish_model.ckpt")
+  names = [name for name in reader.get_variable_to_shape_map() if name.startswith("vggish/")]
+  numpy.savez("vggish.npz", **{name: reader.get_tensor(name) for name in names})"""
+
+
 def seeded_network(seed: int = SEED) -> VGGish:
-    """An untrained network that is the same everywhere: a random projection of the spectrogram, not an embedding
-    learnt from sound.
+    """An untrained network that is the same everywhere: a random projection of the spectrogram, not a learnt embedding.
 
     Normal deviates of PCG64, scaled by sqrt(2 / fan-in) so that the layers keep the signal's size (K. He et al., ICCV
     2015), biases zero, drawn in the order of the keys.
@@ -52,11 +57,14 @@ def seeded_network(seed: int = SEED) -> VGGish:
 
 
 def load_network(path: str | os.PathLike) -> VGGish:
-    """The network with the weights of ``path``, every tensor required and no other accepted.
+    """The network with the weights of a file, every tensor required and no other accepted.
 
-    ``.ckpt``: the TensorFlow checkpoint itself, a file of version 1. ``.npz``: its variables under their own names, as ``numpy.savez``
-    writes a dict of them.
-    ``.safetensors``, ``.pth``, ``.pt``: a state dict with the keys of :class:`VGGish`, read without running pickled code.
+    Args:
+        path: ``.safetensors``, ``.pth`` or ``.pt``: a state dict with the keys of :class:`VGGish`, read without running pickled code.
+            ``.npz``: the variables of the TensorFlow checkpoint under their own names, as ``numpy.savez`` writes a dict of them.
+
+    Raises:
+        InputError: The file cannot be read, is of another format or of another network.
     """
     network = _empty()
     load_exactly(network, _read(Path(path)), path)
@@ -77,13 +85,13 @@ def from_tensorflow(variables: dict[str, np.ndarray]) -> dict[str, torch.Tensor]
 
 
 def _empty() -> VGGish:
-    with torch.device("meta"):  # 288 MB of initial values that nobody would see
+    with torch.device("meta"):  # 288 MB of initial values that would be replaced
         return VGGish()
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:
     if path.suffix == ".ckpt":
-        return from_tensorflow(read_variables(path, _NAMES))
+        raise InputError(f"{path}: a TensorFlow checkpoint is not read; {_CONVERT}")
     if path.suffix != ".npz":
         return read_state(path)
     try:

@@ -2,7 +2,7 @@
 const COLOURS = ["#3b82cc", "#d07f22", "#2f9a83", "#8a63b5", "#c2524a", "#8c8a2b", "#4fa6c8", "#a8638f"];
 const LABEL = "#838b97";
 const SETTINGS = { displaylogo: false, displayModeBar: false, responsive: true };
-// The buttons are named one by one: none that would send data anywhere.
+// The buttons are listed one by one: none that would send data anywhere.
 const TOOLS = { ...SETTINGS, displayModeBar: "hover", modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
 const FRAME = {
   paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hovermode: "x unified", dragmode: "zoom",
@@ -12,7 +12,7 @@ const FRAME = {
 
 function colour(index) { return COLOURS[index % COLOURS.length]; }
 
-function drawScores(place, data) {
+function drawScores(element, data) {
   const rows = data.names.map((_, i) => i);
   const fixed = (value) => (value === null ? "" : value.toFixed(3));
   const traces = [];
@@ -34,8 +34,8 @@ function drawScores(place, data) {
       marker: { symbol: ["diamond", "square"][i], size: 9, color: COLOURS[i + 1] },
     });
   });
-  place.style.height = 80 + 34 * rows.length + "px";
-  Plotly.newPlot(place, traces, {
+  element.style.height = 80 + 34 * rows.length + "px";
+  Plotly.newPlot(element, traces, {
     ...FRAME, hovermode: "closest", bargap: 0.35,
     margin: { l: 8, r: 16, t: 30, b: 36 }, legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom" },
     xaxis: { zeroline: true, rangemode: "tozero", automargin: true },
@@ -43,7 +43,7 @@ function drawScores(place, data) {
   }, SETTINGS);
 }
 
-function drawCurves(place, data) {
+function drawCurves(element, data) {
   const marker = data.epoch.length < 40 ? "lines+markers" : "lines";
   const line = (axis) => ([name, values], i) => ({
     type: "scatter", mode: marker, name: escapeText(name), x: data.epoch, y: values, yaxis: axis, marker: { size: 4 },
@@ -54,7 +54,7 @@ function drawCurves(place, data) {
   }];
   const traces = [...Object.entries(data.losses).map(line("y")), ...Object.entries(data.metrics).map(line("y2"))];
   const above = Object.keys(data.metrics).length ? [0.53, 1] : [0, 1];
-  Plotly.newPlot(place, traces, {
+  Plotly.newPlot(element, traces, {
     ...FRAME, shapes, margin: { l: 48, r: 8, t: 8, b: 62 }, legend: { orientation: "h", x: 0, y: -0.16, yanchor: "top", font: { size: 11 } },
     xaxis: { title: { text: "epoch", standoff: 4 }, anchor: "y2", zeroline: false, tickformat: "d" },
     yaxis: { domain: above, zeroline: false, nticks: 5 },
@@ -62,7 +62,7 @@ function drawCurves(place, data) {
   }, SETTINGS);
 }
 
-function drawTrial(place, data) {
+function drawTrial(element, data) {
   const traces = [];
   const names = [...new Set(["valence", "arousal"].flatMap((d) => Object.keys(data.series[d])))].sort();
   ["valence", "arousal"].forEach((dimension, row) => {
@@ -91,7 +91,7 @@ function drawTrial(place, data) {
     ...data.faceless.map(([from, to]) => box(from, to, 0.475, 0.525, "#838b97", 0.75)),
   ];
   const values = { title: { standoff: 6 }, zeroline: true, nticks: 5, ...valueRange(traces) };
-  Plotly.newPlot(place, traces, {
+  Plotly.newPlot(element, traces, {
     ...FRAME, shapes, margin: { l: 56, r: 12, t: 36, b: 44 }, legend: { orientation: "h", x: 0, y: 1.01, yanchor: "bottom" },
     xaxis: { title: { text: "time, s", standoff: 6 }, anchor: "y2", zeroline: false, showgrid: false },
     yaxis: { ...values, domain: [0.54, 1], title: { ...values.title, text: "valence" } },
@@ -110,19 +110,19 @@ function escapeText(text) { return text.replace(/&/g, "&amp;").replace(/</g, "&l
 
 const DRAW = { scores: drawScores, curves: drawCurves, trial: drawTrial };
 
-function draw(place) {
-  if (place.dataset.drawn) return;
-  place.dataset.drawn = "yes";
-  DRAW[place.dataset.figure](place, JSON.parse(place.querySelector("script").textContent));
+function draw(element) {
+  if (element.dataset.drawn) return;
+  element.dataset.drawn = "yes";
+  DRAW[element.dataset.figure](element, JSON.parse(element.querySelector("script").textContent));
 }
 
-// A figure is drawn when it first comes near the window: closed trials cost nothing.
+// A figure is drawn when it first comes near the window, so that closed trials cost nothing.
 const figures = [...document.querySelectorAll("[data-figure]")];
 const watch = new IntersectionObserver((entries) => {
   for (const entry of entries) if (entry.isIntersecting) { watch.unobserve(entry.target); draw(entry.target); }
 }, { rootMargin: "400px" });
-figures.forEach((place) => watch.observe(place));
-addEventListener("beforeprint", () => figures.filter((place) => place.checkVisibility()).forEach(draw));
+figures.forEach((element) => watch.observe(element));
+addEventListener("beforeprint", () => figures.filter((element) => element.checkVisibility()).forEach(draw));
 
 function sortable(table) {
   const heads = [...table.tHead.rows[0].cells];
@@ -163,11 +163,11 @@ function filterable(bar) {
   const boxes = [...bar.querySelectorAll("input[type=checkbox]")];
   const unit = shown.textContent.replace(/^[\d,]+ /, "");
   bar.addEventListener("input", () => {
-    const wanted = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const terms = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const severities = new Set(boxes.filter((box) => box.checked).map((box) => box.value));
     let count = 0;
     for (const item of items) {
-      const visible = wanted.every((word) => words.get(item).includes(word)) && (!boxes.length || severities.has(item.dataset.severity));
+      const visible = terms.every((word) => words.get(item).includes(word)) && (!boxes.length || severities.has(item.dataset.severity));
       item.hidden = !visible;
       count += visible;
     }

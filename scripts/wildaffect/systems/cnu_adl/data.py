@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from wildaffect.errors import InputError
-from wildaffect.systems.cnu_adl.spec import EXPRESSIONS
-from wildaffect.systems.interface import Target, TrialData
+from wildaffect.corpus.label_spaces import EXPRESSIONS7
+from wildaffect.systems.toolbox.metrics import check_classes
+from wildaffect.systems.types import Target, TrialData
 
 SIDE = 224
-# The original trains on the middle of pictures of this size.
+# The original trains on the middle of images of this size.
 ENLARGED = 260
-# Largest shift (of the side), change of scale and turn (degrees); each picture is moved, and each mirrored, with probability 1/2.
+# Largest shift (of the side), change of scale and turn (degrees); each image is moved, and each mirrored, with probability 1/2.
 SHIFT, SCALE, TURN = 0.0625, 0.1, 45
 
 
@@ -28,12 +28,8 @@ def known_labels(trial: TrialData, target: Target) -> dict[str, np.ndarray]:
         if task in trial.labels:
             given = trial.labels[task]
             found[task][given.valid] = given.values[given.valid]
-    highest = np.nanmax(found["expr"], initial=0) if "expr" in found else 0
-    if highest >= len(EXPRESSIONS):
-        raise InputError(
-            f"trial {trial.name}: expression label {highest:g}; CNU_ADL knows the {len(EXPRESSIONS)} classes of the editions until 2021. "
-            "Leave the targets expr and mtl out for this corpus."
-        )
+    if "expr" in found:
+        check_classes("CNU_ADL", trial.name, found["expr"])
     return found
 
 
@@ -41,8 +37,8 @@ def closed_blocks(rows: np.ndarray, length: int) -> np.ndarray:
     """Blocks (K, length) of ``rows`` (K,) as the original makes them: what is between two rows is skipped, the first is repeated before
     the start, and the block of the last row is that row alone, repeated (CNU_ADL spec 2.5, #5, #6).
     """
-    places = np.arange(len(rows))[:, None] + np.arange(1 - length, 1)
-    blocks = rows[places.clip(0)]
+    positions = np.arange(len(rows))[:, None] + np.arange(1 - length, 1)
+    blocks = rows[positions.clip(0)]
     blocks[-1:] = rows[-1:, None]
     return blocks
 
@@ -67,7 +63,7 @@ def interpolate(values: np.ndarray, rows: np.ndarray, axis: np.ndarray) -> np.nd
 
 
 @dataclass(frozen=True)
-class Part:
+class TrialBlocks:
     """Rows (K,) of one trial to be sampled, their blocks (K, T), labels per task (N, columns), and whether these rows stand for all."""
 
     trial: TrialData
@@ -77,54 +73,54 @@ class Part:
     complete: bool
 
 
-def moved(picture: np.ndarray, draw: np.random.Generator, enlarge: bool) -> np.ndarray:
+def moved(image: np.ndarray, rng: np.random.Generator, enlarge: bool) -> np.ndarray:
     """A face (224, 224, 3) shifted, scaled, turned and mirrored at random; ``enlarge``: the middle of 260 pixels is shown, as published.
 
-    What comes into the picture from outside is its reflection.
+    What comes into the image from outside is its reflection.
     """
     matrix = np.eye(3)
     if enlarge:
         matrix = _scaled(ENLARGED / SIDE)
-    if draw.random() < 0.5:
-        angle, scale = draw.uniform(-TURN, TURN), 1 + draw.uniform(-SCALE, SCALE)
+    if rng.random() < 0.5:
+        angle, scale = rng.uniform(-TURN, TURN), 1 + rng.uniform(-SCALE, SCALE)
         turn = np.vstack([cv2.getRotationMatrix2D(((SIDE - 1) / 2, (SIDE - 1) / 2), angle, scale), [0, 0, 1]])
-        turn[:2, 2] += SIDE * draw.uniform(-SHIFT, SHIFT, 2)
+        turn[:2, 2] += SIDE * rng.uniform(-SHIFT, SHIFT, 2)
         matrix = turn @ matrix
-    if draw.random() < 0.5:
+    if rng.random() < 0.5:
         matrix = np.array([[-1, 0, SIDE - 1], [0, 1, 0], [0, 0, 1.0]]) @ matrix
     if (matrix == np.eye(3)).all():
-        return picture
-    return cv2.warpAffine(picture, matrix[:2], (SIDE, SIDE), borderMode=cv2.BORDER_REFLECT_101)
+        return image
+    return cv2.warpAffine(image, matrix[:2], (SIDE, SIDE), borderMode=cv2.BORDER_REFLECT_101)
 
 
-def moved_together(pictures: np.ndarray, draw: np.random.Generator) -> np.ndarray:
-    """One draw for all pictures (P, 224, 224, 3) of a sample."""
-    seed = int(draw.integers(2**32))
-    return np.stack([moved(picture, np.random.default_rng(seed), enlarge=False) for picture in pictures])
+def moved_together(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One rng for all images (P, 224, 224, 3) of a sample."""
+    seed = int(rng.integers(2**32))
+    return np.stack([moved(image, np.random.default_rng(seed), enlarge=False) for image in images])
 
 
-def moved_apart(pictures: np.ndarray, draw: np.random.Generator) -> np.ndarray:
-    """A draw for every picture, and all enlarged, as published (#7, #8)."""
-    return np.stack([moved(picture, draw, enlarge=True) for picture in pictures])
+def moved_apart(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A rng for every image, and all enlarged, as published (#7, #8)."""
+    return np.stack([moved(image, rng, enlarge=True) for image in images])
 
 
 def _scaled(factor: float) -> np.ndarray:
-    """The map that enlarges a picture about its middle."""
+    """The map that enlarges a image about its middle."""
     middle = (SIDE - 1) / 2 * (1 - factor)
     return np.array([[factor, 0, middle], [0, factor, middle], [0, 0, 1]])
 
 
 class BlockSamples:
-    """Chunks of ``chunk`` rows with their blocks; see :class:`wildaffect.systems.interface.Samples`.
+    """Chunks of ``chunk`` rows with their blocks; see :class:`wildaffect.systems.types.Samples`.
 
-    A sample has ``block`` int64 (chunk, T): for each row the places of its block's frames in ``picture`` uint8 (P, 224, 224, 3), or in
+    A sample has ``block`` int64 (chunk, T): for each row the positions of its block's frames in ``images`` uint8 (P, 224, 224, 3), or in
     ``vectors`` float32 (P, columns) where a feature is read; P is the most that any chunk needs. Labels of the
     tasks that the parts have are float32 (chunk, columns), NaN where missing or past the end of the trial.
     """
 
     def __init__(
         self,
-        parts: Sequence[Part],
+        parts: Sequence[TrialBlocks],
         *,
         template: str,
         feature: str | None,
@@ -133,11 +129,11 @@ class BlockSamples:
         labelled_only: bool,
         balance: bool,
         augment: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None,
-        finish: Callable[[np.ndarray, Part], np.ndarray],
+        finish: Callable[[np.ndarray, TrialBlocks], np.ndarray],
         columns: int,
     ) -> None:
         """``labelled_only``: chunks without any label are left out. ``balance``: of the others the expressions take turns. ``augment``
-        changes pictures (P, …) by a draw. ``finish`` turns outputs (K, …) into the part's predictions (N, columns).
+        changes images (P, …) by a rng. ``finish`` turns outputs (K, …) into the part's predictions (N, columns).
         """
         self._parts, self._template, self._feature, self._chunk = parts, template, feature, chunk
         self._augment, self._finish, self._columns = augment, finish, columns
@@ -154,25 +150,25 @@ class BlockSamples:
     def __len__(self) -> int:
         return len(self._served)
 
-    def read(self, index: int, draw: np.random.Generator | None) -> dict[str, np.ndarray]:
+    def read(self, index: int, rng: np.random.Generator | None) -> dict[str, np.ndarray]:
         """One chunk; past the end of the trial its last block is repeated."""
         number, start = self._chunks[self._served[index]]
         part = self._parts[number]
         blocks, rows = self._blocks(part, start), part.rows[start : start + self._chunk]
-        wanted, places = np.unique(blocks, return_inverse=True)
+        wanted, positions = np.unique(blocks, return_inverse=True)
         wanted = np.append(wanted, np.repeat(wanted[-1:], self._room - len(wanted)))
-        sample = {"block": places.reshape(blocks.shape)}
+        sample = {"block": positions.reshape(blocks.shape)}
         if self._feature is not None:
             sample["vectors"] = np.asarray(part.trial.features[self._feature][wanted], np.float32)
         else:
-            pictures = part.trial.crops[self._template].read(wanted)
-            sample["picture"] = pictures if draw is None or self._augment is None else self._augment(pictures, draw)
+            images = part.trial.crops[self._template].read(wanted)
+            sample["images"] = images if rng is None or self._augment is None else self._augment(images, rng)
         for task, values in part.labels.items():
             sample[task] = np.full((self._chunk, values.shape[1]), np.nan, np.float32)
             sample[task][: len(rows)] = values[rows]
         return sample
 
-    def combine(self, outputs: np.ndarray) -> list[np.ndarray]:
+    def to_frames(self, outputs: np.ndarray) -> list[np.ndarray]:
         """Predictions per trial, NaN in rows that nothing stands for."""
         found = []
         for part, start, stop in zip(self._parts, self._starts, self._starts[1:], strict=False):
@@ -183,7 +179,7 @@ class BlockSamples:
                 found.append(np.full((len(part.trial.times), self._columns), np.nan))
         return found
 
-    def _blocks(self, part: Part, start: int) -> np.ndarray:
+    def _blocks(self, part: TrialBlocks, start: int) -> np.ndarray:
         blocks = part.blocks[start : start + self._chunk]
         return np.append(blocks, np.repeat(blocks[-1:], self._chunk - len(blocks), axis=0), axis=0)
 
@@ -194,17 +190,17 @@ class BlockSamples:
     def _buckets(self) -> np.ndarray:
         """Class of every chunk by the label in its middle (without one: the class after the last), -1 where no row has a label."""
         found = np.full(len(self._chunks), -1)
-        for place, (number, start) in enumerate(self._chunks):
+        for position, (number, start) in enumerate(self._chunks):
             part = self._parts[number]
             rows = part.rows[start : start + self._chunk]
             if any(not np.isnan(values[rows]).all() for values in part.labels.values()):
                 label = part.labels["expr"][rows[len(rows) // 2], 0] if "expr" in part.labels else np.nan
-                found[place] = len(EXPRESSIONS) if np.isnan(label) else int(label)
+                found[position] = len(EXPRESSIONS7) if np.isnan(label) else int(label)
         return found
 
 
 def in_turn(items: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """``items`` so that their classes take turns, until the largest has been through; the others begin anew (CNU_ADL spec 4, "max")."""
+    """``items`` so that their classes take turns, until the largest has been through; the others begin again (CNU_ADL spec 4, "max")."""
     groups = [items[classes == value] for value in np.unique(classes)]
     longest = max(map(len, groups), default=0)
     return np.stack([np.resize(group, longest) for group in groups], axis=1).ravel() if groups else items

@@ -23,7 +23,7 @@ from wildaffect.features.vggface import ConvNorm, VggFace
 from wildaffect.files import sha256
 from wildaffect.systems.cnu_adl.model import Affect, build
 from wildaffect.systems.cnu_adl.spec import SPEC
-from wildaffect.systems.weights import LoadReport, load_state, read_weights, save_weights
+from wildaffect.systems.weights import load_state, read_weights, save_weights
 
 SUFFIXES = (".h5", ".hdf5")
 PREFIXES = {"image": "expr_va_image_", "frames_stat": "expr_va_frames_", "stat_bilstm": "expr_va_frames_lstm_"}
@@ -69,11 +69,16 @@ def read_keras(path: str | Path, expected: str | None = None) -> tuple[dict[str,
     return found, digest
 
 
-def load_keras(model: Affect, variant: str, path: str | Path, expected: str | None = None) -> LoadReport:
-    """Load a checkpoint of ``variant`` into ``model``, strictly: every tensor, in its shape, else :class:`InputError` that names them."""
+def load_keras(model: Affect, variant: str, path: str | Path, expected: str | None = None) -> str:
+    """Load a checkpoint of ``variant`` into ``model``, strictly: every tensor, in its shape, else :class:`InputError` that names them.
+
+    Returns:
+        SHA-256 of the file.
+    """
     arrays, digest = read_keras(path, expected)
     layers = {f"face.{own}": keras for own, keras in face_layers(model.face).items()} | head_layers(model, variant)
-    return load_state(model, _state(model, arrays, layers), path, digest)
+    load_state(model, _state(model, arrays, layers), path)
+    return digest
 
 
 def load_face(face: VggFace, path: str | Path, expected: str | None = None) -> dict[str, Any]:
@@ -94,7 +99,7 @@ def load_face(face: VggFace, path: str | Path, expected: str | None = None) -> d
         state = {
             key: value for key, value in state.items() if key not in ("predictions.weight", "keras:predictions/kernel")
         }
-    load_state(face, state, path, digest)
+    load_state(face, state, path)
     return {"part": "face", "file": str(path), "sha256": digest}
 
 
@@ -111,7 +116,8 @@ def face_layers(face: VggFace) -> dict[str, str]:
 
 def head_layers(model: Affect, variant: str) -> dict[str, str]:
     """Keras' layer for each of our layers in the heads."""
-    prefix, found = PREFIXES[variant], {}
+    prefix = PREFIXES[variant]
+    found: dict[str, str] = {}
     for branch, head in model.heads.items():
         found |= {f"heads.{branch}.hidden.{k}": f"{prefix}{branch}_feature{k + 1}" for k in range(len(head.hidden))}
         found[f"heads.{branch}.predictions"] = f"{prefix}predictions_{OUTPUTS[branch]}"
@@ -121,7 +127,7 @@ def head_layers(model: Affect, variant: str) -> dict[str, str]:
 def build_like(variant: str, arrays: Mapping[str, np.ndarray]) -> tuple[Affect, dict[str, Any]]:
     """Model of ``variant`` with the hidden layers of a checkpoint (t8 and t12 differ in them), and the settings ``network`` that say so."""
     names = {"classification": "class", "regression": "aro"}
-    hidden = {
+    hidden: dict[str, Any] = {
         option: [
             arrays[name].shape[1]
             for name in (f"{PREFIXES[variant]}{branch}_feature{k}/kernel" for k in (1, 2))
@@ -140,10 +146,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("output", type=Path, help="a .safetensors file")
     parser.add_argument("--sha256", help="expected SHA-256 of the checkpoint")
     given = parser.parse_args(arguments)
+    network: dict[str, Any] = {}
     try:
         arrays, digest = read_keras(given.checkpoint, given.sha256)
         if given.variant == "face":
-            model, network = VggFace(), {}
+            model = VggFace()
             load_face(model, given.checkpoint)
         else:
             model, network = build_like(given.variant, arrays)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +35,7 @@ def build(
     lstm_units: int = 1024,
     width: float = 1.0,
     units: Sequence[int] = (3, 4, 6, 3),
-    picture_pooling: int = 1,
+    image_pooling: int = 1,
     norm_momentum: float = 0.01,
     with_face: bool = True,
 ) -> "Affect":
@@ -42,7 +43,7 @@ def build(
 
     ``classification`` and ``regression``: hidden layers of the heads, None for the variant's published ones. ``repeat_dropout``: the
     classification head of the frame variants drops twice before its output, as the original does. ``width``, ``units`` and
-    ``picture_pooling`` shrink the face network, see :class:`FaceNetwork`; its batch norms remember ``norm_momentum`` of a batch.
+    ``image_pooling`` shrink the face network, see :class:`VggFace`; its batch norms remember ``norm_momentum`` of a batch.
     Without a face network (``with_face``) the model works on stored vectors of one.
     """
     frames = variant != "image"
@@ -51,7 +52,7 @@ def build(
         for published, given in zip(HIDDEN[variant], (classification, regression), strict=True)
     ]
     classes = CLASSES if frames else 0
-    face = VggFace(width, units, picture_pooling, classes) if with_face else None
+    face = VggFace(width, units, image_pooling, classes) if with_face else None
     for layer in face.modules() if face is not None else ():
         if isinstance(layer, nn.BatchNorm2d):
             layer.momentum = norm_momentum
@@ -110,9 +111,9 @@ class Head(nn.Module):
 class Affect(nn.Module):
     """Faces -> (B, L, 14): scores of the seven expressions in the network's order; arousal, valence, five auxiliary values in [-1, 1].
 
-    ``picture`` uint8 RGB (B, P, S, S, 3): the P pictures that the L frames of a sample need together, or in their place ``vectors``
-    (B, P, features + 7), what a face network says to them. ``block`` int64 (B, L, T): for each frame the pictures of its block among these,
-    itself last. Every picture passes the face network once, however many blocks show it; the original passes T + 2 per frame.
+    ``images`` uint8 RGB (B, P, S, S, 3): the P images that the L frames of a sample need together, or in their place ``vectors``
+    (B, P, features + 7), what a face network says to them. ``block`` int64 (B, L, T): for each frame the images of its block among these,
+    itself last. Every image passes the face network once, however many blocks show it; the original passes T + 2 per frame.
     """
 
     def __init__(
@@ -120,12 +121,15 @@ class Affect(nn.Module):
     ) -> None:
         """``features``: columns of the face network; ``frames``: blocks are summed up, not only the frame itself is used."""
         super().__init__()
-        self.face, self.temporal, self.heads = face, temporal, heads
+        self.face: Any = face
+        self.temporal, self.heads = temporal, heads
         self._features, self._frames = features, frames
 
-    def forward(self, block: Tensor, picture: Tensor | None = None, vectors: Tensor | None = None) -> Tensor:
+    def forward(self, block: Tensor, images: Tensor | None = None, vectors: Tensor | None = None) -> Tensor:
         if vectors is None:
-            vectors = self._seen(picture.flatten(0, 1)).unflatten(0, picture.shape[:2])
+            if self.face is None or images is None:
+                raise ValueError("a sample needs images and a face network, or vectors")
+            vectors = self._face_vectors(images.flatten(0, 1)).unflatten(0, images.shape[:2])
         sample = torch.arange(len(block), device=block.device)[:, None]
         joint = vectors[sample, block[..., -1]]
         if self._frames:
@@ -140,7 +144,7 @@ class Affect(nn.Module):
         found = {name: head(joint) for name, head in self.heads.items()}
         return torch.cat([value if name == "class" else value.tanh() for name, value in found.items()], dim=2)
 
-    def _seen(self, pictures: Tensor) -> Tensor:
-        """Vectors of pictures (n, S, S, 3), in parts where this changes nothing."""
-        parts = [pictures] if self.training else pictures.split(AT_ONCE)
+    def _face_vectors(self, images: Tensor) -> Tensor:
+        """Vectors of images (n, S, S, 3), in parts where this changes nothing."""
+        parts = [images] if self.training else images.split(AT_ONCE)
         return torch.cat([self.face(prepared(part)) for part in parts])

@@ -1,18 +1,22 @@
 """How CNU_ADL is trained, selected and run. The training is ours, as none was published; card.md says what differs between the modes."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from wildaffect.corpus.label_spaces import EXPRESSIONS7
 from wildaffect.errors import InputError
 from wildaffect.features.vggface import FEATURES, scaled
+from wildaffect.scoring.f1 import accuracy, confusion_matrix, weighted_f1
+from wildaffect.systems.base import FrozenMode, Recipe
 from wildaffect.systems.cnu_adl.data import (
     BlockSamples,
-    Part,
+    TrialBlocks,
     closed_blocks,
     held_blocks,
     hold,
@@ -22,77 +26,104 @@ from wildaffect.systems.cnu_adl.data import (
     moved_together,
 )
 from wildaffect.systems.cnu_adl.keras_files import load_face
-from wildaffect.systems.cnu_adl.losses import AROUSAL, PLACES, VALENCE, losses
 from wildaffect.systems.cnu_adl.model import CLASSES, Affect
 from wildaffect.systems.cnu_adl.model import build as build_model
-from wildaffect.systems.cnu_adl.scores import scores
-from wildaffect.systems.cnu_adl.spec import COLUMNS
-from wildaffect.systems.interface import Schedule, Target, TrialData
-from wildaffect.systems.schedules import plateau
+from wildaffect.systems.cnu_adl.settings import CnuAdlSettings
+from wildaffect.systems.cnu_adl.spec import COLUMNS, NETWORK_CLASSES
+from wildaffect.systems.toolbox.losses import concordance
+from wildaffect.systems.toolbox.metrics import task_scores
+from wildaffect.systems.types import Purpose, Schedule, Target, TrialData
 
 # Frames per chunk wherever nothing is trained.
 PREDICTED = 32
+# Position of each expression in the network's order.
+POSITIONS = tuple(NETWORK_CLASSES.index(name) for name in EXPRESSIONS7)
+# Columns of the outputs behind the scores of the expressions; the auxiliary ones follow.
+AROUSAL, VALENCE = len(NETWORK_CLASSES), len(NETWORK_CLASSES) + 1
+# Keras' own.
+EPSILON = 1e-7
 
 
 @dataclass(frozen=True)
-class Rules:
+class Quirks:
     """What the two modes do differently.
 
-    ``closed``: blocks and samples are made of usable rows only, gaps closed. ``augment``: how pictures are moved. ``repeat_dropout``: see
-    :func:`build_model`. ``frozen_statistics``: batch norms of frozen layers use what they have learnt. ``published_loss``: the CCC of the
-    authors' loss. ``by_number``: gaps are interpolated by frame number, not by time.
+    Attributes:
+        closed: Blocks and samples are made of usable rows only, gaps closed.
+        augment: How images are moved.
+        repeat_dropout: See :func:`build_model`.
+        frozen: Batch norms of frozen layers normalise by the batch, as Keras' did (#9), or use what they have learnt.
+        published_loss: The CCC of the authors' loss.
+        by_index: Gaps are interpolated by frame index, not by time.
     """
 
     closed: bool
     augment: Callable[[np.ndarray, np.random.Generator], np.ndarray]
     repeat_dropout: bool
-    frozen_statistics: bool
+    frozen: FrozenMode
     published_loss: bool
-    by_number: bool
+    by_index: bool
 
 
 MODES = {
-    "faithful": Rules(True, moved_apart, True, False, True, True),
-    "corrected": Rules(False, moved_together, False, True, False, False),
+    "faithful": Quirks(
+        closed=True,
+        augment=moved_apart,
+        repeat_dropout=True,
+        frozen=FrozenMode.BATCH_STATISTICS,
+        published_loss=True,
+        by_index=True,
+    ),
+    "corrected": Quirks(
+        closed=False,
+        augment=moved_together,
+        repeat_dropout=False,
+        frozen=FrozenMode.EVALUATION,
+        published_loss=False,
+        by_index=False,
+    ),
 }
 
 
-def build(variant: str, target: Target, mode: str, settings: Mapping[str, Any]) -> "CnuAdl":
-    """Recipe of one instance; ``settings`` complete, as described in schema.yaml."""
-    return CnuAdl(variant, target, MODES[mode], settings)
+def build(variant: str, target: Target, mode: str, settings: CnuAdlSettings) -> "CnuAdl":
+    """Recipe of one instance."""
+    return CnuAdl(variant, target, mode, settings)
 
 
-class CnuAdl:
-    """See :class:`wildaffect.systems.interface.Recipe`."""
+class CnuAdl(Recipe[CnuAdlSettings]):
+    """A face network and heads over blocks of frames."""
 
-    metric = "criterion"
+    def __init__(self, variant: str, target: Target, mode: str, settings: CnuAdlSettings) -> None:
+        super().__init__(variant, target, mode, settings)
+        self._quirks = MODES[mode]
+        self._block, self._chunk = (1, 1) if variant == "image" else (settings.block, settings.chunk)
+        self.frozen_mode = self._quirks.frozen
 
-    def __init__(self, variant: str, target: Target, rules: Rules, settings: Mapping[str, Any]) -> None:
-        self.target = target
-        self._variant, self._rules, self._settings = variant, rules, settings
-        self._block, self._chunk = (1, 1) if variant == "image" else (settings["block"], settings["chunk"])
-        self._face: frozenset[int] = frozenset()
-        self._penalised: frozenset[int] = frozenset()
-        self.schedule = Schedule(
-            epochs=settings["epochs"],
-            batch=max(1, settings["batch"] // self._chunk),
-            accumulate=settings["accumulate"],
-            minimum_rate=settings["minimum_rate"],
-            patience=settings["early_stop"],
-        )
+    @property
+    def schedule(self) -> Schedule:
+        """Batches of chunks."""
+        return replace(super().schedule, batch=max(1, self.settings.batch // self._chunk))
 
     def model(self) -> Affect:
         """Network with random weights, always with all four heads; without face network where the outputs of one are read."""
+        network = self.settings.network
         return build_model(
-            self._variant,
-            **self._settings["network"],
-            repeat_dropout=self._rules.repeat_dropout,
-            with_face=self._settings["face_features"] is None,
+            self.variant,
+            classification=network.classification,
+            regression=network.regression,
+            dropout=network.dropout,
+            repeat_dropout=self._quirks.repeat_dropout,
+            lstm_units=network.lstm_units,
+            width=network.width,
+            units=network.units,
+            image_pooling=network.image_pooling,
+            norm_momentum=network.norm_momentum,
+            with_face=self.settings.face_features is None,
         )
 
     def initialise(self, model: Affect) -> list[dict[str, Any]]:
         """The face network from a file, if one is configured."""
-        path, training = self._settings["face_weights"], self._settings["face_training"]
+        path, training = self.settings.face_weights, self.settings.face_training
         if model.face is None:
             return []
         if path is None:
@@ -102,146 +133,219 @@ class CnuAdl:
                     "random. Give its weights, or use face_training: all."
                 )
             return []
-        return [load_face(model.face, path, self._settings["face_sha256"])]
+        return [load_face(model.face, path, self.settings.face_sha256)]
 
-    def fit(self, trials: Sequence[TrialData]) -> dict[str, Any]:
-        """Nothing is normalised by the data."""
-        return {}
-
-    def statistics(self, trials: Sequence[TrialData], fitted: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """None."""
-        return {}
-
-    def samples(self, trials: Sequence[TrialData], statistics: Mapping[str, Any], purpose: str) -> BlockSamples:
+    def samples(self, trials: Sequence[TrialData], statistics: Mapping[str, Any], purpose: Purpose) -> BlockSamples:
         """Labelled frames to train on; otherwise all frames with a face, at a stride where only the score is wanted."""
-        train = purpose == "train"
+        train = purpose is Purpose.TRAIN
         for trial in trials:
             self._check_feature(trial)
         return BlockSamples(
             [self._part(trial, purpose) for trial in trials],
-            template=self._settings["crops"],
-            feature=self._settings["face_features"],
+            template=self.settings.crops,
+            feature=self.settings.face_features,
             chunk=self._chunk if train or self._block == 1 else PREDICTED,
             block=self._block,
             labelled_only=train,
-            balance=self._settings["balance"],
-            augment=self._rules.augment if self._settings["augment"] else None,
+            balance=self.settings.balance,
+            augment=self._quirks.augment if self.settings.augment else None,
             finish=self._finish,
             columns=len(self.target.columns),
         )
 
-    def order(self, count: int, epoch: int, seed: int) -> np.ndarray:
-        """A random subset, drawn anew every epoch."""
-        frames = self._settings["frames_per_epoch"]
+    def epoch_indices(self, count: int, epoch: int, seed: int) -> np.ndarray:
+        """A random subset, another one every epoch."""
+        frames = self.settings.frames_per_epoch
         wanted = count if frames is None else max(1, frames // self._chunk)
-        return np.random.default_rng([seed, epoch]).permutation(count)[:wanted]
+        return super().epoch_indices(count, epoch, seed)[:wanted]
 
-    def start_phase(self, model: Affect, phase: int) -> None:
-        """The heads, and of the face network what ``face_training`` says."""
-        model.requires_grad_(True)
-        for part in self._frozen(model):
-            part.requires_grad_(False)
-            for layer in part.modules():
-                if isinstance(layer, nn.BatchNorm2d):
-                    layer.momentum = 0.0
-        face = {} if model.face is None else dict(model.face.named_parameters())
-        self._face = frozenset(map(id, face.values()))
-        self._penalised = frozenset(
-            id(value) for name, value in face.items() if value.dim() == 4 or name == "predictions.weight"
-        )
+    def frozen(self, model: Affect, phase: int) -> Sequence[nn.Module]:
+        """Of the face network what ``face_training`` says."""
+        if model.face is None or self.settings.face_training == "all":
+            return []
+        return [model.face] if self.settings.face_training == "none" else model.face.lower()
 
-    def train_mode(self, model: Affect) -> None:
-        """Frozen layers too (#9: they normalise by the batch, as Keras' did, and learn nothing from it), or in evaluation mode."""
-        model.train()
-        if self._rules.frozen_statistics:
-            for part in self._frozen(model):
-                part.eval()
-
-    def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+    def configure_optimizer(self, model: Affect) -> torch.optim.Optimizer:
         """Adam; the heads come first. Keras adds the penalty to the loss, whose gradient is twice the penalty times the weight."""
-        rate, face_rate = (self._settings[name] for name in ("learning_rate", "face_learning_rate"))
-        decay = 2 * self._settings["kernel_penalty"]
+        rate, decay = self.settings.learning_rate, self.settings.weight_decay
+        face_rate = self.settings.face_learning_rate or rate
+        heads, face, penalised = [], [], []
+        for name, parameter in model.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            if not name.startswith("face."):
+                heads.append(parameter)
+            elif parameter.dim() == 4 or name == "face.predictions.weight":
+                penalised.append(parameter)
+            else:
+                face.append(parameter)
         groups = [
-            {"params": [p for p in parameters if id(p) not in self._face], "lr": rate},
-            {"params": [p for p in parameters if id(p) in self._face - self._penalised], "lr": face_rate or rate},
-            {
-                "params": [p for p in parameters if id(p) in self._penalised],
-                "lr": face_rate or rate,
-                "weight_decay": decay,
-            },
+            {"params": heads, "lr": rate, "weight_decay": decay},
+            {"params": face, "lr": face_rate, "weight_decay": decay},
+            {"params": penalised, "lr": face_rate, "weight_decay": decay + 2 * self.settings.kernel_penalty},
         ]
         return torch.optim.Adam([group for group in groups if group["params"]])
 
-    def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
-        """Falls when the criterion stops rising."""
-        return plateau(optimizer, self._settings["plateau_factor"], self._settings["plateau_patience"])
-
-    def forward(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    def forward(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         """All outputs of all frames (B, L, 14), see :class:`Affect`."""
-        return model(**{name: batch[name] for name in ("block", "picture", "vectors") if name in batch})
+        return model(**{name: batch[name] for name in ("block", "images", "vectors") if name in batch})
 
-    def loss(self, outputs: Tensor, batch: dict[str, Tensor]) -> Tensor:
+    def loss(self, outputs: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
         """Weighted sum of the heads' losses, each over the labels that the batch has of it."""
         truth = {task: batch[task].flatten(0, 1) for task in self.target.labels}
-        found = losses(outputs.flatten(0, 1), truth, published=self._rules.published_loss)
-        return sum(self._settings["loss_weights"][name] * value for name, value in found.items())
+        found = losses(outputs.flatten(0, 1), truth, published=self._quirks.published_loss)
+        given = self.settings.loss_weights
+        weights = {
+            "expression": given.expression,
+            "arousal": given.arousal,
+            "valence": given.valence,
+            "auxiliary": given.auxiliary,
+        }
+        return sum(weights[name] * value for name, value in found.items())
 
     def score(self, predictions: Sequence[np.ndarray], trials: Sequence[TrialData]) -> dict[str, float]:
         """The challenge's metrics and the authors', see :func:`scores`."""
         labels = [known_labels(trial, self.target) for trial in trials]
         truth = {task: np.concatenate([part[task] for part in labels]) for task in self.target.labels}
         joined = np.concatenate(predictions)
-        return scores(truth, {task: joined[:, self._places(task)] for task in truth})
+        return scores(truth, {task: joined[:, self._positions(task)] for task in truth})
 
-    def _places(self, task: str) -> list[int]:
+    def _positions(self, task: str) -> list[int]:
         return [self.target.columns.index(column) for column in COLUMNS[task]]
 
-    def _frozen(self, model: Affect) -> list[nn.Module]:
-        if model.face is None or self._settings["face_training"] == "all":
-            return []
-        return [model.face] if self._settings["face_training"] == "none" else model.face.lower()
-
-    def _part(self, trial: TrialData, purpose: str) -> Part:
-        labels = known_labels(trial, self.target) if purpose != "predict" or trial.labels else {}
-        seen = np.asarray(trial.crops[self._settings["crops"]].valid)
-        listed = self._rules.closed and bool(labels)
+    def _part(self, trial: TrialData, purpose: Purpose) -> TrialBlocks:
+        labels = known_labels(trial, self.target) if purpose is not Purpose.PREDICT or trial.labels else {}
+        seen = np.asarray(trial.crops[self.settings.crops].valid)
+        listed = self._quirks.closed and bool(labels)
         if listed:
             whole = [~np.isnan(values).any(axis=1) for values in labels.values()]
             rows = np.flatnonzero(np.all([seen, *whole], axis=0))
         else:
-            if purpose != "train" and not seen.any():
-                seen = np.ones_like(seen)  # black pictures: there is nothing better to go by
+            if purpose is not Purpose.TRAIN and not seen.any():
+                seen = np.ones_like(seen)  # black images: there is nothing better to go by
             rows = np.flatnonzero(seen)
-        blocks = closed_blocks(rows, self._block) if self._rules.closed else held_blocks(rows, seen, self._block)
-        if purpose == "validate":
-            stride = self._settings["validation_stride"]
+        blocks = closed_blocks(rows, self._block) if self._quirks.closed else held_blocks(rows, seen, self._block)
+        if purpose is Purpose.VALIDATE:
+            stride = self.settings.validation_stride
             rows, blocks = rows[::stride], blocks[::stride]
-        return Part(trial, rows, blocks, {} if purpose == "predict" else labels, complete=not listed)
+        return TrialBlocks(trial, rows, blocks, {} if purpose is Purpose.PREDICT else labels, complete=not listed)
 
-    def _finish(self, outputs: np.ndarray, part: Part) -> np.ndarray:
+    def _finish(self, outputs: np.ndarray, part: TrialBlocks) -> np.ndarray:
         """Probabilities, valence and arousal of all rows; gaps hold the last expression and are interpolated in valence and arousal."""
-        probabilities = torch.from_numpy(outputs[:, :CLASSES]).softmax(dim=1).numpy()[:, PLACES]
+        probabilities = torch.from_numpy(outputs[:, :CLASSES]).softmax(dim=1).numpy()[:, POSITIONS]
         values = {"expr": probabilities, "va": outputs[:, [VALENCE, AROUSAL]]}
         count = len(part.trial.times)
-        axis = np.arange(count) if self._rules.by_number else part.trial.times
+        axis = np.arange(count) if self._quirks.by_index else part.trial.times
         table = np.full((count, len(self.target.columns)), np.nan)
         for task in self.target.labels:
             if not part.complete:
-                table[np.ix_(part.rows, self._places(task))] = values[task]
+                table[np.ix_(part.rows, self._positions(task))] = values[task]
             elif task == "expr":
-                table[:, self._places(task)] = hold(values[task], part.rows, count)
+                table[:, self._positions(task)] = hold(values[task], part.rows, count)
             else:
-                table[:, self._places(task)] = interpolate(values[task], part.rows, axis)
+                table[:, self._positions(task)] = interpolate(values[task], part.rows, axis)
         return table
 
     def _check_feature(self, trial: TrialData) -> None:
-        """A stored vector is the features of a face network of this width and seven probabilities."""
-        name = self._settings["face_features"]
+        """Check that the stored vectors have the columns of a face network: its features and seven probabilities."""
+        name = self.settings.face_features
         if name is None:
             return
-        wanted = scaled(FEATURES, self._settings["network"]["width"]) + CLASSES
+        wanted = scaled(FEATURES, self.settings.network.width) + CLASSES
         if trial.features[name].shape[1] != wanted:
             raise InputError(
                 f"{name}: {trial.features[name].shape[1]} columns, but cnu_adl reads {wanted}: the features of its face network and seven "
                 "probabilities. Embed faces with network vggface_resnet50, or set face_features: null."
             )
+
+
+def losses(outputs: Tensor, truth: Mapping[str, Tensor], *, published: bool) -> dict[str, Tensor]:
+    """Loss of each head whose task is in ``truth``: outputs (n, 14), labels (n, columns), NaN where missing.
+
+    ``published``: 1 - CCC as the authors compute it. Valence and arousal take two labelled rows at least.
+    """
+    found = {}
+    if "expr" in truth:
+        found["expression"] = expression_loss(outputs[:, :AROUSAL], truth["expr"][:, 0])
+    if "va" in truth:
+        known = ~truth["va"].isnan().any(dim=1)
+        if known.sum() < 2:
+            return found | {"valence": outputs.sum() * 0}
+        ccc = published_concordance if published else plain_concordance
+        valence, arousal = truth["va"][known].T
+        found["arousal"] = 1 - ccc(outputs[known, AROUSAL], arousal)
+        found["valence"] = 1 - ccc(outputs[known, VALENCE], valence)
+        found["auxiliary"] = F.mse_loss(outputs[known, VALENCE + 1 :], auxiliary_targets(arousal, valence))
+    return found
+
+
+def expression_loss(scores: Tensor, truth: Tensor) -> Tensor:
+    """Mean cross-entropy of (n, 7) in the network's order against label numbers (n,), NaN where missing."""
+    known = ~truth.isnan()
+    if not known.any():
+        return scores.sum() * 0
+    positions = torch.tensor(POSITIONS, device=truth.device)
+    return F.cross_entropy(scores[known], positions[truth[known].long()])
+
+
+def plain_concordance(prediction: Tensor, truth: Tensor) -> Tensor:
+    """CCC of (n,), population moments."""
+    return concordance(prediction[None, :, None], truth[None, :, None], mixed=False)[0, 0]
+
+
+def published_concordance(prediction: Tensor, truth: Tensor) -> Tensor:
+    """CCC of (n,) as the authors' loss has it: through the correlation, whose epsilon shifts it by about 1e-8 (CNU_ADL spec 5).
+
+    Without variation it is 0 and has no gradient; the original's is not a number then (#13).
+    """
+    delta_p, delta_t = prediction - prediction.mean(), truth - truth.mean()
+    tiny = torch.finfo(prediction.dtype).tiny
+    squares = delta_p.square().sum().clamp(min=tiny).sqrt() * delta_t.square().sum().clamp(min=tiny).sqrt()
+    correlation = (delta_p * delta_t).sum() / (squares + EPSILON)
+    var_p, var_t = delta_p.square().mean(), delta_t.square().mean()
+    spread = var_p.clamp(min=tiny).sqrt() * var_t.clamp(min=tiny).sqrt()
+    distance = var_p + var_t + (prediction.mean() - truth.mean()).square()
+    return 2 * correlation * spread / distance.clamp(min=tiny)
+
+
+def auxiliary_targets(arousal: Tensor, valence: Tensor) -> Tensor:
+    """Targets (n, 5) of the fourth head; the last two are the same number (CNU_ADL spec 3.2)."""
+    middle = (arousal + valence) / 2
+    return torch.stack([arousal, valence, middle, (arousal - middle).abs(), (valence - middle).abs()], dim=1)
+
+
+def legacy_expression_score(matrix: np.ndarray) -> float:
+    """0.66 F1 weighted by class + 0.33 accuracy, behind every expression score that the authors published (#1)."""
+    return float(0.66 * weighted_f1(matrix) + 0.33 * accuracy(matrix))
+
+
+def scores(truth: Mapping[str, np.ndarray], prediction: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Metrics of every task by labels (N, columns), NaN where missing, and predictions; rows that were not predicted do not count.
+
+    ``expr_score`` and ``va_score`` are the challenge's, ``criterion`` their mean. ``expr_legacy`` is the authors' formula. Where both tasks
+    are learnt, names that end in ``_both`` are over the frames labelled for both: the authors' validation scheme (#2).
+    """
+    predicted = np.all([np.isfinite(values).all(axis=1) for values in prediction.values()], axis=0)
+    truth = {task: np.where(predicted[:, None], values, np.nan) for task, values in truth.items()}
+    found = _each(truth, prediction)
+    criteria = [found[name] for name in ("expr_score", "va_score") if name in found]
+    if len(truth) > 1:
+        both = np.all([~np.isnan(values).any(axis=1) for values in truth.values()], axis=0)
+        shared = {task: np.where(both[:, None], values, np.nan) for task, values in truth.items()}
+        found |= {f"{name}_both": value for name, value in _each(shared, prediction).items()}
+    return found | {"criterion": float(np.mean(criteria)) if criteria else float("nan")}
+
+
+def _each(truth: Mapping[str, np.ndarray], prediction: Mapping[str, np.ndarray]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for task, labels in truth.items():
+        if np.isnan(labels).all():
+            continue
+        metrics = task_scores(task, labels, prediction[task])
+        found |= {name: value for name, value in metrics.items() if name != "criterion"}
+        found[f"{task}_score"] = metrics["criterion"]
+        if task == "expr":
+            known = ~np.isnan(labels[:, 0])
+            matrix = confusion_matrix(labels[:, 0], prediction[task].argmax(axis=1), range(len(EXPRESSIONS7)), known)
+            found["expr_legacy"] = legacy_expression_score(matrix)
+    return found

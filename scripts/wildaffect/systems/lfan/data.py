@@ -4,22 +4,21 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from wildaffect.systems.axes import Axis
-from wildaffect.systems.interface import TrialData
-from wildaffect.systems.lfan.model import PICTURE
-from wildaffect.systems.windows import average, windows
+from wildaffect.systems.lfan.model import IMAGE
+from wildaffect.systems.toolbox.sampling import RowSelection, average, windows
+from wildaffect.systems.types import TrialData
 
 
 class WindowSamples:
-    """Windows of all axes, in order; see :class:`wildaffect.systems.interface.Samples`.
+    """Windows of all selections, in order; see :class:`wildaffect.systems.types.Samples`.
 
     A sample has ``frame`` float32 (window, 3, 40, 40) in [-1, 1], one float32 (1, window, dim) array per feature, ``label`` float32
-    (window, 1) and ``counts`` bool (window,). Padding is zero before normalisation: black pictures, (0 - mean) / std, label 0.
+    (window, 1) and ``counts`` bool (window,). Padding is zero before normalisation: black images, (0 - mean) / std, label 0.
     """
 
     def __init__(
         self,
-        axes: Sequence[Axis],
+        selections: Sequence[RowSelection],
         statistics: Mapping[str, Mapping],
         *,
         template: str,
@@ -30,57 +29,57 @@ class WindowSamples:
         pad_counts: bool,
         only_counting: bool,
     ) -> None:
-        """``features`` maps model inputs to feature ids. Without ``augment`` pictures are never varied.
+        """``features`` maps model inputs to feature ids. Without ``augment`` images are never varied.
 
         ``pad_counts``: padding takes part in the loss (B18).
 
         ``only_counting`` leaves out windows with fewer than two counting rows, from which nothing can be learnt.
         """
-        self._axes, self._statistics = axes, statistics
+        self._selections, self._statistics = selections, statistics
         self._template, self._features = template, features
         self._window, self._augment, self._pad_counts = window, augment, pad_counts
         self._ranges = [
-            (number, start, stop)
-            for number, axis in enumerate(axes)
-            for start, stop in windows(len(axis.rows), window, hop)
-            if not only_counting or axis.counts[start:stop].sum() >= 2
+            (index, start, stop)
+            for index, part in enumerate(selections)
+            for start, stop in windows(len(part.rows), window, hop)
+            if not only_counting or part.counts[start:stop].sum() >= 2
         ]
 
     def __len__(self) -> int:
         return len(self._ranges)
 
-    def read(self, index: int, draw: np.random.Generator | None) -> dict[str, np.ndarray]:
-        """One window; with ``draw``, one random cut and one coin for mirroring for the whole window."""
-        number, start, stop = self._ranges[index]
-        axis = self._axes[number]
-        rows = axis.rows[start:stop]
+    def read(self, index: int, rng: np.random.Generator | None) -> dict[str, np.ndarray]:
+        """One window; with ``rng``, one random cut and one coin for mirroring for the whole window."""
+        position, start, stop = self._ranges[index]
+        part = self._selections[position]
+        rows = part.rows[start:stop]
         padding = self._window - len(rows)
-        sample = {"frame": self._pictures(axis.trial, rows, draw if self._augment else None)}
+        sample = {"frame": self._images(part.trial, rows, rng if self._augment else None)}
         for name, feature in self._features.items():
-            values = _pad(np.asarray(axis.trial.features[feature][rows], np.float32), padding)
+            values = _pad(np.asarray(part.trial.features[feature][rows], np.float32), padding)
             scale = self._statistics[feature]
             centred = (values - np.asarray(scale["mean"], np.float32)) / np.asarray(scale["std"], np.float32)
             sample[name] = centred[None].astype(np.float32, copy=False)
-        sample["label"] = _pad(np.asarray(axis.labels[start:stop], np.float32), padding)
-        sample["counts"] = np.concatenate([axis.counts[start:stop], np.full(padding, self._pad_counts)])
+        sample["label"] = _pad(np.asarray(part.labels[start:stop], np.float32), padding)
+        sample["counts"] = np.concatenate([part.counts[start:stop], np.full(padding, self._pad_counts)])
         return sample
 
-    def combine(self, outputs: np.ndarray) -> list[np.ndarray]:
+    def to_frames(self, outputs: np.ndarray) -> list[np.ndarray]:
         """Plain mean of all windows that cover a row (LFAN spec 6.1), float64."""
         pieces = (
-            (number, self._axes[number].rows[start:stop], output[: stop - start])
-            for (number, start, stop), output in zip(self._ranges, outputs, strict=True)
+            (index, self._selections[index].rows[start:stop], output[: stop - start])
+            for (index, start, stop), output in zip(self._ranges, outputs, strict=True)
         )
-        return average(pieces, [len(axis.trial.times) for axis in self._axes], outputs.shape[-1])
+        return average(pieces, [len(part.trial.times) for part in self._selections], outputs.shape[-1])
 
-    def _pictures(self, trial: TrialData, rows: np.ndarray, draw: np.random.Generator | None) -> np.ndarray:
-        pictures = trial.crops[self._template].read(rows)
-        slack = pictures.shape[1] - PICTURE
-        top, left = (slack // 2, slack // 2) if draw is None else draw.integers(0, slack + 1, size=2)
-        cut = pictures[:, top : top + PICTURE, left : left + PICTURE]
-        if draw is not None and draw.random() < 0.5:
+    def _images(self, trial: TrialData, rows: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
+        images = trial.crops[self._template].read(rows)
+        slack = images.shape[1] - IMAGE
+        top, left = (slack // 2, slack // 2) if rng is None else rng.integers(0, slack + 1, size=2)
+        cut = images[:, top : top + IMAGE, left : left + IMAGE]
+        if rng is not None and rng.random() < 0.5:
             cut = cut[:, :, ::-1]
-        black = np.full((self._window, 3, PICTURE, PICTURE), -1, np.float32)
+        black = np.full((self._window, 3, IMAGE, IMAGE), -1, np.float32)
         black[: len(rows)] = cut.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(127.5) - 1
         return black
 

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-PICTURE = 40
+from wildaffect.features.memory_format import channels_last
+
+IMAGE = 40
 CHANNELS = (64, 64, 128, 256, 512)
 UNITS = (3, 4, 14, 3)
 VISUAL_CHANNELS = 128
@@ -26,7 +28,7 @@ def build(
     dropout: float = 0.4,
 ) -> nn.Module:
     """``unimodal`` or ``multimodal`` model; the options shape the face network (defaults: the published IR-50)."""
-    backbone = FaceNetwork(units, channels, embedding, pooling, dropout)
+    backbone = Ir50(units, channels, embedding, pooling, dropout)
     return {"unimodal": Unimodal, "multimodal": LeaderFollower}[variant](backbone, embedding)
 
 
@@ -53,8 +55,8 @@ class ResidualUnit(nn.Module):
         return self.res_layer(x) + self.shortcut_layer(x)
 
 
-class FaceNetwork(nn.Module):
-    """IR network for (n, 3, 40, 40) pictures in [-1, 1] -> unit vectors (n, embedding).
+class Ir50(nn.Module):
+    """IR network for (n, 3, 40, 40) images in [-1, 1] -> unit vectors (n, embedding).
 
     Its first layers run in inference mode as far as they are frozen and in evaluation mode; after them training begins.
     """
@@ -67,7 +69,7 @@ class FaceNetwork(nn.Module):
         self.units = tuple(units)
         stem, *stages = channels
         self.input_layer = nn.Sequential(nn.Conv2d(3, stem, 3, 1, 1, bias=False), nn.BatchNorm2d(stem), nn.PReLU(stem))
-        side = PICTURE // pooling
+        side = IMAGE // pooling
         for _ in stages[1:]:
             side = math.ceil(side / 2)
         # Registered before the body, as in the original: the order of parameters is part of its checkpoints.
@@ -90,7 +92,7 @@ class FaceNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.pooling > 1:
             x = F.avg_pool2d(x, self.pooling)
-        x = x.contiguous(memory_format=torch.channels_last)  # only the layout in memory; a third less time on CPUs
+        x = channels_last(x, self)
         parts = self.parts()
         learning = next((number for number, part in enumerate(parts) if not _rests(part)), len(parts))
         if learning and torch.is_grad_enabled():
@@ -178,7 +180,7 @@ class TemporalNetwork(nn.Module):
 class VisualBranch(nn.Module):
     """Face network per frame, then the visual temporal network."""
 
-    def __init__(self, backbone: FaceNetwork, embedding: int) -> None:
+    def __init__(self, backbone: Ir50, embedding: int) -> None:
         super().__init__()
         self.spatial = backbone
         self.temporal = TemporalNetwork(embedding, VISUAL_CHANNELS)
@@ -191,9 +193,9 @@ class VisualBranch(nn.Module):
 
 
 class Unimodal(VisualBranch):
-    """Face pictures -> one value per frame (LFAN spec 3.3)."""
+    """Face crops -> one value per frame (LFAN spec 3.3)."""
 
-    def __init__(self, backbone: FaceNetwork, embedding: int) -> None:
+    def __init__(self, backbone: Ir50, embedding: int) -> None:
         super().__init__(backbone, embedding)
         self.regressor = nn.Linear(VISUAL_CHANNELS, 1)
 
@@ -203,9 +205,9 @@ class Unimodal(VisualBranch):
 
 
 class LeaderFollower(VisualBranch):
-    """Face pictures, VGGish and MFCC -> one value per frame; the visual branch leads (LFAN spec 3.4)."""
+    """Face crops, VGGish and MFCC -> one value per frame; the visual branch leads (LFAN spec 3.4)."""
 
-    def __init__(self, backbone: FaceNetwork, embedding: int) -> None:
+    def __init__(self, backbone: Ir50, embedding: int) -> None:
         super().__init__(backbone, embedding)
         self.temporal1 = TemporalNetwork(128, AUDIO_CHANNELS)
         self.temporal2 = TemporalNetwork(39, AUDIO_CHANNELS)

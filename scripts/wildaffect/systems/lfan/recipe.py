@@ -2,115 +2,114 @@
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
-from wildaffect.errors import InputError
 from wildaffect.features.statistics import column_statistics, scalar_statistics
 from wildaffect.scoring import ccc
-from wildaffect.systems.axes import complete_axis, labelled_axis
-from wildaffect.systems.interface import Schedule, Target, TrialData
+from wildaffect.systems.base import FrozenMode, Recipe
 from wildaffect.systems.lfan.data import WindowSamples
 from wildaffect.systems.lfan.model import build as build_model
+from wildaffect.systems.lfan.settings import LfanSettings
 from wildaffect.systems.lfan.spec import needs
-from wildaffect.systems.losses import concordance
-from wildaffect.systems.schedules import plateau
+from wildaffect.systems.toolbox.losses import concordance
+from wildaffect.systems.toolbox.sampling import RowSelection, all_rows, labelled_rows
+from wildaffect.systems.types import Purpose, Schedule, Target, TrialData
 from wildaffect.systems.weights import load_state, read_weights
 
 TASK = "va"
 PHASES = {"gradual": 3, "all": 1, "frozen": 1}
 
 
-def build(variant: str, target: Target, mode: str, settings: Mapping[str, Any]) -> "Lfan":
-    """Recipe of one instance; ``settings`` complete, as described in schema.yaml."""
-    return {"faithful": Faithful, "corrected": Corrected}[mode](
-        variant, target, settings, needs(variant, mode, settings)
-    )
+def build(variant: str, target: Target, mode: str, settings: LfanSettings) -> "Lfan":
+    """Recipe of one instance."""
+    return {"faithful": Faithful, "corrected": Corrected}[mode](variant, target, mode, settings)
 
 
-class Lfan:
+class Lfan(Recipe[LfanSettings]):
     """What both modes share."""
 
-    def __init__(self, variant: str, target: Target, settings: Mapping[str, Any], inputs: Any) -> None:
-        self.target = target
-        self._variant = variant
-        self._settings = settings
+    def __init__(self, variant: str, target: Target, mode: str, settings: LfanSettings) -> None:
+        super().__init__(variant, target, mode, settings)
+        inputs = needs(variant, mode, settings)
         (self._template,) = inputs.crops
         self._features = dict(zip(("vggish", "mfcc"), inputs.features, strict=False))
-        self.schedule = Schedule(
-            epochs=settings["epochs"],
-            batch=settings["batch"],
-            accumulate=settings["accumulate"],
-            phases=PHASES[settings["backbone_training"]],
-            minimum_rate=settings["minimum_rate"],
-            patience=settings["early_stop"],
-            patience_per_phase=settings["early_stop_per_phase"],
-            reload_best=settings["reload_best"],
+
+    @property
+    def schedule(self) -> Schedule:
+        """With phases of gradual release."""
+        return replace(
+            super().schedule,
+            phases=PHASES[self.settings.backbone_training],
+            patience_per_phase=self.settings.patience_per_phase,
+            reload_best=self.settings.reload_best,
         )
 
     def model(self) -> nn.Module:
         """Network with random weights."""
-        shape = ("units", "channels", "embedding", "pooling", "dropout")
-        return build_model(self._variant, **{name: self._settings["backbone"][name] for name in shape})
+        backbone = self.settings.backbone
+        return build_model(
+            self.variant,
+            units=backbone.units,
+            channels=backbone.channels,
+            embedding=backbone.embedding,
+            pooling=backbone.pooling,
+            dropout=backbone.dropout,
+        )
 
     def initialise(self, model: nn.Module) -> list[dict[str, Any]]:
         """The face network from a file, if one is configured."""
-        path, expected = (self._settings["backbone"][name] for name in ("weights", "sha256"))
+        path = self.settings.backbone.weights
         if path is None:
             return []
-        state, digest = read_weights(path, expected)
-        load_state(model.spatial, backbone_state(state), path, digest)
+        state, digest = read_weights(path, self.settings.backbone.sha256)
+        load_state(model.spatial, backbone_state(state), path)
         return [{"part": "spatial", "file": path, "sha256": digest}]
 
-    def start_phase(self, model: nn.Module, phase: int) -> None:
-        """Everything but the face network is always trained; of that, what ``backbone_training`` and the phase allow."""
-        training = self._settings["backbone_training"]
-        model.spatial.requires_grad_(training == "all")
-        if training == "gradual":
-            for group in model.spatial.release_groups()[: phase + 1]:
-                for layer in group:
-                    layer.requires_grad_(True)
+    def frozen(self, model: nn.Module, phase: int) -> list[nn.Module]:
+        """Of the face network, what ``backbone_training`` and the phase do not release."""
+        if self.settings.backbone_training == "all":
+            return []
+        groups = model.spatial.release_groups()[: phase + 1] if self.settings.backbone_training == "gradual" else []
+        released = [layer for group in groups for layer in group]
+        return [part for part in model.spatial.parts() if part not in released]
 
-    def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-        """Adam with L2 on every trainable tensor."""
-        return torch.optim.Adam(
-            parameters, lr=self._settings["learning_rate"], weight_decay=self._settings["weight_decay"]
-        )
-
-    def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
-        """Falls when the validation CCC stops rising."""
-        return plateau(optimizer, self._settings["plateau_factor"], self._settings["plateau_patience"])
-
-    def forward(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    def forward(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         """(B, window, 1)."""
         return model(**{name: batch[name] for name in ("frame", *self._features)})
 
-    def _windows(self, axes: Sequence[Any], statistics: Mapping[str, Any], **rules: bool) -> WindowSamples:
+    def _windows(
+        self, selections: Sequence[RowSelection], statistics: Mapping[str, Any], **rules: bool
+    ) -> WindowSamples:
         return WindowSamples(
-            axes,
+            selections,
             statistics,
             template=self._template,
             features=self._features,
-            window=self._settings["window"],
-            hop=self._settings["hop"],
-            augment=self._settings["augment"],
+            window=self.settings.window,
+            hop=self.settings.hop,
+            augment=self.settings.augment,
             **rules,
         )
 
 
 class Faithful(Lfan):
-    """The published behaviour with its quirks."""
+    """The published behaviour with its quirks.
+
+    Frozen layers are in training mode too: their dropout is active and their batch statistics drift (B13).
+    """
 
     metric = "ccc_mixed"
+    frozen_mode = FrozenMode.DRIFTING
 
     def fit(self, trials: Sequence[TrialData]) -> dict[str, Any]:
         """One scalar pair per feature, over all rows and columns together (LFAN spec 2.10, B11)."""
-        axes = [labelled_axis(trial, TASK) for trial in trials]
+        selections = [labelled_rows(trial, TASK) for trial in trials]
         return {
-            feature: scalar_statistics(axis.trial.features[feature][axis.rows] for axis in axes)
+            feature: scalar_statistics(part.trial.features[feature][part.rows] for part in selections)
             for feature in self._features.values()
         }
 
@@ -118,22 +117,18 @@ class Faithful(Lfan):
         """Each partition its own (B11)."""
         return self.fit(trials)
 
-    def samples(self, trials: Sequence[TrialData], statistics: Mapping[str, Any], purpose: str) -> WindowSamples:
+    def samples(self, trials: Sequence[TrialData], statistics: Mapping[str, Any], purpose: Purpose) -> WindowSamples:
         """Windows over the labelled rows alone; padding counts in the loss (B10, B18)."""
-        axes = [labelled_axis(trial, TASK) for trial in trials]
-        return self._windows(axes, statistics, pad_counts=True, only_counting=False)
+        selections = [labelled_rows(trial, TASK) for trial in trials]
+        return self._windows(selections, statistics, pad_counts=True, only_counting=False)
 
-    def order(self, count: int, epoch: int, seed: int) -> np.ndarray:
-        """Shuffled once; every epoch sees the same batches (B12)."""
+    def epoch_indices(self, count: int, epoch: int, seed: int) -> np.ndarray:
+        """Shuffled once; every epoch has the same batches (B12)."""
         indices = list(range(count))
         random.Random(seed).shuffle(indices)
         return np.array(indices)
 
-    def train_mode(self, model: nn.Module) -> None:
-        """Frozen layers too: their dropout is active and their batch statistics drift (B13)."""
-        model.train()
-
-    def loss(self, outputs: Tensor, batch: dict[str, Tensor]) -> Tensor:
+    def loss(self, outputs: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
         """1 - CCC of mixed form per window, mean over the batch (LFAN spec 5.2)."""
         return (1 - concordance(outputs, batch["label"], mixed=True)).mean()
 
@@ -144,9 +139,13 @@ class Faithful(Lfan):
 
 
 class Corrected(Lfan):
-    """The same system with the documented faults repaired."""
+    """The same system with the documented faults repaired.
+
+    Frozen layers stay in evaluation mode; as they come first, the face network runs them in inference mode.
+    """
 
     metric = "ccc"
+    fitted_statistics = True
 
     def fit(self, trials: Sequence[TrialData]) -> dict[str, Any]:
         """Per column."""
@@ -155,30 +154,12 @@ class Corrected(Lfan):
             for feature in self._features.values()
         }
 
-    def statistics(self, trials: Sequence[TrialData], fitted: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """Always those of the training trials."""
-        if fitted is None:
-            raise InputError(
-                "corrected LFAN models need the statistics of their training data (stats.json); none were given."
-            )
-        return fitted
-
-    def samples(self, trials: Sequence[TrialData], statistics: Mapping[str, Any], purpose: str) -> WindowSamples:
+    def samples(self, trials: Sequence[TrialData], statistics: Mapping[str, Any], purpose: Purpose) -> WindowSamples:
         """Windows over all decoded frames; only labelled rows count."""
-        axes = [complete_axis(trial, TASK) for trial in trials]
-        return self._windows(axes, statistics, pad_counts=False, only_counting=purpose == "train")
+        selections = [all_rows(trial, TASK) for trial in trials]
+        return self._windows(selections, statistics, pad_counts=False, only_counting=purpose is Purpose.TRAIN)
 
-    def order(self, count: int, epoch: int, seed: int) -> np.ndarray:
-        """A new order every epoch."""
-        return np.random.default_rng([seed, epoch]).permutation(count)
-
-    def train_mode(self, model: nn.Module) -> None:
-        """Frozen layers stay in evaluation mode; as they come first, the face network runs them in inference mode."""
-        model.train()
-        for part in model.spatial.parts():
-            part.train(any(parameter.requires_grad for parameter in part.parameters()))
-
-    def loss(self, outputs: Tensor, batch: dict[str, Tensor]) -> Tensor:
+    def loss(self, outputs: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
         """1 - CCC per window over the rows that count; windows with fewer than two are left out of the mean."""
         ccc = concordance(outputs, batch["label"], batch["counts"], mixed=False)
         weight = (batch["counts"].sum(dim=1, keepdim=True) >= 2).to(ccc.dtype)

@@ -1,17 +1,13 @@
 """What LFAN offers and needs; read while the workflow is planned, so no torch here."""
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
-import yaml
-
-from wildaffect.systems.interface import Needs, Spec, Target
+from wildaffect.corpus.label_spaces import VALENCE_AROUSAL
+from wildaffect.systems.lfan.settings import LfanSettings
+from wildaffect.systems.types import Needs, Spec, Target
 
 FEATURES = ("vggish128", "mfcc39")
 
 
-def needs(variant: str, mode: str, recipe: Mapping[str, Any]) -> Needs:
+def needs(variant: str, mode: str, settings: LfanSettings) -> Needs:
     """Crops and features of a variant; ``faithful`` reads features by the original's frame-index rule (LFAN spec 2.5, 2.7)."""
     suffix = ".indexed" if mode == "faithful" else ""
     audio = FEATURES if variant == "multimodal" else ()
@@ -22,7 +18,7 @@ SPEC = Spec(
     name="lfan",
     title="Audio-visual leader-follower attentive fusion (FlyingPigs, ABAW2)",
     variants=("unimodal", "multimodal"),
-    targets={name: Target(name, (name,), {"va": (name,)}) for name in ("valence", "arousal")},
+    targets={name: Target(name, (name,), {"va": (name,)}) for name in VALENCE_AROUSAL},
+    settings=LfanSettings,
     needs=needs,
-    schema=yaml.safe_load((Path(__file__).parent / "schema.yaml").read_text()),
 )

@@ -37,8 +37,8 @@ PUBLISHED = {
     "vectors": VECTORS,
     "arousal_vectors": None,
 }
-# Places of a convolution in the sequence of layers, by its number: the first three are followed by three layers, the others by two.
-PLACES = (0, 4, 8, 12, 15)
+# Positions of a convolution in the sequence of layers, by its number: the first three are followed by three layers, the others by two.
+POSITIONS = (0, 4, 8, 12, 15)
 
 
 @dataclass(frozen=True)
@@ -108,10 +108,10 @@ def _head(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> tuple[int, int]
     if f"{prefix}fc.weight" in shapes:
         return 1, shapes[f"{prefix}fc.weight"][0]
     pattern = re.compile(re.escape(prefix) + r"fc\.(\d+)\.weight")
-    places = sorted(int(found[1]) for key in shapes if (found := pattern.fullmatch(key)))
-    if places not in ([0, 2], [0, 2, 4]):
+    positions = sorted(int(found[1]) for key in shapes if (found := pattern.fullmatch(key)))
+    if positions not in ([0, 2], [0, 2, 4]):
         raise ValueError(f"{prefix}fc of one to three layers")
-    return len(places), shapes[f"{prefix}fc.{places[-1]}.weight"][0]
+    return len(positions), shapes[f"{prefix}fc.{positions[-1]}.weight"][0]
 
 
 def _audio(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
@@ -119,16 +119,16 @@ def _audio(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
 
 
 def _visual(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    split = sum(f"visual.shared.{place}.weight" in shapes for place in PLACES)
-    private = [place - PLACES[split] for place in PLACES[split:]]
+    split = sum(f"visual.shared.{position}.weight" in shapes for position in POSITIONS)
+    private = [position - POSITIONS[split] for position in POSITIONS[split:]]
     channels = tuple(
         shapes[name][0]
         for name in (
-            *(f"visual.shared.{place}.weight" for place in PLACES[:split]),
-            *(f"visual.v_private.{place}.weight" for place in private),
+            *(f"visual.shared.{position}.weight" for position in POSITIONS[:split]),
+            *(f"visual.v_private.{position}.weight" for position in private),
         )
     )
-    one_tower = split == len(PLACES)
+    one_tower = split == len(POSITIONS)
     first = "visual.gru" if one_tower else "visual.gru_v"
     vectors = shapes[f"{first}.gru.weight_ih_l0"][1] - channels[-1]
     if one_tower:

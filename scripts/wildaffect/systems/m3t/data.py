@@ -1,21 +1,72 @@
-"""M3T samples: windows of consecutive frames (M3T spec 2.3, 2.5, 4)."""
+"""M3T samples: windows of consecutive frames, and which are trained on (M3T spec 2.3, 2.5, 4)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
 
 from wildaffect.errors import InputError
-from wildaffect.systems.interface import Pictures, Target, TrialData
-from wildaffect.systems.m3t.sampling import task_labels
 from wildaffect.systems.m3t.spec import TEMPLATE, ZEROS
-from wildaffect.systems.windows import average
+from wildaffect.systems.toolbox.sampling import average
+from wildaffect.systems.types import Images, Target, TrialData
 
 SIDE = 112
 CUT = 2 * SIDE
-# What covers a picture in Cutout: the middle of the range, zero once normalised.
+# What covers an image in Cutout: the middle of the range, zero once normalised.
 GREY = 127.5
+# Fraction of a window's labels and of its faces that may be missing when resampling.
+TOLERATED = 0.25
+
+
+def task_labels(trial: TrialData, target: Target, task: str, rows: np.ndarray | slice = np.s_[:]) -> np.ndarray:
+    """Labels float32 (n, columns) of a task in ``rows``, NaN where missing."""
+    if task not in trial.labels:
+        return np.full((len(trial.times[rows]), len(target.labels[task])), np.nan, np.float32)
+    given = trial.labels[task]
+    return np.where(given.valid[rows, None], given.values[rows], np.nan).astype(np.float32)
+
+
+def good_starts(labelled: np.ndarray, seen: np.ndarray, window: int, tolerated: float = 0.0) -> np.ndarray:
+    """First frames of windows in which at most a fraction ``tolerated`` of the labels, and of the faces, is missing."""
+    if len(labelled) < window:
+        return np.empty(0, int)
+    missing = [np.lib.stride_tricks.sliding_window_view(~known, window).sum(axis=1) for known in (labelled, seen)]
+    return np.flatnonzero(np.max(missing, axis=0) <= tolerated * window)
+
+
+def training_starts(trial: TrialData, target: Target, window: int, *, uses_video: bool, resample: bool) -> np.ndarray:
+    """Where training windows may begin (M3T spec 4), faces counted if the variant ``uses_video``.
+
+    With ``resample`` those of negative mean valence are listed twice.
+    """
+    values = task_labels(trial, target, "va")
+    labelled = ~np.isnan(values).any(axis=1)
+    seen = trial.crops[TEMPLATE].valid if uses_video else np.ones(len(labelled), bool)
+    if not resample:
+        return good_starts(labelled, seen, window)
+    starts = good_starts(labelled, seen, window, TOLERATED)
+    sums = np.cumsum(np.append(0.0, np.nan_to_num(values[:, 0])))
+    negative = sums[starts + window] < sums[starts]
+    return np.sort(np.concatenate([starts, starts[negative]]))
+
+
+def choices(starts: Sequence[np.ndarray], per_trial: int, equal_trials: bool) -> list[np.ndarray]:
+    """For every training sample the windows that it is drawn from, int (k, 2): index of the trial and first frame.
+
+    Either ``per_trial`` samples of every trial with any window, however long it is, or as many in total, evenly spread over all windows.
+    """
+    trials = np.repeat(np.arange(len(starts)), np.array([len(own) for own in starts], int))
+    windows = np.stack([trials, np.concatenate([np.empty(0, int), *starts])], axis=1).astype(int)
+    counts = np.array([len(own) for own in starts if len(own)], int)
+    if equal_trials:
+        borders = np.append(0, np.cumsum(counts))
+        return [windows[a:b] for a, b in pairwise(borders) for _ in range(per_trial)]
+    total = per_trial * len(counts)
+    first = np.arange(total) * len(windows) // max(total, 1)
+    last = np.maximum((np.arange(total) + 1) * len(windows) // max(total, 1), first + 1)
+    return [windows[a:b] for a, b in zip(first, last, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -39,7 +90,7 @@ class Vectors:
 
 
 @dataclass(frozen=True)
-class Sound:
+class Audio:
     """The mel rows, as they are or less ``mean`` and divided by ``std`` (both float (200,))."""
 
     feature: str
@@ -55,64 +106,72 @@ class Sound:
 class Reader:
     """How a window becomes a sample.
 
-    ``vectors`` maps model inputs to face vectors; ``sound`` is None for variants that hear nothing, ``sees`` False for those without faces.
-    ``nearest``: a frame without a face shows the trial's last one before it, or the first one after; otherwise the last one within the
-    window, or black. ``unlabelled``: value of missing labels of valence and arousal.
+    Attributes:
+        target: Whose labels are read.
+        window: Frames.
+        uses_video: Whether the variant reads crops.
+        vectors: Face vectors by model input.
+        audio: None for variants without audio.
+        nearest: A frame without a face has the trial's last image before it, or the first one after; otherwise the last one within the
+            window, or black.
+        augment: Cut and mirror at random.
+        cutout: Cover a part of the images.
+        unlabelled: Value of missing labels of valence and arousal.
     """
 
     target: Target
     window: int
-    sees: bool
+    uses_video: bool
     vectors: Mapping[str, Vectors]
-    sound: Sound | None
+    audio: Audio | None
     nearest: bool
     augment: bool = False
     cutout: bool = False
     unlabelled: float = float("nan")
 
-    def read(self, trial: TrialData, start: int, draw: np.random.Generator | None) -> dict[str, np.ndarray]:
+    def read(self, trial: TrialData, start: int, rng: np.random.Generator | None) -> dict[str, np.ndarray]:
         """One window; behind the trial's end its last frame is repeated, without labels."""
         count = min(self.window, len(trial.times) - start)
         rows = start + np.minimum(np.arange(self.window), count - 1)
         sample = {name: vectors.read(trial, rows) for name, vectors in self.vectors.items()}
-        if self.sees:
-            sample["video"] = self._video(trial.crops[TEMPLATE], rows, draw)
-        if self.sound:
-            sample["audio"] = self.sound.read(trial, rows)
+        if self.uses_video:
+            sample["video"] = self._video(trial.crops[TEMPLATE], rows, rng)
+        if self.audio:
+            sample["audio"] = self.audio.read(trial, rows)
         for task in self.target.labels:
             sample[task] = task_labels(trial, self.target, task, rows)
             sample[task][count:] = np.nan
         sample["va"][:count] = np.nan_to_num(sample["va"][:count], nan=self.unlabelled)
         return sample
 
-    def _video(self, pictures: Pictures, rows: np.ndarray, draw: np.random.Generator | None) -> np.ndarray:
-        """float32 (3, window, 112, 112), blue first, 0 ... 255; with ``draw`` one cut and one coin for the whole window."""
-        shown = shown_rows(pictures.valid, rows, self.nearest)
-        seen = pictures.read(np.maximum(shown, 0))
+    def _video(self, crops: Images, rows: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
+        """float32 (3, window, 112, 112), blue first, 0 ... 255; with ``rng`` one cut and one coin for the whole window."""
+        shown = shown_rows(crops.valid, rows, self.nearest)
+        seen = crops.read(np.maximum(shown, 0))
         slack = seen.shape[1] - CUT
-        varied = self.augment and draw is not None
-        left, top = draw.integers(0, slack + 1, size=2) if varied else (slack // 2, slack // 2)
+        varied = rng if self.augment else None
+        left, top = varied.integers(0, slack + 1, size=2) if varied is not None else (slack // 2, slack // 2)
         cuts = seen[:, top : top + CUT, left : left + CUT]
         small = np.stack([cv2.resize(cut, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR) for cut in cuts])
         small[shown < 0] = 0
-        if varied and draw.random() < 0.5:
+        if varied is not None and varied.random() < 0.5:
             small = small[:, :, ::-1]
         video = np.ascontiguousarray(small[..., ::-1].transpose(3, 0, 1, 2), np.float32)
-        if self.cutout and draw is not None:
-            cover(video, draw)
+        if self.cutout and rng is not None:
+            cover(video, rng)
         return video
 
 
-def cover(video: np.ndarray, draw: np.random.Generator) -> None:
-    """Cover all pictures (..., side, side), in place, by one square of their size whose middle lies anywhere in them: a quarter to all."""
+def cover(video: np.ndarray, rng: np.random.Generator) -> None:
+    """Cover all images (..., side, side), in place, by one square of their size whose middle lies anywhere in them: a quarter to all."""
     side = video.shape[-1]
-    middle = draw.integers(0, side, size=2)
+    middle = rng.integers(0, side, size=2)
     first, last = np.maximum(middle - side // 2, 0), middle + side // 2
     video[..., first[0] : last[0], first[1] : last[1]] = GREY
 
 
 def shown_rows(valid: np.ndarray, rows: np.ndarray, nearest: bool) -> np.ndarray:
-    """Rows whose pictures stand for ``rows``, -1 for black; see :class:`Reader`."""
+    """Rows whose images stand for ``rows``, -1 for black; see :class:`Reader`."""
     if not nearest:
         return np.maximum.accumulate(np.where(valid[rows], rows, -1))
     known = np.flatnonzero(valid)
@@ -122,7 +181,7 @@ def shown_rows(valid: np.ndarray, rows: np.ndarray, nearest: bool) -> np.ndarray
 
 
 class WindowSamples:
-    """Windows; see :class:`wildaffect.systems.interface.Samples`. Where a sample has several to choose from, ``draw`` picks one.
+    """Windows; see :class:`wildaffect.systems.types.Samples`. Where a sample has several to choose from, ``rng`` picks one.
 
     A sample has, as far as the variant reads them, ``video`` float32 (3, window, 112, 112), ``se_features`` and ``au_features`` float32
     (columns, window), ``audio`` float32 (window, 200), and labels ``va`` (window, 2) and ``expr`` (window, 1), NaN where missing.
@@ -135,23 +194,23 @@ class WindowSamples:
         reader: Reader,
         finish: Callable[[np.ndarray], np.ndarray],
     ) -> None:
-        """``chosen``: windows int (k, 2) for every sample, see :func:`.sampling.choices`; ``finish`` turns raw outputs into predictions."""
+        """``chosen``: windows int (k, 2) for every sample, see :func:`choices`; ``finish`` turns raw outputs into predictions."""
         self._trials, self._chosen, self._reader, self._finish = trials, chosen, reader, finish
 
     def __len__(self) -> int:
         return len(self._chosen)
 
-    def read(self, index: int, draw: np.random.Generator | None) -> dict[str, np.ndarray]:
+    def read(self, index: int, rng: np.random.Generator | None) -> dict[str, np.ndarray]:
         """One window."""
         options = self._chosen[index]
-        number, start = options[0 if draw is None else draw.integers(len(options))]
-        return self._reader.read(self._trials[number], int(start), draw)
+        trial, start = options[0 if rng is None else rng.integers(len(options))]
+        return self._reader.read(self._trials[trial], int(start), rng)
 
-    def combine(self, outputs: np.ndarray) -> list[np.ndarray]:
+    def to_frames(self, outputs: np.ndarray) -> list[np.ndarray]:
         """Plain mean of all windows that cover a frame; the published code halves the sum where it knows of two (M3T spec 6.1)."""
         lengths = [len(trial.times) for trial in self._trials]
         pieces, finished = [], self._finish(outputs)
-        for (number, start), output in zip((options[0] for options in self._chosen), finished, strict=True):
-            stop = min(start + self._reader.window, lengths[number])
-            pieces.append((number, slice(start, stop), output[: stop - start]))
+        for (trial, start), output in zip((options[0] for options in self._chosen), finished, strict=True):
+            stop = min(start + self._reader.window, lengths[trial])
+            pieces.append((trial, slice(start, stop), output[: stop - start]))
         return average(pieces, lengths, outputs.shape[-1])

@@ -1,16 +1,20 @@
-"""The M3T networks: a 3-D CNN in two towers, recurrent layers over them, the sound and both together (M3T spec 3).
+"""The M3T networks: a 3-D CNN in two towers, recurrent layers over them, the audio and both together (M3T spec 3).
 
 Parameter names and order are those of the original checkpoints.
 """
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wildaffect.systems.m3t.checkpoint import AUDIO, CHANNELS, VARIANTS, VECTORS, advice
+from wildaffect.errors import InputError
+from wildaffect.systems.m3t.checkpoint import AUDIO, CHANNELS, POSITIONS, VARIANTS, VECTORS, advice, is_identity
+from wildaffect.systems.weights import read_weights
 
 # Blocks whose output is pooled (M3T spec 3.1).
 POOLED = 3
@@ -27,21 +31,21 @@ def build(
     fc_layers: int = 2,
     vectors: int = VECTORS,
     arousal_vectors: int | None = None,
-    picture_pooling: int = 1,
+    image_pooling: int = 1,
 ) -> "Network":
     """One of the five variants; without options it is the published one.
 
     ``outputs``: 9 (seven expressions, valence, arousal) or 2 (valence, arousal), by default those of the variant. ``vectors``: length of
     the face vectors that both towers receive; with ``arousal_vectors`` the arousal tower receives other ones, of that length (M3T spec
     2.6). ``split_layer``: number of convolutions that the towers share; 5 = all, and one recurrent network for everything.
-    ``picture_pooling`` 2 averages squares of 2 x 2 pixels first and leaves out the first pooling layer. ``channels`` of the five
-    convolutions, ``hidden`` units of the visual and joint recurrent networks, ``audio_hidden`` of that of the sound: for small machines.
+    ``image_pooling`` 2 averages squares of 2 x 2 pixels first and leaves out the first pooling layer. ``channels`` of the five
+    convolutions, ``hidden`` units of the visual and joint recurrent networks, ``audio_hidden`` of that of the audio: for small machines.
     """
     form = VARIANTS[variant]
     outputs = form.outputs if outputs is None else outputs
     if form.modality == "audio":
         return Audio(audio_hidden, outputs, fc_layers)
-    tower = (channels, hidden, split_layer, fc_layers, vectors, arousal_vectors, picture_pooling)
+    tower = (channels, hidden, split_layer, fc_layers, vectors, arousal_vectors, image_pooling)
     if form.modality == "visual":
         return Visual(VisualStream(*tower, outputs=outputs))
     return AudioVisual(VisualStream(*tower, outputs=0), audio_hidden, hidden, outputs, fc_layers, form.attention)
@@ -90,29 +94,29 @@ class VisualStream(nn.Module):
         fc_layers: int,
         vectors: int,
         arousal_vectors: int | None,
-        picture_pooling: int,
+        image_pooling: int,
         *,
         outputs: int,
     ) -> None:
         super().__init__()
         self.one_tower = split_layer == len(channels)
-        self.picture_pooling = picture_pooling
+        self.image_pooling = image_pooling
         self.states = (2 if self.one_tower else 4) * hidden
         arousal = vectors if arousal_vectors is None else arousal_vectors
-        self.shared = nn.Sequential(*_blocks(channels, 0, split_layer, picture_pooling))
+        self.shared = nn.Sequential(*_blocks(channels, 0, split_layer, image_pooling))
         if self.one_tower:
             # Where both towers receive the same vectors they stand here twice, as published.
             self.gru = Recurrent(channels[-1] + vectors + arousal, hidden, outputs, fc_layers)
         else:
-            self.v_private = nn.Sequential(*_blocks(channels, split_layer, len(channels), picture_pooling))
-            self.a_private = nn.Sequential(*_blocks(channels, split_layer, len(channels), picture_pooling))
+            self.v_private = nn.Sequential(*_blocks(channels, split_layer, len(channels), image_pooling))
+            self.a_private = nn.Sequential(*_blocks(channels, split_layer, len(channels), image_pooling))
             self.gru_v = Recurrent(channels[-1] + vectors, hidden, max(outputs - 1, 0), fc_layers)
             self.gru_a = Recurrent(channels[-1] + arousal, hidden, min(outputs, 1), fc_layers)
 
     def forward(self, video: Tensor, vectors: Tensor, arousal_vectors: Tensor) -> Tensor:
         """``video`` (B, 3, T, 112, 112) in [-1, 1], vectors (B, n, T) -> (B, T, outputs or states): valence tower first."""
-        if self.picture_pooling > 1:
-            video = F.avg_pool3d(video, (1, self.picture_pooling, self.picture_pooling))
+        if self.image_pooling > 1:
+            video = F.avg_pool3d(video, (1, self.image_pooling, self.image_pooling))
         features = self.shared(video)
         if self.one_tower:
             return self.gru(_rows(features, vectors, arousal_vectors))
@@ -160,7 +164,7 @@ class Visual(Network):
 
 
 class Audio(Network):
-    """Sound alone."""
+    """Audio alone."""
 
     def __init__(self, hidden: int, outputs: int, fc_layers: int) -> None:
         super().__init__()
@@ -199,7 +203,7 @@ def normalised(video: Tensor) -> Tensor:
     return (video - 127.5) / 127.5
 
 
-def _blocks(channels: Sequence[int], start: int, stop: int, picture_pooling: int) -> list[nn.Module]:
+def _blocks(channels: Sequence[int], start: int, stop: int, image_pooling: int) -> list[nn.Module]:
     layers: list[nn.Module] = []
     for block in range(start, stop):
         inputs = channels[block - 1] if block else 3
@@ -209,10 +213,57 @@ def _blocks(channels: Sequence[int], start: int, stop: int, picture_pooling: int
         nn.init.zeros_(conv.bias)
         layers += [conv, nn.BatchNorm3d(channels[block]), nn.ReLU()]
         if block < POOLED:
-            layers.append(nn.Identity() if block == 0 and picture_pooling > 1 else nn.MaxPool3d((1, 2, 2)))
+            layers.append(nn.Identity() if block == 0 and image_pooling > 1 else nn.MaxPool3d((1, 2, 2)))
     return layers
 
 
 def _rows(features: Tensor, *vectors: Tensor) -> Tensor:
     """(B, C, T, 1, 1) and (B, n, T) -> (B, T, C + n ...). A batch of one stays a batch."""
     return torch.cat([features.squeeze(4).squeeze(3), *vectors], dim=1).transpose(1, 2)
+
+
+def load_stream(model: nn.Module, stream: str, path: str | Path, split_layer: int) -> dict[str, Any]:
+    """Load one stream of a file into ``model``: of the identity pre-training of faces, a visual or an audio model (M3T spec 3.6).
+
+    Heads are left out where the model has none. Everything else of the stream must be in the file, but for the recurrent networks over an
+    identity pre-training, which has none.
+
+    Args:
+        model: A visual, audio or audio-visual network.
+        stream: ``visual`` or ``audio``.
+        path: The file.
+        split_layer: Number of convolutions that the towers of ``model`` share.
+
+    Returns:
+        The record of the file.
+    """
+    state, digest = read_weights(path)
+    identity = stream == "visual" and is_identity(state)
+    state = from_identity(state, split_layer) if identity else dict(state)
+    own = {key: value for key, value in model.state_dict().items() if key.startswith(f"{stream}.")}
+    given = {key: value for key, value in state.items() if key in own}
+    missing = [key for key in own if key not in given and not (identity and ".gru" in key)]
+    shapes = [key for key in given if given[key].shape != own[key].shape]
+    if missing or shapes:
+        raise InputError(
+            f"{path}: does not fit the {stream} stream: {len(missing)} tensors missing, {len(shapes)} of other shape "
+            f"({', '.join((missing + shapes)[:3])}). Check recipe.network and the file."
+        )
+    model.load_state_dict(given, strict=False)
+    return {"part": stream, "file": str(path), "sha256": digest, "tensors": len(given)}
+
+
+def from_identity(state: Mapping[str, Tensor], split_layer: int) -> dict[str, Tensor]:
+    """The convolutions of an identity pre-training under the names of a model: the first ones shared, the others for both towers."""
+    first = (*POSITIONS, None)[split_layer]
+    found = {}
+    for key, value in state.items():
+        prefix, _, rest = key.partition("visual.v2p.")
+        position, _, name = rest.partition(".")
+        if prefix or not position.isdigit():
+            continue
+        if first is None or int(position) < first:
+            found[f"visual.shared.{position}.{name}"] = value
+        else:
+            found |= {f"visual.{tower}.{int(position) - first}.{name}": value for tower in ("v_private", "a_private")}
+    return found

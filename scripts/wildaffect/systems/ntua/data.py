@@ -1,4 +1,4 @@
-"""NTUA samples: chunks of consecutive frames, with their pictures or sound windows (NTUA spec 2.8, 2.10)."""
+"""NTUA samples: chunks of consecutive frames, with their crops or audio windows (NTUA spec 2.8, 2.10)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from wildaffect.features.audio.ntua_mel import silence, windows
-from wildaffect.systems.axes import Axis
-from wildaffect.systems.interface import TrialData
+from wildaffect.systems.toolbox.sampling import RowSelection
+from wildaffect.systems.types import TrialData
 
 
 def chunks(length: int, duration: int) -> list[tuple[int, int]]:
@@ -27,8 +27,8 @@ def nominal_times(times: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Sound:
-    """How the sound windows of frames are cut.
+class AudioWindows:
+    """How the audio windows of frames are cut.
 
     ``nominal``: times are index / rate. ``silent``: what is missing or masked is silence, not 0 dB. ``centred``: see
     :func:`~wildaffect.features.audio.ntua_mel.windows`. ``columns``, ``bands``: largest masks; ``always``: also where nothing is drawn.
@@ -43,91 +43,91 @@ class Sound:
     always: bool
 
     def level(self, trial: TrialData) -> np.float32:
-        """What stands where there is no sound, in dB."""
+        """What stands where there is no audio, in dB."""
         return silence(trial.features[self.feature]) if self.silent else np.float32(0)
 
-    def read(self, trial: TrialData, rows: np.ndarray, level: float, draw: np.random.Generator | None) -> np.ndarray:
-        """float32 (n, bands, columns) of the frames ``rows``, masked by ``draw``."""
+    def read(self, trial: TrialData, rows: np.ndarray, level: float, rng: np.random.Generator | None) -> np.ndarray:
+        """float32 (n, bands, columns) of the frames ``rows``, masked by ``rng``."""
         times = (nominal_times(trial.times) if self.nominal else trial.times)[rows]
         images = windows(trial.features[self.feature], times, level, self.centred)
-        return images if draw is None else masked(images, draw, self.columns, self.bands, level)
+        return images if rng is None else masked(images, rng, self.columns, self.bands, level)
 
 
-def masked(images: np.ndarray, draw: np.random.Generator, columns: int, bands: int, fill: float) -> np.ndarray:
+def masked(images: np.ndarray, rng: np.random.Generator, columns: int, bands: int, fill: float) -> np.ndarray:
     """``images`` (n, bands, columns) with a run of up to ``columns`` columns and one of up to ``bands`` bands set to ``fill``.
 
-    Drawn for each image by itself: a length below the largest, then a place, both uniform (NTUA spec 2.8).
+    Drawn for each image by itself: a length below the largest, then a position, both uniform (NTUA spec 2.8).
     """
     masked = images.copy()
     for image in masked:
         for axis, most in ((1, columns), (0, bands)):
-            length = draw.uniform(0, min(most, image.shape[axis]))
-            start = int(draw.uniform(0, image.shape[axis] - length))
+            length = rng.uniform(0, min(most, image.shape[axis]))
+            start = int(rng.uniform(0, image.shape[axis] - length))
             np.moveaxis(image, axis, 0)[start : start + int(length)] = fill
     return masked
 
 
 class ChunkSamples:
-    """Chunks of all axes, in order; see :class:`wildaffect.systems.interface.Samples`.
+    """Chunks of all selections, in order; see :class:`wildaffect.systems.types.Samples`.
 
-    A sample has uint8 (duration, 112, 112, 3) for each picture stream, float32 (duration, 128, 861) ``audio`` if there is sound, float32
+    A sample has uint8 (duration, 112, 112, 3) for each image stream, float32 (duration, 128, 861) ``audio`` if there is any, float32
     (duration, columns) ``labels``, and bool (duration,) ``valid`` (no padding) and ``counts`` (takes part in the loss).
     """
 
     def __init__(
         self,
-        axes: Sequence[Axis],
+        selections: Sequence[RowSelection],
         *,
         templates: Mapping[str, str],
-        sound: Sound | None,
+        audio: AudioWindows | None,
         duration: int,
-        repeat: Callable[[Axis], str],
+        repeat: Callable[[RowSelection], str],
         padding_counts: bool,
         faceless_count: bool,
         least: int,
         finish: Callable[[np.ndarray], np.ndarray],
     ) -> None:
-        """``templates``: crop template of each stream. ``repeat``: how chunks of an axis are filled up, see :func:`padded`.
+        """``templates``: crop template of each stream. ``repeat``: how chunks of a selection are filled up, see :func:`padded`.
 
         Chunks with fewer than ``least`` counting frames are left out. ``finish`` turns raw outputs into predictions.
         """
-        self._axes, self._templates, self._sound = axes, templates, sound
+        self._selections, self._templates, self._audio = selections, templates, audio
         self._duration, self._repeat = duration, repeat
         self._padding_counts, self._finish = padding_counts, finish
-        self._levels = [sound.level(axis.trial) if sound else 0.0 for axis in axes]
-        self._counts = [axis.counts & (faceless_count | self._faces(axis)) for axis in axes]
+        self._levels = [audio.level(part.trial) if audio else 0.0 for part in selections]
+        self._counts = [part.counts & (faceless_count | self._faces(part)) for part in selections]
         self._ranges = [
-            (number, start, stop)
-            for number, axis in enumerate(axes)
-            for start, stop in chunks(len(axis.rows), duration)
-            if self._counts[number][start:stop].sum() >= least
+            (index, start, stop)
+            for index, part in enumerate(selections)
+            for start, stop in chunks(len(part.rows), duration)
+            if self._counts[index][start:stop].sum() >= least
         ]
 
     def __len__(self) -> int:
         return len(self._ranges)
 
-    def read(self, index: int, draw: np.random.Generator | None) -> dict[str, np.ndarray]:
-        """One chunk. Pictures are never varied."""
-        number, start, stop = self._ranges[index]
-        axis = self._axes[number]
-        places = padded(start, stop, self._duration, self._repeat(axis))
-        rows, valid = axis.rows[places], np.arange(self._duration) < stop - start
-        sample = {stream: axis.trial.crops[template].read(rows) for stream, template in self._templates.items()}
-        if self._sound:
-            if draw is None and self._sound.always:
-                draw = np.random.default_rng(index)
-            sample["audio"] = self._sound.read(axis.trial, rows, self._levels[number], draw)
-        sample["labels"] = axis.labels[places].astype(np.float32)
-        return sample | {"valid": valid, "counts": self._counts[number][places] & (valid | self._padding_counts)}
+    def read(self, index: int, rng: np.random.Generator | None) -> dict[str, np.ndarray]:
+        """One chunk. Images are never varied."""
+        position, start, stop = self._ranges[index]
+        part = self._selections[position]
+        padded_rows = padded(start, stop, self._duration, self._repeat(part))
+        rows, valid = part.rows[padded_rows], np.arange(self._duration) < stop - start
+        sample = {stream: part.trial.crops[template].read(rows) for stream, template in self._templates.items()}
+        if self._audio:
+            if rng is None and self._audio.always:
+                rng = np.random.default_rng(index)
+            sample["audio"] = self._audio.read(part.trial, rows, self._levels[position], rng)
+        sample["labels"] = part.labels[padded_rows].astype(np.float32)
+        return sample | {"valid": valid, "counts": self._counts[position][padded_rows] & (valid | self._padding_counts)}
 
-    def combine(self, outputs: np.ndarray) -> list[np.ndarray]:
+    def to_frames(self, outputs: np.ndarray) -> list[np.ndarray]:
         """Predictions float64 (N, columns) per trial."""
-        values = [np.full((len(axis.trial.times), outputs.shape[-1]), np.nan) for axis in self._axes]
-        for (number, start, stop), output in zip(self._ranges, self._finish(outputs), strict=True):
-            values[number][self._axes[number].rows[start:stop]] = output[: stop - start]
+        values = [np.full((len(part.trial.times), outputs.shape[-1]), np.nan) for part in self._selections]
+        for (index, start, stop), output in zip(self._ranges, self._finish(outputs), strict=True):
+            values[index][self._selections[index].rows[start:stop]] = output[: stop - start]
         return values
 
-    def _faces(self, axis: Axis) -> np.ndarray:
-        """Which frames of ``axis`` have a face; all if no stream shows one."""
+    def _faces(self, part: RowSelection) -> np.ndarray:
+        """Which frames of ``part`` have a face; all if no stream shows one."""
         template = self._templates.get("face")
-        return axis.trial.crops[template].valid[axis.rows] if template else np.ones(len(axis.rows), bool)
+        return part.trial.crops[template].valid[part.rows] if template else np.ones(len(part.rows), bool)

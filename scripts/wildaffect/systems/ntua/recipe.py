@@ -9,149 +9,129 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wildaffect.errors import InputError
 from wildaffect.scoring.f1 import confusion_matrix, macro_f1
-from wildaffect.systems.axes import Axis, complete_axis, labelled_axis
-from wildaffect.systems.interface import Schedule, Target, TrialData
-from wildaffect.systems.losses import concordance
-from wildaffect.systems.ntua.data import ChunkSamples, Sound
-from wildaffect.systems.ntua.model import StreamNetwork, normalised
+from wildaffect.systems.base import Recipe, trainable
+from wildaffect.systems.ntua.data import AudioWindows, ChunkSamples
+from wildaffect.systems.ntua.model import StreamNetwork, load_trunk, normalised
 from wildaffect.systems.ntua.model import build as build_model
-from wildaffect.systems.ntua.pretrained import load_trunk
-from wildaffect.systems.ntua.spec import EXPRESSIONS, SOUND, streams, templates
-from wildaffect.systems.schedules import plateau
-from wildaffect.systems.scores import task_scores
+from wildaffect.systems.ntua.settings import NtuaSettings
+from wildaffect.systems.ntua.spec import AUDIO, streams, templates
+from wildaffect.systems.toolbox.losses import concordance
+from wildaffect.systems.toolbox.metrics import check_classes, criterion, task_scores
+from wildaffect.systems.toolbox.sampling import RowSelection, all_rows, labelled_rows
+from wildaffect.systems.types import Purpose, Target, TrialData
 
 
 @dataclass(frozen=True)
-class Rules:
+class Quirks:
     """What the two modes do differently.
 
-    ``axis``: rows that chunks run over. ``masked``: padding is neither shown to the network nor learnt from. ``mixed``, ``epsilon``: the
-    form of the CCC in the loss. ``literal_sound``: sound by nominal times, gaps of 0 dB, masks in validation too. ``occurring``: F1 is
-    the mean over the classes that occur.
+    Attributes:
+        select: Rows that chunks run over.
+        masked: Padding is neither shown to the network nor learnt from.
+        mixed: Form of the moments of the CCC in the loss.
+        epsilon: Added to the denominator of that CCC.
+        literal_audio: Audio by nominal times, gaps of 0 dB, masks in validation too.
+        occurring: F1 is the mean over the classes that occur.
     """
 
-    axis: Callable[[TrialData, str, int], Axis]
+    select: Callable[[TrialData, str, int], RowSelection]
     masked: bool
     mixed: bool
     epsilon: float
-    literal_sound: bool
+    literal_audio: bool
     occurring: bool
 
 
 MODES = {
-    "faithful": Rules(labelled_axis, False, True, 0.0, True, True),
-    "corrected": Rules(complete_axis, True, False, 1e-8, False, False),
+    "faithful": Quirks(select=labelled_rows, masked=False, mixed=True, epsilon=0.0, literal_audio=True, occurring=True),
+    "corrected": Quirks(select=all_rows, masked=True, mixed=False, epsilon=1e-8, literal_audio=False, occurring=False),
 }
 # A chunk with fewer counting frames has nothing to learn from under a correlation.
 LEAST = 2
 
 
-def build(variant: str, target: Target, mode: str, settings: Mapping[str, Any]) -> "Ntua":
-    """Recipe of one instance; ``settings`` complete, as described in schema.yaml."""
-    return Ntua(variant, target, MODES[mode], templates(variant, mode, settings), settings)
+def build(variant: str, target: Target, mode: str, settings: NtuaSettings) -> "Ntua":
+    """Recipe of one instance."""
+    return Ntua(variant, target, mode, settings)
 
 
-class Ntua:
-    """See :class:`wildaffect.systems.interface.Recipe`."""
+class Ntua(Recipe[NtuaSettings]):
+    """One network per target."""
 
-    metric = "criterion"
-
-    def __init__(
-        self, variant: str, target: Target, rules: Rules, pictures: Mapping[str, str], settings: Mapping[str, Any]
-    ) -> None:
-        self.target = target
+    def __init__(self, variant: str, target: Target, mode: str, settings: NtuaSettings) -> None:
+        super().__init__(variant, target, mode, settings)
         (self._task,) = target.labels
-        self._variant, self._rules, self._pictures, self._settings = variant, rules, pictures, settings
-        patience = settings["early_stop"]
-        self.schedule = Schedule(
-            epochs=settings["epochs"],
-            batch=settings["batch"],
-            accumulate=settings["accumulate"],
-            patience=None if patience is None else patience + 1,
-        )
+        self._quirks = MODES[mode]
+        self._templates = templates(variant, mode, settings)
 
     def model(self) -> StreamNetwork:
         """Network with random weights."""
+        network = self.settings.network
         return build_model(
-            self._variant,
+            self.variant,
             outputs=len(self.target.columns),
-            streams=streams(self._variant, self._settings),
-            **self._settings["network"],
+            streams=streams(self.variant, self.settings),
+            face=network.face,
+            scene=network.scene,
+            cell=network.cell,
+            hidden=network.hidden,
+            layers=network.layers,
+            dropout=network.dropout,
+            width=network.width,
+            image_pooling=network.image_pooling,
+            mel_pooling=network.mel_pooling,
         )
 
     def initialise(self, model: StreamNetwork) -> list[dict[str, Any]]:
         """Each trunk from a file, if one is configured."""
-        given = {name: path for name, path in self._settings["weights"].items() if path and name in model.streams}
-        modules = {name: model.modules_of[name] for name in given}
-        return [
-            {"part": modules[name]} | load_trunk(model.get_submodule(modules[name]), path)
-            for name, path in given.items()
-        ]
+        weights = self.settings.weights
+        files = {"face": weights.face, "body": weights.body, "context": weights.context, "audio": weights.audio}
+        parts = {model.modules_of[name]: path for name, path in files.items() if path and name in model.streams}
+        return [{"part": part} | load_trunk(model.get_submodule(part), path) for part, path in parts.items()]
 
-    def fit(self, trials: Sequence[TrialData]) -> dict[str, Any]:
-        """Nothing is learnt from the training trials but the weights."""
-        return {}
-
-    def statistics(self, trials: Sequence[TrialData], fitted: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """None are needed."""
-        return {}
-
-    def samples(self, trials: Sequence[TrialData], statistics: Mapping[str, Any], purpose: str) -> ChunkSamples:
+    def samples(self, trials: Sequence[TrialData], statistics: Mapping[str, Any], purpose: Purpose) -> ChunkSamples:
         """Chunks of 16 frames (NTUA spec 2.10); in ``corrected`` only those are trained on from which something can be learnt."""
         return ChunkSamples(
-            [self._axis(trial) for trial in trials],
-            templates=self._pictures,
-            sound=self._sound(purpose) if self._variant == "aural" else None,
-            duration=self._settings["duration"],
+            [self._selection(trial) for trial in trials],
+            templates=self._templates,
+            audio=self._audio(purpose) if self.variant == "aural" else None,
+            duration=self.settings.duration,
             repeat=self._repeat,
-            padding_counts=not self._rules.masked,
-            faceless_count=self._settings["learn_without_face"],
-            least=LEAST if self._rules.masked and purpose == "train" else 0,
+            padding_counts=not self._quirks.masked,
+            faceless_count=self.settings.learn_without_face,
+            least=LEAST if self._quirks.masked and purpose is Purpose.TRAIN else 0,
             finish=self._finish,
         )
 
-    def order(self, count: int, epoch: int, seed: int) -> np.ndarray:
-        """A new order every epoch."""
-        return np.random.default_rng([seed, epoch]).permutation(count)[: self._settings["chunks_per_epoch"]]
+    def epoch_indices(self, count: int, epoch: int, seed: int) -> np.ndarray:
+        """A random subset, another one every epoch."""
+        return super().epoch_indices(count, epoch, seed)[: self.settings.chunks_per_epoch]
 
-    def start_phase(self, model: nn.Module, phase: int) -> None:
-        """Everything is trained."""
-        model.requires_grad_(True)
-
-    def train_mode(self, model: nn.Module) -> None:
-        """Everything in training mode, batch norms too."""
-        model.train()
-
-    def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+    def configure_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
         """One group; only SGD has a momentum."""
-        rates = {"lr": self._settings["learning_rate"], "weight_decay": self._settings["weight_decay"]}
-        if self._settings["optimizer"] == "adam":
-            return torch.optim.Adam(parameters, **rates)
-        return torch.optim.SGD(parameters, momentum=self._settings["momentum"], **rates)
+        rates = {"lr": self.settings.learning_rate, "weight_decay": self.settings.weight_decay}
+        if self.settings.optimizer == "adam":
+            return torch.optim.Adam(trainable(model), **rates)
+        return torch.optim.SGD(trainable(model), momentum=self.settings.momentum, **rates)
 
-    def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
-        """Falls when the criterion stops rising."""
-        return plateau(optimizer, self._settings["plateau_factor"], self._settings["plateau_patience"])
-
-    def forward(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    def forward(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         """Raw outputs (B, duration, columns)."""
-        inputs = {name: normalised(batch[name]) for name in self._pictures}
+        inputs = {name: normalised(batch[name]) for name in self._templates}
         if "audio" in batch:
             inputs["audio"] = batch["audio"][:, :, None]
         valid = batch["valid"]
-        hidden = valid if self._rules.masked and not valid.all() else None
+        hidden = valid if self._quirks.masked and not valid.all() else None
         return model(valid=hidden, **inputs).unflatten(0, valid.shape)
 
-    def loss(self, outputs: Tensor, batch: dict[str, Tensor]) -> Tensor:
+    def loss(self, outputs: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
         """Over all counting frames of the batch together: 1 - mean CCC, or cross-entropy (NTUA spec 5); 0 if too few count."""
         rows, truth, counts = outputs.flatten(0, 1), batch["labels"].flatten(0, 1), batch["counts"].flatten()
         if counts.sum() < LEAST:
             return outputs.sum() * 0
         if self._task == "expr":
             return F.cross_entropy(rows[counts], truth[counts, 0].long())
-        form = {"mixed": self._rules.mixed, "epsilon": self._rules.epsilon}
+        form: dict[str, Any] = {"mixed": self._quirks.mixed, "epsilon": self._quirks.epsilon}
         return (1 - concordance(rows[None], truth[None], counts[None], **form)).mean()
 
     def score(self, predictions: Sequence[np.ndarray], trials: Sequence[TrialData]) -> dict[str, float]:
@@ -159,34 +139,29 @@ class Ntua:
         labels = [trial.labels[self._task] for trial in trials]
         truth = np.concatenate([np.where(part.valid[:, None], part.values, np.nan) for part in labels])
         joined = np.concatenate(predictions)
-        if self._task == "expr" and self._rules.occurring:
+        if self._task == "expr" and self._quirks.occurring:
             return occurring_scores(truth[:, 0], joined)
         return task_scores(self._task, truth, joined)
 
-    def _axis(self, trial: TrialData) -> Axis:
+    def _selection(self, trial: TrialData) -> RowSelection:
         if self._task == "expr" and self._task in trial.labels:
-            highest = np.nanmax(trial.labels[self._task].values, initial=0)
-            if highest >= len(EXPRESSIONS):
-                raise InputError(
-                    f"trial {trial.name}: expression label {highest:g}; NTUA knows the {len(EXPRESSIONS)} classes 0 to "
-                    f"{len(EXPRESSIONS) - 1} of the editions until 2021. Leave the target expr out for this corpus."
-                )
-        return self._rules.axis(trial, self._task, len(self.target.labels[self._task]))
+            check_classes("NTUA", trial.name, trial.labels[self._task].values)
+        return self._quirks.select(trial, self._task, len(self.target.labels[self._task]))
 
-    def _repeat(self, axis: Axis) -> str:
+    def _repeat(self, part: RowSelection) -> str:
         """The first release fills up from the first frame again, the newest code only where there are no labels (NTUA spec 2.10)."""
-        return "wrap" if self._variant == "face" or self._task not in axis.trial.labels else "edge"
+        return "wrap" if self.variant == "face" or self._task not in part.trial.labels else "edge"
 
-    def _sound(self, purpose: str) -> Sound:
-        literal, learns = self._rules.literal_sound, self._task == "va"
-        return Sound(
-            SOUND,
+    def _audio(self, purpose: Purpose) -> AudioWindows:
+        literal, learns = self._quirks.literal_audio, self._task == "va"
+        return AudioWindows(
+            AUDIO,
             nominal=literal,
             silent=not literal,
-            centred=self._settings["centre_windows"],
-            columns=self._settings["mask_columns"] if learns else 0,
-            bands=self._settings["mask_bands"] if learns else 0,
-            always=literal and purpose == "validate",
+            centred=self.settings.centre_windows,
+            columns=self.settings.mask_columns if learns else 0,
+            bands=self.settings.mask_bands if learns else 0,
+            always=literal and purpose is Purpose.VALIDATE,
         )
 
     def _finish(self, outputs: np.ndarray) -> np.ndarray:
@@ -207,4 +182,5 @@ def occurring_scores(truth: np.ndarray, prediction: np.ndarray) -> dict[str, flo
     matrix = confusion_matrix(truth, prediction.argmax(axis=1), range(prediction.shape[1]), known)
     occurs = (matrix.sum(axis=0) + matrix.sum(axis=1)) > 0
     f1 = float(macro_f1(matrix[np.ix_(occurs, occurs)]))
-    return scores | {"expr_f1": f1, "criterion": 0.67 * f1 + 0.33 * scores["expr_accuracy"]}
+    changed = scores | {"expr_f1": f1}
+    return changed | {"criterion": criterion("expr", changed)}

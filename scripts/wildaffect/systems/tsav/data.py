@@ -1,4 +1,4 @@
-"""TSAV samples: one frame with the clip that ends at it and the sound around it (TSAV spec 2.4, 2.9, 4)."""
+"""TSAV samples: one frame with the clip that ends at it and the audio around it (TSAV spec 2.4, 2.9, 4), its labels and their weights."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from wildaffect.corpus.label_spaces import EXPRESSIONS7
 from wildaffect.features.audio.tsav_mel import SILENCE
-from wildaffect.systems.interface import TrialData
+from wildaffect.systems.toolbox.metrics import check_classes
 from wildaffect.systems.tsav.spec import TEMPLATE
+from wildaffect.systems.types import Target, TrialData
 
 CLIP = 8
-# Pictures kept of what was read last. A clip of consecutive frames uses each picture 8 times, at most 42 frames apart.
+# Images kept of what was read last. A clip of consecutive frames uses each image 8 times, at most 42 frames apart.
 KEPT = 64
 # Frames whose mel images share their columns when frames are asked for in order.
 BLOCK = 256
@@ -22,6 +24,77 @@ COLOUR_SHIFTS = (10, 25, 20)
 # Greys of the brows and of the eyes, left and right exchanged.
 EXCHANGED = np.arange(256, dtype=np.uint8)
 EXCHANGED[[223, 191, 159, 127]] = [191, 223, 127, 159]
+NEUTRAL, HAPPINESS, SADNESS = (EXPRESSIONS7.index(name) for name in ("Neutral", "Happiness", "Sadness"))
+NEUTRAL_RADIUS = 0.5
+
+
+def known_labels(trial: TrialData, target: Target) -> dict[str, np.ndarray]:
+    """Labels float32 (N, columns) per task of ``target``, NaN where missing.
+
+    Valence and arousal count together or not at all, units one by one.
+
+    Raises:
+        InputError: A class that TSAV does not have.
+    """
+    found = {}
+    for task, columns in target.labels.items():
+        values = np.full((len(trial.times), len(columns)), np.nan, np.float32)
+        if task in trial.labels:
+            given = trial.labels[task]
+            values = np.where(given.valid[:, None], given.values, np.nan).astype(np.float32)
+        found[task] = values
+    if "expr" in found:
+        check_classes("TSAV", trial.name, found["expr"])
+    return found
+
+
+def without_contradictions(labels: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """``labels`` without expression, valence and arousal where these do not go together (TSAV spec 5, after a third party).
+
+    Happiness with negative valence, sadness with positive valence, neutral farther than 0.5 from the origin. Units stay.
+    """
+    if not {"expr", "va"} <= set(labels):
+        return dict(labels)
+    expression, valence = labels["expr"][:, 0], labels["va"][:, 0]
+    strange = (
+        ((expression == HAPPINESS) & (valence < 0))
+        | ((expression == SADNESS) & (valence > 0))
+        | ((expression == NEUTRAL) & (np.hypot(*labels["va"].T) > NEUTRAL_RADIUS))
+    )[:, None]
+    return dict(labels) | {task: np.where(strange, np.float32(np.nan), labels[task]) for task in ("expr", "va")}
+
+
+def count_labels(labels: Sequence[Mapping[str, np.ndarray]]) -> dict[str, list[int]]:
+    """Frames of every expression, and active and inactive frames of every unit, as far as the tasks are there."""
+    found = {}
+    if labels and "expr" in labels[0]:
+        values = np.concatenate([part["expr"][:, 0] for part in labels])
+        found["expressions"] = np.bincount(values[~np.isnan(values)].astype(int), minlength=len(EXPRESSIONS7)).tolist()
+    if labels and "au" in labels[0]:
+        values = np.concatenate([part["au"] for part in labels])
+        found |= {"active": (values == 1).sum(axis=0).tolist(), "inactive": (values == 0).sum(axis=0).tolist()}
+    return found
+
+
+def label_weights(
+    labels: Mapping[str, np.ndarray], counts: Mapping[str, Sequence[int]], balance: float
+) -> dict[str, np.ndarray]:
+    """Weight of every label in the loss: float32 ``expr_weight`` (N, 1) and ``au_weight`` (N, units), 0 where the label is missing.
+
+    A class weighs (mean count / its count) ** ``balance``, an active unit (inactive / active) ** ``balance`` times an inactive one; what
+    never occurs in training weighs as if it had occurred once.
+    """
+    found = {}
+    if "expr" in labels:
+        occurred = np.maximum(np.asarray(counts["expressions"], float), 1)
+        of_class = (occurred.mean() / occurred) ** balance
+        known = ~np.isnan(labels["expr"])
+        found["expr_weight"] = np.where(known, of_class[np.where(known, labels["expr"], 0).astype(int)], 0)
+    if "au" in labels:
+        active, inactive = (np.maximum(np.asarray(counts[name], float), 1) for name in ("active", "inactive"))
+        known = ~np.isnan(labels["au"])
+        found["au_weight"] = known * np.where(labels["au"] == 1, (inactive / active) ** balance, 1)
+    return {name: values.astype(np.float32) for name, values in found.items()}
 
 
 def clip_rows(frame: int, dilation: int = 6) -> np.ndarray:
@@ -43,7 +116,7 @@ def fill(values: np.ndarray, frames: np.ndarray, count: int) -> np.ndarray:
 
 
 class Planes:
-    """Pictures with the landmark drawing as a fourth channel; the last ones are kept, because neighbouring clips share most of theirs."""
+    """Images with the landmark drawing as a fourth channel; the last ones are kept, because neighbouring clips share most of theirs."""
 
     def __init__(self, trials: Sequence[TrialData], *, jpeg_masks: bool) -> None:
         """``jpeg_masks``: drawings go through JPEG at quality 100, as the original stored them."""
@@ -54,8 +127,8 @@ class Planes:
         """uint8 (n, 112, 112, 4) of the trial ``number``; black where there is no face and for negative rows."""
         wanted = [(number, row) for row in rows.tolist() if row >= 0]
         missing = [key for key in wanted if key not in self._kept]
-        for key, picture in zip(missing, self._load(number, missing), strict=True):
-            self._kept[key] = picture
+        for key, image in zip(missing, self._load(number, missing), strict=True):
+            self._kept[key] = image
         found = []
         for key in wanted:
             self._kept.move_to_end(key)
@@ -81,7 +154,7 @@ class Planes:
 
 
 def through_jpeg(mask: np.ndarray) -> np.ndarray:
-    """A grey picture as it comes back from a JPEG file of quality 100: a few greys off."""
+    """A grey image as it comes back from a JPEG file of quality 100: a few greys off."""
     return cv2.imdecode(cv2.imencode(".jpg", mask, JPEG_100)[1], cv2.IMREAD_GRAYSCALE)
 
 
@@ -93,15 +166,15 @@ def mirrored(clip: np.ndarray, exchange_sides: bool) -> np.ndarray:
     return turned
 
 
-def recoloured(pictures: np.ndarray, shifts: Sequence[int]) -> np.ndarray:
+def recoloured(images: np.ndarray, shifts: Sequence[int]) -> np.ndarray:
     """uint8 RGB (n, height, width, 3) with hue, saturation and value shifted by whole numbers, the same for all (TSAV spec 4)."""
-    if not len(pictures):
-        return pictures
-    sheet = pictures.reshape(-1, *pictures.shape[2:])
+    if not len(images):
+        return images
+    sheet = images.reshape(-1, *images.shape[2:])
     values = cv2.cvtColor(sheet, cv2.COLOR_RGB2HSV).astype(np.int16) + np.array(shifts, np.int16)
     values[..., 0] %= 180
     shifted = values.clip(0, 255).astype(np.uint8)
-    return cv2.cvtColor(shifted, cv2.COLOR_HSV2RGB).reshape(pictures.shape)
+    return cv2.cvtColor(shifted, cv2.COLOR_HSV2RGB).reshape(images.shape)
 
 
 @dataclass(frozen=True)
@@ -114,7 +187,7 @@ class Picked:
 
 
 class ClipSamples:
-    """Frames with their clips and mel images; see :class:`wildaffect.systems.interface.Samples`.
+    """Frames with their clips and mel images; see :class:`wildaffect.systems.types.Samples`.
 
     A sample has ``clip`` uint8 (8, 112, 112, 4), ``audio_features`` float32 (1, 64, 1001) and the entries of :class:`Picked`.
     """
@@ -129,47 +202,48 @@ class ClipSamples:
         jpeg_masks: bool,
         exchange_sides: bool,
         augment: bool,
-        drop_sound: float,
+        drop_audio: float,
         finish: Callable[[np.ndarray], np.ndarray],
         in_order: bool,
     ) -> None:
-        """``images`` cuts mel images from ``feature``; ``finish`` turns raw outputs into predictions. ``drop_sound``: share of augmented
-        samples that lose their sound. ``in_order``: samples will be read one after the other, so it pays to prepare the images of many
+        """``images`` cuts mel images from ``feature``; ``finish`` turns raw outputs into predictions. ``drop_audio``: share of augmented
+        samples that lose their audio. ``in_order``: samples will be read one after the other, so it pays to prepare the images of many
         at once.
         """
         self._picked, self._feature, self._cut = picked, feature, images
         self._dilation, self._exchange, self._finish = dilation, exchange_sides, finish
-        self._augment, self._drop_sound = augment, drop_sound
+        self._augment, self._drop_audio = augment, drop_audio
         self._block = BLOCK if in_order else 1
         self._planes = Planes([part.trial for part in picked], jpeg_masks=jpeg_masks)
         counts = [len(part.frames) for part in picked]
         self._numbers = np.repeat(np.arange(len(picked)), counts)
         self._starts = np.cumsum([0, *counts])
-        self._first, self._images = 0, ()
+        self._first = 0
+        self._images: Sequence[np.ndarray] = ()
 
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def read(self, index: int, draw: np.random.Generator | None) -> dict[str, np.ndarray]:
-        """One frame; where it is augmented, one coin for mirroring, one shift of colours for the whole clip, one coin for its sound.
+    def read(self, index: int, rng: np.random.Generator | None) -> dict[str, np.ndarray]:
+        """One frame; where it is augmented, one coin for mirroring, one shift of colours for the whole clip, one coin for its audio.
         Black stays black.
         """
         number = int(self._numbers[index])
         part, position = self._picked[number], index - self._starts[number]
         rows = clip_rows(int(part.frames[position]), self._dilation)
         clip, image = self._planes.read(number, rows), self._image(index)
-        if self._augment and draw is not None:
-            if draw.random() < 0.5:
+        if self._augment and rng is not None:
+            if rng.random() < 0.5:
                 clip = mirrored(clip, self._exchange)
-            shifts = [int(draw.uniform(-most, most)) for most in COLOUR_SHIFTS]
+            shifts = [int(rng.uniform(-most, most)) for most in COLOUR_SHIFTS]
             seen = (rows >= 0) & part.trial.crops[TEMPLATE].valid[rows.clip(0)]
             clip[seen, ..., :3] = recoloured(clip[seen, ..., :3], shifts)
-            if draw.random() < self._drop_sound:
+            if rng.random() < self._drop_audio:
                 image = np.full_like(image, SILENCE)
         sample = {"clip": clip, "audio_features": image}
         return sample | {name: values[position] for name, values in part.known.items()}
 
-    def combine(self, outputs: np.ndarray) -> list[np.ndarray]:
+    def to_frames(self, outputs: np.ndarray) -> list[np.ndarray]:
         """Predictions per trial; frames between the sampled ones are interpolated."""
         finished = self._finish(outputs)
         return [

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 from torchvision.models import resnet18
 from torchvision.models.video import r2plus1d_18
 
+from wildaffect.systems.toolbox.slim import scale_channels, scaled
 from wildaffect.systems.tsav.spec import OUTPUTS
-from wildaffect.systems.widths import scaled, widen
 
 CHANNELS = 4
 FEATURES = 512
@@ -19,30 +19,30 @@ MEAN = (0.43216, 0.394666, 0.37645, 0.5)
 STD = (0.22803, 0.22145, 0.216989, 0.225)
 
 
-def build(variant: str, *, width: float = 1.0, picture_pooling: int = 1, mel_pooling: int = 1) -> "TwoStream":
+def build(variant: str, *, width: float = 1.0, image_pooling: int = 1, mel_pooling: int = 1) -> "TwoStream":
     """The one variant, ``two_stream``. The options make it cheaper than published: see :class:`TwoStream`."""
-    return {"two_stream": TwoStream}[variant](width, picture_pooling, mel_pooling)
+    return {"two_stream": TwoStream}[variant](width, image_pooling, mel_pooling)
 
 
 class TwoStream(nn.Module):
     """Clip (B, 4, 8, 112, 112) and mel image (B, 1, 64, 1001) -> raw outputs (B, 17); no activation on any of them.
 
-    ``width`` multiplies the number of channels of every layer. ``picture_pooling`` averages squares of that many pixels before the first
+    ``width`` multiplies the number of channels of every layer. ``image_pooling`` averages squares of that many pixels before the first
     video layer, ``mel_pooling`` that many neighbouring columns before the first audio layer. With 1, 1, 1 this is the published network.
     """
 
-    def __init__(self, width: float = 1.0, picture_pooling: int = 1, mel_pooling: int = 1) -> None:
+    def __init__(self, width: float = 1.0, image_pooling: int = 1, mel_pooling: int = 1) -> None:
         super().__init__()
         self.audio_model = AudioStream(width)
         self.video_model = VideoStream(width)
         # The dropout never drops anything; it is there because it gives the linear layer its published name.
         self.fc = nn.Sequential(nn.Dropout(0.0), nn.Linear(2 * scaled(FEATURES, width), len(OUTPUTS)))
-        self._picture_pooling, self._mel_pooling = picture_pooling, mel_pooling
+        self._image_pooling, self._mel_pooling = image_pooling, mel_pooling
 
     def forward(self, clip: Tensor, audio_features: Tensor) -> Tensor:
-        """Both inputs normalised; the sound's half of the joint vector comes first."""
-        if self._picture_pooling > 1:
-            clip = F.avg_pool3d(clip, (1, self._picture_pooling, self._picture_pooling))
+        """Both inputs normalised; the audio's half of the joint vector comes first."""
+        if self._image_pooling > 1:
+            clip = F.avg_pool3d(clip, (1, self._image_pooling, self._image_pooling))
         if self._mel_pooling > 1:
             audio_features = F.avg_pool2d(audio_features, (1, self._mel_pooling))
         return self.fc(torch.cat([self.audio_model(audio_features), self.video_model(clip)], dim=1))
@@ -57,11 +57,11 @@ class AudioStream(nn.Module):
         self.resnet.conv1 = nn.Conv2d(1, 64, 7, 2, 3, bias=False)
         self.resnet.fc = nn.Identity()
         if width != 1:
-            widen(self.resnet, width)
+            scale_channels(self.resnet, width)
 
-    def forward(self, picture: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:
         """Globally pooled features."""
-        return self.resnet(picture)
+        return self.resnet(image)
 
 
 class VideoStream(nn.Module):
@@ -73,7 +73,7 @@ class VideoStream(nn.Module):
         self.r2plus1d.stem[0] = nn.Conv3d(CHANNELS, 45, (1, 7, 7), (1, 2, 2), (0, 3, 3), bias=False)
         self.r2plus1d.fc = nn.Identity()
         if width != 1:
-            widen(self.r2plus1d, width)
+            scale_channels(self.r2plus1d, width)
 
     def forward(self, clip: Tensor) -> Tensor:
         """Globally pooled features."""

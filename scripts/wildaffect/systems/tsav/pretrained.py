@@ -53,5 +53,5 @@ def _load(
             "width 1 only."
         )
     kept = {key: value for key, value in fit(state).items() if not key.startswith("fc.")}
-    load_state(network, kept, path, digest)
+    load_state(network, kept, path)
     return {"file": str(path), "sha256": digest}

@@ -1,33 +1,45 @@
 """How TSAV is trained, selected and run. The training is our own, as none was published; card.md lists what differs between the modes."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from wildaffect.features.audio.tsav_mel import centred_images, faithful_images
-from wildaffect.systems.interface import Schedule, Target, TrialData
-from wildaffect.systems.schedules import plateau
-from wildaffect.systems.scores import task_scores
-from wildaffect.systems.tsav import labels as known
-from wildaffect.systems.tsav.data import ClipSamples, Picked, grid
-from wildaffect.systems.tsav.losses import expression_loss, unit_loss, valence_arousal_loss
+from wildaffect.systems.base import Recipe
+from wildaffect.systems.toolbox.losses import concordance
+from wildaffect.systems.toolbox.metrics import task_scores
+from wildaffect.systems.tsav.data import (
+    ClipSamples,
+    Picked,
+    count_labels,
+    grid,
+    known_labels,
+    label_weights,
+    without_contradictions,
+)
 from wildaffect.systems.tsav.model import TwoStream, normalised
 from wildaffect.systems.tsav.model import build as build_model
 from wildaffect.systems.tsav.pretrained import load_audio, load_video
+from wildaffect.systems.tsav.settings import TsavSettings
 from wildaffect.systems.tsav.spec import COLUMNS, OUTPUTS, needs
+from wildaffect.systems.types import Purpose, Schedule, Target, TrialData
 
 
 @dataclass(frozen=True)
-class Rules:
+class Quirks:
     """What the two modes do differently.
 
-    ``images``: mel images. ``jpeg_masks``: drawings go through JPEG. ``exchange_sides``: mirroring exchanges left and right in the
-    drawing. ``unit_offset``: raw output at which a unit is as likely on as off. ``probabilities``: predictions are probabilities, not raw
-    outputs.
+    Attributes:
+        images: Cuts mel images.
+        jpeg_masks: Drawings go through JPEG.
+        exchange_sides: Mirroring exchanges left and right in the drawing.
+        unit_offset: Raw output at which a unit is as likely on as off.
+        probabilities: Predictions are probabilities, not raw outputs.
     """
 
     images: Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray]]
@@ -39,116 +51,101 @@ class Rules:
 
 MODES = {
     # The published decision is "raw output above 0.5", so that is where our training puts even odds.
-    "faithful": Rules(faithful_images, True, False, 0.5, False),
-    "corrected": Rules(centred_images, False, True, 0.0, True),
+    "faithful": Quirks(
+        images=faithful_images, jpeg_masks=True, exchange_sides=False, unit_offset=0.5, probabilities=False
+    ),
+    "corrected": Quirks(
+        images=centred_images, jpeg_masks=False, exchange_sides=True, unit_offset=0.0, probabilities=True
+    ),
 }
 
 
-def build(variant: str, target: Target, mode: str, settings: Mapping[str, Any]) -> "Tsav":
-    """Recipe of one instance; ``settings`` complete, as described in schema.yaml."""
-    (feature,) = needs(variant, mode, settings).features
-    return Tsav(variant, target, MODES[mode], feature, settings)
+def build(variant: str, target: Target, mode: str, settings: TsavSettings) -> "Tsav":
+    """Recipe of one instance."""
+    return Tsav(variant, target, mode, settings)
 
 
-class Tsav:
-    """See :class:`wildaffect.systems.interface.Recipe`."""
+class Tsav(Recipe[TsavSettings]):
+    """Two streams, up to three tasks."""
 
-    metric = "criterion"
-
-    def __init__(self, variant: str, target: Target, rules: Rules, feature: str, settings: Mapping[str, Any]) -> None:
-        self.target = target
-        self._variant, self._rules, self._feature, self._settings = variant, rules, feature, settings
+    def __init__(self, variant: str, target: Target, mode: str, settings: TsavSettings) -> None:
+        super().__init__(variant, target, mode, settings)
+        self._quirks = MODES[mode]
+        (self._feature,) = needs(variant, mode, settings).features
         self._outputs = [OUTPUTS.index(column) for column in target.columns]
-        self._places = {task: [target.columns.index(column) for column in COLUMNS[task]] for task in target.labels}
-        self.schedule = Schedule(
-            epochs=settings["epochs"],
-            batch=settings["batch"],
-            accumulate=settings["accumulate"],
-            minimum_rate=settings["minimum_rate"],
-            patience=settings["early_stop"],
-            prediction_stride=settings["prediction_stride"],
-        )
+        self._positions = {task: [target.columns.index(column) for column in COLUMNS[task]] for task in target.labels}
+
+    @property
+    def schedule(self) -> Schedule:
+        """With a stride of prediction."""
+        return replace(super().schedule, prediction_stride=self.settings.prediction_stride)
 
     def model(self) -> TwoStream:
         """Network with random weights, always with all 17 outputs."""
-        return build_model(self._variant, **self._settings["network"])
+        network = self.settings.network
+        return build_model(
+            self.variant, width=network.width, image_pooling=network.image_pooling, mel_pooling=network.mel_pooling
+        )
 
     def initialise(self, model: TwoStream) -> list[dict[str, Any]]:
         """Each stream from a file, if one is configured."""
-        streams = (("video_model", load_video, "video_weights"), ("audio_model", load_audio, "audio_weights"))
-        return [
-            {"part": part} | load(model, self._settings[option])
-            for part, load, option in streams
-            if self._settings[option] is not None
-        ]
+        streams = (
+            ("video_model", load_video, self.settings.video_weights),
+            ("audio_model", load_audio, self.settings.audio_weights),
+        )
+        return [{"part": part} | load(model, path) for part, load, path in streams if path is not None]
 
     def fit(self, trials: Sequence[TrialData]) -> dict[str, Any]:
         """How often each class occurs."""
-        return known.count_labels([self._training_labels(trial) for trial in trials])
+        return count_labels([self._training_labels(trial) for trial in trials])
 
-    def statistics(self, trials: Sequence[TrialData], fitted: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """Those of the training trials; prediction needs none."""
-        return fitted or {}
-
-    def samples(self, trials: Sequence[TrialData], statistics: Mapping[str, Any], purpose: str) -> ClipSamples:
+    def samples(self, trials: Sequence[TrialData], statistics: Mapping[str, Any], purpose: Purpose) -> ClipSamples:
         """Labelled frames to train on; otherwise frames at the stride of ``purpose``, labelled or not."""
-        pick = {"train": self._labelled, "validate": self._validated, "predict": self._predicted}[purpose]
+        pick = {
+            Purpose.TRAIN: self._labelled,
+            Purpose.VALIDATE: self._validated,
+            Purpose.PREDICT: self._predicted,
+        }[purpose]
         return ClipSamples(
             [pick(trial, statistics) for trial in trials],
             feature=self._feature,
-            images=self._rules.images,
-            dilation=self._settings["dilation"],
-            jpeg_masks=self._rules.jpeg_masks,
-            exchange_sides=self._rules.exchange_sides,
-            augment=self._settings["augment"],
-            drop_sound=self._settings["drop_sound"],
+            images=self._quirks.images,
+            dilation=self.settings.dilation,
+            jpeg_masks=self._quirks.jpeg_masks,
+            exchange_sides=self._quirks.exchange_sides,
+            augment=self.settings.augment,
+            drop_audio=self.settings.drop_audio,
             finish=self._finish,
-            in_order=purpose != "train",
+            in_order=purpose is not Purpose.TRAIN,
         )
 
-    def order(self, count: int, epoch: int, seed: int) -> np.ndarray:
-        """A random subset, drawn anew every epoch."""
-        return np.random.default_rng([seed, epoch]).permutation(count)[: self._settings["frames_per_epoch"]]
+    def epoch_indices(self, count: int, epoch: int, seed: int) -> np.ndarray:
+        """A random subset, another one every epoch."""
+        return super().epoch_indices(count, epoch, seed)[: self.settings.frames_per_epoch]
 
-    def start_phase(self, model: nn.Module, phase: int) -> None:
-        """Everything is trained."""
-        model.requires_grad_(True)
-
-    def train_mode(self, model: nn.Module) -> None:
-        """Everything in training mode."""
-        model.train()
-
-    def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-        """Adam with L2 on every tensor."""
-        return torch.optim.Adam(
-            parameters, lr=self._settings["learning_rate"], weight_decay=self._settings["weight_decay"]
-        )
-
-    def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
-        """Falls when the criterion stops rising."""
-        return plateau(optimizer, self._settings["plateau_factor"], self._settings["plateau_patience"])
-
-    def forward(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    def forward(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         """Raw outputs (B, columns of the target)."""
         return model(clip=normalised(batch["clip"]), audio_features=batch["audio_features"])[:, self._outputs]
 
-    def loss(self, outputs: Tensor, batch: dict[str, Tensor]) -> Tensor:
+    def loss(self, outputs: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
         """Weighted sum of the tasks' losses, each over the labels that the batch has of it; 0 for a task of which it has none."""
-        raw = {task: outputs[:, places] for task, places in self._places.items()}
+        raw = {task: outputs[:, positions] for task, positions in self._positions.items()}
+        weights = self.settings.loss_weights
         parts = {
-            "va": lambda: valence_arousal_loss(raw["va"], batch["va"]),
-            "expr": lambda: expression_loss(raw["expr"], batch["expr"], batch["expr_weight"]),
-            "au": lambda: unit_loss(raw["au"] - self._rules.unit_offset, batch["au"], batch["au_weight"]),
+            "va": lambda: weights.va * valence_arousal_loss(raw["va"], batch["va"]),
+            "expr": lambda: weights.expr * expression_loss(raw["expr"], batch["expr"], batch["expr_weight"]),
+            "au": lambda: weights.au * unit_loss(raw["au"] - self._quirks.unit_offset, batch["au"], batch["au_weight"]),
         }
-        return sum(self._settings["loss_weights"][task] * parts[task]() for task in raw)
+        return sum(parts[task]() for task in raw)
 
     def score(self, predictions: Sequence[np.ndarray], trials: Sequence[TrialData]) -> dict[str, float]:
         """The 2020 challenge's metrics of every task, and their mean ``criterion`` over the tasks that have labels."""
-        labels = [known.known_labels(trial, self.target) for trial in trials]
-        found, criteria = {}, []
-        for task, places in self._places.items():
+        labels = [known_labels(trial, self.target) for trial in trials]
+        found: dict[str, float] = {}
+        criteria = []
+        for task, positions in self._positions.items():
             truth = np.concatenate([part[task] for part in labels])
-            metrics = task_scores(task, truth, np.concatenate([values[:, places] for values in predictions]))
+            metrics = task_scores(task, truth, np.concatenate([values[:, positions] for values in predictions]))
             criteria.append(metrics.pop("criterion"))
             found |= metrics
         judged = [value for value in criteria if value == value]
@@ -157,15 +154,15 @@ class Tsav:
     def _finish(self, outputs: np.ndarray) -> np.ndarray:
         """Raw outputs (n, columns), or with probabilities in place of scores; valence and arousal stay as they are."""
         values = torch.from_numpy(outputs.astype(np.float64))
-        if self._rules.probabilities:
+        if self._quirks.probabilities:
             for task, turn in (("expr", lambda scores: scores.softmax(dim=1)), ("au", torch.sigmoid)):
-                if task in self._places:
-                    values[:, self._places[task]] = turn(values[:, self._places[task]])
+                if task in self._positions:
+                    values[:, self._positions[task]] = turn(values[:, self._positions[task]])
         return values.numpy()
 
     def _training_labels(self, trial: TrialData) -> dict[str, np.ndarray]:
-        labels = known.known_labels(trial, self.target)
-        return known.without_contradictions(labels) if self._settings["filter_contradictions"] else labels
+        labels = known_labels(trial, self.target)
+        return without_contradictions(labels) if self.settings.filter_contradictions else labels
 
     def _labelled(self, trial: TrialData, counts: Mapping[str, Any]) -> Picked:
         labels = self._training_labels(trial)
@@ -173,14 +170,37 @@ class Tsav:
         return self._picked(trial, np.flatnonzero(usable), labels, counts)
 
     def _validated(self, trial: TrialData, counts: Mapping[str, Any]) -> Picked:
-        frames = grid(len(trial.times), self._settings["validation_stride"])
-        return self._picked(trial, frames, known.known_labels(trial, self.target), counts)
+        frames = grid(len(trial.times), self.settings.validation_stride)
+        return self._picked(trial, frames, known_labels(trial, self.target), counts)
 
     def _predicted(self, trial: TrialData, counts: Mapping[str, Any]) -> Picked:
-        return Picked(trial, grid(len(trial.times), self._settings["prediction_stride"]), {})
+        return Picked(trial, grid(len(trial.times), self.settings.prediction_stride), {})
 
     def _picked(
         self, trial: TrialData, frames: np.ndarray, labels: Mapping[str, np.ndarray], counts: Mapping[str, Any]
     ) -> Picked:
         chosen = {task: values[frames] for task, values in labels.items()}
-        return Picked(trial, frames, chosen | known.weights(chosen, counts, self._settings["balance"]))
+        return Picked(trial, frames, chosen | label_weights(chosen, counts, self.settings.balance))
+
+
+def valence_arousal_loss(raw: Tensor, truth: Tensor) -> Tensor:
+    """Mean of 1 - CCC of both columns over the labelled rows of (B, 2), population moments; 0 with fewer than two such rows."""
+    known = ~truth.isnan().any(dim=1)
+    if known.sum() < 2:
+        return raw.sum() * 0
+    return (1 - concordance(raw[None], truth[None], known[None], mixed=False)).mean()
+
+
+def expression_loss(raw: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean of the cross-entropy of (B, classes) against class numbers (B, 1); weight (B, 1), 0 where the label is missing."""
+    each = F.cross_entropy(raw, truth[:, 0].nan_to_num().long(), reduction="none")
+    return _weighted_mean(each, weight[:, 0])
+
+
+def unit_loss(raw: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean of the binary cross-entropy of logits (B, units); weight (B, units), 0 where the label is missing."""
+    return _weighted_mean(F.binary_cross_entropy_with_logits(raw, truth.nan_to_num(), reduction="none"), weight)
+
+
+def _weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
+    return (values * weight).sum() / weight.sum().clamp(min=torch.finfo(weight.dtype).tiny)

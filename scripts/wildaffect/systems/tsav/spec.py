@@ -1,30 +1,23 @@
 """What TSAV offers and needs; read while the workflow is planned, so no torch here."""
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
-import yaml
-
-from wildaffect.systems.interface import Needs, Spec, Target
+from wildaffect.corpus.label_spaces import AU8, EXPRESSIONS7, VALENCE_AROUSAL
+from wildaffect.systems.tsav.settings import TsavSettings
+from wildaffect.systems.types import Needs, Spec, Target
 
 TEMPLATE = "tsav112"
-EXPRESSIONS = ("Neutral", "Anger", "Disgust", "Fear", "Happiness", "Sadness", "Surprise")
-VALENCE_AROUSAL = ("valence", "arousal")
-UNITS = ("AU1", "AU2", "AU4", "AU6", "AU12", "AU15", "AU20", "AU25")
-OUTPUTS = EXPRESSIONS + VALENCE_AROUSAL + UNITS
+OUTPUTS = EXPRESSIONS7 + VALENCE_AROUSAL + AU8
 """The network's 17 outputs in the original's order (TSAV spec 3.1)."""
 
-COLUMNS = {"expr": EXPRESSIONS, "va": VALENCE_AROUSAL, "au": UNITS}
+COLUMNS = {"expr": EXPRESSIONS7, "va": VALENCE_AROUSAL, "au": AU8}
 """The outputs of each task."""
-LABELS = {"expr": ("expression",), "va": VALENCE_AROUSAL, "au": UNITS}
+LABELS = {"expr": ("expression",), "va": VALENCE_AROUSAL, "au": AU8}
 """The label columns of each task."""
 
 
-def needs(variant: str, mode: str, recipe: Mapping[str, Any]) -> Needs:
-    """Faces with drawn landmarks, and sound: ``faithful`` cuts the original's windows from the waveform (TSAV spec 2.9)."""
-    sound = "tsav_wave" if mode == "faithful" else "tsav_mel"
-    return Needs(crops=(TEMPLATE,), features=(sound,), masks=(TEMPLATE,))
+def needs(variant: str, mode: str, settings: TsavSettings) -> Needs:
+    """Faces with drawn landmarks, and audio: ``faithful`` cuts the original's windows from the waveform (TSAV spec 2.9)."""
+    audio = "tsav_wave" if mode == "faithful" else "tsav_mel"
+    return Needs(crops=(TEMPLATE,), features=(audio,), masks=(TEMPLATE,))
 
 
 def _target(name: str, *tasks: str) -> Target:
@@ -42,6 +35,6 @@ SPEC = Spec(
         "au": _target("au", "au"),
         "mtl": _target("mtl", "expr", "va", "au"),
     },
+    settings=TsavSettings,
     needs=needs,
-    schema=yaml.safe_load((Path(__file__).parent / "schema.yaml").read_text()),
 )

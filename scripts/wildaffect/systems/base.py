@@ -1,0 +1,186 @@
+"""Base class of recipes: how an instance of a system is trained, selected and run.
+
+A *sample* is whatever a system trains on at once: a window of 300 frames for one, one frame with the clip and the audio before it for
+another. Missing labels are NaN and each recipe masks them in its own loss, so one model may learn several tasks from trials that are
+annotated for some of them.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from wildaffect.errors import InputError
+from wildaffect.systems.settings import RecipeSettings
+from wildaffect.systems.types import Purpose, Samples, Schedule, Target, TrialData
+
+S = TypeVar("S", bound=RecipeSettings)
+
+
+class FrozenMode(Enum):
+    """How frozen modules behave in training."""
+
+    EVALUATION = "evaluation"
+    """As in prediction: no dropout, batch norms use what they have learnt."""
+    BATCH_STATISTICS = "batch_statistics"
+    """Dropout is active, batch norms normalise by the batch and learn nothing from it."""
+    DRIFTING = "drifting"
+    """As if they were trained: batch norms go on learning the statistics of batches."""
+
+
+class Recipe(ABC, Generic[S]):
+    """One instance of a system.
+
+    A system defines :meth:`model`, :meth:`samples`, :meth:`forward`, :meth:`loss` and :meth:`score`, and overrides what else differs.
+
+    Attributes:
+        variant: Published configuration.
+        target: What is trained for.
+        mode: ``faithful`` or ``corrected``.
+        settings: Complete settings.
+        metric: Entry of :meth:`score` that selects the best epoch.
+        maximise: Larger values of the metric are better.
+        frozen_mode: How frozen modules behave in training.
+        fitted_statistics: Prediction needs the statistics that :meth:`fit` found.
+    """
+
+    metric: str = "criterion"
+    maximise: bool = True
+    frozen_mode: FrozenMode = FrozenMode.EVALUATION
+    fitted_statistics: bool = False
+
+    def __init__(self, variant: str, target: Target, mode: str, settings: S) -> None:
+        self.variant, self.target, self.mode, self.settings = variant, target, mode, settings
+
+    @property
+    def schedule(self) -> Schedule:
+        """Numbers that steer the epoch loop."""
+        settings = self.settings
+        return Schedule(
+            epochs=settings.epochs,
+            batch=settings.batch,
+            accumulate=settings.accumulate,
+            minimum_rate=settings.minimum_rate,
+            patience=settings.patience,
+        )
+
+    @abstractmethod
+    def model(self) -> nn.Module:
+        """Network with random weights, drawn from torch's generator."""
+
+    def initialise(self, model: nn.Module) -> list[dict[str, Any]]:
+        """Load pre-trained parts before training; a JSON record (part, file, SHA-256) of every weight file read."""
+        return []
+
+    def fit(self, trials: Sequence[TrialData]) -> dict[str, Any]:
+        """Statistics of the training trials that can be written as JSON; they are stored with the model."""
+        return {}
+
+    def statistics(self, trials: Sequence[TrialData], fitted: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """Statistics by which ``trials`` are normalised: those of the training trials, unless a system takes the trials' own.
+
+        Args:
+            trials: Trials of one partition.
+            fitted: What :meth:`fit` found; None if it is not known.
+
+        Raises:
+            InputError: ``fitted`` is needed and None.
+        """
+        if fitted is None and self.fitted_statistics:
+            raise InputError(
+                f"{self.mode} models of this system need the statistics of their training data (stats.json); none were given. "
+                "Keep stats.json beside the weights; published weights want mode: faithful."
+            )
+        return fitted or {}
+
+    @abstractmethod
+    def samples(self, trials: Sequence[TrialData], statistics: Mapping[str, Any], purpose: Purpose) -> Samples:
+        """Samples of ``trials``, normalised by ``statistics``."""
+
+    def epoch_indices(self, count: int, epoch: int, seed: int) -> np.ndarray:
+        """Indices of the training samples of an epoch, in order; may leave out or repeat some. By default all, shuffled every epoch."""
+        return np.random.default_rng([seed, epoch]).permutation(count)
+
+    def frozen(self, model: nn.Module, phase: int) -> Sequence[nn.Module]:
+        """Modules of ``model`` that are not trained in ``phase``; everything else is."""
+        return ()
+
+    def configure_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
+        """Fresh optimiser of the trainable tensors; by default Adam with L2."""
+        return torch.optim.Adam(
+            trainable(model), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay
+        )
+
+    def configure_scheduler(
+        self, optimizer: torch.optim.Optimizer, steps_per_epoch: int
+    ) -> torch.optim.lr_scheduler.LRScheduler:
+        """Learning rates. By default they fall when the metric no longer improves.
+
+        A ``ReduceLROnPlateau`` is given :meth:`watched` after every epoch. Others count epochs, or optimiser steps where the schedule has
+        ``scheduler_per_step``; an epoch has about ``steps_per_epoch`` of these.
+        """
+        return torch.optim.lr_scheduler.ReduceLROnPlateau(
+            optimizer,
+            mode="max" if self.maximise else "min",
+            factor=self.settings.plateau_factor,
+            patience=self.settings.plateau_patience,
+        )
+
+    def watched(self, metric: float) -> float:
+        """What a plateau scheduler is given for the value ``metric`` of an epoch."""
+        return metric
+
+    @abstractmethod
+    def forward(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        """Raw outputs of a batch of samples, batch first. No labels may be read here."""
+
+    @abstractmethod
+    def loss(self, outputs: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+        """Mean loss of the batch, a scalar."""
+
+    @abstractmethod
+    def score(self, predictions: Sequence[np.ndarray], trials: Sequence[TrialData]) -> dict[str, float]:
+        """Validation metrics from predictions (N, columns) per trial."""
+
+
+def trainable(model: nn.Module) -> list[nn.Parameter]:
+    """Parameters that are not frozen, in the model's order."""
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def batch_norms(modules: Iterable[nn.Module]) -> list[nn.Module]:
+    """Batch norms in ``modules``, synchronised ones too."""
+    return [layer for module in modules for layer in module.modules() if isinstance(layer, _BatchNorm)]
+
+
+class Freezing:
+    """Keeps modules of a model from being trained, phase by phase."""
+
+    def __init__(self, model: nn.Module, mode: FrozenMode) -> None:
+        self._model, self._mode = model, mode
+        self._frozen: Sequence[nn.Module] = ()
+        self._momenta = [(layer, layer.momentum) for layer in batch_norms([model])]
+
+    def freeze(self, modules: Sequence[nn.Module]) -> None:
+        """Train everything but ``modules`` from now on."""
+        self._frozen = modules
+        self._model.requires_grad_()
+        for module in modules:
+            module.requires_grad_(requires_grad=False)
+        for layer, momentum in self._momenta:
+            layer.momentum = momentum
+        if self._mode is FrozenMode.BATCH_STATISTICS:
+            for layer in batch_norms(modules):
+                layer.momentum = 0.0
+
+    def train(self) -> None:
+        """Put the model into training mode, frozen modules as their mode says."""
+        self._model.train()
+        if self._mode is FrozenMode.EVALUATION:
+            for module in self._frozen:
+                module.eval()

@@ -1,0 +1,1 @@
+"""What several systems use: losses, metrics, sampling, narrower networks."""

@@ -1,0 +1,200 @@
+"""What a system tells the rest of the project, and the data that it is given. Imports no torch: the workflow is planned with it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+import numpy as np
+
+from wildaffect.systems.settings import RecipeSettings
+
+
+@dataclass(frozen=True)
+class Target:
+    """What one instance is trained for.
+
+    Attributes:
+        name: As the configuration spells it.
+        columns: Columns of the predictions.
+        labels: Label columns that are read of each task.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    labels: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a variant reads.
+
+    Attributes:
+        crops: Crop templates.
+        features: Feature ids.
+        masks: Templates whose landmark drawings are read.
+    """
+
+    crops: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    masks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A system as the workflow sees it.
+
+    Attributes:
+        name: Name of the system's folder, or of its entry point.
+        title: One line for people.
+        variants: Published configurations.
+        targets: What can be trained for, by name.
+        settings: Class of the recipe's settings; its defaults are the published ones.
+        needs: ``needs(variant, mode, settings)`` gives the inputs of a variant.
+        modes: ``faithful`` follows the published system with its quirks, ``corrected`` repairs its documented bugs.
+        narrowed: Names of the targets of variants that do not have all.
+    """
+
+    name: str
+    title: str
+    variants: tuple[str, ...]
+    targets: Mapping[str, Target]
+    settings: type[RecipeSettings]
+    needs: Callable[[str, str, Any], Needs]
+    modes: tuple[str, ...] = ("faithful", "corrected")
+    narrowed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def targets_of(self, variant: str) -> tuple[str, ...]:
+        """Names of the targets that ``variant`` can be trained for."""
+        return self.narrowed.get(variant, tuple(self.targets))
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One model to be trained or run: a system's variant for a target, in a mode, with complete settings."""
+
+    system: str
+    variant: str
+    target: str
+    mode: str
+    settings: RecipeSettings
+
+    def names(self) -> dict[str, str]:
+        """The four names, as run records and weight files keep them."""
+        return {"system": self.system, "variant": self.variant, "target": self.target, "mode": self.mode}
+
+
+class Purpose(StrEnum):
+    """What samples are read for."""
+
+    TRAIN = "train"
+    VALIDATE = "validate"
+    PREDICT = "predict"
+
+
+class Images(Protocol):
+    """Crops of one trial, a row per decoded frame.
+
+    Attributes:
+        valid: bool (N,), whether the frame has a face.
+    """
+
+    valid: np.ndarray
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Crops uint8 RGB (n, size, size, 3), landmark drawings uint8 (n, size, size); black where not valid."""
+        ...
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels of one task on all N decoded frames.
+
+    Attributes:
+        values: float32 (N, C), NaN where missing.
+        valid: bool (N,), whether the row is usable as a whole.
+    """
+
+    values: np.ndarray
+    valid: np.ndarray
+
+
+@dataclass(frozen=True)
+class TrialData:
+    """One trial, opened for reading.
+
+    Attributes:
+        name: Name of the trial.
+        times: float64 (N,) seconds of its decoded frames.
+        crops: Crops by template.
+        features: Arrays by feature id, with a row per frame, or rows at a rate of their own from the time of frame 0.
+        labels: Labels of every task for which the trial belongs to the partition being read; none for new videos.
+        masks: Landmark drawings by template.
+    """
+
+    name: str
+    times: np.ndarray
+    crops: Mapping[str, Images]
+    features: Mapping[str, np.ndarray]
+    labels: Mapping[str, Labels] = field(default_factory=dict)
+    masks: Mapping[str, Images] = field(default_factory=dict)
+
+
+class Samples(Protocol):
+    """The samples of one partition in a fixed order. For validation and prediction they come trial by trial."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: int, rng: np.random.Generator | None) -> dict[str, np.ndarray]:
+        """One sample.
+
+        Args:
+            index: Position in the order.
+            rng: Decides augmentation; None: none.
+
+        Returns:
+            Named arrays of equal shapes for all indices.
+        """
+        ...
+
+    def to_frames(self, outputs: np.ndarray) -> list[np.ndarray]:
+        """Predictions of frames from outputs of samples.
+
+        Args:
+            outputs: Model outputs (S, ...) of all samples, in order; (0, columns) where there is no sample.
+
+        Returns:
+            float64 (N, columns) per trial, NaN in rows that no sample covers.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Numbers that steer the epoch loop.
+
+    Attributes:
+        epochs: Largest number of epochs.
+        batch: Samples per batch.
+        accumulate: Batches per optimiser step.
+        phases: Stages of training, each with its own set of trainable tensors and a fresh optimiser.
+        minimum_rate: A phase ends when the learning rate is below this; after the last one training is over.
+        patience: Epochs without a new best after which training ends; None: never.
+        patience_per_phase: The count begins again with each phase.
+        reload_best: Return to the best weights after every epoch that brought no new best.
+        gradient_norm: Gradients are scaled down to this norm over all trainable tensors; None: they are not.
+        scheduler_per_step: The scheduler follows optimiser steps (warm-up, one-cycle), not epochs.
+        prediction_stride: Frames are predicted at this stride, and the last; the others are interpolated and marked.
+    """
+
+    epochs: int
+    batch: int
+    accumulate: int = 1
+    phases: int = 1
+    minimum_rate: float = 0.0
+    patience: int | None = None
+    patience_per_phase: bool = False
+    reload_best: bool = False
+    gradient_norm: float | None = None
+    scheduler_per_step: bool = False
+    prediction_stride: int = 1
