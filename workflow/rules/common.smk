@@ -1,7 +1,6 @@
 """Configuration, plan and input functions; the logic is in wildaffect.workflow."""
 
 import gc
-import os
 import re
 import sys
 from inspect import signature
@@ -11,10 +10,8 @@ from snakemake.exceptions import WorkflowError
 
 SCRIPTS = str(Path(workflow.basedir).parent / "scripts")
 sys.path[:0] = [SCRIPTS, str(Path(workflow.basedir) / "rules")]
-# Jobs import this copy of the code, too, whatever is installed.
-os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([SCRIPTS, *filter(None, [os.environ.get("PYTHONPATH")])]))
 
-from records import keep_records, planned_code
+from records import keep_records, planned_code, run_code_in
 from snakemake_interface_executor_plugins.settings import ExecMode
 from wildaffect import paths, systems
 from wildaffect.errors import InputError
@@ -38,6 +35,7 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
+run_code_in(SCRIPTS)
 keep_records(PLAN.config["results_dir"])
 # A job that runs on its own, as on a cluster, reads the rules again, but not what to run.
 PLANNED = planned_code(PLAN.config["results_dir"]) if workflow.exec_mode != ExecMode.DEFAULT else {}
