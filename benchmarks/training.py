@@ -35,7 +35,8 @@ sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 
 from support import runs, tsav  # noqa: E402
 from wildaffect.systems import build_recipe  # noqa: E402
-from wildaffect.systems.types import Recipe, TrialData  # noqa: E402
+from wildaffect.systems.base import Freezing, Recipe  # noqa: E402
+from wildaffect.systems.types import TrialData  # noqa: E402
 from wildaffect.training.batches import batches  # noqa: E402
 from wildaffect.training.runtime import open_fabric, reproducible  # noqa: E402
 
@@ -97,9 +98,10 @@ def measure(case: tuple, precision: str, size: str, mode: str, device: str, step
         samples = plan.samples([trial], plan.fit([trial]), "train")
         order = np.random.default_rng(0).integers(0, len(samples), (WARM_UP + steps) * batch)
         runner = fabric.setup_module(model)
-        plan.start_phase(model, phase)
-        optimizer = fabric.setup_optimizers(plan.optimizer([part for part in model.parameters() if part.requires_grad]))
-        plan.train_mode(model)
+        freezing = Freezing(model, plan.frozen_mode)
+        freezing.freeze(plan.frozen(model, phase))
+        optimizer = fabric.setup_optimizers(plan.configure_optimizer(model))
+        freezing.train()
         with gpu_use(device) as used:
             for content in batches(samples, order, batch, fabric, (0, 0), workers):
                 loss = plan.loss(plan.forward(runner, content), content)

@@ -7,10 +7,9 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from support.runs import ArrayImages, curve
+from support.runs import ArrayImages, curve, write_folds
 from support.runs import Corpus as RunCorpus
 from support.runs import pictures as small_pictures
-from wildaffect.corpus.folds import FOLDS
 from wildaffect.corpus.label_spaces import EXPRESSIONS7 as EXPRESSIONS
 from wildaffect.corpus.labels import labels_schema
 from wildaffect.systems.types import Labels, TrialData
@@ -94,12 +93,7 @@ class Corpus(RunCorpus):
                 rows.append({"trial": name, "frame": frame, "time_s": frame / FPS, **given})
         schema = labels_schema("expr", ("expression",))
         write_table(self.labels["expr"], pa.Table.from_pylist(rows, schema=schema), schema)
-        folds = [
-            {"task": task, "fold": 0, "trial": name, "partition": partition, "scheme": "official"}
-            for task in self.labels
-            for name, partition in self.partition.items()
-        ]
-        write_table(self.folds, pa.Table.from_pylist(folds, schema=FOLDS), FOLDS)
+        write_folds(self.folds, dict.fromkeys(self.labels, self.partition))
 
     def train_arguments(self, name: str, **changes) -> dict:
         """Arguments of a short training whose files go to ``folder/name``."""

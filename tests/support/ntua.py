@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from support.runs import ArrayImages, write_crops
-from wildaffect.corpus.folds import FOLDS
+from support.runs import ArrayImages, write_crops, write_folds
 from wildaffect.corpus.label_spaces import EXPRESSIONS7 as EXPRESSIONS
 from wildaffect.corpus.labels import labels_schema
 from wildaffect.features.audio.ntua_mel import BANDS, ROWS_PER_SECOND
@@ -107,12 +106,7 @@ class Corpus:
             self._write_trial(name, number)
         for task in LABELS:
             self._write_labels(task)
-        rows = [
-            {"task": task, "fold": 0, "trial": name, "partition": partition, "scheme": "official"}
-            for task in LABELS
-            for name, partition in PARTITIONS.items()
-        ]
-        write_table(self.folds, pa.Table.from_pylist(rows, schema=FOLDS), FOLDS)
+        write_folds(self.folds, dict.fromkeys(LABELS, PARTITIONS))
 
     def inputs(self) -> dict:
         """Arguments that ``train`` and ``predict`` share."""

@@ -88,11 +88,7 @@ class Corpus:
             (folder / name).mkdir(parents=True, exist_ok=True)
             self._write_trial(name, number)
         self._write_labels()
-        rows = [
-            {"task": "va", "fold": 0, "trial": n, "partition": p, "scheme": "official"}
-            for n, p in self.partition.items()
-        ]
-        write_table(self.folds, pa.Table.from_pylist(rows, schema=FOLDS), FOLDS)
+        write_folds(self.folds, {"va": self.partition})
 
     def inputs(self) -> dict:
         """Arguments that ``train`` and ``predict`` share."""
@@ -138,6 +134,20 @@ class Corpus:
                 )  # fmt: skip
         schema = labels_schema("va", ("valence", "arousal"))
         write_table(self.labels["va"], pa.Table.from_pylist(rows, schema=schema), schema)
+
+
+EXCHANGED = {"train": "validation", "validation": "train"}
+
+
+def write_folds(path: Path, partitions: dict[str, dict[str, str]]) -> None:
+    """A fold table of two folds: fold 0 from ``{task: {trial: partition}}``, in fold 1 train and validation are exchanged."""
+    rows = [
+        {"task": task, "fold": fold, "trial": name, "partition": names.get(partition, partition), "scheme": "official"}
+        for fold, names in enumerate(({}, EXCHANGED))
+        for task, of_trial in partitions.items()
+        for name, partition in of_trial.items()
+    ]
+    write_table(path, pa.Table.from_pylist(rows, schema=FOLDS), FOLDS)
 
 
 def write_crops(path: Path, faces: np.ndarray, valid: np.ndarray) -> None:

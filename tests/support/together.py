@@ -25,9 +25,8 @@ class WithoutDropout(FrameRecipe):
     def model(self):
         return nn.Sequential(nn.Flatten(), nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 4), nn.Tanh(), nn.Linear(4, 2))
 
-    def start_phase(self, model, phase):
-        model[1].requires_grad_(phase > 0)
-        model[3:].requires_grad_()
+    def frozen(self, model, phase):
+        return [] if phase else [model[1]]
 
 
 def train(output: Path, batch: int) -> None:

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from support.runs import ArrayImages, write_crops
-from wildaffect.corpus.folds import FOLDS
+from support.runs import ArrayImages, write_crops, write_folds
 from wildaffect.corpus.label_spaces import AU8 as UNITS
 from wildaffect.corpus.label_spaces import EXPRESSIONS7 as EXPRESSIONS
 from wildaffect.corpus.labels import labels_schema
@@ -131,12 +130,7 @@ class Corpus:
 
     def write_folds(self, partitions: dict[str, dict[str, str]]) -> None:
         """The fold table from ``{task: {trial: partition}}``."""
-        rows = [
-            {"task": task, "fold": 0, "trial": name, "partition": partition, "scheme": "official"}
-            for task, of_trial in partitions.items()
-            for name, partition in of_trial.items()
-        ]
-        write_table(self.folds, pa.Table.from_pylist(rows, schema=FOLDS), FOLDS)
+        write_folds(self.folds, partitions)
 
     def inputs(self) -> dict:
         """Arguments that ``train`` and ``predict`` share."""

@@ -10,6 +10,7 @@ from sklearn.metrics import f1_score
 from torch.nn import functional as F
 
 from support.cnu_adl import NETWORK, SMALL, TINY, small_checkpoint, trial_in_memory, write_keras
+from support.runs import start_phase
 from support.tsav import labels_of, valence_of
 from wildaffect import systems
 from wildaffect.corpus.label_spaces import EXPRESSIONS7 as EXPRESSIONS
@@ -193,17 +194,16 @@ def test_frozen_layers_learn_nothing_and_normalise_as_the_mode_says(tmp_path, mo
     model = plan.model()
     (record,) = plan.initialise(model)
     assert record["part"] == "face" and len(record["sha256"]) == 64
-    plan.start_phase(model, 0)
+    start_phase(plan, model)
     frozen = {name for name, value in model.named_parameters() if not value.requires_grad}
     assert {name.split(".")[1][:5] for name in frozen} == {"conv1", "conv2", "conv3"}
     assert all(
         value.requires_grad for name, value in model.named_parameters() if name.startswith(("heads", "face.conv4"))
     )
-    plan.train_mode(model)
     assert model.face.conv1.norm.training == (mode == "faithful") and model.face.conv4_1.reduce.norm.training
     before = {name: value.clone() for name, value in model.state_dict().items()}
     samples = plan.samples([trial_in_memory(20)], {}, "train")
-    optimizer = plan.optimizer([value for value in model.parameters() if value.requires_grad])
+    optimizer = plan.configure_optimizer(model)
     plan.loss(plan.forward(model, batch := batch_of(samples, 4)), batch).backward()
     optimizer.step()
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
@@ -217,7 +217,7 @@ def test_frozen_layers_learn_nothing_and_normalise_as_the_mode_says(tmp_path, mo
     } <= changed
 
     training = plan.forward(model, batch)
-    plan.train_mode(model)
+    model.train()
     model.face.eval()
     assert not torch.allclose(training, plan.forward(model, batch))
 
@@ -234,7 +234,7 @@ def test_a_frozen_face_network_is_not_trained(tmp_path):
     plan = recipe(face_training="none", **given_weights(tmp_path))
     model = plan.model()
     plan.initialise(model)
-    plan.start_phase(model, 0)
+    start_phase(plan, model)
     assert not any(value.requires_grad for value in model.face.parameters())
     assert all(value.requires_grad for value in model.heads.parameters())
 
@@ -242,8 +242,8 @@ def test_a_frozen_face_network_is_not_trained(tmp_path):
 def test_rates_and_penalty_of_the_groups():
     plan = recipe(learning_rate=1e-3, face_learning_rate=1e-5, kernel_penalty=1e-4)
     model = plan.model()
-    plan.start_phase(model, 0)
-    groups = plan.optimizer(list(model.parameters())).param_groups
+    start_phase(plan, model)
+    groups = plan.configure_optimizer(model).param_groups
     assert [(group["lr"], group["weight_decay"]) for group in groups] == [(1e-3, 0), (1e-5, 0), (1e-5, 2e-4)]
     kernels = {
         value for name, value in model.face.named_parameters() if name.endswith(("conv.weight", "predictions.weight"))
@@ -256,8 +256,8 @@ def test_rates_and_penalty_of_the_groups():
 def recipe_groups(**settings):
     plan = recipe(**settings)
     model = plan.model()
-    plan.start_phase(model, 0)
-    return plan.optimizer(list(model.parameters())).param_groups
+    start_phase(plan, model)
+    return plan.configure_optimizer(model).param_groups
 
 
 def test_both_metrics_stand_side_by_side():

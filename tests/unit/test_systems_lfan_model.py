@@ -5,7 +5,7 @@ from copy import deepcopy
 import pytest
 import torch
 
-from support.runs import TINY_BACKBONE
+from support.runs import TINY_BACKBONE, start_phase
 from wildaffect.systems import build_model, build_recipe
 from wildaffect.systems.lfan.model import TemporalNetwork
 
@@ -52,7 +52,7 @@ def test_released_positions_and_tensor_counts(full, variant, trainable):
     positions = [set(range(4, 10)), set(range(163, 187)), set(range(142, 163))]
     released = set()
     for phase in range(3):
-        recipe.start_phase(model, phase)
+        start_phase(recipe, model, phase)
         released |= positions[phase]
         backbone = list(model.spatial.parameters())
         assert {index for index, parameter in enumerate(backbone) if parameter.requires_grad} == released
@@ -68,7 +68,7 @@ def test_backbone_training_without_release(training, expected):
         "lfan", "unimodal", "valence", "corrected", {"backbone_training": training, "backbone": TINY_BACKBONE}
     )
     model = recipe.model()
-    recipe.start_phase(model, 0)
+    start_phase(recipe, model)
     assert {parameter.requires_grad for parameter in model.spatial.parameters()} == {expected}
     assert all(parameter.requires_grad for parameter in model.temporal.parameters())
     assert recipe.schedule.phases == 1
@@ -140,8 +140,7 @@ def test_frozen_layers_drift_in_faithful_and_rest_in_corrected():
         torch.manual_seed(0)
         recipe = build_recipe("lfan", "multimodal", "valence", mode, settings)
         model = recipe.model()
-        recipe.start_phase(model, 0)
-        recipe.train_mode(model)
+        start_phase(recipe, model)
         before = {key: value.clone() for key, value in model.state_dict().items()}
         recipe.forward(model, inputs(6, batch=2))
         drifted[mode] = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
@@ -154,8 +153,7 @@ def test_frozen_layers_drift_in_faithful_and_rest_in_corrected():
 def states_of_parts(model, phase, mode="corrected"):
     """Whether each part of the face network ran in inference mode during a training step, whose gradients stay."""
     recipe = build_recipe("lfan", "multimodal", "valence", mode, {"backbone": TINY_BACKBONE | {"dropout": 0}})
-    recipe.start_phase(model, phase)
-    recipe.train_mode(model)
+    start_phase(recipe, model, phase)
     seen = []
     hooks = [
         part.register_forward_hook(lambda *step: seen.append(step[2].is_inference())) for part in model.spatial.parts()
@@ -174,8 +172,7 @@ def test_frozen_layers_run_in_inference_mode_and_change_no_gradient(phase, froze
     assert states_of_parts(model, phase) == [True] * frozen + [False] * (6 - frozen)
 
     recipe = build_recipe("lfan", "multimodal", "valence", "corrected", {"backbone": TINY_BACKBONE | {"dropout": 0}})
-    recipe.start_phase(plain, phase)
-    recipe.train_mode(plain)
+    start_phase(recipe, plain, phase)
     for part in plain.spatial.parts()[:frozen]:
         part.requires_grad_()  # then nothing rests, and everything is recorded
     recipe.forward(plain, inputs(6, batch=2)).square().sum().backward()

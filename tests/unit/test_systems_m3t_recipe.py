@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from support.m3t import TINY, trial_in_memory
+from support.runs import start_phase
 from wildaffect import systems
 from wildaffect.errors import InputError
 from wildaffect.systems.m3t.spec import OUTPUTS, SPEC
@@ -26,9 +27,9 @@ def batch_of(count=3, time=5):
 def test_defaults_are_the_published_code():
     settings = systems.resolve_settings("m3t")
     published = {"window": 32, "stride": 16, "validation_stride": 32, "windows_per_epoch": 200, "batch": 96, "epochs": 30,
-                 "learning_rate": 5e-5, "weight_decay": 1e-4, "gradient_norm": 1.0, "plateau_patience": 3, "decay_factor": 0.5,
+                 "learning_rate": 5e-5, "weight_decay": 1e-4, "gradient_norm": 1.0, "plateau_patience": 3, "plateau_factor": 0.5,
                  "valence_weight": 0.5, "expression_weight": 0.8, "patience": None, "face_columns": 512}  # fmt: skip
-    assert {key: settings[key] for key in published} == published
+    assert {key: getattr(settings, key) for key in published} == published
     assert SPEC.targets["mtl"].columns == OUTPUTS and OUTPUTS[7:] == ("valence", "arousal")
 
 
@@ -121,24 +122,28 @@ def test_labels_of_minus_five_are_learnt_in_faithful_mode_alone():
 
 
 def test_gradients_are_limited():
-    weights = [torch.nn.Parameter(torch.zeros(4))]
-    steps = {}
-    for limit in (1.0, None):
-        optimizer = recipe(optimizer="sgd", learning_rate=1.0, weight_decay=0, gradient_norm=limit).optimizer(weights)
-        weights[0].data.zero_()
-        weights[0].grad = torch.full((4,), 3.0)
-        optimizer.step()
-        steps[limit] = float(weights[0].detach().norm())
-    assert steps == {1.0: pytest.approx(1, abs=1e-5), None: pytest.approx(6)}
-    assert type(recipe().optimizer(weights)) is torch.optim.Adam
+    assert recipe().schedule.gradient_norm == 1
+    assert recipe(gradient_norm=None).schedule.gradient_norm is None
+
+
+def test_optimisers():
+    model = torch.nn.Linear(2, 1)
+    model.bias.requires_grad_(False)
+    (adam,) = recipe(learning_rate=1e-3, weight_decay=1e-4).configure_optimizer(model).param_groups
+    assert adam["params"] == [model.weight] and (adam["lr"], adam["weight_decay"]) == (1e-3, 1e-4)
+    optimizer = recipe(optimizer="sgd", learning_rate=1e-2, weight_decay=5e-4).configure_optimizer(model)
+    assert type(recipe().configure_optimizer(model)) is torch.optim.Adam and type(optimizer) is torch.optim.SGD
+    (sgd,) = optimizer.param_groups
+    assert (sgd["lr"], sgd["weight_decay"], sgd["momentum"]) == (1e-2, 5e-4, 0.9)
 
 
 def rates(plan, scores):
-    optimizer = plan.optimizer([torch.nn.Parameter(torch.zeros(1))])
-    scheduler, found = plan.scheduler(optimizer), []
+    optimizer = plan.configure_optimizer(torch.nn.Linear(1, 1))
+    scheduler, found = plan.configure_scheduler(optimizer, 1), []
     for score in scores:
         optimizer.step()
-        scheduler.step(score) if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau) else scheduler.step()
+        plateau = isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
+        scheduler.step(plan.watched(score)) if plateau else scheduler.step()
         found.append(optimizer.param_groups[0]["lr"] / TINY["learning_rate"])
     return found
 
@@ -157,16 +162,14 @@ def test_frozen_encoders(mode):
     """Only what joins is trained; batch statistics of frozen layers drift in faithful mode (25)."""
     plan = recipe(mode, variant="audiovisual_attention_mtl", freeze_encoders=True)
     model = plan.model()
-    plan.start_phase(model, 0)
+    start_phase(plan, model)
     trained = {name.split(".")[0] for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert trained == {"proj_v", "att_fuse", "fusion"}
-    plan.train_mode(model)
     before = model.visual.shared[1].running_mean.clone()
     model(torch.rand(1, 3, 2, 112, 112) * 255, torch.rand(1, 6, 2), torch.rand(1, 2, 200))
     assert torch.equal(before, model.visual.shared[1].running_mean) == (mode == "corrected")
     free = recipe(mode)
-    free.start_phase(model, 0)
-    free.train_mode(model)
+    start_phase(free, model)
     assert all(parameter.requires_grad for parameter in model.parameters()) and model.visual.training
 
 

@@ -210,11 +210,11 @@ def test_classes_that_are_only_predicted_count_in_the_published_mean():
 
 def test_published_optimiser_and_schedule():
     plan = systems.build_recipe("ntua", "face", "va", "faithful")
-    optimizer = plan.optimizer([torch.nn.Parameter(torch.zeros(1))])
+    optimizer = plan.configure_optimizer(torch.nn.Linear(1, 1))
     (group,) = optimizer.param_groups
     assert isinstance(optimizer, torch.optim.SGD)
     assert (group["lr"], group["momentum"], group["weight_decay"], group["nesterov"]) == (1e-3, 0.9, 5e-4, False)
-    scheduler = plan.scheduler(optimizer)
+    scheduler = plan.configure_scheduler(optimizer, 1)
     rates = []
     for _ in range(14):
         scheduler.step(0.5)
@@ -222,8 +222,8 @@ def test_published_optimiser_and_schedule():
     # The first epoch is the best; after six more without improvement the rate falls, and after another six again.
     assert rates == pytest.approx([1e-3] * 6 + [1e-4] * 6 + [1e-5] * 2)
     assert (plan.schedule.patience, plan.schedule.epochs, plan.schedule.batch) == (11, 300, 16)
-    assert recipe(early_stop=None).schedule.patience is None
-    assert isinstance(recipe(optimizer="adam").optimizer([torch.nn.Parameter(torch.zeros(1))]), torch.optim.Adam)
+    assert recipe(patience=None).schedule.patience is None
+    assert isinstance(recipe(optimizer="adam").configure_optimizer(torch.nn.Linear(1, 1)), torch.optim.Adam)
 
 
 def test_epochs_see_all_chunks_or_as_many_as_asked_for():

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from pydantic import ValidationError
 
 from wildaffect import systems
 from wildaffect.errors import InputError
@@ -42,16 +43,16 @@ def test_defaults_are_the_published_recipe():
     recipe = systems.resolve_settings("lfan")
     published = {"window": 300, "hop": 200, "batch": 8, "epochs": 100, "learning_rate": 1e-5, "weight_decay": 1e-3,
                  "plateau_patience": 5, "plateau_factor": 0.1, "minimum_rate": 1e-6, "patience": 20}  # fmt: skip
-    assert {key: recipe[key] for key in published} == published
-    assert recipe["backbone"]["units"] == [3, 4, 14, 3]
+    assert {key: getattr(recipe, key) for key in published} == published
+    assert recipe.backbone.units == (3, 4, 14, 3)
 
 
 def test_overrides_reach_into_nested_settings():
     recipe = systems.resolve_settings("lfan", {"hop": 100, "backbone": {"units": [1, 1, 1, 1]}})
-    assert recipe["hop"] == 100
-    assert recipe["backbone"]["units"] == [1, 1, 1, 1]
-    assert recipe["backbone"]["embedding"] == 512
-    assert systems.resolve_settings("lfan")["backbone"]["units"] == [3, 4, 14, 3]
+    assert recipe.hop == 100
+    assert recipe.backbone.units == (1, 1, 1, 1)
+    assert recipe.backbone.embedding == 512
+    assert systems.resolve_settings("lfan").backbone.units == (3, 4, 14, 3)
 
 
 @pytest.mark.parametrize(
@@ -69,16 +70,30 @@ def test_wrong_settings_are_named(settings, named):
         systems.resolve_settings("lfan", settings)
 
 
-def test_every_setting_is_described():
-    def walk(schema, where):
-        for name, part in schema.get("properties", {}).items():
-            assert part.get("description") or where == "", f"{where}.{name} has no description"
-            if part.get("type") == "object":
-                assert part["additionalProperties"] is False
-                walk(part, f"{where}.{name}")
+@pytest.mark.parametrize(
+    ("system", "old", "new"),
+    [
+        ("ntua", {"early_stop": 3}, "'early_stop' was renamed to 'patience'"),
+        ("lfan", {"early_stop_per_phase": True}, "'early_stop_per_phase' was renamed to 'patience_per_phase'"),
+        ("m3t", {"decay_factor": 0.3}, "'decay_factor' was renamed to 'plateau_factor'"),
+        ("tsav", {"network": {"picture_pooling": 2}}, "'picture_pooling' was renamed to 'image_pooling'"),
+    ],
+)
+def test_former_names_are_answered_with_the_new_ones(system, old, new):
+    with pytest.raises(InputError, match=new):
+        systems.resolve_settings(system, old)
 
-    for name in systems.available():
-        walk(systems.spec(name).schema, name)
+
+def test_former_names_in_a_run_record_are_read():
+    record = {"drop_sound": 0.25, "early_stop": 4, "network": {"picture_pooling": 2, "width": 0.5}}
+    settings = systems.recorded_settings("tsav", record, {"patience": 9})
+    assert (settings.drop_audio, settings.patience) == (0.25, 9)
+    assert (settings.network.image_pooling, settings.network.width) == (2, 0.5)
+
+
+def test_settings_do_not_change():
+    with pytest.raises(ValidationError, match="frozen"):
+        systems.resolve_settings("lfan").epochs = 3
 
 
 def test_unknown_names_list_the_known_ones():

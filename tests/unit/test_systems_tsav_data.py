@@ -11,7 +11,7 @@ from wildaffect.corpus.label_spaces import EXPRESSIONS7 as EXPRESSIONS
 from wildaffect.errors import InputError
 from wildaffect.features.audio.tsav_mel import centred_images, faithful_images
 from wildaffect.systems import build_recipe
-from wildaffect.systems.tsav import labels as known
+from wildaffect.systems.tsav import data as known
 from wildaffect.systems.tsav.data import clip_rows, fill, grid, mirrored, recoloured, through_jpeg
 from wildaffect.systems.tsav.spec import SPEC
 from wildaffect.systems.types import Labels
@@ -220,9 +220,9 @@ def test_balanced_classes_weigh_the_same_together():
     counts = known.count_labels([labels])
     assert counts["expressions"] == [8, 0, 0, 0, 2, 0, 0]
     assert (counts["active"][0], counts["inactive"][0]) == (2, 8)
-    full = known.weights(labels, counts, 1)
+    full = known.label_weights(labels, counts, 1)
     assert full["expr_weight"][:8].sum() == pytest.approx(full["expr_weight"][8:10].sum())
     assert full["au_weight"][:2].sum() == pytest.approx(full["au_weight"][2:10].sum())
     assert not full["expr_weight"][10].any() and not full["au_weight"][10].any()
-    even = known.weights(labels, counts, 0)
+    even = known.label_weights(labels, counts, 0)
     assert (even["expr_weight"][:10] == 1).all() and (even["au_weight"][:10] == 1).all()

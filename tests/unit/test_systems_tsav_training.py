@@ -20,7 +20,8 @@ from wildaffect.systems.toolbox.metrics import task_scores
 from wildaffect.systems.tsav.spec import COLUMNS, OUTPUTS
 from wildaffect.systems.types import Needs
 from wildaffect.tables import write_table
-from wildaffect.training.inputs import Inputs, cache_images, open_trial, partition_trials
+from wildaffect.training.inputs import cache_images, open_trial, partition_trials
+from wildaffect.training.jobs import JobInputs
 
 MODES = ("corrected", "faithful")
 
@@ -172,7 +173,7 @@ def test_nothing_held_out_by_any_task_is_trained_on(tmp_path):
 
 def test_landmark_drawings_come_from_the_table_of_persons(corpus):
     needs = Needs(("tsav112",), ("tsav_mel",), ("tsav112",))
-    inputs = Inputs(corpus.frames, corpus.crops, corpus.features, corpus.persons)
+    inputs = JobInputs(corpus.frames, corpus.crops, corpus.features, corpus.persons)
     trial = open_trial("b_right", inputs.of("b_right", needs), needs, {})
     drawn = trial.masks["tsav112"].read(np.arange(50))
     assert not drawn[2].any() and drawn[7].any()

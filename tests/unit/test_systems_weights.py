@@ -30,10 +30,8 @@ def test_what_is_saved_comes_back(tmp_path, kind):
     else:
         torch.save(source.state_dict() if kind == "pth" else {"state_dict": source.state_dict(), "epoch": 3}, path)
     assert not same(source, other)
-    report = load_weights(other, path, sha256(path).upper())
+    assert load_weights(other, path, sha256(path).upper()) == sha256(path)
     assert same(source, other)
-    assert report.matched == tuple(source.state_dict())
-    assert (report.missing, report.unexpected, report.sha256) == ((), (), sha256(path))
 
 
 def test_another_hash_is_refused(tmp_path):

@@ -16,7 +16,7 @@ from wildaffect.training.runtime import processes
 def test_two_processes_train_as_one(root, tmp_path, batch):
     """Batches of 7, 7, 7 and 3 rows, so shares are uneven; losses masked over the whole batch; a phase with a frozen layer."""
     script = str(root / "tests" / "support" / "together.py")
-    environment = os.environ | {"OMP_NUM_THREADS": "1", job.COPY: "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", job.WORKER: "1"}
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     found = {}
     for name, start in (("one", []), ("two", launcher)):
@@ -36,12 +36,12 @@ def test_two_processes_train_as_one(root, tmp_path, batch):
 
 
 def test_a_process_of_its_own_is_alone_even_within_a_job_of_many(monkeypatch):
-    for name in ("TORCHELASTIC_RUN_ID", job.COPY):
+    for name in ("TORCHELASTIC_RUN_ID", job.WORKER):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SLURM_NTASKS", "4")
     monkeypatch.setenv("SLURM_STEP_NUM_NODES", "2")
     assert processes() == (1, 1)
-    monkeypatch.setenv(job.COPY, "1")
+    monkeypatch.setenv(job.WORKER, "1")
     assert processes() == (2, 2)
     monkeypatch.setenv("SLURM_NTASKS", "3")
     with pytest.raises(InputError, match="multiple of nodes"):
@@ -50,16 +50,16 @@ def test_a_process_of_its_own_is_alone_even_within_a_job_of_many(monkeypatch):
 
 def test_several_nodes_need_a_scheduler(monkeypatch):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    monkeypatch.delenv(job.COPY, raising=False)
-    assert job.copies(1) is False
+    monkeypatch.delenv(job.WORKER, raising=False)
+    assert job.launch_processes(1) is False
     with pytest.raises(InputError, match="no SLURM job"):
-        job.copies(4, nodes=2)
+        job.launch_processes(4, nodes=2)
 
 
 def test_srun_is_asked_for_tasks_and_nodes(monkeypatch, tmp_path):
     """On two nodes; only what would be started is looked at."""
     called = {}
-    monkeypatch.delenv(job.COPY, raising=False)
+    monkeypatch.delenv(job.WORKER, raising=False)
     monkeypatch.setenv("SLURM_JOB_ID", "1")
     monkeypatch.setattr(job.shutil, "which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(job.sys, "argv", ["job.py"])
@@ -68,7 +68,7 @@ def test_srun_is_asked_for_tasks_and_nodes(monkeypatch, tmp_path):
         "run",
         lambda command, env: called.update(command=command, env=env) or type("Done", (), {"returncode": 0}),
     )
-    assert job.copies(4, nodes=2)
+    assert job.launch_processes(4, nodes=2)
     command = called["command"]
     assert command[0] == "srun" and {"--ntasks=4", "--nodes=2", "--overlap"} <= set(command) and command[-1] == "job.py"
-    assert called["env"][job.COPY] == "1"
+    assert called["env"][job.WORKER] == "1"

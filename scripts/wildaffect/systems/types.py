@@ -53,6 +53,7 @@ class Spec:
         needs: ``needs(variant, mode, settings)`` gives the inputs of a variant.
         modes: ``faithful`` follows the published system with its quirks, ``corrected`` repairs its documented bugs.
         narrowed: Names of the targets of variants that do not have all.
+        small: Settings of a network that runs in seconds on a CPU, for checks.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Spec:
     needs: Callable[[str, str, Any], Needs]
     modes: tuple[str, ...] = ("faithful", "corrected")
     narrowed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    small: Mapping[str, Any] = field(default_factory=dict)
 
     def targets_of(self, variant: str) -> tuple[str, ...]:
         """Names of the targets that ``variant`` can be trained for."""

@@ -137,7 +137,7 @@ class CnuAdl(Recipe[CnuAdlSettings]):
 
     def samples(self, trials: Sequence[TrialData], statistics: Mapping[str, Any], purpose: Purpose) -> BlockSamples:
         """Labelled frames to train on; otherwise all frames with a face, at a stride where only the score is wanted."""
-        train = purpose is Purpose.TRAIN
+        train = purpose == Purpose.TRAIN
         for trial in trials:
             self._check_feature(trial)
         return BlockSamples(
@@ -214,21 +214,21 @@ class CnuAdl(Recipe[CnuAdlSettings]):
         return [self.target.columns.index(column) for column in COLUMNS[task]]
 
     def _part(self, trial: TrialData, purpose: Purpose) -> TrialBlocks:
-        labels = known_labels(trial, self.target) if purpose is not Purpose.PREDICT or trial.labels else {}
+        labels = known_labels(trial, self.target) if purpose != Purpose.PREDICT or trial.labels else {}
         seen = np.asarray(trial.crops[self.settings.crops].valid)
         listed = self._quirks.closed and bool(labels)
         if listed:
             whole = [~np.isnan(values).any(axis=1) for values in labels.values()]
             rows = np.flatnonzero(np.all([seen, *whole], axis=0))
         else:
-            if purpose is not Purpose.TRAIN and not seen.any():
+            if purpose != Purpose.TRAIN and not seen.any():
                 seen = np.ones_like(seen)  # black images: there is nothing better to go by
             rows = np.flatnonzero(seen)
         blocks = closed_blocks(rows, self._block) if self._quirks.closed else held_blocks(rows, seen, self._block)
-        if purpose is Purpose.VALIDATE:
+        if purpose == Purpose.VALIDATE:
             stride = self.settings.validation_stride
             rows, blocks = rows[::stride], blocks[::stride]
-        return TrialBlocks(trial, rows, blocks, {} if purpose is Purpose.PREDICT else labels, complete=not listed)
+        return TrialBlocks(trial, rows, blocks, {} if purpose == Purpose.PREDICT else labels, complete=not listed)
 
     def _finish(self, outputs: np.ndarray, part: TrialBlocks) -> np.ndarray:
         """Probabilities, valence and arousal of all rows; gaps hold the last expression and are interpolated in valence and arousal."""

@@ -34,4 +34,17 @@ SPEC = Spec(
     targets={"va": _target("va", "va"), "expr": _target("expr", "expr"), "mtl": _target("mtl", "expr", "va")},
     settings=CnuAdlSettings,
     needs=needs,
+    small={
+        "block": 4,
+        "chunk": 4,
+        "batch": 16,
+        "network": {
+            "width": 1 / 32,
+            "units": [1, 1, 1, 1],
+            "image_pooling": 4,
+            "classification": [16],
+            "regression": [16],
+            "lstm_units": 4,
+        },
+    },
 )

@@ -157,7 +157,7 @@ class Corrected(Lfan):
     def samples(self, trials: Sequence[TrialData], statistics: Mapping[str, Any], purpose: Purpose) -> WindowSamples:
         """Windows over all decoded frames; only labelled rows count."""
         selections = [all_rows(trial, TASK) for trial in trials]
-        return self._windows(selections, statistics, pad_counts=False, only_counting=purpose is Purpose.TRAIN)
+        return self._windows(selections, statistics, pad_counts=False, only_counting=purpose == Purpose.TRAIN)
 
     def loss(self, outputs: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
         """1 - CCC per window over the rows that count; windows with fewer than two are left out of the mean."""

@@ -21,4 +21,10 @@ SPEC = Spec(
     targets={name: Target(name, (name,), {"va": (name,)}) for name in VALENCE_AROUSAL},
     settings=LfanSettings,
     needs=needs,
+    small={
+        "window": 40,
+        "hop": 20,
+        "batch": 2,
+        "backbone": {"units": [1, 1, 1, 1], "channels": [8, 8, 8, 8, 8], "embedding": 16, "pooling": 4},
+    },
 )

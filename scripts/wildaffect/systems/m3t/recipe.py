@@ -211,7 +211,7 @@ class M3T(Recipe[M3tSettings]):
         for trial in trials if "expr" in self._positions else ():
             check_classes("M3T", trial.name, task_labels(trial, self.target, "expr"))
         reader = self._reader(statistics, purpose)
-        if purpose is Purpose.TRAIN:
+        if purpose == Purpose.TRAIN:
             rules = {"uses_video": reader.uses_video, "resample": self.settings.resample}
             starts = [
                 training_starts(trial, self.target, reader.window, **rules) if self._used(trial) else []
@@ -219,9 +219,9 @@ class M3T(Recipe[M3tSettings]):
             ]
             chosen = choices(starts, self.settings.windows_per_epoch, self._quirks.equal_trials)
         else:
-            validating = purpose is Purpose.VALIDATE
+            validating = purpose == Purpose.VALIDATE
             stride = self.settings.validation_stride if validating else self.settings.stride
-            kept = [self._used(trial) or purpose is Purpose.PREDICT for trial in trials]
+            kept = [self._used(trial) or purpose == Purpose.PREDICT for trial in trials]
             firsts = [
                 self._firsts(len(trial.times), stride) if keep else [] for trial, keep in zip(trials, kept, strict=True)
             ]
@@ -258,7 +258,7 @@ class M3T(Recipe[M3tSettings]):
         if "audio" in self._inputs:
             scale = {name: np.asarray(value) for name, value in statistics.get(self._feature, {}).items()}
             audio = Audio(self._feature, **scale)
-        training = purpose is Purpose.TRAIN
+        training = purpose == Purpose.TRAIN
         return Reader(
             self.target,
             self.settings.window,

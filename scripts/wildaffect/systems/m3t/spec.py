@@ -38,4 +38,14 @@ SPEC = Spec(
     settings=M3tSettings,
     needs=needs,
     narrowed={"audio_va": ("va",)},
+    small={
+        "window": 16,
+        "stride": 8,
+        "validation_stride": 16,
+        "windows_per_epoch": 4,
+        "batch": 2,
+        "face_vectors": ZEROS,
+        "face_columns": 8,
+        "network": {"channels": [2, 2, 4, 4, 4], "hidden": 8, "audio_hidden": 8, "image_pooling": 2},
+    },
 )

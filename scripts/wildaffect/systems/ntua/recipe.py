@@ -100,7 +100,7 @@ class Ntua(Recipe[NtuaSettings]):
             repeat=self._repeat,
             padding_counts=not self._quirks.masked,
             faceless_count=self.settings.learn_without_face,
-            least=LEAST if self._quirks.masked and purpose is Purpose.TRAIN else 0,
+            least=LEAST if self._quirks.masked and purpose == Purpose.TRAIN else 0,
             finish=self._finish,
         )
 
@@ -161,7 +161,7 @@ class Ntua(Recipe[NtuaSettings]):
             centred=self.settings.centre_windows,
             columns=self.settings.mask_columns if learns else 0,
             bands=self.settings.mask_bands if learns else 0,
-            always=literal and purpose is Purpose.VALIDATE,
+            always=literal and purpose == Purpose.VALIDATE,
         )
 
     def _finish(self, outputs: np.ndarray) -> np.ndarray:

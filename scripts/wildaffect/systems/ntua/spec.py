@@ -39,4 +39,16 @@ SPEC = Spec(
     },
     settings=NtuaSettings,
     needs=needs,
+    small={
+        "batch": 2,
+        "duration": 8,
+        "network": {
+            "face": "resnet18",
+            "scene": "resnet18",
+            "width": 0.0625,
+            "hidden": 8,
+            "image_pooling": 4,
+            "mel_pooling": 16,
+        },
+    },
 )

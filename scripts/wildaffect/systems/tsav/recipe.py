@@ -116,7 +116,7 @@ class Tsav(Recipe[TsavSettings]):
             augment=self.settings.augment,
             drop_audio=self.settings.drop_audio,
             finish=self._finish,
-            in_order=purpose is not Purpose.TRAIN,
+            in_order=purpose != Purpose.TRAIN,
         )
 
     def epoch_indices(self, count: int, epoch: int, seed: int) -> np.ndarray:

@@ -37,4 +37,5 @@ SPEC = Spec(
     },
     settings=TsavSettings,
     needs=needs,
+    small={"batch": 4, "network": {"width": 0.0625, "image_pooling": 4, "mel_pooling": 8}},
 )
