@@ -10,9 +10,9 @@ What counts:
 * all public definitions of a module where the module itself is used as a value, for example in ``getattr(module, name)``;
 * of each module that is imported, and of the packages around it, the statements that run on import: calls, conditions, loops, definitions
   with a first-party decorator. ``NAME[key] = …``, ``NAME += …`` and what ``@NAME.register`` decorates belong to the definition ``NAME``;
-* data files (:data:`DATA`) in the module's package that a reached definition names, as ``file`` or ``folder/file``, and those that such a
-  file names in turn; where it names a folder, the files in it that no module of the package names. Files count by their content,
-  see :func:`significant`.
+* data files (:data:`DATA`) in the module's package, or in one around it, that a reached definition names, as ``file`` or ``folder/file``,
+  and those that such a file names in turn; where it names a folder, the files in it that no module of the package names. Files count by
+  their content, see :func:`significant`.
 
 What does not count: comments, docstrings, ``pass``, formatting, the order of definitions and of imports, ``if TYPE_CHECKING``, annotations
 (but for those of fields of a class and of decorated functions), the words of errors (:data:`ERROR_ENDINGS`) and of log messages
@@ -267,9 +267,8 @@ class _Code:
     def _read(self, name: str) -> "_Module":
         path = self._home(name)
         module = _Module(name, is_package=path.name == "__init__.py")
-        files = (
-            {part for known in self._data(module.package) for part in known[1:].split("/")} if module.package else set()
-        )
+        packages = _around(module.package)
+        files = {part for package in packages for known in self._data(package) for part in known[1:].split("/")}
         tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
         _Reader(module, files, lambda other: self._file(other) is not None).read(tree.body)
         return module
@@ -279,23 +278,36 @@ class _Code:
         folder = self._home(package).parent
         return {f"/{path.relative_to(folder).as_posix()}": path for path in _data_below(folder)}
 
-    def _data_named(self, package: str, names: Iterable[str]) -> Iterator[Part]:
-        """Data files that ``names`` are the names of, or of folders that hold them."""
-        names = set(names)
-        for path in self._data(package) if names and package else ():
-            *folders, name = path[1:].split("/")
-            if name in names or (not names.isdisjoint(folders) and name not in self._named_in(package)):
-                yield package, path
+    def _data_named(self, package: str, names: set[str]) -> Iterator[Part]:
+        """Data files that ``names`` are the names of, or of folders that hold them; the nearest package that has a name goes first."""
+        for owner in _around(package) if names else ():
+            paths = {path: set(path[1:].split("/")) for path in self._data(owner)}
+            for path, parts in paths.items():
+                name = path.rpartition("/")[2]
+                if name in names or (names & parts and name not in self._named_in(owner)):
+                    yield owner, path
+            names = names.difference(*paths.values())
 
     def _names_in(self, package: str) -> set[str]:
-        """Names of data files that occur in the modules of a package, as something that is used."""
-        names, found = {path.rpartition("/")[2] for path in self._data(package)}, set()
-        for path in self._home(package).parent.glob("*.py"):
+        """Names of data files of a package that occur in its modules as something that is used."""
+        names, found, folder = (
+            {path.rpartition("/")[2] for path in self._data(package)},
+            set(),
+            self._home(package).parent,
+        )
+        for path in folder.rglob("*.py"):
             source = path.read_text(encoding="utf-8")
             if any(name in source for name in names):
-                module = self._module(package if path.stem == "__init__" else f"{package}.{path.stem}")
+                below = (package, *path.relative_to(folder).with_suffix("").parts)
+                module = self._module(".".join(below).removesuffix(".__init__"))
                 found |= {name for each in module.statements.values() for statement in each for name in statement.files}
         return found
+
+
+def _around(package: str) -> list[str]:
+    """A package and those that it lies in."""
+    names = package.split(".") if package else []
+    return [".".join(names[:count]) for count in range(len(names), 0, -1)]
 
 
 # Reading modules.

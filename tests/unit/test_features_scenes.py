@@ -109,7 +109,7 @@ def test_whole_scenes_need_no_bodies(made, tmp_path):
         cut_scenes(
             folder / "v.mkv", folder / "f.parquet", None, "t", {get_template("ntua_context112"): tmp_path / "d.arrow"}
         )
-    with pytest.raises(InputError, match="arcface112 is not a picture of the scene"):
+    with pytest.raises(InputError, match="arcface112 is no crop of the scene"):
         cut_scenes(
             folder / "v.mkv", folder / "f.parquet", None, "t", {get_template("arcface112"): tmp_path / "d.arrow"}
         )

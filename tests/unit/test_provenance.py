@@ -502,6 +502,20 @@ def test_of_a_folder_the_files_count_that_no_module_names(reach):
     assert with_plugin == data | {"pkg:config/mine.conf"}
 
 
+def test_data_files_of_the_packages_around_a_module_count(reach):
+    files = {
+        "pkg/a.py": "from pkg.deep.er.b import g\ndef f(a): return open(HERE / 'config' / a)\nX = g",
+        "pkg/deep/__init__.py": "",
+        "pkg/deep/er/b.py": "def g(): return f('mine.conf')",
+        "pkg/config/mine.conf": "[a]",
+        "pkg/config/shared.conf": "[b]",
+        "pkg/deep/other.conf": "[c]",
+    }
+    assert {name for name in reach(files) if name.endswith(".conf")} == {"pkg:config/shared.conf"}
+    wanted = {"pkg:config/shared.conf", "pkg:config/mine.conf"}
+    assert {name for name in reach(files, "pkg.deep.er.b") if name.endswith(".conf")} == wanted
+
+
 CONTENT = {
     "order and comments of YAML": ("x.yaml", "a: 1\nb: [1, 2]", "# words\nb:\n  - 1  # one\n  - 2\n\na: 1\n", False),
     "value of YAML": ("x.yaml", "a: 1", "a: 1.0", True),
@@ -931,7 +945,7 @@ EDITS = {
     "track_faces": {"assign_persons.py"},
     "merge_tracklets": {"assign_persons.py"},
     "assign_tracks": {"assign_persons.py"},
-    "fill_rows": {"assign_persons.py"},
+    "fill_gaps": {"assign_persons.py"},
     "IdentitySchedule": {"detect_faces.py", *DETECT},
     "DlibDetector": {"DlibDetector"},
     "RetinaFaceDetector": {"RetinaFaceDetector"},

@@ -108,7 +108,7 @@ def check_columns(found: ImportedFeature, path: Path) -> None:
 
 
 def spec(found: ImportedFeature) -> FeatureSpec:
-    """The registry entry of an imported feature."""
+    """The specification of an imported feature."""
     return FeatureSpec(
         id=IMPORT_PREFIX + found.name,
         columns=found.column_names,
@@ -134,13 +134,22 @@ def import_feature(
     output: str | os.PathLike,
     report: str | os.PathLike,
 ) -> None:
-    """Write the vectors of one trial as ``output`` (``.npy``), float32 (frames, dim), and what was done to them as ``report`` (JSON).
+    """Write the vectors of one trial, and what was done to them.
 
-    ``times`` float64 (frames,) are those of the frame table. A row of the source with a value that is not a number counts as missing.
-    The report has ``file``, ``sha256``, ``frames``, ``rows`` (complete ones found), ``missing`` (frames), ``rule`` and ``runs`` (first
-    frame and length of each stretch that was filled). Raises :class:`InputError` for a file that is absent, unreadable, of another
-    width, with more rows than the video has frames, with frames twice, or with infinite values, and for missing frames under the rule
-    ``refuse``.
+    A row of the source with a value that is not a number counts as missing. The report has ``file``, ``sha256``, ``frames``, ``rows``
+    (complete ones found), ``missing`` (frames), ``rule`` and ``runs`` (first frame and length of each stretch that was filled).
+
+    Args:
+        found: The import.
+        trial: Name of the trial.
+        video: Name of its video.
+        times: Times of the frames in seconds, float64 (frames,).
+        output: Path of the array (``.npy``), float32 (frames, dim).
+        report: Path of the report (JSON).
+
+    Raises:
+        InputError: A file that is absent, unreadable, of another width, with more rows than the video has frames, with frames twice, or
+            with infinite values; or missing frames under the rule ``refuse``.
     """
     path = found.file(trial, video)
     if not path.is_file():
@@ -170,7 +179,21 @@ def import_feature(
 
 
 def fill(values: np.ndarray, present: np.ndarray, times: np.ndarray, rule: str, path: Path) -> np.ndarray:
-    """``values`` float32 (N, C) with the rows that are not ``present`` (N,) replaced by ``rule``; zeros where no row is present."""
+    """Fill missing rows.
+
+    Args:
+        values: float32 (N, C).
+        present: Rows that are there, bool (N,).
+        times: Times of the frames, float64 (N,).
+        rule: See :class:`Import`.
+        path: The source, named in errors.
+
+    Returns:
+        ``values`` with the missing rows replaced; zeros where no row is present.
+
+    Raises:
+        InputError: Rows are missing and ``rule`` is ``refuse``.
+    """
     if present.all():
         return values
     if rule == "refuse":

@@ -1,6 +1,6 @@
 """What the section ``features`` of a configuration asks for, checked before any job starts. Import-light.
 
-The schema has seen to keys and types; here files, columns and names are looked up.
+The schema has checked keys and types; here files, columns and names are looked up.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,7 +32,16 @@ def weights_file(weights: str, models_dir: str | Path) -> list[str]:
 
 
 def body_source(bodies: Mapping[str, Any], video: str, models_dir: str | Path) -> str | None:
-    """What the people of one video are found with: the folder of OpenPose's files, or the weights of the network; None for ``face_box``."""
+    """What the people of one video are found with.
+
+    Args:
+        bodies: The entry ``features.bodies`` of the configuration.
+        video: Name of the video.
+        models_dir: Folder of model files.
+
+    Returns:
+        The folder of OpenPose's files, or the weights of the network; None for ``face_box``.
+    """
     if bodies["source"] == "face_box":
         return None
     path = bodies["path"]
@@ -52,8 +61,14 @@ def _cure(feature: str, features: Mapping[str, Any]) -> str:
 def problems(
     features: Mapping[str, Any], needed: Sequence[str], trials: Mapping[str, str], models_dir: str | Path
 ) -> list[str]:
-    """Everything that keeps the section from being carried out, a line each. ``needed`` are the ids that systems ask for, ``trials`` maps
-    every trial to its video."""
+    """Everything that keeps the section from being carried out, a line each.
+
+    Args:
+        features: The section ``features`` of the configuration.
+        needed: Ids that systems ask for.
+        trials: Video of every trial.
+        models_dir: Folder of model files.
+    """
     found = [
         f"features: a system asks for {feature!r}, which is neither built in nor described here{_cure(feature, features)}"
         for feature in needed

@@ -15,27 +15,33 @@ from wildaffect.scoring.tallies import Tally
 
 
 def videos_of(trials: Iterable[str]) -> list[str]:
-    """Source videos of ``trials``, sorted: ``a_left`` and ``a_right`` are one video."""
+    """List the source videos of ``trials``, sorted: ``a_left`` and ``a_right`` are one video."""
     return sorted({split_person(trial)[0] for trial in trials})
 
 
 def draws(videos: int, resamples: int, seed: int) -> np.ndarray:
-    """How often each video is drawn, int64 (resamples, videos): ``videos`` draws with replacement per resample."""
+    """Draw ``videos`` videos with replacement per resample; how often each is drawn, int64 (resamples, videos)."""
     return np.random.default_rng(seed).multinomial(videos, np.full(videos, 1 / videos), size=resamples)
 
 
 def resampled(tallies: Mapping[str, Tally], videos: Sequence[str], times: np.ndarray) -> dict[str, np.ndarray]:
-    """Metrics of every resample, (resamples,) each.
+    """Compute the metrics of every resample.
 
-    ``tallies``: one per trial. ``videos``: the videos that ``times`` (resamples, videos) from :func:`draws` counts, in its order.
+    Args:
+        tallies: One per trial.
+        videos: The videos that ``times`` counts, in its order.
+        times: How often each is drawn, int64 (resamples, videos), from :func:`draws`.
+
+    Returns:
+        Values (resamples,) by metric.
     """
-    place = {video: i for i, video in enumerate(videos)}
-    parts = (tally.repeated(times[:, place[split_person(trial)[0]]]) for trial, tally in tallies.items())
+    column = {video: i for i, video in enumerate(videos)}
+    parts = (tally.repeated(times[:, column[split_person(trial)[0]]]) for trial, tally in tallies.items())
     return reduce(add, parts).metrics()
 
 
 def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval over the resamples in which the metric is defined; NaN if there is none."""
+    """Compute the percentile interval over the resamples in which the metric is defined; NaN if there is none."""
     defined = values[~np.isnan(values)]
     if not defined.size:
         return float("nan"), float("nan")

@@ -20,11 +20,20 @@ EXPONENT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
 def validate(
     path: Path, sample: Path | None, edition: str, task: str | None = None, *, frames: Mapping[str, int] | None = None
 ) -> list[str]:
-    """What is wrong with the submission at ``path`` (folder, or file for list formats): exact messages, empty if nothing is.
+    """Check a submission row by row.
 
-    Rows are compared with ``sample``, or with the counts ``frames`` per trial (as in
-    :func:`wildaffect.submission.expected.expected_rows`). Without ``task`` the sample's header decides. At most 20 messages per file are
-    listed, the rest is counted. A bad submission never raises; a bad sample or unknown edition is an :class:`InputError`.
+    Args:
+        path: Folder, or file for list formats.
+        sample: The organisers' sample, with which rows are compared.
+        edition: Name of the edition.
+        task: Name of the task; without it the header of the sample decides.
+        frames: Number of frames by trial, as for :func:`wildaffect.submission.expected.expected_rows`.
+
+    Returns:
+        What is wrong, at most 20 messages per file and a count of the rest; empty if nothing is.
+
+    Raises:
+        InputError: For a bad sample or an unknown edition, never for a bad submission.
     """
     path = Path(path)
     rules = get_task(edition, task) if task else _task_of_sample(edition, sample)
@@ -95,7 +104,7 @@ def _folder_file_problems(file: Path, task: Task, count: int) -> Iterator[str]:
 
 
 def _read(file: Path) -> tuple[list[str] | None, list[str]]:
-    """Lines, and what is wrong with the bytes; no lines if the file is no text."""
+    """Read lines, and find what is wrong with the bytes; no lines if the file is no text."""
     try:
         if not file.is_file():
             return None, ["cannot be read (not a file)"]
@@ -124,7 +133,7 @@ def _header_problems(lines: list[str], header: str) -> list[str]:
 
 
 def _order_problems(found: list[str], sample: Expected) -> list[str]:
-    """How the rows' paths differ from the sample's."""
+    """Find how the rows' paths differ from the sample's."""
     problems, expected = [], sample.locations
     if len(found) != len(expected):
         problems.append(f"{len(found)} rows, expected {len(expected)}")
@@ -145,7 +154,7 @@ def _order_problems(found: list[str], sample: Expected) -> list[str]:
 
 
 def _row_problem(text: str, task: Task) -> str:
-    """What is wrong with the values of one row; empty if nothing is."""
+    """Find what is wrong with the values of one row; empty if nothing is."""
     fields = text.split(",") if text else []
     if len(fields) != len(task.columns):
         return f"{len(fields)} values, expected {len(task.columns)}"
@@ -176,7 +185,7 @@ def _field_problem(field: str, part: Part) -> str:
 
 
 def _short(text: str) -> str:
-    """Quoted text of at most 80 characters."""
+    """Quote a text, at most 80 characters of it."""
     return repr(text if len(text) <= 80 else f"{text[:77]}...")
 
 

@@ -80,7 +80,7 @@ class Corpus(Section):
     """Folder of the annotations, if it is not below `root`."""
 
     edition: Edition = "abaw2"
-    """Edition of the challenge whose annotations these are, abaw1 to abaw8; `wildaffect editions` lists them."""
+    """Edition of the challenge whose annotations these are; `wildaffect editions` lists them."""
 
     accept_findings: Names = ()
     """Errors of the audit that are known and accepted, such as [unreadable_video, missing_media]. A run finishes what it can; if the audit
@@ -285,7 +285,7 @@ class Smoothing(Section):
 
 
 class System(Section):
-    """Keys that the block of every system has."""
+    """One system. These keys are the same for all systems; each has a recipe of its own."""
 
     variants: Literal["all"] | Annotated[Names, Field(min_length=1)] = "all"
     """Published configurations to run, such as [unimodal, multimodal]."""

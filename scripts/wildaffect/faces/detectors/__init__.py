@@ -4,10 +4,10 @@ A detector is an object with
 
 * ``find(images) -> list[Faces]``: the faces of each image (uint8 RGB (H, W, 3)); an image without a face gives
   zero rows, never the whole image;
-* ``search() -> VideoSearch``: a search through the successive images of one video, which may use what it has seen;
+* ``search() -> VideoSearch``: a search through the successive images of one video, which may use earlier ones;
 * ``identify(image, faces, row) -> float32 vector``: the identity vector of one of those faces, comparable by
   Euclidean distance; only if ``identity`` is not None;
-* ``batch``: how many images it is best given at once;
+* ``batch``: best number of images per call;
 * ``about``: plain values for the metadata (model files with SHA-256, licence, provider really bound, options);
 * ``identity``: None, or the distance below which two vectors are taken for one person.
 """
@@ -31,9 +31,11 @@ BACKENDS = ("retinaface", "dlib")
 class Faces:
     """The faces of one image, in pixels of that image.
 
-    boxes float32 (n, 4) as x0, y0, x1, y1; scores float32 (n,), higher is surer, comparable within one detector only;
-    points5 float32 (n, 5, 2): image-left eye, image-right eye, nose tip, image-left and image-right mouth corner;
-    points68 float32 (n, 68, 2) in the usual order of the 68-point scheme, or None where the detector has none.
+    Attributes:
+        boxes: float32 (n, 4) as x0, y0, x1, y1.
+        scores: float32 (n,), higher is surer, comparable within one detector only.
+        points5: float32 (n, 5, 2): image-left eye, image-right eye, nose tip, image-left and image-right mouth corner.
+        points68: float32 (n, 68, 2) in the usual order of the 68-point scheme, or None where the detector has none.
     """
 
     boxes: np.ndarray
@@ -65,7 +67,7 @@ class VideoSearch(Protocol):
 
 
 class EveryImage:
-    """Each image searched for itself."""
+    """Searches each image for itself."""
 
     def __init__(self, detector: Detector):
         self._detector = detector
@@ -75,7 +77,7 @@ class EveryImage:
         return self._detector.find(images)
 
     def finalize(self, boxes: np.ndarray, points5: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What was found is final."""
+        """Return both as they are: each image was searched for itself."""
         return boxes, points5
 
 
@@ -104,6 +106,6 @@ def _module(backend: str) -> ModuleType:
 
 
 def points5_from_68(points68: np.ndarray) -> np.ndarray:
-    """Five points (n, 5, 2) from 68 (n, 68, 2): eye means, nose tip, mouth corners (TSAV spec 2.3)."""
+    """Compute five points (n, 5, 2) from 68 (n, 68, 2): eye means, nose tip, mouth corners (TSAV spec 2.3)."""
     eyes = points68[:, 36:42].mean(axis=1), points68[:, 42:48].mean(axis=1)
     return np.stack([*eyes, points68[:, 30], points68[:, 48], points68[:, 54]], axis=1).astype(np.float32)

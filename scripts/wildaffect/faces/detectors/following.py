@@ -23,22 +23,22 @@ from wildaffect.faces.tables import pairwise_iou
 
 # The face has about this size, in pixels, in the grey images that flow is computed on.
 SIDE = 128
-# They show this much around it, as a share of its size on each side: room to move.
+# They show this much around it, as a fraction of its size on each side: room to move.
 MARGIN = 0.3
-# Places followed: a square grid of this many over the inner part of the box.
+# Positions followed: a square grid of this many over the inner part of the box.
 GRID = 8
 INNER = (0.1, 0.9)
 WINDOW = (15, 15)
 LEVELS = 2
-# A face was followed if at least this share of the places moves alike (to one pixel), and its size changes by less than this.
+# A face was followed if at least this fraction of the positions moves alike (to one pixel), and its size changes by less than this.
 LEAST_AGREEMENT = 0.5
 MOST_GROWTH = 1.25
-# What a part of the face does beside that (a mouth that opens) is the mean over the places about this near, as a share of the
-# face's size; a place moves no further than so many pixels beside the rest, else it was mistaken.
+# What a part of the face does beside that (a mouth that opens) is the mean over the positions about this near, as a fraction of the
+# face's size; a position moves no further than so many pixels beside the rest, else it was mistaken.
 NEAR = 0.1
 MOST_BESIDE = 3.0
 LEAST_WEIGHT = 0.3
-# Marks carried from one search to the next are believed if they end within this share of the distance between the eyes.
+# Marks carried from one search to the next are believed if they end within this fraction of the distance between the eyes.
 TRUST = 0.02
 
 # Searches an image near marks (k, 2): the marks found, or None.
@@ -82,7 +82,7 @@ class FlowSegment:
 
     @property
     def motion(self) -> float:
-        """How far the marks have moved on average since the first search, as a share of the distance between the eyes."""
+        """How far the marks have moved on average since the first search, as a fraction of the distance between the eyes."""
         return eye_distances(self._steps[-1].marks, self._steps[0].marks)
 
     def close(self, frame: int, image: np.ndarray, marks: np.ndarray, search: Search) -> dict[int, np.ndarray]:
@@ -110,9 +110,9 @@ class FlowSegment:
                 return {step.row: found} | left | self._between([step, *chain[middle + 1 :]], search)
         final, first, length = {}, chain[0].frame, chain[-1].frame - chain[0].frame
         for step, ahead, back in zip(chain[1:-1], forward[1:-1], backward[1:-1], strict=True):
-            share = (step.frame - first) / length
+            fraction = (step.frame - first) / length
             ahead = step.marks if ahead is None else ahead
-            final[step.row] = ahead if back is None else (1 - share) * ahead + share * back
+            final[step.row] = ahead if back is None else (1 - fraction) * ahead + fraction * back
         return final
 
     def _carried(self, chain: list[_Step]) -> list[np.ndarray | None]:
@@ -128,10 +128,10 @@ class FlowSegment:
         return cv2.cvtColor(cv2.resize(part, side.tolist(), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
 
     def _moved(self, before: np.ndarray, after: np.ndarray, marks: np.ndarray) -> np.ndarray | None:
-        """Marks moved by the shift, turn and scale that most of the face agrees on, points also as the places near them beside
+        """Marks moved by the shift, turn and scale that most of the face agrees on, points also as the positions near them beside
         that; None without agreement."""
-        shares = np.linspace(*INNER, GRID)
-        grid = np.stack(np.meshgrid(shares, shares), axis=-1).reshape(-1, 2)
+        fractions = np.linspace(*INNER, GRID)
+        grid = np.stack(np.meshgrid(fractions, fractions), axis=-1).reshape(-1, 2)
         low, high = (marks[-2:] - self._low) * self._scale
         start = (low + grid * (high - low)).astype(np.float32)[:, None]
         end, found, _ = cv2.calcOpticalFlowPyrLK(before, after, start, None, winSize=WINDOW, maxLevel=LEVELS)
@@ -154,23 +154,23 @@ class FlowSegment:
 
 
 def eye_distances(marks: np.ndarray, reference: np.ndarray) -> float:
-    """Mean distance of the first five points of (k, 2) marks, as a share of the reference's distance between the eyes."""
+    """Mean distance of the first five points of (k, 2) marks, as a fraction of the reference's distance between the eyes."""
     apart = np.linalg.norm(marks[:5] - reference[:5], axis=1).mean()
     return float(apart / np.linalg.norm(reference[0] - reference[1]))
 
 
-# A face found again overlaps its last place by this much.
+# A face found again overlaps its last position by this much.
 SAME_FACE = 0.3
 # Around a small face a window keeps at least this many pixels of the scaled image.
 LEAST_MARGIN = 64
-# A face that was lost is looked for at its place in this many more frames; where nobody is seen for longer, only each
+# A face that was lost is looked for at its position in this many more frames; where there is no face for longer, only each
 # IDLE-th image is scanned.
 PATIENCE = 15
 IDLE = 3
 # A face that did what flow does not see is searched in each of this many frames before flow is tried again: the least at
 # first, twice as many each time it happens again.
 RESTLESS = (3, 12)
-# Flow carries a face no further than this share of the distance between its eyes.
+# Flow carries a face no further than this fraction of the distance between its eyes.
 MOST_MOTION = 0.06
 
 
@@ -199,15 +199,15 @@ class Follower:
         self._targets: list[_Target] = []
         self._final: dict[int, np.ndarray] = {}
         self._frame, self._since_scan, self._rows = -1, 0, 0
-        self._nobody = 0
+        self._empty = 0
 
     def __call__(self, image: np.ndarray, new_shot: bool) -> Found:
         """Faces of the next image (uint8 RGB (H, W, 3)); ``new_shot``: a camera cut lies before it."""
         self._frame += 1
         self._since_scan += 1
         if new_shot:
-            self._targets, self._nobody = [], 0
-        if self._nobody > PATIENCE and self._since_scan < min(IDLE, self._options.every):
+            self._targets, self._empty = [], 0
+        if self._empty > PATIENCE and self._since_scan < min(IDLE, self._options.every):
             return empty()
         found = None
         if self._since_scan < self._options.every and any(not target.missed for target in self._targets):
@@ -225,10 +225,10 @@ class Follower:
         return boxes, points
 
     def _scan(self, image: np.ndarray) -> Found:
-        """Search the whole image; a face at the place of a known one is that one."""
+        """Search the whole image; a face at the position of a known one is that one."""
         self._since_scan = 0
         found = self._scanner.scan([image])[0]
-        self._nobody = 0 if len(found.boxes) else self._nobody + 1
+        self._empty = 0 if len(found.boxes) else self._empty + 1
         before, self._targets = self._targets, []
         overlap = pairwise_iou(np.array([target.box for target in before]).reshape(-1, 4), found.boxes)
         for row in range(len(found.boxes)):
@@ -239,12 +239,12 @@ class Follower:
                 overlap[best] = 0
                 before[best].missed = 0
             self._targets.append(self._target(found, row, image, before[best] if known else None))
-        # Whoever is still missed is looked for a little longer at the last place.
+        # A face that is still missed is looked for a little longer at its last position.
         self._targets += [target for target in before if 0 < target.missed <= PATIENCE]
         return found
 
     def _follow(self, view: "_View") -> Found:
-        """Look for every target at its place; those that are not there count as missed once more."""
+        """Look for every target at its position; those that are not there count as missed once more."""
         parts = [empty()]
         for index, target in enumerate(self._targets):
             target.since_search += 1
@@ -291,7 +291,7 @@ class Follower:
             self._final |= target.flow.close(self._frame, image, marks, partial(self._search, target.size))
 
     def _search(self, size: int, image: np.ndarray, marks: np.ndarray) -> np.ndarray | None:
-        """What the network finds at the place of ``marks`` in an earlier image."""
+        """What the network finds at the position of ``marks`` in an earlier image."""
         found = _View(self._scanner, image).near(marks[5:].ravel(), size, self._options.margin)
         return _marks(found, 0) if len(found.boxes) else None
 
@@ -304,19 +304,19 @@ class _View:
         self._scanner = scanner
         self._fitted: dict[int, tuple[np.ndarray, float]] = {}
 
-    def near(self, place: np.ndarray, size: int, margin: float) -> Found:
-        """The face near its last place, a box (4,), from the image as a scan at ``size`` sees it; none or one."""
+    def near(self, position: np.ndarray, size: int, margin: float) -> Found:
+        """The face near its last position, a box (4,), from the image as a scan at ``size`` sees it; none or one."""
         if size not in self._fitted:
             self._fitted[size] = self._scanner.fit(self.image, size)
         canvas, scale = self._fitted[size]
         multiple, limit = self._scanner.network.multiple, np.array(canvas.shape[1::-1])
-        box = place * scale
+        box = position * scale
         around = max(margin * max(box[2:] - box[:2]), LEAST_MARGIN)
         low = np.clip((box[:2] - around) // multiple * multiple, 0, limit - multiple).astype(int)
         high = np.clip(-((-box[2:] - around) // multiple) * multiple, low + multiple, limit).astype(int)
         window = canvas[low[1] : high[1], low[0] : high[0]]
         found = self._scanner.placed(self._scanner.network(window[None])[0], scale, low, size)
-        overlap = pairwise_iou(found.boxes, place[None])[:, 0]
+        overlap = pairwise_iou(found.boxes, position[None])[:, 0]
         return select(found, [int(overlap.argmax())]) if overlap.max(initial=0) >= SAME_FACE else empty()
 
 

@@ -24,7 +24,7 @@ PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", 
 def bind_session(source: Path | bytes, path: Path, device: str, threads: int) -> onnxruntime.InferenceSession:
     """A session of ``source`` (file or graph; ``path`` names it in messages).
 
-    ONNX Runtime falls back to the CPU in silence, this does not: "cuda" raises :class:`InputError` where it cannot be had.
+    ONNX Runtime silently falls back to the CPU, this does not: "cuda" raises :class:`InputError` where it cannot be had.
     """
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 3
@@ -47,7 +47,7 @@ def bind_session(source: Path | bytes, path: Path, device: str, threads: int) ->
     return session
 
 
-# (strides, anchors per place, landmarks) by number of outputs.
+# (strides, anchors per position, landmarks) by number of outputs.
 LAYOUTS = {
     6: ((8, 16, 32), 2, False),
     9: ((8, 16, 32), 2, True),
@@ -59,7 +59,7 @@ MEAN, SPREAD = 127.5, 128.0
 
 @dataclass(frozen=True)
 class Candidates:
-    """Faces of one image in pixels of what the network saw, best first, overlapping ones not yet removed.
+    """Faces of one image in pixels of the network's input, best first, overlapping ones not yet removed.
 
     boxes float32 (n, 4); scores float32 (n,); points float32 (n, 5, 2).
     """
@@ -109,8 +109,8 @@ class DetectorNetwork:
             for level, stride in enumerate(self._strides):
                 scores, boxes, points = (outputs[level + part * levels][index] for part in range(3))
                 rows = np.flatnonzero(scores[:, 0] >= self._threshold)
-                place = rows // self._anchors
-                centre = stride * np.stack([place % (width // stride), place // (width // stride)], axis=1)
+                position = rows // self._anchors
+                centre = stride * np.stack([position % (width // stride), position // (width // stride)], axis=1)
                 centre = centre.astype(np.float32)
                 distance = boxes[rows] * stride
                 corners = np.hstack([centre - distance[:, :2], centre + distance[:, 2:]])
@@ -142,16 +142,16 @@ class DetectorNetwork:
 
 
 def _by_image(output: np.ndarray, count: int, anchors: int) -> np.ndarray:
-    """An output as (images, places x anchors, values).
+    """An output as (images, positions x anchors, values).
 
     Graphs exported for batches say so by three axes. Those exported for one image have two, and their export put the
-    batch between place and anchor.
+    batch between position and anchor.
     """
     if output.ndim == 3:
         return output
     values = output.shape[1]
-    places = len(output) // (count * anchors)
-    return output.reshape(places, count, anchors, values).swapaxes(0, 1).reshape(count, places * anchors, values)
+    positions = len(output) // (count * anchors)
+    return output.reshape(positions, count, anchors, values).swapaxes(0, 1).reshape(count, positions * anchors, values)
 
 
 def _with_free_batch(path: Path) -> bytes:
@@ -204,7 +204,7 @@ class Scanner:
     def fit(self, image: np.ndarray, size: int) -> tuple[np.ndarray, float]:
         """The image shrunk (or enlarged) to ``size`` on its longer side at the top left of a black canvas, and the scale.
 
-        Places are those of insightface's square canvas, whose empty part is left out (the network need not search it) but
+        Positions are those of insightface's square canvas, whose empty part is left out (the network need not search it) except
         for one stride, which keeps the image's edge from being the network's edge.
         """
         wide, high, scale = fitted_size(image, size)

@@ -19,7 +19,7 @@ from wildaffect.faces.alignment import ARCFACE, Points, Template
 from wildaffect.files import read_yaml
 
 SHEETS = "sheets"
-"""What `faces.together` calls contact sheets ..."""
+"""What `faces.single_pass` calls contact sheets ..."""
 SHEET_SOURCE = "arcface112"
 """... and the template that they are made of."""
 

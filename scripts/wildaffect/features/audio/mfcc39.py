@@ -1,6 +1,7 @@
 """MFCC12_0_D_A: 39 values every 10 ms, computed by openSMILE (LFAN spec 2.5)."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ FEATURES = pair(
     description="12 mel-frequency cepstra and c0 with deltas and accelerations (MFCC12_0_D_A)",
     notice=opensmile_stream.NOTICE,
 )
-_CONFIGURATION = "mfcc39.conf"
+_CONFIGURATION = Path(__file__).with_name("mfcc39.conf")
 _WINDOW = 400  # samples; shorter signals are padded with silence to give one row
 
 
@@ -38,7 +39,7 @@ def parameters() -> dict[str, Any]:
         "band_hz": [0, 8000],
         "lifter": 22,
         "delta_window": 2,
-        "configuration": _CONFIGURATION,
+        "configuration": _CONFIGURATION.name,
         "opensmile": opensmile_stream.version(),
     }
 
