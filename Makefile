@@ -23,7 +23,8 @@ $(INSTALLED): requirements.lock pyproject.toml
 	touch $@
 
 DEMO := config/demo.yaml
-ALL_SYSTEMS := $(DEMO) $(patsubst %,config/demo_%.yaml,tsav m3t ntua cnu_adl fusion)
+FIRST_FOLD := config/demo_fold0.yaml
+ALL_SYSTEMS := $(DEMO) $(filter-out $(FIRST_FOLD),$(sort $(wildcard config/demo_*.yaml)))
 
 # One thread per job: many small trainings side by side are faster than one after the other.
 RUN_DEMO := $(BIN)/snakemake --cores $(CORES) --set-threads train_system=1 predict_system=1 --quiet rules
@@ -34,7 +35,7 @@ demo: setup
 
 # All five systems and their fusion in one report, on the first fold; demo-all-folds: on every fold.
 demo-systems: setup
-	$(RUN_DEMO) --configfile $(ALL_SYSTEMS) config/demo_fold0.yaml
+	$(RUN_DEMO) --configfile $(ALL_SYSTEMS) $(FIRST_FOLD)
 	@$(BIN)/wildaffect summary results/demo
 
 demo-all-folds: setup
