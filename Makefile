@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/installed-$(shell sha256sum requirements.lock | cut -c1-16)
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(CORES) --maxprocesses 8 --dist loadfile
 
 # make test-slow: the longer suites.  make test-cluster: the demo on a SLURM and a PBS that it sets up (root on Debian).
-.PHONY: setup demo demo-systems demo-all-folds test test-avx2 test-slow test-cluster lint format clean
+.PHONY: setup demo demo-systems demo-all-folds test test-avx2 test-slow test-cluster lint docs format clean
 
 setup: $(INSTALLED)
 
@@ -63,6 +63,10 @@ lint: setup
 	$(BIN)/snakefmt --check workflow
 	$(BIN)/mypy
 	$(BIN)/snakemake --lint --configfile config/demo.yaml
+
+# The API page, from the docstrings.
+docs: setup
+	$(BIN)/pdoc --docformat google --output-directory docs/_build/api wildaffect
 
 format: setup
 	$(BIN)/ruff check --fix .

@@ -6,7 +6,7 @@ A section is a class whose attributes are the keys; the text below an attribute 
         count: Annotated[int, Field(ge=2)] = 6
         \"""Number of folds.\"""
 
-:func:`parse` makes such an object from the plain values that a YAML file holds, and says in words what is wrong with them.
+`parse` makes such an object from the plain values that a YAML file holds, and says in words what is wrong with them.
 """
 
 import contextlib
@@ -46,7 +46,7 @@ class Section(BaseModel):
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> Self:
-        """The section whose :meth:`plain` gave ``values``, for jobs: what they are given was checked when the run was planned."""
+        """The section whose `plain` gave ``values``, for jobs: what they are given was checked when the run was planned."""
         return cls.model_validate_json(json.dumps(values))
 
 

@@ -46,7 +46,7 @@ class Contents:
         self._bytes = 0
 
     def hash(self, path: str | os.PathLike) -> str:
-        """:func:`content_hash` of ``path`` as it was when this object was first asked for it.
+        """`content_hash` of ``path`` as it was when this object was first asked for it.
 
         Raises:
             InputError: ``path`` is absent or cannot be read.

@@ -10,13 +10,13 @@ What counts:
 * all public definitions of a module where the module itself is used as a value, for example in ``getattr(module, name)``;
 * of each module that is imported, and of the packages around it, the statements that run on import: calls, conditions, loops, definitions
   with a first-party decorator. ``NAME[key] = …``, ``NAME += …`` and what ``@NAME.register`` decorates belong to the definition ``NAME``;
-* data files (:data:`DATA`) in the module's package, or in one around it, that a reached definition names, as ``file`` or ``folder/file``,
+* data files (`DATA`) in the module's package, or in one around it, that a reached definition names, as ``file`` or ``folder/file``,
   and those that such a file names in turn; where it names a folder, the files in it that no module of the package names. Files count by
-  their content, see :func:`significant`.
+  their content, see `significant`.
 
 What does not count: comments, docstrings, ``pass``, formatting, the order of definitions and of imports, ``if TYPE_CHECKING``, annotations
-(but for those of fields of a class and of decorated functions), the words of errors (:data:`ERROR_ENDINGS`) and of log messages
-(:data:`LOGGERS`) with all that only they use, descriptions (:data:`DESCRIPTIONS`).
+(but for those of fields of a class and of decorated functions), the words of errors (`ERROR_ENDINGS`) and of log messages
+(`LOGGERS`) with all that only they use, descriptions (`DESCRIPTIONS`).
 
 What is not followed: names put together at run time (``import_module(f"…{name}")``, listings of folders). Whoever asks names such
 plug-ins. What is found through ``__subclasses__``, ``__doc__`` or a string with a definition's name is not followed either.
@@ -60,10 +60,10 @@ ERROR_ENDINGS = ("Error", "Exception", "Warning")
 """How the names of classes end that are called with a message only. Of other things that are raised, only arguments that are text."""
 LOGGERS = {"log", "logger", "_log", "_logger", "logging"}
 LOG_CALLS = {"debug", "info", "warning", "error", "exception", "critical", "log", "basicConfig", "getLogger"}
-"""Methods of :data:`LOGGERS` whose arguments do not count; neither does the first one of ``warnings.warn``."""
+"""Methods of `LOGGERS` whose arguments do not count; neither does the first one of ``warnings.warn``."""
 DESCRIBED = {"Field", "setting", "add_argument", "add_parser", "ArgumentParser"}
 DESCRIPTIONS = {"description", "title", "help", "epilog"}
-"""Keywords in calls of :data:`DESCRIBED` that are for a reader where their value is text, as are such keys in a JSON schema."""
+"""Keywords in calls of `DESCRIBED` that are for a reader where their value is text, as are such keys in a JSON schema."""
 
 NOT_FOLLOWED = {f"wildaffect.provenance:{name}" for name in ("code_fingerprint", "definitions", "explain")}
 """A job may check its fingerprint; how it is computed is not what the job does."""
@@ -72,7 +72,7 @@ NOT_FOLLOWED = {f"wildaffect.provenance:{name}" for name in ("code_fingerprint",
 def code_fingerprint(script: str, modules: Iterable[str] = (), *, scripts: Path = SCRIPTS) -> str:
     """Fingerprint of the code that a job runs.
 
-    A process reads its code once; see :func:`forget`.
+    A process reads its code once; see `forget`.
 
     Args:
         script: File name of the job's script below ``scripts``.
@@ -93,7 +93,7 @@ def definitions(script: str, modules: Iterable[str] = (), *, scripts: Path = SCR
     """What a fingerprint is made of: a digest for each ``module:name`` that is reached.
 
     The name ``<module>`` stands for what a module runs on import, or for the body of the script. Two fingerprints differ because of the
-    entries in which these mappings differ. Arguments and errors are those of :func:`code_fingerprint`.
+    entries in which these mappings differ. Arguments and errors are those of `code_fingerprint`.
     """
     code = _code(scripts)
     pending, seen = [code.script(script), *map(code.plugin, modules)], {}
@@ -106,7 +106,7 @@ def definitions(script: str, modules: Iterable[str] = (), *, scripts: Path = SCR
 
 
 def explain(script: str, modules: Iterable[str] = (), *, scripts: Path = SCRIPTS) -> list[str]:
-    """Every ``module:name`` that is reached, in order; see :func:`definitions`."""
+    """Every ``module:name`` that is reached, in order; see `definitions`."""
     return list(definitions(script, modules, scripts=scripts))
 
 
@@ -388,7 +388,7 @@ class _Scope:
 
 
 class _Reader:
-    """Fills a :class:`_Module` from its source.
+    """Fills a `_Module` from its source.
 
     ``files`` are the names of data files and folders to look for, ``first_party`` says of a module whether it is one of ours.
     """
@@ -797,7 +797,7 @@ _STYLES_AND_SCRIPTS = re.compile(
 def significant(path: Path) -> str:
     """What counts of a data file.
 
-    Of YAML and JSON the values, of JSON schemas (what has ``properties``) without :data:`DESCRIPTIONS`; of openSMILE configurations what
+    Of YAML and JSON the values, of JSON schemas (what has ``properties``) without `DESCRIPTIONS`; of openSMILE configurations what
     is no line of comment; of HTML, CSS and JavaScript the text without comments. Blank lines do not count.
     """
     text = path.read_text(encoding="utf-8")

@@ -24,7 +24,7 @@ RUN_TIME = {
     "snakemake-executor-plugin-cluster-generic": "found by Snakemake, for PBS",
     "snakemake-executor-plugin-slurm": "found by Snakemake, for SLURM",
 }
-TOOLS = {
+TOOLS = {"pdoc", 
     "mypy",
     "pytest-timeout",
     "pytest-xdist",

@@ -95,7 +95,7 @@ MOVES = {
 
 
 def expressions(valence: np.ndarray, arousal: np.ndarray) -> np.ndarray:
-    """Class numbers int64 (N,) in the order of :data:`EXPRESSIONS`, from ``valence`` and ``arousal`` (N,)."""
+    """Class numbers int64 (N,) in the order of `EXPRESSIONS`, from ``valence`` and ``arousal`` (N,)."""
     starts, names = zip(*SECTORS, strict=True)
     angles = (np.degrees(np.arctan2(arousal, valence)) - starts[0]) % 360 + starts[0]
     classes = np.array([EXPRESSIONS.index(name) for name in names])[np.searchsorted(starts, angles, "right") - 1]
@@ -103,6 +103,6 @@ def expressions(valence: np.ndarray, arousal: np.ndarray) -> np.ndarray:
 
 
 def units(valence: np.ndarray, arousal: np.ndarray) -> np.ndarray:
-    """Which units are active, int64 (N, units) of 0 and 1 in the order of :data:`UNITS`."""
+    """Which units are active, int64 (N, units) of 0 and 1 in the order of `UNITS`."""
     by_valence, by_arousal, least = np.array([MOVES[name] for name in UNITS]).T
     return (np.outer(valence, by_valence) + np.outer(arousal, by_arousal) > least).astype(np.int64)

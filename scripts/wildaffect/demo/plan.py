@@ -78,7 +78,7 @@ def plan(subjects: int = 11, seconds: float = 20.0, seed: int = 0) -> list[DemoV
     training. Conditions are dealt out in a fixed order within training and validation, the remaining videos are
     plain; from ten subjects on, all are present. As in Aff-Wild2, not every trial is annotated for every task: of the
     training trials, if there are four or more, the last has no action units and the one before it no expressions.
-    Raises :class:`InputError` for too few subjects or seconds.
+    Raises `InputError` for too few subjects or seconds.
     """
     if subjects < FEWEST_SUBJECTS or seconds < FEWEST_SECONDS:
         raise InputError(

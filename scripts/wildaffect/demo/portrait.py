@@ -29,7 +29,7 @@ class Portrait:
 
 
 def landmark_weights() -> Path:
-    """Path of dlib's 68-point weights in the package ``face_recognition_models``; :class:`InputError` without it.
+    """Path of dlib's 68-point weights in the package ``face_recognition_models``; `InputError` without it.
 
     The package is located and not imported: importing it needs ``pkg_resources``, which newer setuptools lack.
     """

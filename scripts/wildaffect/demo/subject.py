@@ -80,7 +80,7 @@ def pictures(subject: Subject, seconds: float, times: np.ndarray, present: np.nd
 def express(texture: np.ndarray, source: np.ndarray, target: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """Move the texture's mesh from points ``source`` to ``target`` (P,2), triangle by triangle, and fill the mouth.
 
-    The first 68 points are the landmarks. Only the part inside :data:`FACE` changes.
+    The first 68 points are the landmarks. Only the part inside `FACE` changes.
     """
     x0, y0, x1, y1 = FACE
     ones = np.ones((len(triangles), 3, 1))

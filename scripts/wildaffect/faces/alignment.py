@@ -96,7 +96,7 @@ def warp(frame: np.ndarray, template: Template, transform: np.ndarray) -> np.nda
     Args:
         frame: RGB uint8 (H, W, 3).
         template: The crop.
-        transform: Affine map (2, 3) of :func:`crop_transform`.
+        transform: Affine map (2, 3) of `crop_transform`.
 
     Returns:
         RGB uint8 (size, size, 3), black outside the frame.

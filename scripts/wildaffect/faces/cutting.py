@@ -29,7 +29,7 @@ def cut_crops(
 ) -> None:
     """Cut one trial's face in several templates in a single decoding pass.
 
-    A template that is a resized copy of another one's is made from that one's JPEG, byte for byte as :func:`resize_crops` does. Frames
+    A template that is a resized copy of another one's is made from that one's JPEG, byte for byte as `resize_crops` does. Frames
     whose source is ``none`` are rows without a crop.
 
     Args:
@@ -127,7 +127,7 @@ def cut_together(
     sheet_source: str = "",
     threads: int = 1,
 ) -> None:
-    """:func:`cut_crops`, and the contact sheet of the crops of template ``sheet_source`` if ``sheet`` names a file for it."""
+    """`cut_crops`, and the contact sheet of the crops of template ``sheet_source`` if ``sheet`` names a file for it."""
     cut_crops(video, persons, trial, templates, threads=threads)
     if sheet is not None:
         crops = {template.name: path for template, path in templates.items()}

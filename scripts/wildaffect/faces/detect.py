@@ -75,14 +75,14 @@ def detect_faces(
 
     Identity vectors, which are slow, are computed where a face appears (or after a cut) and then once in ``options.identity_every``
     frames, five times as often while two faces touch. Metadata: about the detector, ``frames`` (decoded), ``frames_with_face``, ``cuts``
-    (first frames of new shots), ``width``, ``height``, ``identity_distance`` (see :mod:`wildaffect.faces.detectors`).
+    (first frames of new shots), ``width``, ``height``, ``identity_distance`` (see `wildaffect.faces.detectors`).
 
     Args:
         video: The video.
         frames: Its frame table.
-        output: Table to write (:data:`~wildaffect.faces.tables.DETECTIONS_SCHEMA`).
+        output: Table to write (`wildaffect.faces.tables.DETECTIONS_SCHEMA`).
         backend: ``retinaface`` or ``dlib``.
-        model: As for :func:`wildaffect.faces.detectors.open_detector`.
+        model: As for `wildaffect.faces.detectors.open_detector`.
         options: Those of the backend.
         device: ``cpu`` or ``cuda``.
         threads: Threads of the decoder and of the detector, each.

@@ -63,8 +63,8 @@ def read_official(
         root: Folder that holds the organisers' folders.
         frames: Frame table of the video.
         trials: Person by trial.
-        persons: Table to write (:data:`~wildaffect.faces.tables.PERSONS_SCHEMA`).
-        detections: Table to write (:data:`~wildaffect.faces.tables.DETECTIONS_SCHEMA`).
+        persons: Table to write (`wildaffect.faces.tables.PERSONS_SCHEMA`).
+        detections: Table to write (`wildaffect.faces.tables.DETECTIONS_SCHEMA`).
 
     Raises:
         InputError: For a missing folder.

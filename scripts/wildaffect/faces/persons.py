@@ -68,7 +68,7 @@ def assign_persons(
         detections: Table of detections of the video.
         frames: Its frame table.
         trials: ``main``, ``left`` or ``right`` by trial.
-        output: Table to write (:data:`~wildaffect.faces.tables.PERSONS_SCHEMA`).
+        output: Table to write (`wildaffect.faces.tables.PERSONS_SCHEMA`).
         options: How faces are tracked and gaps are filled.
         overrides: CSV of corrections.
 
@@ -178,7 +178,7 @@ def assign_tracks(detections: Detections, tracks: np.ndarray, wanted: set[str], 
     Args:
         detections: The faces of the video (M rows).
         tracks: Track number (M,) of each, 0 to T - 1.
-        wanted: Some of :data:`~wildaffect.corpus.trials.PERSONS`.
+        wanted: Some of `wildaffect.corpus.trials.PERSONS`.
         width: Of the frame in pixels.
         height: Of the frame in pixels.
 
@@ -294,7 +294,7 @@ class Override:
 
 
 def read_overrides(path: str | os.PathLike) -> list[Override]:
-    """Read the rows of a CSV with the columns :data:`OVERRIDE_COLUMNS`; ``track`` or ``x`` and ``y`` (pixels) may be empty."""
+    """Read the rows of a CSV with the columns `OVERRIDE_COLUMNS`; ``track`` or ``x`` and ``y`` (pixels) may be empty."""
     with Path(path).open(newline="", encoding="utf-8-sig") as handle:
         reader = csv.DictReader(handle)
         if tuple(reader.fieldnames or ()) != OVERRIDE_COLUMNS:

@@ -51,7 +51,7 @@ def contact_sheet(crops: str | os.PathLike, persons: str | os.PathLike, columns:
 
 
 def write_contact_sheet(crops: str | os.PathLike, persons: str | os.PathLike, output: str | os.PathLike) -> None:
-    """Write :func:`contact_sheet` to a file."""
+    """Write `contact_sheet` to a file."""
     with atomic(output) as partial:
         partial.write_bytes(contact_sheet(crops, persons))
 

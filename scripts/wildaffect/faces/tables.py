@@ -112,7 +112,7 @@ def detections_from_table(table: pa.Table) -> Detections:
 
 
 def read_boxes(table: pa.Table) -> np.ndarray:
-    """Read the boxes (n, 4) of a table with the columns of :data:`SCORED_BOX`, NaN where null."""
+    """Read the boxes (n, 4) of a table with the columns of `SCORED_BOX`, NaN where null."""
     return np.stack([table[name].to_numpy() for name in SIDES], axis=1)
 
 
@@ -147,10 +147,10 @@ PERSONS_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class TrialFaces:
-    """What one trial shows in each of N frames; NaN (track -1) where the source is :data:`NONE`.
+    """What one trial shows in each of N frames; NaN (track -1) where the source is `NONE`.
 
     Attributes:
-        source: Strings (N,), each one of :data:`SOURCES`.
+        source: Strings (N,), each one of `SOURCES`.
         track: Track number (N,).
         boxes: float32 (N, 4) in pixels.
         scores: float32 (N,), NaN unless detected.
@@ -172,7 +172,7 @@ class TrialFaces:
 
 
 def read_trial(persons: str | os.PathLike, trial: str) -> TrialFaces:
-    """Read one trial's rows of a table of persons; :class:`InputError` if it has no such trial."""
+    """Read one trial's rows of a table of persons; `InputError` if it has no such trial."""
     table = read_table(persons, PERSONS_SCHEMA)
     if trial not in read_metadata(persons)["trials"]:
         raise InputError(f"{persons}: has no trial {trial!r}. Delete the file and run the face stage again.")
@@ -188,7 +188,7 @@ def read_trial(persons: str | os.PathLike, trial: str) -> TrialFaces:
 
 
 def rows_table(trial: str, rows: TrialFaces) -> pa.Table:
-    """Make the table of one trial's rows, columns of :data:`PERSONS_SCHEMA`."""
+    """Make the table of one trial's rows, columns of `PERSONS_SCHEMA`."""
     count = len(rows.source)
 
     def nullable(values):

@@ -35,7 +35,7 @@ def extract_features(
     An array is float32 (frames, dim), one row per row of the frame table, all finite; sample 0 of the audio is the time of frame 0.
     Features with ``rows_per_second`` are signals instead, as long as the audio. A file without audio gives the analysis of silence, one
     too short for a window is padded with silence, and frames after the last row of the analysis repeat it;
-    :mod:`~wildaffect.features.store` says which frames have audio. Samples and rows pass through in blocks, so memory does not grow with
+    `wildaffect.features.store` says which frames have audio. Samples and rows pass through in blocks, so memory does not grow with
     the length.
 
     Args:
@@ -80,8 +80,8 @@ def describe_feature(
     Args:
         feature: Id of the feature.
         output: Path of the JSON file.
-        weights: As for :func:`extract_features`.
-        pca: As for :func:`extract_features`.
+        weights: As for `extract_features`.
+        pca: As for `extract_features`.
         models_dir: Folder of model files.
 
     Raises:

@@ -11,7 +11,7 @@ from wildaffect.features.signal import RATE
 
 ROWS_PER_SECOND = 100
 LOWEST_FPS = 15.0
-"""By the rule :data:`BY_THIRD` slower videos have no audio (M3T spec 2.4)."""
+"""By the rule `BY_THIRD` slower videos have no audio (M3T spec 2.4)."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,12 @@ def by_time(times: np.ndarray, fps: float, rows: int) -> np.ndarray:
 
 
 def by_index(times: np.ndarray, fps: float, rows: int) -> np.ndarray:
-    """Rows by frame index at the constant rate ``fps`` in Hz, half to even; otherwise as :func:`by_time`."""
+    """Rows by frame index at the constant rate ``fps`` in Hz, half to even; otherwise as `by_time`."""
     return np.clip(np.rint(np.arange(len(times)) / fps / 0.01), 0, rows - 1).astype(np.int64)
 
 
 def by_patch(times: np.ndarray, fps: float, rows: int) -> np.ndarray:
-    """First rows of the patches of the frames; ``rows`` at which a patch can start; otherwise as :func:`by_index`."""
+    """First rows of the patches of the frames; ``rows`` at which a patch can start; otherwise as `by_index`."""
     index = np.minimum(np.arange(len(times)), patch_count(rows, fps) - 1)
     return np.rint(index * ROWS_PER_SECOND / fps).astype(np.int64)
 
@@ -133,7 +133,7 @@ def has_audio(about: Mapping[str, Any], clock: Clock) -> np.ndarray:
     """Frames whose row begins within the audio.
 
     Args:
-        about: The description in ``audio.flac``, see :func:`wildaffect.media.audio.read_about`.
+        about: The description in ``audio.flac``, see `wildaffect.media.audio.read_about`.
         clock: The frames.
 
     Returns:

@@ -1,6 +1,6 @@
 """Features computed elsewhere: one vector per frame from Parquet tables or ``.npy`` files.
 
-Their ids are ``import.<name>``; the configuration describes each by the keys of :class:`Import`.
+Their ids are ``import.<name>``; the configuration describes each by the keys of `Import`.
 """
 
 import json
@@ -71,7 +71,7 @@ class Import(Section):
 
 
 class ImportedFeature(Import):
-    """An :class:`Import` and its name in the configuration."""
+    """An `Import` and its name in the configuration."""
 
     name: Text
 
@@ -93,7 +93,7 @@ def imported_feature(name: str, entry: Mapping[str, Any]) -> ImportedFeature:
 
 
 def check_columns(found: ImportedFeature, path: Path) -> None:
-    """:class:`InputError` if the table ``path`` lacks a column that ``found`` asks for, or is none."""
+    """`InputError` if the table ``path`` lacks a column that ``found`` asks for, or is none."""
     try:
         have = pq.read_schema(path).names
     except (OSError, pa.ArrowException) as error:
@@ -183,7 +183,7 @@ def fill(values: np.ndarray, present: np.ndarray, times: np.ndarray, rule: str, 
         values: float32 (N, C).
         present: Rows that are there, bool (N,).
         times: Times of the frames, float64 (N,).
-        rule: See :class:`Import`.
+        rule: See `Import`.
         path: The source, named in errors.
 
     Returns:

@@ -88,7 +88,7 @@ def htk_filters(rate: int, fft: int, bands: int, low_hz: float, high_hz: float) 
 
 
 def slaney_filters(rate: int, fft: int, bands: int, low_hz: float, high_hz: float) -> np.ndarray:
-    """Triangles of area 1 Hz, equally wide on Slaney's mel scale; otherwise as :func:`htk_filters`."""
+    """Triangles of area 1 Hz, equally wide on Slaney's mel scale; otherwise as `htk_filters`."""
     mel = np.linspace(_slaney(low_hz), _slaney(high_hz), bands + 2)
     bend = _BEND_HZ / _LINEAR_HZ
     edges = np.where(mel < bend, mel * _LINEAR_HZ, _BEND_HZ * np.exp(_STEP * (mel - bend)))
@@ -111,7 +111,7 @@ def row_blocks(
     filters: np.ndarray,
     edges: str = "constant",
 ) -> Iterator[np.ndarray]:
-    """Rows of :func:`mel_power` at regular distances.
+    """Rows of `mel_power` at regular distances.
 
     Args:
         signal: int16 (S,), taken as [-1, 1), or floating point.
@@ -121,7 +121,7 @@ def row_blocks(
         window: Window (W,).
         fft: Points of the transform.
         filters: Mel filters (fft // 2 + 1, bands).
-        edges: What lies beyond the ends of ``signal``, see :func:`piece`.
+        edges: What lies beyond the ends of ``signal``, see `piece`.
 
     Yields:
         Blocks of float32 (count, bands).

@@ -80,7 +80,7 @@ def per_frame(module: str, *, columns: tuple[str, ...], rule: Rule, description:
         columns: Names of the columns.
         rule: How rows belong to frames.
         description: One line for people.
-        **fields: Other attributes of :class:`FeatureSpec`.
+        **fields: Other attributes of `FeatureSpec`.
     """
     name = module.rpartition(".")[2]
     return FeatureSpec(id=name, columns=columns, module=module, rule=rule, description=description, **fields)
@@ -90,11 +90,11 @@ def pair(module: str, *, indexed: Rule, description: str, rule: Rule = BY_TIME, 
     """A feature by the frames' true timestamps and its twin ``<id>.indexed`` by a published rule.
 
     Args:
-        module: As for :func:`per_frame`.
+        module: As for `per_frame`.
         indexed: Rule of the twin.
-        description: As for :func:`per_frame`, said of both.
+        description: As for `per_frame`, said of both.
         rule: Rule of the feature itself.
-        **fields: ``columns`` and other attributes of :class:`FeatureSpec`.
+        **fields: ``columns`` and other attributes of `FeatureSpec`.
     """
     plain = per_frame(
         module, rule=rule, description=f"{description}; rows chosen by the frames' true timestamps", **fields
@@ -115,12 +115,12 @@ def signal(
     """A signal on its own clock, which begins at the time of frame 0. One of a single column is stored without the second axis.
 
     Args:
-        module: As for :func:`per_frame`, but ``frame_values`` yields the rows of the signal.
+        module: As for `per_frame`, but ``frame_values`` yields the rows of the signal.
         columns: Names of the columns.
         rows_per_second: Rate of the rows.
         description: One line for people.
         rate_hz: Sampling rate of the audio that it is computed from.
-        **fields: Other attributes of :class:`FeatureSpec`.
+        **fields: Other attributes of `FeatureSpec`.
     """
     return per_frame(
         module,

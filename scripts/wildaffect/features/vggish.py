@@ -132,7 +132,7 @@ class VGGish(nn.Module):
         return self.embeddings(self.features(examples).permute(0, 2, 3, 1).flatten(1))
 
     def overlapping(self, spectrogram: torch.Tensor, starts: torch.Tensor) -> torch.Tensor:
-        """What :meth:`forward` gives for the patches of ``spectrogram`` (R, 64) at ``starts`` int64 (N,) -> (N, 128).
+        """What `forward` gives for the patches of ``spectrogram`` (R, 64) at ``starts`` int64 (N,) -> (N, 128).
 
         Equal to ``forward`` up to the order of sums, in about 60 % of the time for patches that overlap as those of
         neighbouring video frames do. In the first three blocks a row of a patch differs from the same row of another
@@ -248,7 +248,7 @@ def load_network(path: str | os.PathLike) -> VGGish:
     """The network with the weights of a file, every tensor required and no other accepted.
 
     Args:
-        path: ``.safetensors``, ``.pth`` or ``.pt``: a state dict with the keys of :class:`VGGish`, read without running pickled code.
+        path: ``.safetensors``, ``.pth`` or ``.pt``: a state dict with the keys of `VGGish`, read without running pickled code.
             ``.npz``: the variables of the TensorFlow checkpoint under their own names, as ``numpy.savez`` writes a dict of them.
 
     Raises:
@@ -321,7 +321,7 @@ def embed(network: nn.Module, speech: Rows, starts: np.ndarray, device: str = "c
     patch asked for several times in a row is computed once: memory does not depend on the length.
 
     Args:
-        network: As :class:`VGGish`.
+        network: As `VGGish`.
         speech: int16 (S,) at 16 kHz.
         starts: Spectrogram rows at which the patches begin, int (N,).
         device: Where ``network`` is.
@@ -354,7 +354,7 @@ def describe_weights(weights: str, models_dir: str | os.PathLike) -> dict[str, A
 
 
 def check_device(device: str) -> None:
-    """Raise :class:`InputError` if ``device`` is not known or not there."""
+    """Raise `InputError` if ``device`` is not known or not there."""
     if device not in _BATCH:
         raise InputError(f"device '{device}' is not known: use 'cpu' or 'cuda'.")
     if device == "cuda" and not torch.cuda.is_available():

@@ -109,7 +109,7 @@ def ccc(
         variant: One of ``VARIANTS``.
 
     Returns:
-        The coefficient: 0 for a constant series against a varying one, NaN where undefined (:func:`ccc_with_reason` says why).
+        The coefficient: 0 for a constant series against a varying one, NaN where undefined (`ccc_with_reason` says why).
 
     Raises:
         ValueError: If shapes differ, and for an unknown variant.
@@ -124,7 +124,7 @@ def ccc(
 def ccc_with_reason(
     truth: np.ndarray, prediction: np.ndarray, mask: np.ndarray | None = None, variant: str = "population"
 ) -> Concordance:
-    """Compute :func:`ccc`, with the count and the reason of an undefined value."""
+    """Compute `ccc`, with the count and the reason of an undefined value."""
     return concordance(Moments.of(truth, prediction, mask), variant)
 
 

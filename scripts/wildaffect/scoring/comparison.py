@@ -49,7 +49,7 @@ def compare(
     """Compare two predictions of the same labelled frames.
 
     Args:
-        first: Predictions, as for :func:`wildaffect.scoring.score`.
+        first: Predictions, as for `wildaffect.scoring.score`.
         second: Predictions to compare with.
         labels: Labels of both.
         edition: Name of the edition by whose rules is scored.
@@ -64,7 +64,7 @@ def compare(
         significance level. Draws in which either value is undefined are left out and counted in ``note``.
 
     Raises:
-        InputError: Where :func:`wildaffect.scoring.score` does.
+        InputError: Where `wildaffect.scoring.score` does.
     """
     labels = as_table(labels, "labels")
     rules = get_task(edition, task) if task else find_task(edition, labels.column_names)

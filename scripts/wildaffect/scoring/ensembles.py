@@ -132,9 +132,9 @@ def fuse_members(
         predictions: Mappings with the keys system, variant, target and path that cover every source of ``members``.
         members: Sources of each member.
         columns: Columns that are fused; what else the members predict is left out.
-        method: As for :func:`wildaffect.scoring.fusion.fuse`.
-        clip: As for :func:`wildaffect.scoring.fusion.fuse`.
-        weights: As for :func:`wildaffect.scoring.fusion.fuse`.
+        method: As for `wildaffect.scoring.fusion.fuse`.
+        clip: As for `wildaffect.scoring.fusion.fuse`.
+        weights: As for `wildaffect.scoring.fusion.fuse`.
     """
     paths = {tuple(entry[key] for key in ("system", "variant", "target")): entry["path"] for entry in predictions}
     tables, records = [], []

@@ -103,7 +103,7 @@ def fuse_files(
     clip: str = "none",
     weights: Sequence[float] | None = None,
 ) -> None:
-    """:func:`fuse` from Parquet files to a Parquet file, with the schema of the first; its metadata names the rule and the members."""
+    """`fuse` from Parquet files to a Parquet file, with the schema of the first; its metadata names the rule and the members."""
     fused = fuse([read_parquet(path) for path in paths], method, clip, weights)
     members = [read_metadata(path) for path in paths]
     about = {"fusion": {"method": method, "clip": clip, "weights": weights}, "members": members}
@@ -113,7 +113,7 @@ def fuse_files(
 def join_targets(tables: Mapping[str, pa.Table]) -> pa.Table:
     """One table from one per target (such as valence and arousal), each with a column of the target's name, for the same rows.
 
-    Rows come in the order of the first table. Raises :class:`InputError` where rows differ or the column is missing.
+    Rows come in the order of the first table. Raises `InputError` where rows differ or the column is missing.
     """
     tables = {target: as_table(table, f"predictions of {target}") for target, table in tables.items()}
     for target, table in tables.items():
@@ -129,7 +129,7 @@ def join_targets(tables: Mapping[str, pa.Table]) -> pa.Table:
 def check_settings(
     columns: Sequence[str], members: int, method: str, clip: str, weights: Sequence[float] | None
 ) -> None:
-    """Whether predictions of ``columns`` by so many ``members`` can be fused like this; :class:`InputError` if not."""
+    """Whether predictions of ``columns`` by so many ``members`` can be fused like this; `InputError` if not."""
     if method not in METHODS or clip not in CLIPS:
         raise InputError(
             f"fusion {method!r} with clip {clip!r}: choose from {', '.join(METHODS)} and {', '.join(CLIPS)}."
@@ -187,7 +187,7 @@ def choose_targets(
     """Names of the targets to read, in the order of ``columns`` where there are several.
 
     ``offered``: columns that each target predicts. The target called ``wanted`` if it ``covers`` all, else the only one that does, else
-    separate targets named like ``columns``. :class:`InputError` if there is none, or more than one to choose from.
+    separate targets named like ``columns``. `InputError` if there is none, or more than one to choose from.
     """
     covering = [target for target, names in offered.items() if covers(names)]
     if wanted in covering:

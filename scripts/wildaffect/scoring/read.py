@@ -58,7 +58,7 @@ def as_table(table: Any, name: str) -> pa.Table:
 
 
 def read_parquet(path: Path) -> pa.Table:
-    """Read a Parquet prediction or label table with all its columns; :class:`InputError` if it cannot be read."""
+    """Read a Parquet prediction or label table with all its columns; `InputError` if it cannot be read."""
     try:
         return as_table(pq.read_table(path), str(path))
     except (OSError, pa.ArrowException) as error:
@@ -66,13 +66,13 @@ def read_parquet(path: Path) -> pa.Table:
 
 
 def numbers(table: pa.Table, columns: tuple[str, ...]) -> np.ndarray:
-    """Read columns as float64 (rows, columns), NaN for null; :class:`InputError` for a column that does not hold numbers."""
+    """Read columns as float64 (rows, columns), NaN for null; `InputError` for a column that does not hold numbers."""
     arrays = [_cast(table, column, pa.float64()).to_numpy(zero_copy_only=False) for column in columns]
     return np.column_stack(arrays) if arrays else np.empty((table.num_rows, 0))
 
 
 def sort_rows(table: pa.Table, name: str) -> RowIndex:
-    """Sort the keys of ``table``; :class:`InputError` for a null, a negative frame or a pair (trial, frame) that occurs twice."""
+    """Sort the keys of ``table``; `InputError` for a null, a negative frame or a pair (trial, frame) that occurs twice."""
     if table["trial"].null_count or table["frame"].null_count:
         raise InputError(f"{name}: a row has no trial or no frame number; every row needs both.")
     names = _cast(table, "trial", pa.string()).combine_chunks().dictionary_encode()
@@ -209,7 +209,7 @@ def read_list(file: Path, task: Task) -> pa.Table:
 
 
 def split_location(location: str, where: str) -> tuple[str, int]:
-    """Split into trial and frame (from 0) of ``<trial>/<number from 1>.jpg``; :class:`InputError` otherwise."""
+    """Split into trial and frame (from 0) of ``<trial>/<number from 1>.jpg``; `InputError` otherwise."""
     found = re.fullmatch(r"([^/]+)/([0-9]{1,9})\.[A-Za-z]+", location)
     if not found or int(found[2]) < 1:
         raise InputError(f"{where}: expected '<trial>/<number from 00001>.jpg', got {location!r}.")

@@ -91,7 +91,7 @@ def score_predictions(
 
 
 def _grouped(predictions: Sequence[Mapping]) -> dict[tuple[str, str], list[Mapping]]:
-    """Entries by (system, variant), sorted; :class:`InputError` for one that is given twice."""
+    """Entries by (system, variant), sorted; `InputError` for one that is given twice."""
     groups: dict[tuple[str, str], list[Mapping]] = {}
     seen = set()
     for entry in predictions:

@@ -1,6 +1,6 @@
 """Scores of a prediction table against a label table by the rules of an edition.
 
-Columns become decisions (values, a class number, units on or off), decisions of a trial a tally (:mod:`wildaffect.scoring.tallies`).
+Columns become decisions (values, a class number, units on or off), decisions of a trial a tally (`wildaffect.scoring.tallies`).
 """
 
 from collections import Counter
@@ -153,17 +153,17 @@ def tally_task(
     """Match rows and count, per part and trial.
 
     Args:
-        predictions: As for :func:`score`.
-        labels: As for :func:`score`.
+        predictions: As for `score`.
+        labels: As for `score`.
         task: The track.
         parts: Its parts to score, perhaps with fewer values (one of two targets).
-        allow_missing: As for :func:`score`.
+        allow_missing: As for `score`.
 
     Returns:
         Tallies that can be summed and resampled.
 
     Raises:
-        InputError: As for :func:`score`.
+        InputError: As for `score`.
     """
     predictions, labels = as_table(predictions, "predictions"), as_table(labels, "labels")
     for part in parts:

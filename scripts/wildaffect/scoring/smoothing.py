@@ -39,14 +39,14 @@ def wiener(values: np.ndarray, window: int, edges: str = "nearest") -> np.ndarra
 
 
 def median(values: np.ndarray, window: int, edges: str = "nearest") -> np.ndarray:
-    """Apply a running median to (frames,) with an odd ``window``; ``edges`` as in :func:`wiener` (zero: M3T spec 6.3)."""
+    """Apply a running median to (frames,) with an odd ``window``; ``edges`` as in `wiener` (zero: M3T spec 6.3)."""
     from scipy.signal import medfilt
 
     return _with_edges(values, window, edges, lambda padded: medfilt(padded, window))
 
 
 def savitzky_golay(values: np.ndarray, window: int, edges: str = "nearest", order: int = 2) -> np.ndarray:
-    """Apply a Savitzky-Golay filter to (frames,): a polynomial of ``order`` in each odd ``window``; ``edges`` as in :func:`wiener`."""
+    """Apply a Savitzky-Golay filter to (frames,): a polynomial of ``order`` in each odd ``window``; ``edges`` as in `wiener`."""
     from scipy.signal import savgol_filter
 
     return savgol_filter(values, window, order, mode="constant" if edges == "zero" else "nearest", cval=0.0)
@@ -114,7 +114,7 @@ def smoothed_columns(columns: Sequence[str]) -> tuple[str, ...]:
 
 
 def check_windows(key: str, window: Any, folds: int) -> None:
-    """Check that ``window`` (odd frames, or several to choose from) can be used with so many folds; :class:`InputError` if not."""
+    """Check that ``window`` (odd frames, or several to choose from) can be used with so many folds; `InputError` if not."""
     several = isinstance(window, list)
     for size in window if several else [window]:
         if size < 1 or size % 2 == 0:
@@ -147,7 +147,7 @@ def choose_window(
             arousal alone its CCC.
         method: A key of ``METHODS``.
         windows: Odd numbers of frames.
-        edges: As for :func:`smooth`.
+        edges: As for `smooth`.
 
     Returns:
         Record of the choice, plain values.
@@ -211,8 +211,8 @@ def smooth_file(
         predictions: Prediction table.
         output: Table to write.
         method: A key of ``METHODS``.
-        window: Odd number of frames, or several from which :func:`choose_window` chooses.
-        edges: As for :func:`smooth`.
+        window: Odd number of frames, or several from which `choose_window` chooses.
+        edges: As for `smooth`.
         held_out: Predictions to choose on, mappings with the keys partition, fold and path.
         labels: Label table per task, to choose by.
         editions: Tracks by edition, to choose by.

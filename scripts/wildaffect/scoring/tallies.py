@@ -54,7 +54,7 @@ class ClassTally:
         return ClassTally(self.part, self.frames + other.frames, self.matrix + other.matrix)
 
     def repeated(self, times: np.ndarray) -> "ClassTally":
-        """As for :class:`ValueTally`."""
+        """As for `ValueTally`."""
         return ClassTally(self.part, self.frames * times, self.matrix * np.asarray(times)[..., None, None])
 
     def metrics(self) -> dict[str, np.ndarray]:
@@ -65,7 +65,7 @@ class ClassTally:
         }
 
     def reason(self, metric: str) -> str:
-        """As for :class:`ValueTally`."""
+        """As for `ValueTally`."""
         return "" if self.matrix.any() else "no valid frames"
 
     def details(self) -> dict[str, tuple[float, str]]:
@@ -94,7 +94,7 @@ class UnitTally:
         return UnitTally(self.part, self.frames + other.frames, self.counts + other.counts)
 
     def repeated(self, times: np.ndarray) -> "UnitTally":
-        """As for :class:`ValueTally`."""
+        """As for `ValueTally`."""
         return UnitTally(self.part, self.frames * times, self.counts * np.asarray(times)[..., None, None, None])
 
     def metrics(self) -> dict[str, np.ndarray]:
@@ -104,7 +104,7 @@ class UnitTally:
         return {f"{self.part.name}_f1": mean, f"{self.part.name}_accuracy": f1.accuracy(self.counts.sum(-3))}
 
     def reason(self, metric: str) -> str:
-        """As for :class:`ValueTally`."""
+        """As for `ValueTally`."""
         return "" if self.counts.any() else "no valid frames"
 
     def details(self) -> dict[str, tuple[float, str]]:
@@ -154,7 +154,7 @@ def resampled(tallies: Mapping[str, Tally], videos: Sequence[str], times: np.nda
     Args:
         tallies: One per trial.
         videos: The videos that ``times`` counts, in its order.
-        times: How often each is drawn, int64 (resamples, videos), from :func:`draws`.
+        times: How often each is drawn, int64 (resamples, videos), from `draws`.
 
     Returns:
         Values (resamples,) by metric.

@@ -82,7 +82,7 @@ def task_value(task: Task) -> dict[str, Any]:
 
 
 def task_of(value: Mapping[str, Any]) -> Task:
-    """The inverse of :func:`task_value`."""
+    """The inverse of `task_value`."""
     parts = (Part(part["name"], part["kind"], tuple(part["names"]), tuple(part["columns"])) for part in value["parts"])
     form = value["format"] and Format(**value["format"])
     return Task(value["edition"], value["name"], tuple(parts), dict(value["score"]), form)

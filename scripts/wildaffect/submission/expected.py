@@ -34,7 +34,7 @@ class Expected:
 
 
 def known_format(task: Task) -> Format:
-    """The task's format; :class:`InputError` where it is not known."""
+    """The task's format; `InputError` where it is not known."""
     if task.format is None:
         raise InputError(f"the submission format of task {task.name} in edition {task.edition} is not known.")
     return task.format
@@ -76,7 +76,7 @@ def expected_rows(task: Task, sample: Path | None, frames: Mapping[str, int] | N
 def read_counts(path: Path) -> dict[str, int | None]:
     """Read ``{trial: frames}`` from lines ``<trial>,<frames>`` or ``<trial>`` (count None), with or without a header ``trial,frames``.
 
-    A trailing ``.txt`` of a name is cut. Raises :class:`InputError` with the line for anything else and for repeated trials.
+    A trailing ``.txt`` of a name is cut. Raises `InputError` with the line for anything else and for repeated trials.
     """
     counts: dict[str, int | None] = {}
     for number, line in enumerate(sample_lines(path), 1):

@@ -27,7 +27,7 @@ def validate(
         sample: The organisers' sample, with which rows are compared.
         edition: Name of the edition.
         task: Name of the task; without it the header of the sample decides.
-        frames: Number of frames by trial, as for :func:`wildaffect.submission.expected.expected_rows`.
+        frames: Number of frames by trial, as for `wildaffect.submission.expected.expected_rows`.
 
     Returns:
         What is wrong, at most 20 messages per file and a count of the rest; empty if nothing is.

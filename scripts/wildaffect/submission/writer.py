@@ -46,7 +46,7 @@ def fill_predictions(
         kind: ``values``, ``classes`` or ``units``.
 
     Returns:
-        Values float64 (requested, columns), and for each requested frame the index of its rule in :data:`FILL_RULES`, int64.
+        Values float64 (requested, columns), and for each requested frame the index of its rule in `FILL_RULES`, int64.
     """
     has = ~np.isnan(values).any(axis=1)
     known, present = frames[has], values[has]
@@ -69,7 +69,7 @@ CHANGES = {"cut": "predicted frame that is not wanted: left out", "clipped": "va
 
 
 def write(predictions: Any, output: Path, edition: str, task: str, **options: Any) -> dict:
-    """:func:`write_task` by the name of an edition and of one of its tasks; :class:`InputError` with the choices for unknown ones."""
+    """`write_task` by the name of an edition and of one of its tasks; `InputError` with the choices for unknown ones."""
     return write_task(predictions, output, get_task(edition, task), **options)
 
 
@@ -85,8 +85,8 @@ def write_task(
 ) -> dict:
     """Write a submission and a sidecar beside it.
 
-    The rows follow ``sample`` (see :func:`wildaffect.submission.expected.expected_rows`), else the counts ``frames`` per trial, else the
-    predictions themselves. Requested frames without a prediction are filled (:data:`FILL_MEANING`), other predicted frames are left out;
+    The rows follow ``sample`` (see `wildaffect.submission.expected.expected_rows`), else the counts ``frames`` per trial, else the
+    predictions themselves. Requested frames without a prediction are filled (`FILL_MEANING`), other predicted frames are left out;
     the sidecar counts every case, in total and for each trial that has any. Values are limited to [-1, 1] and written as plain decimals
     with six digits. An existing ``output`` that holds nothing but ``.txt`` files is replaced.
 
@@ -230,7 +230,7 @@ def write_submission(
     sample: Path | None = None,
     allow_partial: bool = False,
 ) -> None:
-    """Write the test trials' submission to the folder ``<record without .json>``, and its record (:func:`write_task`).
+    """Write the test trials' submission to the folder ``<record without .json>``, and its record (`write_task`).
 
     Args:
         record: Path of the record (JSON).
@@ -242,7 +242,7 @@ def write_submission(
         allow_partial: Whether trials without any prediction are filled with constants.
 
     Raises:
-        InputError: If there is nothing to submit, and where :func:`write_task` does.
+        InputError: If there is nothing to submit, and where `write_task` does.
     """
     tables = {entry["target"]: read_parquet(entry["path"]) for entry in predictions}
     counts = {

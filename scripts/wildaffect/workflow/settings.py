@@ -1,8 +1,8 @@
 """The configuration of a run: every key with its type, default and meaning, and the completion of what a person wrote.
 
 ``config.yaml``, ``workflow/schemas/config.schema.json`` and ``docs/configuration.md`` are written from here by
-:mod:`wildaffect.workflow.reference`. Options that belong to one library module stand there: detection and tracking in
-:mod:`wildaffect.faces.options`, the joining of labels in :mod:`wildaffect.corpus.labels`, recipes with their systems.
+`wildaffect.workflow.reference`. Options that belong to one library module stand there: detection and tracking in
+`wildaffect.faces.options`, the joining of labels in `wildaffect.corpus.labels`, recipes with their systems.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -412,7 +412,7 @@ class Configuration(Section):
 
 
 def complete_settings(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The complete configuration as plain values; :class:`InputError` with everything that is wrong in ``raw``."""
+    """The complete configuration as plain values; `InputError` with everything that is wrong in ``raw``."""
     return parse(Configuration, raw, "config").plain()
 
 
@@ -435,7 +435,7 @@ def single_pass(value: bool | Sequence[str], needed: Iterable[str], possible: It
 def with_single_passes(
     config: Mapping[str, Any], templates_needed: Sequence[str], features_needed: Sequence[str]
 ) -> dict[str, Any]:
-    """The complete ``config`` with lists of names as ``single_pass`` of faces and features; see :func:`single_pass`."""
+    """The complete ``config`` with lists of names as ``single_pass`` of faces and features; see `single_pass`."""
     # Contact sheets are always drawn, and crops that are resized need those they are made from.
     sources = templates.resized()
     crops = {*templates_needed, *(sources[name] for name in templates_needed if name in sources), SHEETS, SHEET_SOURCE}

@@ -73,7 +73,7 @@ class EveryImage:
         self._detector = detector
 
     def find(self, images: list[np.ndarray], new_shots: list[bool]) -> list[Faces]:
-        """See :class:`VideoSearch`."""
+        """See `VideoSearch`."""
         return self._detector.find(images)
 
     def finalize(self, boxes: np.ndarray, points5: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -86,9 +86,9 @@ def open_detector(
 ) -> Detector:
     """The detector ``backend`` ("retinaface" or "dlib") with its weights loaded.
 
-    ``options`` are those of the backend (see :func:`detector_options`). ``model``: for retinaface a pack name
+    ``options`` are those of the backend (see `detector_options`). ``model``: for retinaface a pack name
     looked up in ``models_dir`` or the path of an ONNX file; for dlib "hog" or "cnn". ``device``: "cpu" or "cuda"; "cuda"
-    raises :class:`InputError` where CUDA cannot be bound.
+    raises `InputError` where CUDA cannot be bound.
     """
     return _module(backend).open_detector(model, options, device, threads, models_dir)
 

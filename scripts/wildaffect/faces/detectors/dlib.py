@@ -57,7 +57,7 @@ class DlibDetector:
         }
 
     def find(self, images: list[np.ndarray]) -> list[Faces]:
-        """See :mod:`wildaffect.faces.detectors`; dlib releases Python's lock, so images run on several threads."""
+        """See `wildaffect.faces.detectors`; dlib releases Python's lock, so images run on several threads."""
         parts = [range(start, len(images), len(self._detectors)) for start in range(len(self._detectors))]
 
         def work(search, part):
@@ -68,7 +68,7 @@ class DlibDetector:
         return [found[index] for index in range(len(images))]
 
     def search(self) -> EveryImage:
-        """See :mod:`wildaffect.faces.detectors`."""
+        """See `wildaffect.faces.detectors`."""
         return EveryImage(self)
 
     def _find_one(self, search, image: np.ndarray) -> Faces:
@@ -89,7 +89,7 @@ class DlibDetector:
 
 
 def open_detector(model: str, options: Options, device: str, threads: int, models_dir: Path | None) -> DlibDetector:
-    """See :func:`wildaffect.faces.detectors.open_detector`; the weights come with a Python package."""
+    """See `wildaffect.faces.detectors.open_detector`; the weights come with a Python package."""
     return DlibDetector(model, options, device, threads)
 
 

@@ -57,7 +57,7 @@ class _Step:
 class FlowSegment:
     """One face from a frame in which the network found it to the next such frame.
 
-    Marks are points (k, 2) in image pixels, the last two the corners of its box. ``trusted`` is false once :meth:`close` found that flow
+    Marks are points (k, 2) in image pixels, the last two the corners of its box. ``trusted`` is false once `close` found that flow
     missed what the face did.
     """
 
@@ -192,7 +192,7 @@ class _Target:
 
 
 class Follower:
-    """Follows the faces of one video; call with its images in order, then :meth:`correct` what was returned."""
+    """Follows the faces of one video; call with its images in order, then `correct` what was returned."""
 
     def __init__(self, scanner: Scanner, options: FollowOptions):
         self._scanner, self._options = scanner, options

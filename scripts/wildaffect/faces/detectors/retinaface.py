@@ -61,12 +61,12 @@ class RetinaFaceDetector:
         }
 
     def find(self, images: list[np.ndarray]) -> list[Faces]:
-        """See :mod:`wildaffect.faces.detectors`."""
+        """See `wildaffect.faces.detectors`."""
         found = self._scanner.scan(images)
         return [self._faces(image, faces) for image, faces in zip(images, found, strict=True)]
 
     def search(self) -> VideoSearch:
-        """See :mod:`wildaffect.faces.detectors`."""
+        """See `wildaffect.faces.detectors`."""
         if self._follow is None:
             return EveryImage(self)
         return FollowedFaces(Follower(self._scanner, self._follow), self._faces)
@@ -93,17 +93,17 @@ class FollowedFaces:
         self._follower, self._complete = follower, complete
 
     def find(self, images: list[np.ndarray], new_shots: list[bool]) -> list[Faces]:
-        """See :class:`wildaffect.faces.detectors.VideoSearch`."""
+        """See `wildaffect.faces.detectors.VideoSearch`."""
         found = [(image, self._follower(image, new)) for image, new in zip(images, new_shots, strict=True)]
         return [self._complete(image, faces) for image, faces in found]
 
     def finalize(self, boxes: np.ndarray, points5: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """See :class:`wildaffect.faces.detectors.VideoSearch`."""
+        """See `wildaffect.faces.detectors.VideoSearch`."""
         return self._follower.correct(boxes, points5)
 
 
 def open_detector(
     model: str, options: Options, device: str, threads: int, models_dir: Path | None
 ) -> RetinaFaceDetector:
-    """See :func:`wildaffect.faces.detectors.open_detector`."""
+    """See `wildaffect.faces.detectors.open_detector`."""
     return RetinaFaceDetector(model, options, device, threads, models_dir)

@@ -24,7 +24,7 @@ PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", 
 def bind_session(source: Path | bytes, path: Path, device: str, threads: int) -> onnxruntime.InferenceSession:
     """A session of ``source`` (file or graph; ``path`` names it in messages).
 
-    ONNX Runtime silently falls back to the CPU, this does not: "cuda" raises :class:`InputError` where it cannot be had.
+    ONNX Runtime silently falls back to the CPU, this does not: "cuda" raises `InputError` where it cannot be had.
     """
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 3
@@ -182,7 +182,7 @@ class Scanner:
     nms: float
 
     def check(self, name: str) -> None:
-        """:class:`InputError` if the network cannot search at these sizes."""
+        """`InputError` if the network cannot search at these sizes."""
         fixed, multiple = self.network.fixed, self.network.multiple
         if fixed and (fixed[0] != fixed[1] or self.sizes != (fixed[0],)):
             raise InputError(f"{name}: takes {fixed[1]} x {fixed[0]} pixels only. Set det_sizes: [{fixed[0]}].")

@@ -1,6 +1,6 @@
 """The crop templates, one YAML file each in this folder, found by being there; nothing else lists them.
 
-A file ``<name>.yaml`` holds the values of a :class:`~wildaffect.faces.alignment.Template` and two texts for readers, ``about`` (what is
+A file ``<name>.yaml`` holds the values of a `wildaffect.faces.alignment.Template` and two texts for readers, ``about`` (what is
 shown) and ``source`` (where it is published, what is assumed). Defaults: ``view: face``, ``warp_size`` as ``size``. ``points`` is
 ``{arcface: {scale: s, offset: o}}`` (the ArcFace targets times ``s``, plus ``o`` pixels), a list of five pairs, or absent. Jobs get the
 template they cut by value, so that another file here, or another text, reruns nothing.
@@ -37,7 +37,7 @@ def names() -> list[str]:
 
 @cache
 def all_templates() -> dict[str, Template]:
-    """All templates by name; :class:`InputError` for a file that does not describe one."""
+    """All templates by name; `InputError` for a file that does not describe one."""
     found = {path.stem: _read(path) for path in sorted(FOLDER.glob("*.yaml"))}
     for template in found.values():
         source = found.get(template.resized_from) if template.resized_from else None
@@ -49,7 +49,7 @@ def all_templates() -> dict[str, Template]:
 
 
 def get_template(name: str) -> Template:
-    """The template called ``name``; :class:`InputError` lists the names there are."""
+    """The template called ``name``; `InputError` lists the names there are."""
     if name not in all_templates():
         raise InputError(f"crops: unknown template {name!r}; known are {', '.join(names())}.")
     return all_templates()[name]
@@ -89,7 +89,7 @@ def official() -> list[str]:
 
 
 def check_official(wanted: Iterable[str]) -> None:
-    """:class:`InputError` if a template of ``wanted`` can neither be made from the organisers' images nor from the scene."""
+    """`InputError` if a template of ``wanted`` can neither be made from the organisers' images nor from the scene."""
     possible = {*official(), *scenes()}
     if unfit := sorted(name for name in wanted if resized().get(name, name) not in possible):
         raise InputError(

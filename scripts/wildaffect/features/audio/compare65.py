@@ -51,6 +51,6 @@ def descriptors(speech: Rows) -> Spool:
 
 
 def frame_values(speech: Rows, clock: Clock) -> Iterator[np.ndarray]:
-    """The rows of :func:`descriptors` that belong to the frames, float32 (frames, 65) in blocks."""
+    """The rows of `descriptors` that belong to the frames, float32 (frames, 65) in blocks."""
     rows = descriptors(speech)
     return picked(rows, clock.rows(len(rows)))

@@ -82,7 +82,7 @@ def windows(db: np.ndarray, times: np.ndarray, fill: float = 0.0, centred: bool 
         db: The signal ``ntua_mel``, (R, 128).
         times: Seconds from frame 0, (n,).
         fill: Value where there is no audio.
-        centred: See :func:`first_columns`.
+        centred: See `first_columns`.
 
     Returns:
         float32 (n, 128, 861).

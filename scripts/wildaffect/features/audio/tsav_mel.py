@@ -3,8 +3,8 @@
 An image is far too large to be stored for every frame (256 kB), so what is stored per video is a signal on its own clock, which begins
 at the time of frame 0, and the images are cut from it when they are asked for:
 
-``tsav_mel``   float32 (R, 64), mel power on the 10 ms grid  -> :func:`centred_images`
-``tsav_wave``  int16 (S,), mono waveform at 44.1 kHz         -> :func:`faithful_images`
+``tsav_mel``   float32 (R, 64), mel power on the 10 ms grid  -> `centred_images`
+``tsav_wave``  int16 (S,), mono waveform at 44.1 kHz         -> `faithful_images`
 
 The published images begin at arbitrary samples and are padded by reflection at their own ends; so no spectrogram serves them all, and
 they are made from the waveform. Of one image only the first and the last column see its ends (a window reaches 441 samples, one hop, to
@@ -183,7 +183,7 @@ def _padded(power: np.ndarray, first: int, count: int) -> np.ndarray:
 def _levels(wave: np.ndarray, first: int, count: int) -> np.ndarray:
     """Rows centred at sample ``first``, ``first + 441``, … in dB.
 
-    Faster than the power of :func:`frame_values`, and equal to a few units of the last place of float32.
+    Faster than the power of `frame_values`, and equal to a few units of the last place of float32.
     """
     levels = np.empty((count, BANDS), np.float32)
     for begin in range(0, count, _ROWS):

@@ -24,7 +24,7 @@ def find_bodies(
     device: str = "cpu",
     threads: int = 1,
 ) -> None:
-    """Write the bodies of all trials of a video, see :func:`~wildaffect.features.bodies.table.write_bodies`.
+    """Write the bodies of all trials of a video, see `wildaffect.features.bodies.table.write_bodies`.
 
     Args:
         source: ``keypoint_rcnn`` decodes the video and finds people. ``openpose`` reads OpenPose's files and does not open the video.
@@ -34,7 +34,7 @@ def find_bodies(
         persons: Its table of persons.
         output: Path of the table of bodies.
         first_frame: Number of the first frame in the names of OpenPose's files.
-        person: As for :func:`~wildaffect.features.bodies.table.write_bodies`.
+        person: As for `wildaffect.features.bodies.table.write_bodies`.
         models_dir: Folder of model files.
         device: ``cpu`` or ``cuda``.
         threads: Threads of the decoder and of PyTorch.

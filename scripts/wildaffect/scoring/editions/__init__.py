@@ -1,6 +1,6 @@
 """The editions of the challenge, one YAML file each in this folder, found by being there; nothing else lists them.
 
-A file ``<edition>.yaml`` says for each task which label spaces it has (a key of :data:`SPACES`, or ``kind``, ``names`` and ``column``
+A file ``<edition>.yaml`` says for each task which label spaces it has (a key of `SPACES`, or ``kind``, ``names`` and ``column``
 written out), the weights of the ranked score, and the form of a submission (null where it is not known). ``source`` says where a rule was
 read; "convention" marks what no official text was found for. Jobs get the rules they use by value, so that another edition, or another
 source, reruns nothing.
@@ -72,12 +72,12 @@ def names() -> list[str]:
 
 @cache
 def editions() -> dict[str, dict[str, Task]]:
-    """``{edition: {task name: Task}}``, in order of time; :class:`InputError` for a file that does not describe one."""
+    """``{edition: {task name: Task}}``, in order of time; `InputError` for a file that does not describe one."""
     return {path.stem: _read(path) for path in sorted(FOLDER.glob("*.yaml"), key=_number)}
 
 
 def edition_tasks(edition: str) -> dict[str, Task]:
-    """The tracks of ``edition``; :class:`InputError` with the choices for an unknown one."""
+    """The tracks of ``edition``; `InputError` with the choices for an unknown one."""
     known = editions()
     if edition not in known:
         raise InputError(f"unknown edition {edition!r}; choose from {', '.join(known)}.")
@@ -90,14 +90,14 @@ def tracks(wanted: Iterable[str]) -> dict[str, dict[str, Task]]:
 
 
 def values(wanted: Iterable[str]) -> dict[str, dict[str, dict[str, Any]]]:
-    """The same as plain values, as jobs get them (:func:`wildaffect.scoring.tasks.tracks_of`)."""
+    """The same as plain values, as jobs get them (`wildaffect.scoring.tasks.tracks_of`)."""
     return {
         edition: {name: task_value(task) for name, task in tasks.items()} for edition, tasks in tracks(wanted).items()
     }
 
 
 def get_task(edition: str, task: str) -> Task:
-    """The rules of one track; :class:`InputError` with the choices for an unknown edition or track."""
+    """The rules of one track; `InputError` with the choices for an unknown edition or track."""
     tasks = edition_tasks(edition)
     if task not in tasks:
         raise InputError(f"edition {edition} has no task {task!r}; choose from {', '.join(tasks)}.")
@@ -105,7 +105,7 @@ def get_task(edition: str, task: str) -> Task:
 
 
 def find_task(edition: str, columns: Sequence[str]) -> Task:
-    """The track whose label columns are all in ``columns``, the one with most columns if several; :class:`InputError` if none is."""
+    """The track whose label columns are all in ``columns``, the one with most columns if several; `InputError` if none is."""
     fitting = [task for task in edition_tasks(edition).values() if set(task.columns) <= set(columns)]
     if not fitting:
         raise InputError(f"no task of edition {edition} fits the columns {', '.join(columns)}; name the task.")
