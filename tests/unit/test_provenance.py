@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from support.runs import Corpus
+from support.runs import Corpus, train
 from wildaffect.errors import InputError
 from wildaffect.provenance import (
     MAIN_PACKAGES,
@@ -28,7 +28,6 @@ from wildaffect.provenance import (
     main_versions,
     stable_hash,
 )
-from wildaffect.training.train import train
 
 JOB = "from pkg.a import f\nf()\n"
 
