@@ -24,7 +24,8 @@ RUN_TIME = {
     "snakemake-executor-plugin-cluster-generic": "found by Snakemake, for PBS",
     "snakemake-executor-plugin-slurm": "found by Snakemake, for SLURM",
 }
-TOOLS = {"pdoc", 
+TOOLS = {
+    "pdoc",
     "mypy",
     "pytest-timeout",
     "pytest-xdist",
