@@ -22,7 +22,7 @@ rule decode_frames:
 
 
 rule extract_audio:
-    """Put the sound of a video on the clock of its pictures."""
+    """Put the audio of a video on the clock of its frames."""
     input:
         video=lambda wildcards: raw_video(wildcards.video),
         frames=at(paths.FRAMES),

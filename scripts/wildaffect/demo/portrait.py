@@ -42,16 +42,16 @@ def landmark_weights() -> Path:
 @cache
 def portrait() -> Portrait:
     """Load the portrait (NASA photograph of Eileen Collins, public domain, ``skimage.data.astronaut``)."""
-    picture = np.ascontiguousarray(data.astronaut()[_REGION])
-    texture = cv2.resize(picture, None, fx=ZOOM, fy=ZOOM, interpolation=cv2.INTER_CUBIC)
+    frame = np.ascontiguousarray(data.astronaut()[_REGION])
+    texture = cv2.resize(frame, None, fx=ZOOM, fy=ZOOM, interpolation=cv2.INTER_CUBIC)
     faces = dlib.get_frontal_face_detector()(texture, 0)
     parts = dlib.shape_predictor(str(landmark_weights()))(texture, faces[0]).parts()
-    return Portrait(texture, _outline(picture, texture.shape[:2]), np.array([(p.x, p.y) for p in parts], np.float64))
+    return Portrait(texture, _outline(frame, texture.shape[:2]), np.array([(p.x, p.y) for p in parts], np.float64))
 
 
-def _outline(picture: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _outline(frame: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Cut the subject out of the studio with GrabCut, started from a rough head-and-shoulders drawing."""
-    guess = np.full(picture.shape[:2], cv2.GC_BGD, np.uint8)
+    guess = np.full(frame.shape[:2], cv2.GC_BGD, np.uint8)
     cv2.ellipse(guess, (167, 92), (90, 96), 0, 0, 360, cv2.GC_PR_BGD, -1)
     cv2.rectangle(guess, (0, 150), (329, 329), cv2.GC_PR_BGD, -1)
     cv2.ellipse(guess, (167, 75), (62, 55), 0, 0, 360, cv2.GC_PR_FGD, -1)
@@ -61,7 +61,7 @@ def _outline(picture: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     cv2.rectangle(guess, (125, 160), (205, 215), cv2.GC_FGD, -1)
     cv2.rectangle(guess, (40, 290), (260, 329), cv2.GC_FGD, -1)
     cv2.setRNGSeed(0)  # GrabCut starts from k-means with random centres
-    cv2.grabCut(picture, guess, None, np.zeros((1, 65)), np.zeros((1, 65)), 4, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(frame, guess, None, np.zeros((1, 65)), np.zeros((1, 65)), 4, cv2.GC_INIT_WITH_MASK)
     subject = np.isin(guess, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
     silhouettes, _ = cv2.findContours(subject, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     subject = cv2.drawContours(np.zeros_like(subject), [max(silhouettes, key=cv2.contourArea)], -1, 255, cv2.FILLED)

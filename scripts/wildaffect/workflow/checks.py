@@ -46,7 +46,7 @@ def check_files(config: Mapping[str, Any], inputs: Inputs) -> None:
     shown = [name for name in _made(templates, scenes) if name in crop_templates.with_bodies()]
     if shown and not config["features"]["bodies"]:
         problems.append(
-            f"features.bodies: crops {', '.join(shown)} show a person's body, or the scene without it, but nobody looks for bodies. Set "
+            f"features.bodies: crops {', '.join(shown)} show a person's body, or the scene without it, but no bodies are looked for. Set "
             "it to one of the sources keypoint_rcnn, openpose and face_box (guessed from the face), or leave out what needs them."
         )
     submission = config["submission"]
