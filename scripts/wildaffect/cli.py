@@ -323,6 +323,45 @@ def run_new_corpus(options: argparse.Namespace) -> int:
     return 0
 
 
+def add_new_system(commands) -> None:
+    """Add the command `wildaffect new-system`."""
+    parser = commands.add_parser("new-system", help="write the skeleton of a system, which trains as it is")
+    parser.add_argument("name", help="name of the system: lower-case letters, digits, underscores")
+    parser.add_argument(
+        "--into", type=Path, metavar="FOLDER", help="write a package of its own there (default: beside the others)"
+    )
+    parser.set_defaults(run=run_new_system)
+
+
+def run_new_system(options: argparse.Namespace) -> int:
+    """Write the files and say what comes next."""
+    from wildaffect.systems.skeleton import write_skeleton
+
+    folder = write_skeleton(options.name, options.into)
+    install = f"Install it: pip install --no-deps -e {options.into}\n" if options.into else ""
+    print(
+        f"{folder}: written.\n{install}Check it: wildaffect check-system {options.name}\n"
+        f"Run it: add {options.name}: {{}} to the block systems of the configuration."
+    )
+    return 0
+
+
+def add_check_system(commands) -> None:
+    """Add the command `wildaffect check-system`."""
+    parser = commands.add_parser("check-system", help="check that a system keeps to the interface")
+    parser.add_argument("name", help="name of the system")
+    parser.set_defaults(run=run_check_system)
+
+
+def run_check_system(options: argparse.Namespace) -> int:
+    """Print what is wrong; 1 if anything is."""
+    from wildaffect.systems.conformance import check
+
+    problems = check(options.name)
+    print("\n".join(problems) or f"{options.name} keeps to the interface.")
+    return 1 if problems else 0
+
+
 def _add_track(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--edition", required=True, help="challenge edition whose rules apply, such as abaw2")
     parser.add_argument("--task", required=True, help="va, expr, au, mtl or compound, where the edition has it")
@@ -371,6 +410,8 @@ COMMANDS = (
     add_doctor,
     add_models,
     add_new_corpus,
+    add_new_system,
+    add_check_system,
 )
 
 
