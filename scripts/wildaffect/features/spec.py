@@ -1,4 +1,31 @@
-"""Level of the audio in dB, every 10 ms."""
+'''What a feature is, and how to write one.
+
+A feature of the audio is one module in ``features/audio``; nothing else has to be edited. The module's name is the feature's id. It holds
+``FEATURES``, made by `pair`, `per_frame` or `signal`, the function ``frame_values`` and the function ``parameters``.
+Planning imports it, so large libraries are imported within functions. For example ``features/audio/level.py``::
+
+    """Level of the audio in dB, every 10 ms."""
+
+    import numpy as np
+
+    from wildaffect.features.frames import BY_INDEX
+    from wildaffect.features.spec import pair
+
+    FEATURES = pair(__name__, columns=("level_db",), indexed=BY_INDEX, description="level of 10 ms in dB")
+
+
+    def parameters():
+        return {"rate_hz": 16_000, "hop_s": 0.01, "window_s": 0.01}
+
+
+    def frame_values(speech, clock):
+        windows = np.pad(speech[:], (0, 160))[: len(speech) // 160 * 160 + 160].reshape(-1, 160) / 32768
+        db = 10 * np.log10(np.square(windows).mean(axis=1) + 1e-10)
+        yield db[clock.rows(len(db)), None]
+
+Now ``wildaffect features`` lists ``level`` and ``level.indexed``, a system can ask for them, and
+``snakemake … -- results/features/level/<video>.npy`` makes one.
+'''
 
 import json
 import os
