@@ -224,7 +224,7 @@ def test_earlier_models_start_an_audiovisual_one(tmp_path):
 def test_the_demo_overlay_holds_one_block_that_fits(root):
     (name, blocks), *others = yaml.safe_load((root / "config" / "demo_m3t.yaml").read_text()).items()
     assert (name, list(blocks), others) == ("systems", ["m3t"], [])
-    assert systems.resolve_settings("m3t", blocks["m3t"]["recipe"])["face_vectors"] == "zeros"
+    assert systems.resolve_settings("m3t", blocks["m3t"]["recipe"]).face_vectors == "zeros"
 
 
 def needs(variant, mode="corrected", **settings):

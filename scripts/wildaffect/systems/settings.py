@@ -12,6 +12,8 @@ Natural = Annotated[int, Field(ge=0)]
 Factor = Annotated[float, Field(ge=0)]
 Width = Annotated[float, Field(gt=0, le=1)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
+FourCounts = Annotated[tuple[Count, ...], Field(min_length=4, max_length=4)]
+FiveCounts = Annotated[tuple[Count, ...], Field(min_length=5, max_length=5)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")]
 
 # With their descriptions, so that a system which only has another default says no more than that.

@@ -11,6 +11,7 @@ from wildaffect.systems.settings import (
     Dropout,
     Epochs,
     Factor,
+    FourCounts,
     LearningRate,
     MinimumRate,
     Patience,
@@ -58,7 +59,7 @@ class Network(Section):
     width: Width = 1.0
     """Factor on the channels of the face network."""
 
-    units: tuple[Count, Count, Count, Count] = (3, 4, 6, 3)
+    units: FourCounts = (3, 4, 6, 3)
     """Bottlenecks in the four stages of the face network."""
 
     norm_momentum: Width = 0.01

@@ -11,6 +11,8 @@ from wildaffect.systems.settings import (
     Count,
     Dropout,
     Epochs,
+    FiveCounts,
+    FourCounts,
     LearningRate,
     MinimumRate,
     Patience,
@@ -23,10 +25,10 @@ from wildaffect.systems.settings import (
 class Backbone(Section):
     """The face network. The defaults are IR-50; smaller ones are meant for small machines and small corpora."""
 
-    units: tuple[Count, Count, Count, Count] = (3, 4, 14, 3)
+    units: FourCounts = (3, 4, 14, 3)
     """Residual units per stage."""
 
-    channels: tuple[Count, Count, Count, Count, Count] = (64, 64, 128, 256, 512)
+    channels: FiveCounts = (64, 64, 128, 256, 512)
     """Channels of the first layer and of the four stages."""
 
     embedding: Count = 512

@@ -10,6 +10,7 @@ from wildaffect.systems.settings import (
     Count,
     Epochs,
     Factor,
+    FiveCounts,
     LearningRate,
     PlateauFactor,
     PlateauPatience,
@@ -28,7 +29,7 @@ class Network(Section):
     outputs: Literal[2, 9] | None = None
     """2: valence and arousal only, also for variants that are published with expressions; null: as the variant says."""
 
-    channels: tuple[Count, Count, Count, Count, Count] = (64, 128, 256, 512, 512)
+    channels: FiveCounts = (64, 128, 256, 512, 512)
     """Channels of the five convolutions."""
 
     hidden: Count = 512
