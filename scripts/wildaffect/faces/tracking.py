@@ -265,11 +265,18 @@ def _join_by_position(detections, tracklets, shots, parent, samples, apart, join
     order = np.argsort(tracklets, kind="stable")
     bounds = np.searchsorted(tracklets[order], np.arange(count + 1))
     first, last = order[bounds[:-1]], order[bounds[1:] - 1]
-    for later in np.argsort(detections.frame[first], kind="stable"):
+
+    def overlaps(later: int) -> np.ndarray:
+        """Overlap of the first box of a tracklet with the last ones of those that ended shortly before it in the same shot."""
         waited = detections.frame[first[later]] - detections.frame[last]
-        candidates = (waited > 0) & (waited <= RETURN_FRAMES) & (shots[last] == shots[first[later]])
-        candidates &= ~apart[parent, parent[later]] & (parent != parent[later])
-        candidates &= (samples[parent] == 0) | (samples[parent[later]] == 0)
-        overlap = pairwise_iou(detections.boxes[last], detections.boxes[first[[later]]])[:, 0] * candidates
-        if count and overlap.max() >= RETURN_OVERLAP:
+        near = (waited > 0) & (waited <= RETURN_FRAMES) & (shots[last] == shots[first[later]])
+        return pairwise_iou(detections.boxes[last], detections.boxes[first[[later]]])[:, 0] * near
+
+    # Of those that begin in one frame the one that overlaps most goes first, whatever their order.
+    best = [overlaps(later).max(initial=0) for later in range(count)]
+    for later in np.lexsort([np.negative(best), detections.frame[first]]):
+        free = ~apart[parent, parent[later]] & (parent != parent[later])
+        free &= (samples[parent] == 0) | (samples[parent[later]] == 0)
+        overlap = overlaps(later) * free
+        if overlap.max() >= RETURN_OVERLAP:
             join(parent[int(overlap.argmax())], parent[later])

@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from wildaffect.errors import InputError
-from wildaffect.features import vggish
 from wildaffect.features.signal import RATE
 from wildaffect.features.spec import SEEDED
 from wildaffect.features.state_dicts import UNREADABLE, load_exactly, read_state
@@ -363,9 +362,9 @@ def check_device(device: str) -> None:
 
 def _embed_batch(network: nn.Module, speech: Rows, starts: np.ndarray, device: str) -> torch.Tensor:
     if starts[-1] - starts[0] <= _SHARING_HOP * (len(starts) - 1):
-        rows = vggish.log_mel(speech, np.arange(starts[0], starts[-1] + PATCH))
+        rows = log_mel(speech, np.arange(starts[0], starts[-1] + PATCH))
         begin = torch.from_numpy(starts - starts[0])
         return network.overlapping(torch.from_numpy(rows).to(device), begin.to(device))
     rows, index = np.unique(starts[:, None] + np.arange(PATCH), return_inverse=True)
-    examples = vggish.log_mel(speech, rows)[index.reshape(len(starts), 1, PATCH)]
+    examples = log_mel(speech, rows)[index.reshape(len(starts), 1, PATCH)]
     return network(torch.from_numpy(examples).to(device))

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from wildaffect.features import vggish
 from wildaffect.features.frames import BY_PATCH, Clock
 from wildaffect.features.spec import pair
 from wildaffect.features.store import Rows
@@ -26,6 +25,8 @@ FEATURES = pair(
 def parameters() -> dict[str, Any]:
     """What ``about.json`` says about the computation."""
     output = "last fully connected layer, no ReLU, no PCA, no quantisation"
+    from wildaffect.features import vggish
+
     return vggish.PARAMETERS | {"patch_s": 0.96, "output": output}
 
 
@@ -45,10 +46,10 @@ def frame_values(
     Returns:
         float32 (frames, 128) in blocks.
     """
-    from wildaffect.features.vggish import embed, open_network
+    from wildaffect.features.vggish import embed, open_network, patch_starts
 
     network = open_network(weights, models_dir, device, threads)
-    return embed(network, speech, clock.rows(vggish.patch_starts(len(speech))), device)
+    return embed(network, speech, clock.rows(patch_starts(len(speech))), device)
 
 
 def describe_weights(weights: str, models_dir: str | os.PathLike) -> dict[str, Any]:
