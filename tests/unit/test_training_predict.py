@@ -56,7 +56,9 @@ def test_one_more_trial_is_predicted_alone(job):
     assert ran == ["t3"]
     table = pd.read_parquet(job.state.parent / "table.parquet")
     assert list(table["trial"].unique()) == ["t0", "t3", "t1", "t2"]
-    assert table.groupby("trial").size().to_dict() == {name: job.corpus.lengths[name] for name in table["trial"].unique()}
+    assert table.groupby("trial").size().to_dict() == {
+        name: job.corpus.lengths[name] for name in table["trial"].unique()
+    }
 
 
 def test_the_table_is_the_same_with_and_without_kept_predictions(job):
@@ -135,7 +137,11 @@ def test_rows_that_a_recipe_leaves_out_are_filled_by_a_second_pass(tmp_path):
     train(**arguments)
     weights = arguments["output"] / "model.safetensors"
     options = {name: arguments[name] for name in ("system", "variant", "target", "mode")} | {"recipe": {}}
-    options |= corpus.inputs() | {"labels": corpus.labels, "output": tmp_path / "t.parquet", "state": tmp_path / "state"}
+    options |= corpus.inputs() | {
+        "labels": corpus.labels,
+        "output": tmp_path / "t.parquet",
+        "state": tmp_path / "state",
+    }
     predict(weights, ["c", "a"], **options)
     table = pd.read_parquet(tmp_path / "t.parquet")
     assert np.isfinite(table[["valence", "arousal"]]).all().all()
