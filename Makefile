@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/installed-$(shell sha256sum requirements.lock | cut -c1-16)
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(CORES) --maxprocesses 8 --dist loadfile
 
 # make test-slow: the longer suites.  make test-cluster: the demo on a SLURM and a PBS that it sets up (root on Debian).
-.PHONY: setup demo demo-systems demo-all-folds test test-avx2 test-slow test-cluster lint format clean
+.PHONY: setup demo demo-systems demo-all-folds test test-avx2 test-slow test-cluster lint docs format clean
 
 setup: $(INSTALLED)
 
@@ -23,7 +23,8 @@ $(INSTALLED): requirements.lock pyproject.toml
 	touch $@
 
 DEMO := config/demo.yaml
-ALL_SYSTEMS := $(DEMO) $(patsubst %,config/demo_%.yaml,tsav m3t ntua cnu_adl fusion)
+FIRST_FOLD := config/demo_fold0.yaml
+ALL_SYSTEMS := $(DEMO) $(filter-out $(FIRST_FOLD),$(sort $(wildcard config/demo_*.yaml)))
 
 # One thread per job: many small trainings side by side are faster than one after the other.
 RUN_DEMO := $(BIN)/snakemake --cores $(CORES) --set-threads train_system=1 predict_system=1 --quiet rules
@@ -34,7 +35,7 @@ demo: setup
 
 # All five systems and their fusion in one report, on the first fold; demo-all-folds: on every fold.
 demo-systems: setup
-	$(RUN_DEMO) --configfile $(ALL_SYSTEMS) config/demo_fold0.yaml
+	$(RUN_DEMO) --configfile $(ALL_SYSTEMS) $(FIRST_FOLD)
 	@$(BIN)/wildaffect summary results/demo
 
 demo-all-folds: setup
@@ -60,7 +61,12 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check workflow
+	$(BIN)/mypy
 	$(BIN)/snakemake --lint --configfile config/demo.yaml
+
+# The API page, from the docstrings.
+docs: setup
+	$(BIN)/pdoc --docformat google --output-directory docs/_build/api wildaffect
 
 format: setup
 	$(BIN)/ruff check --fix .

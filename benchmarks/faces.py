@@ -30,6 +30,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
 from wildaffect.config import parse
+from wildaffect.faces.alignment import crop_transform, warp
 from wildaffect.faces.crops import JPEG
 from wildaffect.faces.detect import DETECTIONS_SCHEMA, detect_faces
 from wildaffect.faces.detectors import open_detector
@@ -38,7 +39,7 @@ from wildaffect.faces.gaps import Rows
 from wildaffect.faces.options import RetinaFaceOptions, TrackingOptions
 from wildaffect.faces.persons import assign_persons
 from wildaffect.faces.tables import detections_from_table, read_trial
-from wildaffect.faces.templates import TEMPLATES, crop_transform, cut
+from wildaffect.faces.templates import all_templates
 from wildaffect.media.decode import decode
 from wildaffect.media.frames import write_frame_table
 from wildaffect.tables import read_table
@@ -209,7 +210,8 @@ def psnr(first: np.ndarray, second: np.ndarray) -> float:
 def compare_crops(arguments: argparse.Namespace) -> None:
     """Processor time of decoding, cutting and encoding, and bytes and PSNR by JPEG quality."""
     full = {"444": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444, "420": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420}
-    crops: dict[str, list[np.ndarray]] = {name: [] for name in TEMPLATES}
+    templates = {name: template for name, template in all_templates().items() if template.view == "face"}
+    crops: dict[str, list[np.ndarray]] = {name: [] for name in templates}
     for clip in arguments.clips:
         with tempfile.TemporaryDirectory() as scratch:
             output, _ = stage(clip, Path(scratch), arguments.model, "cpu", 1, follow={})
@@ -226,10 +228,10 @@ def compare_crops(arguments: argparse.Namespace) -> None:
         words = [
             f"{clip.stem[:24]:24s} {pictures[0].shape[1]}x{pictures[0].shape[0]} decode {ms(decoding, len(pictures))}"
         ]
-        for name, template in TEMPLATES.items() if chosen else ():
+        for name, template in templates.items() if chosen else ():
             cuts, cutting = timed(
                 lambda t=template, chosen=chosen, rows=rows: [
-                    cut(p, t, crop_transform(t, rows.points5[f], rows.boxes[f])) for p, f in chosen
+                    warp(p, t, crop_transform(t, rows.points5[f], rows.boxes[f])) for p, f in chosen
                 ]
             )
             _, encoding = timed(lambda cuts=cuts: [cv2.imencode(".jpg", crop, JPEG) for crop in cuts])

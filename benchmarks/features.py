@@ -104,19 +104,17 @@ def vggish_speed(seconds: float, threads: int, device: str) -> None:
     # PyTorch takes half a gigabyte, which the processes that measure memory shall not have.
     import torch
 
-    from wildaffect.features.vggish import frontend
-    from wildaffect.features.vggish.embedding import embed
-    from wildaffect.features.vggish.network import PATCH
-    from wildaffect.features.vggish.weights import seeded_network
+    from wildaffect.features import vggish
+    from wildaffect.features.vggish import PATCH, embed, seeded_network
 
     torch.set_num_threads(threads)
     network = seeded_network().to(device, memory_format=torch.channels_last).eval()
     sound = make_sound(seconds)
-    rows = frontend.patch_starts(len(sound))
+    rows = vggish.patch_starts(len(sound))
     starts = by_time(np.arange(round(seconds * FPS)) / FPS, None, rows)
 
     def plain() -> None:
-        rows = torch.from_numpy(frontend.log_mel(sound, np.arange(starts[-1] + PATCH)))
+        rows = torch.from_numpy(vggish.log_mel(sound, np.arange(starts[-1] + PATCH)))
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             for batch in torch.from_numpy(starts).split(32 if device == "cpu" else 512):
                 network(rows[batch[:, None] + torch.arange(PATCH)][:, None].to(device)).cpu()
@@ -172,10 +170,10 @@ def _peak(name: str, audio: Path, frames: Path, answer: multiprocessing.Queue) -
     if name == "vggish128":
         import torch
 
-        from wildaffect.features.vggish import embedding
+        from wildaffect.features import vggish
 
-        embedding._embed_batch = thinned(
-            embedding._embed_batch, 20, lambda network, speech, starts, device: torch.zeros(len(starts), 128)
+        vggish._embed_batch = thinned(
+            vggish._embed_batch, 20, lambda network, speech, starts, device: torch.zeros(len(starts), 128)
         )
     opensmile_stream.Functionals.__call__ = thinned(
         opensmile_stream.Functionals.__call__, 50, lambda over, speech: np.zeros(88, np.float32)

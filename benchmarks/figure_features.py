@@ -20,8 +20,11 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from wildaffect.features.audio import egemaps25, mfcc39, tsav_mel  # noqa: E402
 from wildaffect.features.extract import extract_features  # noqa: E402
-from wildaffect.features.spectrogram import decibel  # noqa: E402
-from wildaffect.features.waveform import RATE, read_speech  # noqa: E402
+from wildaffect.features.signal import (  # noqa: E402
+    RATE,
+    decibel,
+    read_speech,
+)
 from wildaffect.media.audio import write_audio  # noqa: E402
 from wildaffect.media.frames import read_frames, write_frame_table  # noqa: E402
 

@@ -57,7 +57,7 @@ def make_clip(path: Path, seconds: float, width: int = 640, height: int = 360) -
     return path
 
 
-def bare(video: Path, threads: int, pictures: bool) -> int:
+def bare(video: Path, threads: int, *, pictures: bool) -> int:
     """Frames counted by the shortest possible PyAV loop."""
     count = 0
     with av.open(str(video)) as container:
@@ -81,11 +81,11 @@ def throughput(video: Path, repeats: int, threads: int, scratch: Path) -> None:
     """Print medians of interleaved runs and the ratios to bare decoding."""
     clock = time.process_time if threads == 1 else time.perf_counter
     table = scratch / "frames.parquet"
-    frames = bare(video, threads, False)
+    frames = bare(video, threads, pictures=False)
     works = {
-        "bare decoding, 1 thread": lambda: bare(video, 1, False),
+        "bare decoding, 1 thread": lambda: bare(video, 1, pictures=False),
         "write_frame_table": lambda: write_frame_table(video, table),
-        f"bare decoding to RGB, {threads} thread(s)": lambda: bare(video, threads, True),
+        f"bare decoding to RGB, {threads} thread(s)": lambda: bare(video, threads, pictures=True),
         f"decode, {threads} thread(s)": lambda: sum(1 for _ in decode(video, threads)),
         "write_audio": lambda: write_audio(video, table, scratch / "audio.flac"),
     }

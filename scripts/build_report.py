@@ -10,6 +10,7 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from wildaffect.provenance import main_versions
     from wildaffect.report.build import RunFiles, build_report
     from wildaffect.report.models import notes, used_models
+    from wildaffect.scoring.tasks import tracks_of
 
     given, config = snakemake.input, snakemake.params.config
     runs = paths.entries(paths.RUN, given.runs)
@@ -29,6 +30,7 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
             trial_scores=next(map(Path, given.trial_scores), None),
         ),
         config=config,
+        editions=tracks_of(snakemake.params.editions),
         models=used_models(given.detections, given.abouts, runs),
         versions=main_versions(),
         notes=notes(config, runs),

@@ -5,7 +5,7 @@ from wildaffect.job import stage
 with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from pathlib import Path
 
-    from wildaffect import paths
+    from wildaffect.faces.alignment import Template
     from wildaffect.features.scenes import cut_scenes
 
     cut_scenes(
@@ -13,6 +13,8 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
         Path(snakemake.input.frames),
         snakemake.input.get("bodies") or None,
         snakemake.wildcards.trial,
-        {paths.wildcards(paths.CROPS, path)["template"]: Path(path) for path in snakemake.output},
+        dict(
+            zip((Template(**value) for value in snakemake.params.templates), map(Path, snakemake.output), strict=True)
+        ),
         threads=snakemake.threads,
     )

@@ -1,4 +1,4 @@
-"""Draw a page of small pictures by which a person can check one trial at a glance."""
+"""Draw a page of thumbnails by which one trial can be checked at a glance."""
 
 from wildaffect.job import stage
 

@@ -1,4 +1,4 @@
-"""Put the sound of a video on the clock of its pictures."""
+"""Put the audio of a video on the clock of its frames."""
 
 from wildaffect.job import stage
 

@@ -5,6 +5,7 @@ from wildaffect.job import stage
 with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from pathlib import Path
 
+    from wildaffect.faces.alignment import Template
     from wildaffect.faces.cutting import resize_crops
 
-    resize_crops(Path(snakemake.input.crops), snakemake.wildcards.template, Path(snakemake.output.crops))
+    resize_crops(Path(snakemake.input.crops), Template(**snakemake.params.template), Path(snakemake.output.crops))

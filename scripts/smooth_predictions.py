@@ -7,6 +7,7 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
 
     from wildaffect import paths
     from wildaffect.scoring.smoothing import smooth_file
+    from wildaffect.scoring.tasks import tracks_of
 
     smooth_file(
         Path(snakemake.input.predictions),
@@ -14,4 +15,5 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
         **snakemake.params.smoothing,
         held_out=paths.prediction_entries(snakemake.input.get("held_out", [])),
         labels=paths.keyed(paths.LABELS, snakemake.input.get("labels", [])),
+        editions=tracks_of(snakemake.params.editions),
     )

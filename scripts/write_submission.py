@@ -7,6 +7,7 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
 
     from wildaffect import paths
     from wildaffect.manifests import read_lists
+    from wildaffect.scoring.tasks import task_of
     from wildaffect.submission.writer import write_submission
 
     write_submission(
@@ -14,8 +15,7 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
         predictions=paths.prediction_entries(snakemake.input.predictions),
         trials=Path(snakemake.input.trials),
         frames=paths.keyed(paths.FRAMES, read_lists(snakemake.input.frames)),
-        task=snakemake.wildcards.task,
-        edition=snakemake.wildcards.edition,
+        task=task_of(snakemake.params.rules),
         sample=next(map(Path, snakemake.input.get("sample", [])), None),
         allow_partial=snakemake.params.allow_partial,
     )

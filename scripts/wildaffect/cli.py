@@ -105,9 +105,11 @@ def run_compare(options: argparse.Namespace) -> int:
     from wildaffect.scoring.read import read_rows
 
     task = get_task(options.edition, options.task)
-    tables = [read_rows(path, task) for path in (options.first, options.second, options.labels)]
+    first, second, labels = (read_rows(path, task) for path in (options.first, options.second, options.labels))
     rows = compare(
-        *tables,
+        first,
+        second,
+        labels,
         options.edition,
         options.task,
         allow_missing=options.allow_missing,
@@ -389,10 +391,11 @@ def _frames(path: Path | None) -> dict[str, int] | None:
     from wildaffect.submission.expected import read_counts
 
     counts = read_counts(path)
-    for trial, count in counts.items():
-        if count is None:
+    known = {trial: count for trial, count in counts.items() if count is not None}
+    for trial in counts:
+        if trial not in known:
             raise InputError(f"{path}: trial {trial!r} has no frame count; expected '<trial>,<frames>'.")
-    return counts
+    return known
 
 
 COMMANDS = (

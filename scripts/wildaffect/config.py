@@ -6,7 +6,7 @@ A section is a class whose attributes are the keys; the text below an attribute 
         count: Annotated[int, Field(ge=2)] = 6
         \"""Number of folds.\"""
 
-:func:`parse` makes such an object from the plain values that a YAML file holds, and says in words what is wrong with them.
+`parse` makes such an object from the plain values that a YAML file holds, and says in words what is wrong with them.
 """
 
 import contextlib
@@ -46,7 +46,7 @@ class Section(BaseModel):
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> Self:
-        """The section whose :meth:`plain` gave ``values``, for jobs: what they are given was checked when the run was planned."""
+        """The section whose `plain` gave ``values``, for jobs: what they are given was checked when the run was planned."""
         return cls.model_validate_json(json.dumps(values))
 
 
@@ -128,10 +128,9 @@ def parse(section: type[S], values: Mapping[str, Any], where: str) -> S:
     Raises:
         InputError: Lists everything that is wrong with ``values``, a line each.
     """
-    parsed, problems = None, unreadable(values)
-    if not problems:
-        parsed, problems = check(section, values)
-    if problems:
+    problems = unreadable(values)
+    parsed, problems = (None, problems) if problems else check(section, values)
+    if parsed is None:
         lines = [f"  - {place(where, path)}: {line}" for path, line in problems]
         raise InputError("configuration:\n" + "\n".join(lines))
     return parsed
@@ -234,11 +233,12 @@ def _problems(section: type[Section], error: ValidationError, values: Any) -> li
             )
     # Where one alternative fits so well that only something about it or inside it is wrong, the others say nothing of use.
     fitting = {path[:length] for path, line in problems for length in range(len(path) + bool(line))}
-    return [
+    said = [
         (path, line or _mismatch(_at(values, path), expected[path]))
         for path, line in problems
         if line or path not in fitting
     ]
+    return list(dict.fromkeys(said))
 
 
 def keys(section: type[Section]) -> dict[str, FieldInfo]:
@@ -255,10 +255,10 @@ def sections(annotation: Any) -> list[type[Section]]:
 
 def _path(location: Path, values: Any) -> Path:
     """The keys and positions in ``location`` that are in ``values``, without the names of alternatives that stand between them."""
-    path = []
+    path: list[str | int] = []
     for step in location:
-        if (isinstance(values, Mapping) and step in values) or (
-            isinstance(values, list | tuple) and isinstance(step, int)
+        if step in (
+            values if isinstance(values, Mapping) else range(len(values)) if isinstance(values, list | tuple) else ()
         ):
             path.append(step)
             values = values[step]
@@ -299,7 +299,7 @@ def _problem(section: type[Section], detail: Mapping[str, Any], path: Path) -> s
     if kind == "extra_forbidden":
         return _unknown(key, _sections_at(section, path[:-1]))
     if kind == "missing":
-        return f"{key!r} is missing"
+        return f"{key!r} is missing" if isinstance(key, str) else f"{value} has too few entries"
     if kind == "literal_error":
         return f"{value} is not possible{nearest(str(detail['input']), _choices(about['expected']))}"
     if kind in LIMITS:

@@ -46,7 +46,7 @@ class Contents:
         self._bytes = 0
 
     def hash(self, path: str | os.PathLike) -> str:
-        """:func:`content_hash` of ``path`` as it was when this object was first asked for it.
+        """`content_hash` of ``path`` as it was when this object was first asked for it.
 
         Raises:
             InputError: ``path`` is absent or cannot be read.
@@ -89,7 +89,7 @@ def _files_below(folder: str | os.PathLike) -> list[tuple[str, Path]]:
     def refuse(error: OSError) -> None:
         raise error
 
-    walked = os.walk(folder, onerror=refuse, followlinks=True)
+    walked = os.walk(os.fspath(folder), onerror=refuse, followlinks=True)
     paths = (Path(root) / name for root, _, names in walked for name in names)
     return sorted((path.relative_to(folder).as_posix(), path) for path in paths if path.is_file())
 

@@ -47,3 +47,10 @@ def json_beside(path: str | os.PathLike, name: str) -> Any:
         return json.loads(beside.read_text()) if beside.exists() else None
     except ValueError as error:
         raise InputError(f"{beside}: not readable JSON ({error}). Train this instance again.") from error
+
+
+def read_yaml(path: str | os.PathLike) -> Any:
+    """Content of a YAML file that is part of the project, parsed in C where PyYAML has it."""
+    import yaml  # most who need this module do not
+
+    return yaml.load(Path(path).read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))

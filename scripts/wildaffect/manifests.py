@@ -12,7 +12,7 @@ from typing import Any
 from wildaffect import paths
 from wildaffect.corpus.trials import TRIALS
 from wildaffect.errors import InputError
-from wildaffect.features.names import of_trial
+from wildaffect.features.spec import of_trial
 from wildaffect.files import atomic
 from wildaffect.tables import read_table
 

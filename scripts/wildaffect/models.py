@@ -110,7 +110,7 @@ def resolve(model: str, models_dir: str | os.PathLike, manifest: str | os.PathLi
     if entry is None:
         entry = next((e for e in entries.values() if e.sha256 == digest), None)
         if entry is None:
-            return ModelFile(path.name, path, digest, False, "unknown (local file)", "")
+            return ModelFile(path.name, path, digest, verified=False, licence="unknown (local file)", citation="")
     expected = entry.sha256 or entry.sha256_prefix
     if expected and not digest.startswith(expected):
         raise InputError(

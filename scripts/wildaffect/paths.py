@@ -23,6 +23,7 @@ AUDIT = "corpus/audit.csv"
 VERDICT = "corpus/verdict.txt"
 DEMO = "corpus/demo"
 DEMO_VIDEOS = "corpus/demo/videos"
+DEMO_VIDEO = "corpus/demo/videos/{file}"
 FOLD_TRIALS = "corpus/members/{tasks}/fold{fold}/trials.parquet"
 FOLD_ROWS = "corpus/members/{tasks}/fold{fold}/folds.parquet"
 LABELS = "labels/{task}.parquet"
@@ -55,8 +56,15 @@ REPORT = "report/index.html"
 
 
 def at(results: str, pattern: str, **values: Any) -> str:
-    """The file below ``results`` whose wildcards have these ``values``; without values the pattern itself."""
-    return f"{results}/{pattern.format(**values) if values else pattern}"
+    """The file below `results` whose wildcards have these values; wildcards without a value stay open."""
+    return f"{results}/{pattern.format_map(_Open(values))}"
+
+
+class _Open(dict):
+    """Values of wildcards; those that are missing stand for themselves."""
+
+    def __missing__(self, wildcard: str) -> str:
+        return f"{{{wildcard}}}"
 
 
 def wildcards(pattern: str, path: str | Path) -> dict[str, str]:
@@ -93,7 +101,7 @@ def prediction_entries(paths: Iterable[str | Path]) -> list[dict[str, Any]]:
     found = []
     for path in paths:
         pattern = SMOOTHED if _expression(SMOOTHED).search(str(path)) else PREDICTIONS
-        entry = {**wildcards(pattern, path), "path": Path(path)}
+        entry: dict[str, Any] = {**wildcards(pattern, path), "path": Path(path)}
         found.append({**entry, "fold": entry.pop("part").removeprefix("fold")})
     return found
 

@@ -10,13 +10,13 @@ What counts:
 * all public definitions of a module where the module itself is used as a value, for example in ``getattr(module, name)``;
 * of each module that is imported, and of the packages around it, the statements that run on import: calls, conditions, loops, definitions
   with a first-party decorator. ``NAME[key] = …``, ``NAME += …`` and what ``@NAME.register`` decorates belong to the definition ``NAME``;
-* data files (:data:`DATA`) in the module's package that a reached definition names, as ``file`` or ``folder/file``, and those that such a
-  file names in turn; where it names a folder, the files in it that no module of the package names. Files count by their content,
-  see :func:`significant`.
+* data files (`DATA`) in the module's package, or in one around it, that a reached definition names, as ``file`` or ``folder/file``,
+  and those that such a file names in turn; where it names a folder, the files in it that no module of the package names. Files count by
+  their content, see `significant`.
 
 What does not count: comments, docstrings, ``pass``, formatting, the order of definitions and of imports, ``if TYPE_CHECKING``, annotations
-(but for those of fields of a class and of decorated functions), the words of errors (:data:`ERROR_ENDINGS`) and of log messages
-(:data:`LOGGERS`) with all that only they use, descriptions (:data:`DESCRIPTIONS`).
+(but for those of fields of a class and of decorated functions), the words of errors (`ERROR_ENDINGS`) and of log messages
+(`LOGGERS`) with all that only they use, descriptions (`DESCRIPTIONS`).
 
 What is not followed: names put together at run time (``import_module(f"…{name}")``, listings of folders). Whoever asks names such
 plug-ins. What is found through ``__subclasses__``, ``__doc__`` or a string with a definition's name is not followed either.
@@ -60,10 +60,10 @@ ERROR_ENDINGS = ("Error", "Exception", "Warning")
 """How the names of classes end that are called with a message only. Of other things that are raised, only arguments that are text."""
 LOGGERS = {"log", "logger", "_log", "_logger", "logging"}
 LOG_CALLS = {"debug", "info", "warning", "error", "exception", "critical", "log", "basicConfig", "getLogger"}
-"""Methods of :data:`LOGGERS` whose arguments do not count; neither does the first one of ``warnings.warn``."""
+"""Methods of `LOGGERS` whose arguments do not count; neither does the first one of ``warnings.warn``."""
 DESCRIBED = {"Field", "setting", "add_argument", "add_parser", "ArgumentParser"}
 DESCRIPTIONS = {"description", "title", "help", "epilog"}
-"""Keywords in calls of :data:`DESCRIBED` that are for a reader where their value is text, as are such keys in a JSON schema."""
+"""Keywords in calls of `DESCRIBED` that are for a reader where their value is text, as are such keys in a JSON schema."""
 
 NOT_FOLLOWED = {f"wildaffect.provenance:{name}" for name in ("code_fingerprint", "definitions", "explain")}
 """A job may check its fingerprint; how it is computed is not what the job does."""
@@ -72,7 +72,7 @@ NOT_FOLLOWED = {f"wildaffect.provenance:{name}" for name in ("code_fingerprint",
 def code_fingerprint(script: str, modules: Iterable[str] = (), *, scripts: Path = SCRIPTS) -> str:
     """Fingerprint of the code that a job runs.
 
-    A process reads its code once; see :func:`forget`.
+    A process reads its code once; see `forget`.
 
     Args:
         script: File name of the job's script below ``scripts``.
@@ -93,7 +93,7 @@ def definitions(script: str, modules: Iterable[str] = (), *, scripts: Path = SCR
     """What a fingerprint is made of: a digest for each ``module:name`` that is reached.
 
     The name ``<module>`` stands for what a module runs on import, or for the body of the script. Two fingerprints differ because of the
-    entries in which these mappings differ. Arguments and errors are those of :func:`code_fingerprint`.
+    entries in which these mappings differ. Arguments and errors are those of `code_fingerprint`.
     """
     code = _code(scripts)
     pending, seen = [code.script(script), *map(code.plugin, modules)], {}
@@ -106,7 +106,7 @@ def definitions(script: str, modules: Iterable[str] = (), *, scripts: Path = SCR
 
 
 def explain(script: str, modules: Iterable[str] = (), *, scripts: Path = SCRIPTS) -> list[str]:
-    """Every ``module:name`` that is reached, in order; see :func:`definitions`."""
+    """Every ``module:name`` that is reached, in order; see `definitions`."""
     return list(definitions(script, modules, scripts=scripts))
 
 
@@ -216,7 +216,7 @@ class _Code:
         for target in module.unused():
             yield from (part for part in self._attribute(*target) if part[1] != _WHOLE)
         if module.is_package:
-            inside = {path.stem for path in self._file(name).parent.iterdir() if path.suffix in {".py", ""}} - {
+            inside = {path.stem for path in self._home(name).parent.iterdir() if path.suffix in {".py", ""}} - {
                 "__init__"
             }
             yield from ((f"{name}.{each}", _WHOLE) for each in inside if self._file(f"{name}.{each}"))
@@ -257,38 +257,57 @@ class _Code:
         files = (base / "__init__.py", base.with_suffix(".py") if below_a_package else None, self._scripts / module)
         return next((path for path in files if path and path.is_file()), None) if module else None
 
-    def _read(self, name: str) -> "_Module":
+    def _home(self, name: str) -> Path:
+        """The file of a first-party module."""
         path = self._file(name)
+        if path is None:
+            raise ValueError(f"{name} is no first-party module")
+        return path
+
+    def _read(self, name: str) -> "_Module":
+        path = self._home(name)
         module = _Module(name, is_package=path.name == "__init__.py")
-        files = (
-            {part for known in self._data(module.package) for part in known[1:].split("/")} if module.package else set()
-        )
+        packages = _around(module.package)
+        files = {part for package in packages for known in self._data(package) for part in known[1:].split("/")}
         tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
         _Reader(module, files, lambda other: self._file(other) is not None).read(tree.body)
         return module
 
     def _list_data(self, package: str) -> dict[str, Path]:
         """Data files in the folder of a package, also in sub-folders that are no packages themselves, by "/" and their path in it."""
-        folder = self._file(package).parent
+        folder = self._home(package).parent
         return {f"/{path.relative_to(folder).as_posix()}": path for path in _data_below(folder)}
 
-    def _data_named(self, package: str, names: Iterable[str]) -> Iterator[Part]:
-        """Data files that ``names`` are the names of, or of folders that hold them."""
-        names = set(names)
-        for path in self._data(package) if names and package else ():
-            *folders, name = path[1:].split("/")
-            if name in names or (not names.isdisjoint(folders) and name not in self._named_in(package)):
-                yield package, path
+    def _data_named(self, package: str, names: set[str]) -> Iterator[Part]:
+        """Data files that ``names`` are the names of, or of folders that hold them; the nearest package that has a name goes first."""
+        for owner in _around(package) if names else ():
+            paths = {path: set(path[1:].split("/")) for path in self._data(owner)}
+            for path, parts in paths.items():
+                name = path.rpartition("/")[2]
+                if name in names or (names & parts and name not in self._named_in(owner)):
+                    yield owner, path
+            names = names.difference(*paths.values())
 
     def _names_in(self, package: str) -> set[str]:
-        """Names of data files that occur in the modules of a package, as something that is used."""
-        names, found = {path.rpartition("/")[2] for path in self._data(package)}, set()
-        for path in self._file(package).parent.glob("*.py"):
+        """Names of data files of a package that occur in its modules as something that is used."""
+        names, found, folder = (
+            {path.rpartition("/")[2] for path in self._data(package)},
+            set(),
+            self._home(package).parent,
+        )
+        for path in folder.rglob("*.py"):
             source = path.read_text(encoding="utf-8")
             if any(name in source for name in names):
-                module = self._module(package if path.stem == "__init__" else f"{package}.{path.stem}")
+                below = (package, *path.relative_to(folder).with_suffix("").parts)
+                module = self._module(".".join(below).removesuffix(".__init__"))
                 found |= {name for each in module.statements.values() for statement in each for name in statement.files}
         return found
+
+
+def _around(package: str) -> list[str]:
+    """A package and those that it lies in."""
+    names = package.split(".") if package else []
+    return [".".join(names[:count]) for count in range(len(names), 0, -1)]
 
 
 # Reading modules.
@@ -369,7 +388,7 @@ class _Scope:
 
 
 class _Reader:
-    """Fills a :class:`_Module` from its source.
+    """Fills a `_Module` from its source.
 
     ``files`` are the names of data files and folders to look for, ``first_party`` says of a module whether it is one of ours.
     """
@@ -454,7 +473,7 @@ class _Reader:
             self._plain(node)
 
     def _plain(self, node: ast.AST) -> None:
-        mark, fields = _form(node.__class__)
+        mark, fields = _form(node)
         self._text.append(mark)
         for name in fields:
             value = getattr(node, name, None)
@@ -579,19 +598,19 @@ class _Reader:
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         self._scopes[-1].stored.add(node.name)
-        self._text += [_form(node.__class__)[0], node.name]
+        self._text += [_form(node)[0], node.name]
         self._all(node.decorator_list)
-        self._arguments(node.args, node.returns, bool(node.decorator_list))
+        self._arguments(node.args, node.returns, with_annotations=bool(node.decorator_list))
         self._all(node.body)
         self._close()
 
     def _lambda(self, node: ast.Lambda) -> None:
         self._text.append("<Lambda")
-        self._arguments(node.args, None, False)
+        self._arguments(node.args, None, with_annotations=False)
         self._visit(node.body)
         self._close()
 
-    def _arguments(self, node: ast.arguments, returns: ast.expr | None, with_annotations: bool) -> None:
+    def _arguments(self, node: ast.arguments, returns: ast.expr | None, *, with_annotations: bool) -> None:
         """Write down the arguments of a function, and open its scope."""
         several = [*node.posonlyargs, *node.args, *node.kwonlyargs]
         single = [each for each in (node.vararg, node.kwarg) if each]
@@ -617,7 +636,7 @@ class _Reader:
         self._close()
 
     def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp) -> None:
-        self._text.append(_form(node.__class__)[0])
+        self._text.append(_form(node)[0])
         # The first iterable is evaluated outside.
         self._visit(node.generators[0].iter)
         self._scopes.append(_Scope())
@@ -658,8 +677,8 @@ class _Reader:
             self._scopes[-1].bindings[alias.asname or module].add(_Target(module))
 
     def _import_from(self, node: ast.ImportFrom) -> None:
-        package = self._module.package.split(".")
-        package = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+        parts = self._module.package.split(".")
+        package = ".".join(parts[: len(parts) - node.level + 1]) if node.level else ""
         module = ".".join(filter(None, (package, node.module)))
         if module == "__future__":
             return
@@ -703,9 +722,14 @@ _WRITERS: dict[type, Callable[[_Reader, Any], None]] = {
 
 
 @cache
-def _form(kind: type[ast.AST]) -> tuple[str, tuple[str, ...]]:
+def _form_of(kind: type[ast.AST]) -> tuple[str, tuple[str, ...]]:
     """How a kind of node is marked, and its fields that count."""
     return f"<{kind.__name__}", tuple(name for name in kind._fields if name not in {"ctx", "type_comment", "kind"})
+
+
+def _form(node: ast.AST) -> tuple[str, tuple[str, ...]]:
+    """How a node is marked, and its fields that count."""
+    return _form_of(type(node))  # type: ignore[arg-type]  # classes can be hashed
 
 
 def _path(node: ast.AST) -> tuple[str, ...]:
@@ -773,7 +797,7 @@ _STYLES_AND_SCRIPTS = re.compile(
 def significant(path: Path) -> str:
     """What counts of a data file.
 
-    Of YAML and JSON the values, of JSON schemas (what has ``properties``) without :data:`DESCRIPTIONS`; of openSMILE configurations what
+    Of YAML and JSON the values, of JSON schemas (what has ``properties``) without `DESCRIPTIONS`; of openSMILE configurations what
     is no line of comment; of HTML, CSS and JavaScript the text without comments. Blank lines do not count.
     """
     text = path.read_text(encoding="utf-8")

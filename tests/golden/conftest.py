@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from wildaffect.features.waveform import read_speech
+from wildaffect.features.signal import read_speech
 
 
 @pytest.fixture(scope="session")

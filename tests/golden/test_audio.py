@@ -7,9 +7,9 @@ import pytest
 
 from support import fill
 from support.golden import GOLDEN, read_golden
+from wildaffect.features import vggish
 from wildaffect.features.audio import ntua_mel, tsav_mel
 from wildaffect.features.frames import by_patch, patch_count
-from wildaffect.features.vggish import frontend
 
 SAMPLES = 64_000  # of the recording at 16 kHz that the published patches belong to
 
@@ -22,8 +22,8 @@ def facts():
 def test_log_mel_of_a_tone():
     """Where the tone is not, there is nothing but the rounding of the samples to float32, which shows in the fourth digit."""
     want = np.load(GOLDEN / "audio" / "vggish_sine.npz")
-    rows = np.arange(frontend.row_count(len(want["wave16k"])))
-    got = frontend.log_mel(32768 * want["wave16k"], rows)
+    rows = np.arange(vggish.row_count(len(want["wave16k"])))
+    got = vggish.log_mel(32768 * want["wave16k"], rows)
     assert got.shape == want["logmel"].shape == (98, 64)
     loud = want["logmel"] > -2
     assert np.abs(got - want["logmel"])[loud].max() <= 1e-5
@@ -33,7 +33,7 @@ def test_log_mel_of_a_tone():
 @pytest.mark.parametrize("rate", ["23.976", "25.0", "29.97", "30.0"])
 def test_patch_starts(facts, rate):
     want = facts["lfan_patches"][rate]
-    rows = frontend.patch_starts(SAMPLES)
+    rows = vggish.patch_starts(SAMPLES)
     assert patch_count(rows, float(rate)) == want["n_patches"]
     frames = np.zeros(want["n_patches"] + 3)  # three more than there are patches
     got = by_patch(frames, float(rate), rows)

@@ -6,9 +6,7 @@ import torch
 
 from support import fill
 from support.golden import GOLDEN, read_golden
-from wildaffect.features.vggish.embedding import embed
-from wildaffect.features.vggish.network import VGGish
-from wildaffect.features.vggish.weights import TENSORFLOW
+from wildaffect.features.vggish import TENSORFLOW, VGGish, embed
 
 
 @pytest.fixture(scope="module")

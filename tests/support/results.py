@@ -15,6 +15,7 @@ import pyarrow as pa
 import soundfile
 
 from wildaffect.report.build import RunFiles, build_report
+from wildaffect.scoring.editions import editions
 from wildaffect.tables import write_table
 
 RATE = 25.0
@@ -139,6 +140,7 @@ def build_results(
         "predictions": predictions,
         "scores": folder / "scores" / "scores.csv" if labelled else None,
         "trial_scores": folder / "scores" / "trials.csv" if labelled else None,
+        "editions": editions(),
         "models": [
             {"name": "resnet50", "licence": "MIT", "sha256": "ab" * 32, "trained": True, "source": "local file"},
             {
@@ -164,7 +166,7 @@ def render(output: Path, arguments: dict, title: str = "x", demo: bool = False) 
         "report": {"title": title},
         "results_dir": str(arguments["results"]),
     }
-    rest = {name: arguments[name] for name in ("models", "versions", "notes")}
+    rest = {name: arguments[name] for name in ("editions", "models", "versions", "notes")}
     build_report(output, files, config=config, **rest)
 
 

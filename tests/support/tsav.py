@@ -9,9 +9,9 @@ from support.runs import ArrayImages, write_crops, write_folds
 from wildaffect.corpus.label_spaces import AU8 as UNITS
 from wildaffect.corpus.label_spaces import EXPRESSIONS7 as EXPRESSIONS
 from wildaffect.corpus.labels import labels_schema
+from wildaffect.faces.alignment import ARCFACE
 from wildaffect.faces.persons import PERSONS_SCHEMA
 from wildaffect.faces.tables import points_column
-from wildaffect.faces.templates import ARCFACE
 from wildaffect.features.audio import tsav_mel
 from wildaffect.media.frames import FRAMES
 from wildaffect.systems.tsav.spec import LABELS

@@ -99,9 +99,9 @@ def test_given_weights_replace_training(tmp_path):
     raw = NO_FILES | {"corpus": {"layout": "folder", "root": str(tmp_path / "films")}, "systems": {"lfan": block}}
     plan = make_plan(raw)
     assert [instance.fold for instance in plan.instances] == [0, 2]
-    assert plan.runs.trainings() == [] and plan.delivery.scores() == [] and plan.submissions.paths() == []
+    assert plan.runs.trainings() == [] and plan.outputs.scores() == [] and plan.submissions.paths() == []
     assert plan.runs.weights(plan.instances[1]) == str(runs / "lfan/unimodal/valence/fold2/model.safetensors")
-    assert plan.delivery.exports() == ["results/exports/lfan/unimodal"]
+    assert plan.outputs.exports() == ["results/exports/lfan/unimodal"]
 
 
 def test_one_weights_file_serves_one_instance(tmp_path):

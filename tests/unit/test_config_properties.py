@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from wildaffect import systems
 from wildaffect.config import keys, parse, sections
 from wildaffect.errors import InputError
+from wildaffect.faces import templates
 from wildaffect.faces.options import DETECTORS
 from wildaffect.features.registry import FEATURES
 from wildaffect.scoring.editions import editions
-from wildaffect.workflow.reference import json_schema
-from wildaffect.workflow.settings import DLIB_MODELS, Configuration, complete_settings, tasks, templates
+from wildaffect.workflow.reference import json_schema, section_schema
+from wildaffect.workflow.settings import DLIB_MODELS, Configuration, complete_settings, tasks
 
 SCHEMA = json_schema()
 JARGON = re.compile(
@@ -24,7 +25,7 @@ JARGON = re.compile(
 REGISTERED = {
     "edition": st.sampled_from(list(editions())),
     "editions": st.lists(st.sampled_from(list(editions())), unique=True),
-    "faces.single_pass": st.booleans() | st.lists(st.sampled_from(templates()), unique=True),
+    "faces.single_pass": st.booleans() | st.lists(st.sampled_from(templates.names()), unique=True),
     "features.single_pass": st.booleans() | st.lists(st.sampled_from(list(FEATURES)), unique=True),
     "samples": st.dictionaries(st.sampled_from(tasks()), st.text(min_size=1)),
     "accept_findings": st.lists(st.text(min_size=1), unique=True),
@@ -35,16 +36,16 @@ REGISTERED = {
 """What the schema leaves to the plan, by key."""
 
 
-def values_of(node: dict[str, Any], path: str) -> st.SearchStrategy:
+def values_of(node: dict[str, Any], path: str, schema: dict[str, Any] = SCHEMA) -> st.SearchStrategy:
     """Values that a node of the schema allows."""
     key = path.rpartition(".")[2]
     for name in (path, key):
         if name in REGISTERED:
             return REGISTERED[name]
     if "$ref" in node:
-        return values_of(SCHEMA["$defs"][node["$ref"].rpartition("/")[2]], path)
+        return values_of(schema["$defs"][node["$ref"].rpartition("/")[2]], path, schema)
     if "anyOf" in node:
-        return st.one_of(*(values_of(part, path) for part in node["anyOf"]))
+        return st.one_of(*(values_of(part, path, schema) for part in node["anyOf"]))
     if "enum" in node or "const" in node:
         return st.sampled_from(node.get("enum", [node.get("const")]))
     match node["type"]:
@@ -52,6 +53,8 @@ def values_of(node: dict[str, Any], path: str) -> st.SearchStrategy:
             return st.none()
         case "boolean":
             return st.booleans()
+        case "string" if "pattern" in node:
+            return st.from_regex(rf"\A(?:{node['pattern'].removeprefix('^').removesuffix('$')})\Z")
         case "string":
             return st.text(min_size=node.get("minLength", 0))
         case "integer":
@@ -61,15 +64,19 @@ def values_of(node: dict[str, Any], path: str) -> st.SearchStrategy:
             open_ends = {"exclude_min": "exclusiveMinimum" in node, "exclude_max": "exclusiveMaximum" in node}
             low, high = (node.get(name, node.get(f"exclusive{name.capitalize()}")) for name in ("minimum", "maximum"))
             return st.floats(low, high, allow_nan=False, allow_infinity=False, **open_ends)
+        case "array" if "prefixItems" in node:
+            return st.tuples(*(values_of(part, path, schema) for part in node["prefixItems"])).map(list)
         case "array":
-            return st.lists(values_of(node["items"], path), min_size=node.get("minItems", 0), max_size=6, unique=True)
+            return st.lists(
+                values_of(node["items"], path, schema), min_size=node.get("minItems", 0), max_size=6, unique=True
+            )
         case "object" if "properties" in node:
-            required = {name: values_of(part, f"{path}.{name}") for name, part in node["properties"].items()}
+            required = {name: values_of(part, f"{path}.{name}", schema) for name, part in node["properties"].items()}
             optional = {name: required.pop(name) for name in [*required] if name not in node.get("required", ())}
             return st.fixed_dictionaries(required, optional=optional)
         case "object":
             (inner,) = node["patternProperties"].values()
-            return st.dictionaries(st.from_regex(r"\A[a-z0-9_]+\Z"), values_of(inner, path), max_size=2)
+            return st.dictionaries(st.from_regex(r"\A[a-z0-9_]+\Z"), values_of(inner, path, schema), max_size=2)
     raise AssertionError(f"{path}: no strategy for {node}")
 
 
@@ -135,6 +142,21 @@ def test_blocks_of_systems(system, data):
     assert holds(complete, given_values)
     assert {*complete["variants"]} <= {*spec.variants} and {*complete["targets"]} <= {*spec.targets}
     assert complete["fusion"]["method"] in ("mean", "ccc_centring")
+
+
+@pytest.mark.parametrize("system", systems.available())
+@given(data=st.data())
+@settings(max_examples=25, deadline=None)
+def test_recipes(system, data):
+    """Of every system: what its settings allow is kept, complete and the same after a file; a block of theirs is read in the whole."""
+    section = systems.spec(system).settings
+    schema = section_schema(section)
+    recipe = data.draw(values_of(schema, "recipe", schema))
+    complete = parse(section, recipe, "recipe").plain()
+    assert holds(complete, recipe)
+    assert complete.keys() == schema["properties"].keys()
+    assert section.from_plain(yaml.safe_load(yaml.safe_dump(complete))).plain() == complete
+    complete_settings({"systems": {system: {"recipe": recipe}}})
 
 
 ANYTHING = st.recursive(
@@ -206,7 +228,7 @@ def test_anything_in_place_of_a_configuration_is_taken_or_refused(raw):
 
 SECTIONS = {
     section.__name__: section
-    for top in (Configuration, *DETECTORS.values())
+    for top in (Configuration, *DETECTORS.values(), *(systems.spec(name).settings for name in systems.available()))
     for section in (top, *(inner for field in top.model_fields.values() for inner in sections(field.annotation)))
 }
 MISSPELT = [(name, key) for name, section in SECTIONS.items() for key in keys(section) if len(key) > 4]

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from wildaffect import systems
 from wildaffect.config import Section, keys, sections
 from wildaffect.faces.options import DETECTORS
 from wildaffect.workflow.reference import COMMAND, SCHEMA, commented_yaml, contents, json_schema, paragraphs
@@ -36,10 +37,10 @@ def all_sections(section: type[Section] = Configuration) -> Iterator[type[Sectio
             yield from all_sections(inner)
 
 
+OTHERS = [*DETECTORS.values(), *(systems.spec(name).settings for name in systems.available())]
+OTHERS = [*DETECTORS.values(), *(systems.spec(name).settings for name in systems.available())]
 EVERY = [
-    *dict.fromkeys(
-        [*all_sections(), *all_sections(System), *(part for top in DETECTORS.values() for part in all_sections(top))]
-    )
+    *dict.fromkeys([*all_sections(), *all_sections(System), *(part for top in OTHERS for part in all_sections(top))])
 ]
 
 

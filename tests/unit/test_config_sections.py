@@ -38,6 +38,7 @@ class Recipe(Section):
     order: Literal["adam", "sgd"] = "adam"
     folds: Literal["all"] | Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = "all"
     window: int | tuple[int, ...] = 13
+    pair: tuple[int, int] = (1, 2)
     title: Text = "x"
     tags: Names = ()
     network: Network = Network()
@@ -64,6 +65,7 @@ def test_defaults_and_given_values():
         "order": "adam",
         "folds": "all",
         "window": 13,
+        "pair": [1, 2],
         "title": "x",
         "tags": [],
         "network": {"units": [1, 1, 1, 1], "pooling": 1},
@@ -81,11 +83,11 @@ def test_descriptions_are_the_text_below_a_key():
     ("text", "lines"),
     [
         ("{epoch: 3}", ["recipe: unknown key 'epoch'; did you mean 'epochs'? known: augment, balance, epochs, folds, import, "
-                        "learning_rate, network, order, seed, tags, title, window"]),
+                        "learning_rate, network, order, pair, seed, tags, title, window"]),
         ("{network: {unit: [1]}}", ["recipe.network: unknown key 'unit'; did you mean 'units'? known: pooling, units"]),
         ("{import: {a: {unit: 1}}}", ["recipe.import.a: unknown key 'unit'; did you mean 'units'? known: pooling, units"]),
-        ("{parts: {}}", ["recipe: unknown key 'parts'; did you mean 'import'? known: augment, balance, epochs, folds, import, "
-                         "learning_rate, network, order, seed, tags, title, window"]),
+        ("{parts: {}}", ["recipe: unknown key 'parts'; did you mean 'pair'? known: augment, balance, epochs, folds, import, "
+                         "learning_rate, network, order, pair, seed, tags, title, window"]),
         ("{rate: 3}", ["recipe: 'rate' was renamed to 'learning_rate'"]),
         ("{order: adan}", ["recipe.order: 'adan' is not possible; did you mean 'adam'? known: adam, sgd"]),
         ("{network: {pooling: 3}}", ["recipe.network.pooling: 3 is not possible; known: 1, 2, null"]),
@@ -110,6 +112,9 @@ def test_descriptions_are_the_text_below_a_key():
         ("{window: x}", ["recipe.window: 'x' where a whole number or a list is expected"]),
         ("{window: [3, x]}", ["recipe.window[1]: 'x' where a whole number is expected"]),
         ("{network: {units: [1, 2, 3]}}", ["recipe.network.units: [1, 2, 3] has too few entries; the least are 4"]),
+        ("{pair: []}", ["recipe.pair: [] has too few entries"]),
+        ("{pair: [1, 2, 3]}", ["recipe.pair: [1, 2, 3] has too many entries; the most are 2"]),
+        ("{pair: [1, x]}", ["recipe.pair[1]: 'x' where a whole number is expected"]),
         ("{network: }", ["recipe.network: null where a block of keys is expected"]),
         ("{import: {A b: {}}}", ["recipe.import.A b: 'A b' does not match ^[a-z]+$"]),
         ("{tags: [a, b, a]}", ["recipe.tags: 'a' is named twice"]),

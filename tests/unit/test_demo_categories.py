@@ -6,19 +6,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from wildaffect.demo.affect import affect, frame_times, within
-from wildaffect.demo.categories import (
+from wildaffect.demo.affect import (
     EXPRESSIONS,
     MOVES,
     NEUTRAL_RADIUS,
     SECTORS,
     UNITS,
+    affect,
     expressions,
+    frame_times,
     units,
+    within,
 )
-from wildaffect.demo.expression import Physique, landmarks
 from wildaffect.demo.plan import plan
-from wildaffect.demo.portrait import portrait
+from wildaffect.demo.portrait import Physique, landmarks, portrait
 
 PLANE = arrays(np.float64, st.tuples(st.just(2), st.integers(1, 40)), elements=st.floats(-1, 1))
 AVERAGE = Physique(width=1, length=1, nose=1, mouth=1, brows=0, smile=0, vividness=1)

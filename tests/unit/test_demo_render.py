@@ -10,8 +10,7 @@ import pytest
 from wildaffect.corpus.labels import parse_annotation
 from wildaffect.corpus.scan import scan_corpus
 from wildaffect.corpus.trials import TASKS
-from wildaffect.demo.affect import affect, frame_times, within
-from wildaffect.demo.categories import EXPRESSIONS, UNITS, expressions, units
+from wildaffect.demo.affect import EXPRESSIONS, UNITS, affect, expressions, frame_times, units, within
 from wildaffect.demo.corpus import annotation_path, demo_corpus
 from wildaffect.demo.plan import SIZE, plan
 from wildaffect.demo.render import TEST_LISTS, render_video, write_annotations

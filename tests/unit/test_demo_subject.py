@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 
 from wildaffect.demo.affect import affect
-from wildaffect.demo.expression import landmarks
 from wildaffect.demo.plan import SIZE, plan
-from wildaffect.demo.portrait import landmark_weights, portrait
-from wildaffect.demo.subject import draw_subject, mesh, pictures, poses
+from wildaffect.demo.portrait import landmark_weights, landmarks, portrait
+from wildaffect.demo.subject import draw_subject, frames, mesh, poses
 
 SECONDS = 20.0
 SUBJECTS = [person.traits for video in plan() for person in video.persons]
@@ -21,7 +20,7 @@ def detector():
 
 
 def draw(traits, times):
-    return list(pictures(draw_subject(traits), SECONDS, times, np.ones(len(times), bool)))
+    return list(frames(draw_subject(traits), SECONDS, times, np.ones(len(times), bool)))
 
 
 def signed_areas(points, triangles):
@@ -70,7 +69,7 @@ def test_one_subject_is_found_in_every_picture(detector):
 
 def test_absent_subject_leaves_only_the_background(detector):
     subject = draw_subject(SUBJECTS[0])
-    first, second = pictures(subject, SECONDS, np.array([1.0, 1.04]), np.array([True, False]))
+    first, second = frames(subject, SECONDS, np.array([1.0, 1.04]), np.array([True, False]))
     assert len(detector(first, 0)) == 1
     assert len(detector(second, 0)) == 0
     np.testing.assert_array_equal(second, subject.background)

@@ -25,6 +25,7 @@ RUN_TIME = {
     "snakemake-executor-plugin-slurm": "found by Snakemake, for SLURM",
 }
 TOOLS = {
+    "pdoc",
     "mypy",
     "pytest-timeout",
     "pytest-xdist",

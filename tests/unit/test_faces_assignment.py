@@ -1,6 +1,7 @@
 """Properties that the choice of persons keeps for any scene."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -106,3 +107,13 @@ def test_the_order_of_faces_within_a_frame_does_not_matter(detections, seed):
     first, second = (track_faces(d, [], IDENTITY_DISTANCE, 15)[0] for d in (detections, other))
     pairs = set(zip(first[shuffled].tolist(), second.tolist(), strict=True))
     assert len(pairs) == len(set(first.tolist())) == len(set(second.tolist()))
+
+
+@pytest.mark.parametrize("exchanged", [False, True])
+def test_of_two_who_appear_together_the_nearer_one_has_come_back(exchanged):
+    gone = face(np.arange(6), np.full(6, 50.0), 50, 20)
+    near, far = (face(np.arange(22, 28), np.full(6, x), 50, 20) for x in (50.31, 50.62))
+    detections = scene(gone, *((far, near) if exchanged else (near, far)))[0]
+    tracks = track_faces(detections, [], IDENTITY_DISTANCE, 15)[0]
+    left = detections.boxes[:, 0]
+    assert len(set(tracks[left < 40.5].tolist())) == 1 and len(set(tracks.tolist())) == 2

@@ -9,16 +9,17 @@ from skimage.data import astronaut
 
 from support.faces import face, scene, write_detections, write_frames, write_video
 from wildaffect.errors import InputError
-from wildaffect.faces.catalogue import CUT, RESIZED
+from wildaffect.faces.alignment import crop_transform, resize, warp
 from wildaffect.faces.crops import CHUNK, CropFile
 from wildaffect.faces.cutting import cut_crops, resize_crops
 from wildaffect.faces.options import TrackingOptions
 from wildaffect.faces.persons import assign_persons
 from wildaffect.faces.previews import contact_sheet
 from wildaffect.faces.tables import read_trial
-from wildaffect.faces.templates import TEMPLATES, crop_transform, cut, resized
+from wildaffect.faces.templates import all_templates, cut_from_frames, get_template, resized
 
 FRAMES = CHUNK + 40
+TEMPLATES, CUT, RESIZED = all_templates(), cut_from_frames(), resized()
 MISSING = [*range(30, 60), CHUNK + 5]
 
 
@@ -37,8 +38,8 @@ def made(tmp_path_factory):
     assign_persons(
         folder / "d.parquet", folder / "f.parquet", {"v": "main"}, persons, options=TrackingOptions(interpolate=0)
     )
-    crops = {name: folder / f"{name}.arrow" for name in TEMPLATES}
-    cut_crops(folder / "v.mkv", persons, "v", crops)
+    crops = {name: folder / f"{name}.arrow" for name in (*CUT, *RESIZED)}
+    cut_crops(folder / "v.mkv", persons, "v", {TEMPLATES[name]: path for name, path in crops.items()})
     return folder, pictures, persons, crops
 
 
@@ -53,7 +54,7 @@ def test_crops_come_back_in_any_order(made, name):
     found = file.read(wanted)
     assert found.shape == (6, template.size, template.size, 3)
     for crop, frame in zip(found, wanted, strict=True):
-        expected = cut(pictures[frame], template, crop_transform(template, rows.points5[frame], rows.boxes[frame]))
+        expected = warp(pictures[frame], template, crop_transform(template, rows.points5[frame], rows.boxes[frame]))
         difference = crop.astype(int) - expected.astype(int)
         assert np.abs(difference).mean() < 2.5  # JPEG at quality 95
         assert abs(difference.mean()) < 0.5  # neighbouring frames differ by 1
@@ -82,7 +83,7 @@ def test_crop_file_travels_to_worker_processes(made):
 
 def test_same_input_same_bytes(made, tmp_path):
     folder, _, persons, crops = made
-    cut_crops(folder / "v.mkv", persons, "v", {"arcface112": tmp_path / "again.arrow"})
+    cut_crops(folder / "v.mkv", persons, "v", {get_template("arcface112"): tmp_path / "again.arrow"})
     assert (tmp_path / "again.arrow").read_bytes() == crops["arcface112"].read_bytes()
 
 
@@ -90,7 +91,7 @@ def test_another_video_than_the_tables_is_refused(made, tmp_path):
     _, pictures, persons, _ = made
     write_video(tmp_path / "short.mkv", pictures[:20])
     with pytest.raises(InputError, match="20 frames decoded"):
-        cut_crops(tmp_path / "short.mkv", persons, "v", {"arcface112": tmp_path / "c.arrow"})
+        cut_crops(tmp_path / "short.mkv", persons, "v", {get_template("arcface112"): tmp_path / "c.arrow"})
     assert not list(tmp_path.glob("*.arrow"))
     assert not list(tmp_path.glob(".*partial*"))
 
@@ -108,7 +109,7 @@ def test_zero_frames_make_an_empty_file_and_a_blank_sheet(tmp_path):
     assign_persons(
         tmp_path / "d.parquet", tmp_path / "f.parquet", {"v": "main"}, tmp_path / "p.parquet", options=TrackingOptions()
     )
-    cut_crops(tmp_path / "no.mp4", tmp_path / "p.parquet", "v", {"arcface112": tmp_path / "c.arrow"})
+    cut_crops(tmp_path / "no.mp4", tmp_path / "p.parquet", "v", {get_template("arcface112"): tmp_path / "c.arrow"})
     assert len(CropFile(tmp_path / "c.arrow")) == 0
     assert contact_sheet(tmp_path / "c.arrow", tmp_path / "p.parquet")[:2] == b"\xff\xd8"
 
@@ -128,34 +129,35 @@ def test_contact_sheet_marks_sources(made):
 def test_resized_crops_are_the_stored_ones_at_another_size(made, tmp_path, name):
     """No second look at the video: what the 112-pixel pictures show, at every frame, and nothing where they show nothing."""
     source = CropFile(made[3][RESIZED[name]])
-    resize_crops(source.path, name, tmp_path / "r.arrow")
+    resize_crops(source.path, TEMPLATES[name], tmp_path / "r.arrow")
     file = CropFile(tmp_path / "r.arrow")
     assert file.about["template"] == name
     assert file.size == TEMPLATES[name].size
     np.testing.assert_array_equal(file.valid, source.valid)
     frames = np.array([0, 29, CHUNK + 20])
     for crop, picture in zip(file.read(frames), source.read(frames), strict=True):
-        assert np.abs(crop.astype(int) - resized(picture, file.size)).mean() < 2.5
+        assert np.abs(crop.astype(int) - resize(picture, file.size)).mean() < 2.5
     rows, template = read_trial(made[2], "v"), TEMPLATES[name]
     for crop, frame in zip(file.read(frames), frames, strict=True):
-        direct = cut(made[1][frame], template, crop_transform(template, rows.points5[frame], rows.boxes[frame]))
+        direct = warp(made[1][frame], template, crop_transform(template, rows.points5[frame], rows.boxes[frame]))
         assert np.abs(crop.astype(int) - direct).mean() < 4
 
 
 @pytest.mark.parametrize("name", RESIZED)
 def test_resized_in_the_pass_that_cuts_or_afterwards_the_bytes_are_the_same(made, tmp_path, name):
-    resize_crops(made[3][RESIZED[name]], name, tmp_path / "r.arrow")
+    resize_crops(made[3][RESIZED[name]], TEMPLATES[name], tmp_path / "r.arrow")
     assert made[3][name].read_bytes() == (tmp_path / "r.arrow").read_bytes()
 
 
 def test_a_resized_template_is_not_made_without_its_source(made, tmp_path):
     with pytest.raises(InputError, match="lfan48 is made from arcface112, which is not among m3t256, lfan48"):
-        cut_crops(made[0] / "v.mkv", made[2], "v", {"lfan48": tmp_path / "l.arrow", "m3t256": tmp_path / "m.arrow"})
+        wanted = {get_template("lfan48"): tmp_path / "l.arrow", get_template("m3t256"): tmp_path / "m.arrow"}
+        cut_crops(made[0] / "v.mkv", made[2], "v", wanted)
     assert not list(tmp_path.iterdir())
 
 
 def test_only_what_is_a_resized_copy_is_resized(made, tmp_path):
     with pytest.raises(InputError, match="tsav112 is not made from"):
-        resize_crops(made[3]["arcface112"], "tsav112", tmp_path / "r.arrow")
+        resize_crops(made[3]["arcface112"], get_template("tsav112"), tmp_path / "r.arrow")
     with pytest.raises(InputError, match="lfan48 is not made from m3t256"):
-        resize_crops(made[3]["m3t256"], "lfan48", tmp_path / "r.arrow")
+        resize_crops(made[3]["m3t256"], get_template("lfan48"), tmp_path / "r.arrow")

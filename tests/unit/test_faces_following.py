@@ -132,7 +132,7 @@ def test_a_face_that_flow_misses_is_searched_for_longer_each_time():
     by_flow = []
     for _ in range(200):
         before = len(network.areas)
-        follower(picture, False)
+        follower(picture, new_shot=False)
         by_flow.append(len(network.areas) == before)
     # Three pictures by flow, the search that disagrees, and so many more until flow is tried again.
     lengths = [(flow, len(list(run))) for flow, run in groupby(by_flow[1:])]

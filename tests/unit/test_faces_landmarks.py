@@ -3,10 +3,10 @@
 import numpy as np
 
 from support.faces import face, scene, write_detections, write_frames
+from wildaffect.faces.alignment import ARCFACE, similarity
 from wildaffect.faces.landmarks import LandmarkMasks, draw_landmarks
 from wildaffect.faces.options import TrackingOptions
 from wildaffect.faces.persons import assign_persons
-from wildaffect.faces.templates import ARCFACE, similarity
 
 # Part of the 68-point scheme -> grey value (TSAV spec 2.4); parts that are not drawn are 0.
 GREYS = {

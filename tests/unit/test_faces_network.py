@@ -89,7 +89,7 @@ def test_graphs_that_do_not_fit_are_refused(tmp_path):
     fixed = str(write_detector(tmp_path / "c.onnx", 9, side=256))
     with pytest.raises(InputError, match=r"det_sizes: \[256\]"):
         open_detector("retinaface", fixed, RetinaFaceOptions(), "cpu", 1)
-    with pytest.raises(InputError, match="one picture size"):
+    with pytest.raises(InputError, match="one image size"):
         open_detector("retinaface", fixed, RetinaFaceOptions(det_sizes=(256,), follow=FollowOptions()), "cpu", 1)
     deep = str(write_detector(tmp_path / "e.onnx", 15))
     with pytest.raises(InputError, match="multiples of 128"):

@@ -1,5 +1,11 @@
 """Crop templates: the transform, the geometry of each template, the warp."""
 
+import json
+import os
+import shutil
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,19 +14,19 @@ from insightface.utils.face_align import norm_crop
 from skimage.data import astronaut
 from skimage.transform import SimilarityTransform
 
+from support.faces import write_frames, write_video
 from wildaffect.errors import InputError
-from wildaffect.faces.templates import (
-    ARCFACE,
-    TEMPLATES,
-    crop_transform,
-    cut,
-    get_template,
-    map_points,
-    similarity,
-)
+from wildaffect.faces import templates
+from wildaffect.faces.alignment import ARCFACE, Template, crop_transform, map_points, similarity, warp
+from wildaffect.faces.crops import CropFile
+from wildaffect.faces.landmarks import SIDE
+from wildaffect.faces.tables import PERSONS_SCHEMA, TrialFaces, rows_table
+from wildaffect.faces.templates import all_templates, get_template, value
+from wildaffect.tables import write_table
 
 # Eye centres, nose tip and mouth corners of scikit-image's portrait, in its 512-pixel picture.
 ASTRONAUT = np.array([[203.0, 101.5], [246.0, 103.0], [223.0, 127.0], [202.0, 140.0], [246.0, 140.0]])
+TEMPLATES = all_templates()
 ALIGNED = [name for name, template in TEMPLATES.items() if template.points is not None]
 
 
@@ -35,9 +41,10 @@ ALIGNED = [name for name, template in TEMPLATES.items() if template.points is no
 def test_a_turned_scaled_shifted_face_lands_on_the_template(scale, angle, x, y, name):
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     template = TEMPLATES[name]
-    points = template.points @ turn.T + [x, y]
+    targets = np.array(template.points)
+    points = targets @ turn.T + [x, y]
     transform = crop_transform(template, points, np.zeros(4))
-    np.testing.assert_allclose(map_points(transform, points), template.points, atol=1e-6)
+    np.testing.assert_allclose(map_points(transform, points), targets, atol=1e-6)
 
 
 @settings(max_examples=60, deadline=None)
@@ -61,21 +68,21 @@ def test_coinciding_points_have_no_transform():
 @pytest.mark.filterwarnings("ignore:.*estimate.*:FutureWarning")
 def test_aligned_crop_equals_insightface():
     picture = astronaut()
-    ours = cut(picture, TEMPLATES["arcface112"], crop_transform(TEMPLATES["arcface112"], ASTRONAUT, np.zeros(4)))
+    ours = warp(picture, TEMPLATES["arcface112"], crop_transform(TEMPLATES["arcface112"], ASTRONAUT, np.zeros(4)))
     theirs = norm_crop(picture, ASTRONAUT.astype(np.float32))
     assert np.abs(ours.astype(int) - theirs.astype(int)).max() <= 1
 
 
 def test_centre_of_the_m3t_crop_is_the_arcface_crop():
     """M3T shrinks the central 224 of 256 pixels to 112: the landmarks must then sit on the ArcFace points."""
-    np.testing.assert_allclose((TEMPLATES["m3t256"].points - 16) / 2, ARCFACE)
+    np.testing.assert_allclose((np.array(TEMPLATES["m3t256"].points) - 16) / 2, ARCFACE)
 
 
 def test_box_crop_of_the_whole_picture_is_the_picture():
     picture = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)
     template = TEMPLATES["cnu224"]
     np.testing.assert_array_equal(
-        cut(picture, template, crop_transform(template, None, np.array([0, 0, 224, 224]))), picture
+        warp(picture, template, crop_transform(template, None, np.array([0, 0, 224, 224]))), picture
     )
 
 
@@ -83,14 +90,14 @@ def test_box_crop_is_stretched_to_a_square():
     picture = np.zeros((300, 400, 3), np.uint8)
     picture[50:150, 100:300] = 255
     template = TEMPLATES["cnu224"]
-    crop = cut(picture, template, crop_transform(template, None, np.array([100.0, 50, 300, 150])))
+    crop = warp(picture, template, crop_transform(template, None, np.array([100.0, 50, 300, 150])))
     assert crop.min() >= 127  # only the bilinear rim may be mixed with the black outside
     assert (crop[2:-2, 2:-2] == 255).all()
 
 
 def test_outside_the_picture_is_black():
     picture = np.full((60, 60, 3), 255, np.uint8)
-    crop = cut(picture, TEMPLATES["tsav112"], crop_transform(TEMPLATES["tsav112"], ARCFACE - 40, np.zeros(4)))
+    crop = warp(picture, TEMPLATES["tsav112"], crop_transform(TEMPLATES["tsav112"], ARCFACE - 40, np.zeros(4)))
     assert crop[:35, :35].max() == 0
     assert crop[50:90, 50:90].min() == 255
 
@@ -99,7 +106,7 @@ def test_small_crop_is_antialiased():
     """One-pixel stripes of the 112-pixel crop must average out at 48 pixels, not alias."""
     picture = np.zeros((112, 112, 3), np.uint8)
     picture[:, ::2] = 255
-    crop = cut(picture, TEMPLATES["lfan48"], crop_transform(TEMPLATES["lfan48"], ARCFACE, np.zeros(4)))
+    crop = warp(picture, TEMPLATES["lfan48"], crop_transform(TEMPLATES["lfan48"], ARCFACE, np.zeros(4)))
     assert crop.shape == (48, 48, 3)
     assert np.abs(crop[4:-4, 4:-4].astype(int) - 127).max() < 25
 
@@ -107,3 +114,87 @@ def test_small_crop_is_antialiased():
 def test_unknown_template_lists_the_known_ones():
     with pytest.raises(InputError, match="arcface112"):
         get_template("openface")
+
+
+NEW = """
+about: The aligned face in 64 pixels, turned upside down by its targets.
+source: Made up for this test.
+size: 64
+points: [[48, 40], [16, 40], [32, 30], [44, 16], [20, 16]]
+"""
+CUT_NEW = """
+import sys
+from pathlib import Path
+from wildaffect.faces import templates
+from wildaffect.faces.alignment import Template
+from wildaffect.faces.cutting import cut_crops
+
+folder, value = Path(sys.argv[1]), templates.value("upside64")
+assert Path(templates.__file__).is_relative_to(folder), templates.__file__
+assert "upside64" in templates.names() and "upside64" in templates.cut_from_frames()
+cut_crops(folder / "v.mkv", folder / "p.parquet", "v", {Template(**value): folder / "new.arrow"})
+"""
+
+
+def test_a_template_is_one_more_file_and_nothing_else(root, tmp_path):
+    """In a copy of the scripts: one file more, and the template is there, is cut, and shows what its file says."""
+    shutil.copytree(root / "scripts", tmp_path / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "scripts/wildaffect/faces/templates/upside64.yaml").write_text(NEW)
+    picture = astronaut()
+    write_video(tmp_path / "v.mkv", [picture] * 2)
+    write_frames(tmp_path / "f.parquet", 2)
+    shown = TrialFaces(
+        np.array(["detected", "none"], "<U12"),
+        np.array([0, -1]),
+        np.array([[180.0, 60, 270, 160], [np.nan] * 4]),
+        np.array([0.9, np.nan]),
+        np.stack([ASTRONAUT, np.full((5, 2), np.nan)]),
+        np.full((2, 68, 2), np.nan),
+    )
+    write_table(tmp_path / "p.parquet", rows_table("v", shown), PERSONS_SCHEMA, {"trials": {"v": {}}})
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "scripts")}
+    subprocess.run([sys.executable, "-c", CUT_NEW, str(tmp_path)], check=True, env=environment)
+    crops = CropFile(tmp_path / "new.arrow")
+    assert (crops.size, crops.about["template"], crops.valid.tolist()) == (64, "upside64", [True, False])
+    # A colour on the portrait's cheek, looked up by hand in both images: a half turn about the nose and the scale of the eyes.
+    transform = similarity(ASTRONAUT, np.array([[48, 40], [16, 40], [32, 30], [44, 16], [20, 16]], float))
+    for point in ([203.0, 115.0], [240.0, 128.0], [222.0, 100.0]):
+        x, y = map_points(transform, np.array(point)).round().astype(int)
+        here, there = picture[int(point[1]), int(point[0])], crops.read(np.array([0]))[0][y, x]
+        assert np.abs(here.astype(int) - there).max() < 40, point
+    assert transform[0, 0] < 0 and transform[1, 1] < 0
+
+
+def test_values_of_jobs_are_the_template_and_hold_no_texts():
+    for name, template in TEMPLATES.items():
+        given = value(name)
+        assert Template(**given) == template and hash(Template(**given)) == hash(template)
+        assert json.loads(json.dumps(given))["points"] == (template.points and [list(p) for p in template.points])
+        assert not {"about", "source"} & set(given)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("size: 64\npionts: 3", "unknown key pionts"),
+        ("- 64", "no mapping"),
+        ("view: face", "needs a size"),
+        ("size: 64\nview: feet", "view one of face, frame, body, context"),
+        ("size: 64\npoints: [[1, 2]]", "five pairs"),
+        ("size: 64\npoints: {arkface: {scale: 1}}", "five pairs"),
+        ("size: 64\nresized_from: lfan48", "resized_from 'lfan48' is no template that is cut"),
+    ],
+)
+def test_a_file_that_is_no_template_is_named(tmp_path, monkeypatch, text, message):
+    for file in templates.FOLDER.glob("*.yaml"):
+        shutil.copy(file, tmp_path)
+    (tmp_path / "mine.yaml").write_text(text)
+    monkeypatch.setattr(templates, "FOLDER", tmp_path)
+    with pytest.raises(InputError, match=rf"mine\.yaml: .*{message}"):
+        all_templates.__wrapped__()
+
+
+def test_tsav_draws_its_masks_on_its_own_crops():
+    """Landmark masks are drawn on the ArcFace alignment of 112 pixels; the crops beside them must be that."""
+    np.testing.assert_array_equal(TEMPLATES["tsav112"].points, ARCFACE)
+    assert TEMPLATES["tsav112"].size == TEMPLATES["tsav112"].warp_size == SIDE

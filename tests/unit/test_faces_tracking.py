@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from support.faces import IDENTITY_DISTANCE, face, scene
 from wildaffect.faces.detect import IdentitySchedule
-from wildaffect.faces.tracking import link_tracklets, track_faces
+from wildaffect.faces.tables import pairwise_iou
+from wildaffect.faces.tracking import link_tracklets, split_swapped, track_faces
 
 ANNA, BERT, CARL = np.eye(4)[:3] * 0.7  # any two are 0.99 apart, one with itself 0
 
@@ -174,3 +175,53 @@ def test_identity_is_asked_for_new_faces_then_rarely():
     asked = np.array([schedule.due(touching) for _ in range(8)])
     assert asked.sum(axis=0).tolist() == [4, 4]  # every second frame instead of every tenth
     assert len(schedule.due(np.zeros((0, 4)))) == 0
+
+
+def swap_by_means(detections, rows, touches, limit):
+    """The rule as it reads: of all splits with a contact the one whose two means are furthest apart, the first of equals."""
+    samples = [i for i, row in enumerate(rows) if not np.isnan(detections.identity[row, 0])]
+    vectors = [detections.identity[rows[i]] for i in samples]
+    best, position = limit, None
+    for split in range(1, len(vectors)):
+        distance = np.linalg.norm(np.mean(vectors[:split], axis=0) - np.mean(vectors[split:], axis=0))
+        inside = range(samples[split - 1], samples[split] + 1)
+        contact = [
+            1.0 if i > inside[0] and detections.frame[rows[i]] - detections.frame[rows[i - 1]] > 1 else touches[rows[i]]
+            for i in inside
+        ]
+        if distance > best and max(contact) > 0:
+            best, position = distance, samples[split - 1] + max(1, int(np.argmax(contact)))
+    return position
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(2, 60),
+    st.integers(1, 4),
+    st.floats(0, 1.5),
+    st.sampled_from([0.2, 0.6, 1.18]),
+    st.integers(0, 2**32 - 1),
+)
+def test_a_swap_is_where_the_means_are_furthest_apart(count, every, apart, limit, seed):
+    """Two people side by side who touch now and then, of noisy identities that change somewhere."""
+    rng = np.random.default_rng(seed)
+    frames = np.sort(rng.choice(2 * count, count, replace=False))
+    vectors = np.full((count, 8), np.nan)
+    mine = rng.normal(0, 0.1, (count, 8)) + apart * (np.arange(count) >= rng.integers(0, count))[:, None] * np.eye(8)[0]
+    vectors[::every] = mine[::every].astype(np.float32)
+    whose, boxes, _ = face(frames, 100, side=80)
+    beside = face(frames, np.where(rng.random(count) < 0.3, 150, 400))
+    detections, owner = scene((whose, boxes, vectors), (beside[0], beside[1], np.full((count, 8), np.nan)))
+    touches = np.zeros(len(owner))
+    for frame in frames:
+        here = np.flatnonzero(detections.frame == frame)
+        touches[here] = pairwise_iou(detections.boxes[here[:1]], detections.boxes[here[1:]])[0, 0]
+    expected, pending, parts = owner.copy(), [np.flatnonzero(owner == 0), np.flatnonzero(owner == 1)], 2
+    while pending:
+        rows = pending.pop()
+        at = swap_by_means(detections, rows, touches, limit)
+        if at is not None:
+            expected[rows[at:]] = parts
+            parts += 1
+            pending += [rows[:at], rows[at:]]
+    np.testing.assert_array_equal(split_swapped(detections, owner, limit), expected)

@@ -9,6 +9,7 @@ from wildaffect.faces.detect import detect_faces
 from wildaffect.faces.options import DlibOptions, FollowOptions, RetinaFaceOptions, TrackingOptions
 from wildaffect.faces.persons import assign_persons
 from wildaffect.faces.tables import read_trial
+from wildaffect.faces.templates import get_template
 from wildaffect.media.frames import write_frame_table
 from wildaffect.tables import read_metadata
 
@@ -55,7 +56,7 @@ def test_two_people_keep_their_sides(shared, tmp_path, backend):
         middle = np.nanmean(rows.boxes[:, [0, 2]], axis=1)
         assert np.nanmin(middle) > low
         assert np.nanmax(middle) < high
-        cut_crops(video, tmp_path / "p.parquet", trial, {"arcface112": tmp_path / f"{trial}.arrow"})
+        cut_crops(video, tmp_path / "p.parquet", trial, {get_template("arcface112"): tmp_path / f"{trial}.arrow"})
         crops = CropFile(tmp_path / f"{trial}.arrow")
         pictures = crops.read(np.flatnonzero(crops.valid)[::10])
         mean_colour[trial] = pictures[:, 37:75, 37:75].mean(axis=(1, 2, 3))

@@ -9,13 +9,13 @@ import soundfile
 import torch
 
 from wildaffect.errors import InputError
+from wildaffect.features import vggish
 from wildaffect.features.audio import mfcc39
 from wildaffect.features.extract import describe_feature, extract_features
 from wildaffect.features.registry import FEATURES
 from wildaffect.features.spec import rows_per_second
 from wildaffect.features.store import read_valid
-from wildaffect.features.vggish import embedding
-from wildaffect.features.vggish.weights import SEED
+from wildaffect.features.vggish import SEED
 from wildaffect.media.frames import FRAMES
 from wildaffect.tables import write_table
 
@@ -41,7 +41,7 @@ class Bands(torch.nn.Module):
 
 @pytest.fixture
 def cheap(monkeypatch):
-    monkeypatch.setattr(embedding, "seeded_network", Bands)
+    monkeypatch.setattr(vggish, "seeded_network", Bands)
 
 
 def frame_table(path, times, **about):
@@ -226,8 +226,8 @@ def test_wrong_requests_are_refused(tmp_path):
 
 
 def test_values_that_are_not_finite_are_never_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(embedding, "embed", lambda *arguments: [np.full((2, 128), np.nan, np.float32)])
-    monkeypatch.setattr(embedding, "seeded_network", Bands)
+    monkeypatch.setattr(vggish, "embed", lambda *arguments: [np.full((2, 128), np.nan, np.float32)])
+    monkeypatch.setattr(vggish, "seeded_network", Bands)
     audio = clip(tmp_path / "a.wav", np.zeros(1600), 16000)
     frames = frame_table(tmp_path / "frames.parquet", [0.0, 0.04])
     with pytest.raises(InputError, match="not finite at frame 0"):

@@ -79,7 +79,7 @@ def by_the_package(feature_set, level, speech):
 @pytest.mark.parametrize(
     ("module", "feature_set", "level"),
     [
-        (mfcc39, str(opensmile_stream._OWN / "mfcc39.conf"), "mfcc39"),
+        (mfcc39, str(mfcc39._CONFIGURATION), "mfcc39"),
         (egemaps23, opensmile.FeatureSet.eGeMAPSv01a, opensmile.FeatureLevel.LowLevelDescriptors),
         (egemaps25, opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.LowLevelDescriptors),
         (compare65, opensmile.FeatureSet.ComParE_2016, opensmile.FeatureLevel.LowLevelDescriptors),
@@ -105,11 +105,7 @@ def test_two_minutes_are_those_of_the_package_too(module):
     level = opensmile.FeatureLevel.LowLevelDescriptors
     sets = {egemaps23: "eGeMAPSv01a", egemaps25: "eGeMAPSv02", compare65: "ComParE_2016"}
     speech = voice(120)
-    chosen = (
-        (opensmile.FeatureSet[sets[module]], level)
-        if module in sets
-        else (str(opensmile_stream._OWN / "mfcc39.conf"), "mfcc39")
-    )
+    chosen = (opensmile.FeatureSet[sets[module]], level) if module in sets else (str(mfcc39._CONFIGURATION), "mfcc39")
     assert np.array_equal(module.descriptors(speech)[:], by_the_package(*chosen, speech))
 
 
@@ -132,14 +128,11 @@ def test_a_full_disk_ends_the_run_with_its_own_message(monkeypatch):
         mfcc39.descriptors(voice(30))
 
 
-def test_an_analysis_that_stops_early_is_an_error(tmp_path, monkeypatch):
-    broken = (opensmile_stream._OWN / "mfcc39.conf").read_text().replace("frameSize = 0.025", "frameSize = 90")
+def test_an_analysis_that_stops_early_is_an_error(tmp_path):
+    broken = mfcc39._CONFIGURATION.read_text().replace("frameSize = 0.025", "frameSize = 90")
     (tmp_path / "broken.conf").write_text(broken)
-    for name in ("source.conf.inc", "ring.conf.inc"):
-        (tmp_path / name).write_bytes((opensmile_stream._OWN / name).read_bytes())
-    monkeypatch.setattr(opensmile_stream, "_OWN", tmp_path)
     with pytest.raises(RuntimeError, match="0 rows for 480000 samples, expected at least 2995"):
-        opensmile_stream.descriptors(voice(30), 39, "broken.conf", "mfcc39")
+        opensmile_stream.descriptors(voice(30), 39, tmp_path / "broken.conf", "mfcc39")
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,10 @@ from support.bodies import persons_table
 from support.faces import write_frames, write_video
 from wildaffect.errors import InputError
 from wildaffect.faces.crops import CropFile
+from wildaffect.faces.templates import get_template
 from wildaffect.features.bodies.find import find_bodies
 from wildaffect.features.bodies.table import People, body_boxes, read_bodies, write_bodies
-from wildaffect.features.scenes import MASK_MARGINS, SIZE, cut_scenes, of_body, with_margins, without_body
+from wildaffect.features.scenes import MASK_MARGINS, cut_scenes, of_body, with_margins, without_body
 from wildaffect.tables import read_metadata
 
 NAMES = ("ntua_frame112", "ntua_body112", "ntua_context112")
@@ -78,7 +79,9 @@ def made(tmp_path_factory):
         nobody = People(*(values[:0] for values in vars(everyone).values()))
         people.append(nobody if frame == 3 else everyone)
     write_bodies(people, folder / "p.parquet", folder / "b.parquet", person="first", about={})
-    cut_scenes(folder / "v.mkv", folder / "f.parquet", folder / "b.parquet", "t", {n: folder / n for n in NAMES})
+    cut_scenes(
+        folder / "v.mkv", folder / "f.parquet", folder / "b.parquet", "t", {get_template(n): folder / n for n in NAMES}
+    )
     return folder, pictures
 
 
@@ -86,7 +89,7 @@ def test_stored_pictures_are_those_of_the_frames(made):
     folder, pictures = made
     files = {name: CropFile(folder / name) for name in NAMES}
     for name, file in files.items():
-        assert file.about["template"] == name and file.size == SIZE and file.valid.all() and len(file) == 7
+        assert file.about["template"] == name and file.size == 112 and file.valid.all() and len(file) == 7
     for frame, picture in enumerate(pictures):
         masked = picture.copy()
         if frame != 3:
@@ -100,12 +103,16 @@ def test_stored_pictures_are_those_of_the_frames(made):
 
 def test_whole_scenes_need_no_bodies(made, tmp_path):
     folder, _ = made
-    cut_scenes(folder / "v.mkv", folder / "f.parquet", None, "t", {"ntua_frame112": tmp_path / "c.arrow"})
+    cut_scenes(folder / "v.mkv", folder / "f.parquet", None, "t", {get_template("ntua_frame112"): tmp_path / "c.arrow"})
     assert (tmp_path / "c.arrow").read_bytes() == (folder / "ntua_frame112").read_bytes()
     with pytest.raises(InputError, match="ntua_context112 needs the table of bodies"):
-        cut_scenes(folder / "v.mkv", folder / "f.parquet", None, "t", {"ntua_context112": tmp_path / "d.arrow"})
-    with pytest.raises(InputError, match="arcface112 is not a picture of the scene"):
-        cut_scenes(folder / "v.mkv", folder / "f.parquet", None, "t", {"arcface112": tmp_path / "d.arrow"})
+        cut_scenes(
+            folder / "v.mkv", folder / "f.parquet", None, "t", {get_template("ntua_context112"): tmp_path / "d.arrow"}
+        )
+    with pytest.raises(InputError, match="arcface112 is no crop of the scene"):
+        cut_scenes(
+            folder / "v.mkv", folder / "f.parquet", None, "t", {get_template("arcface112"): tmp_path / "d.arrow"}
+        )
 
 
 @pytest.mark.parametrize("frames", [6, 8])
@@ -113,17 +120,25 @@ def test_tables_of_another_video_are_refused(made, tmp_path, frames):
     folder, _ = made
     write_frames(tmp_path / "f.parquet", frames)
     with pytest.raises(InputError, match=f"7 frames decoded, .*f.parquet has {frames}"):
-        cut_scenes(folder / "v.mkv", tmp_path / "f.parquet", None, "t", {"ntua_frame112": tmp_path / "c.arrow"})
+        cut_scenes(
+            folder / "v.mkv", tmp_path / "f.parquet", None, "t", {get_template("ntua_frame112"): tmp_path / "c.arrow"}
+        )
     with pytest.raises(InputError, match=rf"b\.parquet: 7 rows, but .* has {frames} frames"):
         cut_scenes(
-            folder / "v.mkv", tmp_path / "f.parquet", folder / "b.parquet", "t", {"ntua_body112": tmp_path / "c.arrow"}
+            folder / "v.mkv",
+            tmp_path / "f.parquet",
+            folder / "b.parquet",
+            "t",
+            {get_template("ntua_body112"): tmp_path / "c.arrow"},
         )
     assert not list(tmp_path.glob("c.arrow*"))
 
 
 def test_videos_without_frames(tmp_path):
     write_frames(tmp_path / "f.parquet", 0)
-    cut_scenes(tmp_path / "no.mp4", tmp_path / "f.parquet", None, "t", {"ntua_frame112": tmp_path / "c.arrow"})
+    cut_scenes(
+        tmp_path / "no.mp4", tmp_path / "f.parquet", None, "t", {get_template("ntua_frame112"): tmp_path / "c.arrow"}
+    )
     assert len(CropFile(tmp_path / "c.arrow")) == 0
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from support.corpora import affwild2
 from wildaffect.errors import InputError
-from wildaffect.faces.catalogue import SCENES
-from wildaffect.features.names import of_trial
+from wildaffect.faces.templates import scenes as scene_templates
 from wildaffect.features.settings import configured, problems
+from wildaffect.features.spec import of_trial
 from wildaffect.systems.lfan import spec
 from wildaffect.systems.types import Needs
 from wildaffect.workflow.plan import make_plan
@@ -55,7 +55,7 @@ def test_imports_with_a_file_for_every_trial(plan, tmp_path):
 
 def test_what_a_system_reads_may_depend_on_its_recipe(plan, monkeypatch):
     def needs(variant, mode, recipe):
-        return Needs(crops=(), features=(f"import.{variant}{recipe['window']}",))
+        return Needs(crops=(), features=(f"import.{variant}{recipe.window}",))
 
     monkeypatch.setattr(spec, "SPEC", replace(spec.SPEC, needs=needs))
     says(plan, "a system asks for 'import.unimodal300'", "a system asks for 'import.multimodal300'")
@@ -159,7 +159,7 @@ def test_what_is_made_together_needs_all_that_one_of_it_needs(plan):
     assert "config.features.single_pass[1]: 'mfc39' is not possible; did you mean 'mfcc39'?" in line
     says(plan, "features.vggish_pca: ", single_pass=["mfcc39", "vggish128_quantised"])
     plan(single_pass=["egemaps23", "vggish128_quantised"])
-    scenes = [*SCENES]
+    scenes = scene_templates()
     shown = {"face": {"network": "resnet18", "weights": "seeded", "crops": "ntua_frame112"}}
     plan(faces=faces | {"single_pass": scenes})
     says(

@@ -7,7 +7,7 @@ import torchaudio
 
 from wildaffect.features.audio import m3t_mel, ntua_mel
 from wildaffect.features.frames import BY_THIRD, BY_THIRD_TIME, Clock
-from wildaffect.features.spectrogram import htk_filters, piece, slaney_filters
+from wildaffect.features.signal import htk_filters, piece, slaney_filters
 
 
 def noise(seconds, rate=16000, level=3000):

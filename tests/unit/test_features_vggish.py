@@ -9,11 +9,10 @@ import torch
 from safetensors.torch import save_file
 
 from wildaffect.errors import InputError
+from wildaffect.features import vggish
 from wildaffect.features.audio.vggish128_quantised import quantised, read_pca
 from wildaffect.features.store import Spool, save_blocks
-from wildaffect.features.vggish import embedding, frontend
-from wildaffect.features.vggish.network import PATCH
-from wildaffect.features.vggish.weights import TENSORFLOW, from_tensorflow, load_network, seeded_network
+from wildaffect.features.vggish import PATCH, TENSORFLOW, from_tensorflow, load_network, seeded_network
 
 
 @pytest.fixture(scope="module")
@@ -38,38 +37,38 @@ class Tap(torch.nn.Module):
 
 
 def embed(*arguments):
-    return np.concatenate([np.zeros((0, 128), np.float32), *embedding.embed(*arguments)])
+    return np.concatenate([np.zeros((0, 128), np.float32), *vggish.embed(*arguments)])
 
 
 def test_the_last_sample_is_repeated_behind_the_end_so_that_a_patch_always_fits():
     samples = np.array([3000, 7000], np.int16)
-    rows = np.arange(frontend.row_count(len(samples) + frontend.TAIL))
+    rows = np.arange(vggish.row_count(len(samples) + vggish.TAIL))
     assert len(rows) >= PATCH
-    lengthened = np.r_[samples, np.full(frontend.TAIL, 7000, np.int16)]
-    assert np.array_equal(frontend.log_mel(samples, rows), frontend.log_mel(lengthened, rows))
-    assert np.allclose(frontend.log_mel(np.zeros(0, np.int16), rows), np.log(0.01))
-    assert frontend.row_count(frontend.TAIL) == 98 >= PATCH
+    lengthened = np.r_[samples, np.full(vggish.TAIL, 7000, np.int16)]
+    assert np.array_equal(vggish.log_mel(samples, rows), vggish.log_mel(lengthened, rows))
+    assert np.allclose(vggish.log_mel(np.zeros(0, np.int16), rows), np.log(0.01))
+    assert vggish.row_count(vggish.TAIL) == 98 >= PATCH
 
 
 def test_spectrogram_agrees_with_torch_and_a_tone_peaks_in_its_band():
     t = np.arange(16000) / 16000
     tone = (12000 * np.sin(2 * np.pi * 1000 * t)).astype(np.int16)
-    rows = np.arange(frontend.row_count(len(tone)))
-    values = frontend.log_mel(tone, rows)
+    rows = np.arange(vggish.row_count(len(tone)))
+    values = vggish.log_mel(tone, rows)
     wave = torch.from_numpy(tone / 32768.0).unfold(0, 400, 160) * torch.hann_window(400, dtype=torch.float64)
     magnitude = torch.fft.rfft(wave, 512).abs().numpy()
-    assert np.abs(values - np.log(magnitude @ frontend.mel_matrix() + 0.01)).max() < 1e-6
+    assert np.abs(values - np.log(magnitude @ vggish.mel_matrix() + 0.01)).max() < 1e-6
     centres = np.linspace(1127 * np.log(1 + 125 / 700), 1127 * np.log(1 + 7500 / 700), 66)[1:-1]
     assert values.mean(axis=0).argmax() == np.abs(centres - 1127 * np.log(1 + 1000 / 700)).argmin()
 
 
 def test_silence_gives_the_logarithm_of_the_offset():
-    values = frontend.log_mel(np.zeros(16000, np.int16), np.arange(98))
+    values = vggish.log_mel(np.zeros(16000, np.int16), np.arange(98))
     assert np.allclose(values, np.log(0.01))
 
 
 def test_patches_are_the_96_rows_from_the_start(speech):
-    rows = frontend.log_mel(speech, np.arange(frontend.row_count(len(speech) + frontend.TAIL)))
+    rows = vggish.log_mel(speech, np.arange(vggish.row_count(len(speech) + vggish.TAIL)))
     for starts in ([0, 3, 7, 200, 7, 150], list(range(90, 250, 2)), [5]):  # far apart, overlapping, alone
         seen = embed(Tap(), speech, np.array(starts))
         assert np.array_equal(seen, np.stack([rows[s : s + 2].ravel() for s in starts]))
@@ -115,7 +114,7 @@ def test_memory_does_not_grow_with_the_length(tmp_path):
         for _ in range(seconds):
             speech.append(np.zeros(16000, np.int16))
         tracemalloc.start()
-        save_blocks(tmp_path / "v.npy", embedding.embed(Tap(), speech, starts), (128,))
+        save_blocks(tmp_path / "v.npy", vggish.embed(Tap(), speech, starts), (128,))
         held = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return held
@@ -227,7 +226,7 @@ def test_a_gpu_gives_the_same_embeddings(speech):
 
 def test_a_missing_device_is_an_error():
     with pytest.raises(InputError, match="device 'tpu' is not known"):
-        embedding.check_device("tpu")
+        vggish.check_device("tpu")
     if not torch.cuda.is_available():
         with pytest.raises(InputError, match="sees no CUDA device"):
-            embedding.check_device("cuda")
+            vggish.check_device("cuda")

@@ -6,8 +6,8 @@ import soundfile
 import soxr
 
 from wildaffect.errors import InputError
-from wildaffect.features import waveform
-from wildaffect.features.waveform import read_speech
+from wildaffect.features import signal
+from wildaffect.features.signal import read_speech
 
 
 def write(path, samples, rate, **options):
@@ -30,7 +30,7 @@ def test_an_event_keeps_its_time_at_any_rate(tmp_path, rate):
 def test_blocks_do_not_show(tmp_path, monkeypatch):
     noise = np.random.default_rng(1).normal(0, 0.1, 50_000).astype(np.float32)
     path = write(tmp_path / "a.wav", noise, 44100, subtype="FLOAT")
-    monkeypatch.setattr(waveform, "_BLOCK", 777)
+    monkeypatch.setattr(signal, "_SAMPLES_AT_ONCE", 777)
     whole = soxr.resample(noise, 44100, 16000)
     assert np.abs(read_speech(path)[:] - whole * 32768).max() <= 0.6
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from support.media import Sound, Video, beep, flat, write_media
+from wildaffect.media.container import Orientation, from_matrix
 from wildaffect.media.decode import decode
 from wildaffect.media.frames import read_frames, write_frame_table
-from wildaffect.media.orientation import Orientation, from_matrix
 
 RED, GREEN, BLUE, YELLOW = (220, 30, 30), (30, 200, 30), (30, 30, 220), (220, 220, 30)
 

@@ -7,6 +7,7 @@ import pytest
 
 from wildaffect.errors import InputError
 from wildaffect.report.scores import read_scores, read_trial_scores, score_tables
+from wildaffect.scoring.editions import editions
 
 RUN = {"system": "s", "variant": "v", "target": "va", "partition": "validation"}
 
@@ -14,7 +15,7 @@ RUN = {"system": "s", "variant": "v", "target": "va", "partition": "validation"}
 def scores(tmp_path, rows):
     shared = RUN | {"edition": "abaw2", "frames": 10, "trials": 2, "note": ""}
     pd.DataFrame([shared | row for row in rows]).to_csv(tmp_path / "scores.csv", index=False)
-    return score_tables(read_scores(tmp_path / "scores.csv"))
+    return score_tables(read_scores(tmp_path / "scores.csv"), editions())
 
 
 def test_ranked_metrics_first_and_per_video_ones_last(tmp_path):

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from wildaffect.errors import InputError
-from wildaffect.scoring.editions import get_task
+from wildaffect.scoring.editions import get_task, tracks
 from wildaffect.scoring.fusion import fuse_files
 from wildaffect.scoring.results import SCORE_COLUMNS, TRIAL_COLUMNS, score_predictions
 from wildaffect.tables import read_metadata
@@ -92,7 +92,11 @@ def test_folds_pools_ensembles_and_pairs(corpus):
             }
         )
     score_predictions(
-        entries, {"va": folder / "va.parquet"}, ["abaw2"], folder / "s" / "scores.csv", folder / "s" / "trials.csv"
+        entries,
+        {"va": folder / "va.parquet"},
+        tracks(["abaw2"]),
+        folder / "s" / "scores.csv",
+        folder / "s" / "trials.csv",
     )
     rows = rows_of(folder / "s" / "scores.csv")
     assert tuple(rows[0]) == SCORE_COLUMNS
@@ -144,7 +148,7 @@ def test_output_does_not_depend_on_the_order_of_inputs(corpus):
         score_predictions(
             order,
             {"va": folder / "va.parquet"},
-            ["abaw1", "abaw2"],
+            tracks(["abaw1", "abaw2"]),
             folder / f"{name}.csv",
             folder / f"{name}t.csv",
             resamples=50,
@@ -180,7 +184,7 @@ def test_unlabelled_partitions_give_no_rows(corpus):
     folder, labels, predict = corpus
     pq.write_table(labels.slice(0, 3 * LENGTH), folder / "va.parquet")
     entries = [predict("va", 0, "test", ["t3"], 1), predict("va", 0, "validation", ["t0"], 2)]
-    score_predictions(entries, {"va": folder / "va.parquet"}, ["abaw2"], folder / "s.csv", folder / "t.csv")
+    score_predictions(entries, {"va": folder / "va.parquet"}, tracks(["abaw2"]), folder / "s.csv", folder / "t.csv")
     assert {row["partition"] for row in rows_of(folder / "s.csv")} == {"validation"}
 
 
@@ -206,7 +210,7 @@ def test_multi_task_predictions_and_editions_that_do_not_fit(tmp_path):
         "path": tmp_path / "p.parquet",
     }
     labels = {task: tmp_path / f"{task}.parquet" for task in ("va", "expr", "au")}
-    score_predictions([entry], labels, ["abaw1", "abaw2", "abaw4"], tmp_path / "s.csv", tmp_path / "t.csv")
+    score_predictions([entry], labels, tracks(["abaw1", "abaw2", "abaw4"]), tmp_path / "s.csv", tmp_path / "t.csv")
     rows = rows_of(tmp_path / "s.csv")
     for task in ("va", "expr", "au"):
         assert value(rows, edition="abaw1", metric=f"{task}_score") == pytest.approx(1.0)
@@ -223,19 +227,19 @@ def test_refusals(corpus):
     labels, out = {"va": folder / "va.parquet"}, (folder / "s.csv", folder / "t.csv")
     entry = predict("va", 0, "validation", ["t0"], 1)
     with pytest.raises(InputError, match="lfan/v/va/0/validation are given twice"):
-        score_predictions([entry, entry], labels, ["abaw2"], *out)
+        score_predictions([entry, entry], labels, tracks(["abaw2"]), *out)
     with pytest.raises(InputError, match="unknown edition"):
-        score_predictions([entry], labels, ["abaw0"], *out)
+        score_predictions([entry], labels, tracks(["abaw0"]), *out)
     overlapping = [entry, predict("va", 1, "validation", ["t0"], 2)]
     with pytest.raises(InputError, match=r"cross-validation.*given more than once"):
-        score_predictions(overlapping, labels, ["abaw2"], *out)
+        score_predictions(overlapping, labels, tracks(["abaw2"]), *out)
     table = pq.read_table(entry["path"])
     pq.write_table(table.slice(1), entry["path"])
     with pytest.raises(
         InputError,
         match=r"lfan/v/va/0/validation, edition abaw2: .*1 labelled frames of 1 trials have no row, first trial 't0', frame 0",
     ):
-        score_predictions([entry], labels, ["abaw2"], *out)
+        score_predictions([entry], labels, tracks(["abaw2"]), *out)
     assert not out[0].exists()
 
 
@@ -252,7 +256,7 @@ def test_a_trial_that_was_never_predicted_is_noticed(corpus):
         )
     ]
     pq.write_table(pa.Table.from_pylist(folds), folder / "folds.parquet")
-    arguments = ([entry], {"va": folder / "va.parquet"}, ["abaw2"], folder / "s.csv", folder / "t.csv")
+    arguments = ([entry], {"va": folder / "va.parquet"}, tracks(["abaw2"]), folder / "s.csv", folder / "t.csv")
     with pytest.raises(
         InputError, match="lfan/v/valence/0/validation: 1 labelled trials were not predicted, first 't1'"
     ):
@@ -264,7 +268,7 @@ def test_a_trial_that_was_never_predicted_is_noticed(corpus):
 def test_what_a_target_predicts_follows_from_its_columns(corpus):
     folder, _, predict = corpus
     entries = [predict("va", 0, "validation", ["t0"], 1) | {"target": "anything"}]
-    score_predictions(entries, {"va": folder / "va.parquet"}, ["abaw2"], folder / "s.csv", folder / "t.csv")
+    score_predictions(entries, {"va": folder / "va.parquet"}, tracks(["abaw2"]), folder / "s.csv", folder / "t.csv")
     assert find(rows_of(folder / "s.csv"), target="anything", metric="va_score")
 
 
@@ -277,7 +281,7 @@ def test_one_invalid_dimension_removes_the_frame_from_separate_targets_too(corpu
     score_predictions(
         [predict("valence", 0, "validation", ["t0"], 1)],
         {"va": folder / "va.parquet"},
-        ["abaw2"],
+        tracks(["abaw2"]),
         folder / "s.csv",
         folder / "t.csv",
     )
@@ -287,7 +291,7 @@ def test_one_invalid_dimension_removes_the_frame_from_separate_targets_too(corpu
 def test_an_ensemble_is_no_fold_of_the_pool(corpus):
     folder, _, predict = corpus
     entries = [predict("va", fold, "validation", ["t0"], 1) for fold in (0, "ensemble")]
-    score_predictions(entries, {"va": folder / "va.parquet"}, ["abaw2"], folder / "s.csv", folder / "t.csv")
+    score_predictions(entries, {"va": folder / "va.parquet"}, tracks(["abaw2"]), folder / "s.csv", folder / "t.csv")
     assert {row["fold"] for row in rows_of(folder / "s.csv")} == {"0", "ensemble"}
 
 
@@ -308,7 +312,7 @@ def test_an_edition_with_single_tasks_and_their_sum_names_every_metric_once(tmp_
         "path": tmp_path / "all.parquet",
     }
     labels = dict.fromkeys(("va", "expr", "au"), tmp_path / "all.parquet")
-    score_predictions([entry], labels, ["abaw3", "abaw4"], tmp_path / "s.csv", tmp_path / "t.csv")
+    score_predictions([entry], labels, tracks(["abaw3", "abaw4"]), tmp_path / "s.csv", tmp_path / "t.csv")
     rows = rows_of(tmp_path / "s.csv")
     names = [(row["edition"], row["metric"]) for row in rows]
     assert len(set(names)) == len(names)

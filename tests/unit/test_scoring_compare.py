@@ -7,9 +7,9 @@ from sklearn.metrics import f1_score
 
 from wildaffect.errors import InputError
 from wildaffect.scoring import compare, score
-from wildaffect.scoring.bootstrap import draws, videos_of
 from wildaffect.scoring.comparison import COMPARISON
 from wildaffect.scoring.editions import get_task
+from wildaffect.scoring.tallies import draws, videos_of
 
 FRAMES = 60
 

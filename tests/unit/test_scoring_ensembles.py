@@ -14,19 +14,19 @@ VA, CLASSES = ("valence", "arousal"), get_task("abaw2", "expr").parts[0].names
 HELD_OUT, TEST = {0: frozenset("ab"), 1: frozenset("cd"), 2: frozenset()}, frozenset("t")
 
 
-def offer(*columns, held_out=HELD_OUT, test=TEST):
+def predicted(*columns, held_out=HELD_OUT, test=TEST):
     return PredictedTarget(columns, held_out, test)
 
 
 OFFERS = {
-    ("lfan", "multimodal", "valence"): offer("valence"),
-    ("lfan", "multimodal", "arousal"): offer("arousal"),
-    ("cnu_adl", "image", "mtl"): offer(*VA, *CLASSES),
-    ("cnu_adl", "image", "expr"): offer(*CLASSES),
-    ("cnu_adl", "frames_stat", "mtl"): offer(*VA, *CLASSES),
-    ("new", "wide", "expr"): offer(*CLASSES, "Other"),
-    ("new", "short", "va"): offer(*VA, held_out={0: frozenset("ab")}),
-    ("new", "part", "arousal"): offer("arousal"),
+    ("lfan", "multimodal", "valence"): predicted("valence"),
+    ("lfan", "multimodal", "arousal"): predicted("arousal"),
+    ("cnu_adl", "image", "mtl"): predicted(*VA, *CLASSES),
+    ("cnu_adl", "image", "expr"): predicted(*CLASSES),
+    ("cnu_adl", "frames_stat", "mtl"): predicted(*VA, *CLASSES),
+    ("new", "wide", "expr"): predicted(*CLASSES, "Other"),
+    ("new", "short", "va"): predicted(*VA, held_out={0: frozenset("ab")}),
+    ("new", "part", "arousal"): predicted("arousal"),
 }
 
 
@@ -41,12 +41,12 @@ def test_members_are_resolved_to_targets():
         (("cnu_adl", "frames_stat", "mtl"),),
         (("lfan", "multimodal", "valence"), ("lfan", "multimodal", "arousal")),
     )
-    assert found.offer.columns == VA and found.offer.folds == (0, 1) and found.offer.test == TEST
+    assert found.predicted.columns == VA and found.predicted.folds == (0, 1) and found.predicted.test == TEST
     assert len(found.sources) == 4
     # The target of that name comes first; another one can be named.
     both = plan_ensemble("t58", block("cnu_adl/image", "cnu_adl/image/mtl", target="expr"), OFFERS)
     assert both.members == ((("cnu_adl", "image", "expr"),), (("cnu_adl", "image", "mtl"),))
-    assert both.offer.columns == CLASSES
+    assert both.predicted.columns == CLASSES
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_fused_files(tmp_path):
         tmp_path / "out.parquet",
         entries,
         plan.members,
-        plan.offer.columns,
+        plan.predicted.columns,
         method="weighted",
         clip="late",
         weights=[3, 1],

@@ -34,18 +34,18 @@ BOTH = {"members": ["lfan/unimodal", "lfan/multimodal"]}
 
 def test_an_ensemble_is_scored_submitted_and_exported_like_a_variant(planned):
     plan = planned(**ensembles(both=BOTH))
-    own = [path for path in plan.delivery.validation() if "/ensemble/" in path]
+    own = [path for path in plan.outputs.validation() if "/ensemble/" in path]
     assert own == [f"results/predictions/ensemble/both/va/fold{k}/validation.parquet" for k in range(3)]
-    assert plan.delivery.tests("ensemble") == ["results/predictions/ensemble/both/va/ensemble/test.parquet"]
+    assert plan.outputs.tests("ensemble") == ["results/predictions/ensemble/both/va/ensemble/test.parquet"]
     assert "results/submissions/abaw2/ensemble/both/va.json" in plan.submissions.paths()
-    assert "results/exports/ensemble/both" in plan.delivery.exports()
-    assert plan.submissions.predictions("abaw2", "ensemble", "both", "va") == plan.delivery.tests("ensemble")
-    assert plan.delivery.member_predictions("both", "fold1", "validation") == [
+    assert "results/exports/ensemble/both" in plan.outputs.exports()
+    assert plan.submissions.predictions("abaw2", "ensemble", "both", "va") == plan.outputs.tests("ensemble")
+    assert plan.outputs.member_predictions("both", "fold1", "validation") == [
         f"results/predictions/lfan/{variant}/{target}/fold1/validation.parquet"
         for variant in ("unimodal", "multimodal")
         for target in ("valence", "arousal")
     ]
-    assert plan.delivery.fusion("ensemble", "both") == {"method": "mean", "clip": "late", "weights": None}
+    assert plan.outputs.fusion("ensemble", "both") == {"method": "mean", "clip": "late", "weights": None}
 
 
 @pytest.mark.parametrize(
@@ -73,35 +73,35 @@ def test_mistakes_in_ensembles_are_named(planned, score, message):
 
 def test_smoothing_changes_what_is_scored_and_keeps_the_predictions(planned):
     plain = planned()
-    assert all("/smoothed/" not in path for path in plain.predictions() + plain.delivery.tests())
+    assert all("/smoothed/" not in path for path in plain.predictions() + plain.outputs.tests())
     plan = planned({"lfan": {"variants": ["multimodal"], "smoothing": {"method": "wiener", "window": 35}}})
-    assert plan.delivery.validation() == [
+    assert plan.outputs.validation() == [
         f"results/smoothed/lfan/multimodal/{target}/fold{k}/validation.parquet"
         for target in ("valence", "arousal")
         for k in range(3)
     ]
     # Folds are fused first, then smoothed: the test predictions of single folds stay as they are.
     assert all(path.startswith("results/predictions/") for path in plan.runs.tests())
-    assert plan.delivery.tests() == [
+    assert plan.outputs.tests() == [
         f"results/smoothed/lfan/multimodal/{target}/ensemble/test.parquet" for target in ("valence", "arousal")
     ]
-    assert plan.delivery.choosing(("lfan", "multimodal", "valence"), "ensemble") == {"held_out": [], "labels": []}
-    assert plan.delivery.smoothing_job("lfan", "multimodal") == {
+    assert plan.outputs.choosing(("lfan", "multimodal", "valence"), "ensemble") == {"held_out": [], "labels": []}
+    assert plan.outputs.smoothing("lfan", "multimodal") == {
         "method": "wiener",
         "window": 35,
         "edges": "nearest",
-        "editions": [],
     }
+    assert plan.outputs.choosing_editions("lfan", "multimodal") == []
 
 
 def test_a_window_is_chosen_on_validation_predictions_of_other_folds_only(planned):
     plan = planned({"lfan": {"variants": ["multimodal"], "smoothing": {"method": "wiener", "window": [1, 13, 35]}}})
     folder = "results/predictions/lfan/multimodal/valence"
     for part, folds in (("ensemble", (0, 1, 2)), ("fold0", (1, 2)), ("fold2", (0, 1))):
-        found = plan.delivery.choosing(("lfan", "multimodal", "valence"), part)
+        found = plan.outputs.choosing(("lfan", "multimodal", "valence"), part)
         assert found["held_out"] == [f"{folder}/fold{k}/validation.parquet" for k in folds]
         assert found["labels"] == ["results/labels/va.parquet"]
-    assert plan.delivery.smoothing_job("lfan", "multimodal")["editions"] == ["abaw2"]
+    assert plan.outputs.choosing_editions("lfan", "multimodal") == ["abaw2"]
     one = {"lfan": {"folds": [0], "smoothing": {"method": "wiener", "window": [1, 13]}}}
     with pytest.raises(InputError, match=r"config\.systems.lfan.smoothing.window.*at least two folds"):
         planned(one)

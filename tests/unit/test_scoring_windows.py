@@ -7,7 +7,7 @@ import pytest
 
 from wildaffect.errors import InputError
 from wildaffect.scoring import score
-from wildaffect.scoring.editions import get_task
+from wildaffect.scoring.editions import get_task, tracks
 from wildaffect.scoring.smoothing import check_windows, choose_window, smooth, smooth_file, smoothed_columns
 from wildaffect.tables import read_metadata
 
@@ -46,7 +46,7 @@ def corpus(tmp_path):
 
 def run(paths, labels, of="ensemble", use=("0", "1"), window=(1, 5, 35), **more):
     output = paths[of]["path"].with_name("smoothed.parquet")
-    settings = {"method": "wiener", "window": list(window), "edges": "nearest", "editions": ["abaw2"]} | more
+    settings = {"method": "wiener", "window": list(window), "edges": "nearest", "editions": tracks(["abaw2"])} | more
     smooth_file(paths[of]["path"], output, held_out=[paths[k] for k in use], labels=labels, **settings)
     return pq.read_table(output), read_metadata(output)["smoothing"]
 
@@ -115,21 +115,21 @@ def test_one_target_alone_and_refusals(corpus):
     paths, labels = corpus()
     truth = {"va": pq.read_table(labels["va"])}
     held_out = [pq.read_table(paths[k]["path"]).drop_columns("arousal") for k in ("0", "1")]
-    choice = choose_window(held_out, truth, ["abaw4", "abaw2"], "median", [3, 21], "nearest")
+    choice = choose_window(held_out, truth, tracks(["abaw4", "abaw2"]), "median", [3, 21], "nearest")
     assert choice["score"] == "1 ccc_valence, abaw2" and choice["window"] == 21
     with pytest.raises(InputError, match="no task of abaw4 fits"):
-        choose_window(held_out, truth, ["abaw4"], "median", [3, 5], "nearest")
+        choose_window(held_out, truth, tracks(["abaw4"]), "median", [3, 5], "nearest")
     still = [t.set_column(t.column_names.index("valence"), "valence", pa.array(np.zeros(len(t)))) for t in held_out]
     flat = {"va": truth["va"].set_column(3, "valence", pa.array(np.zeros(len(truth["va"]))))}
     with pytest.raises(InputError, match="undefined for every window"):
-        choose_window(still, flat, ["abaw2"], "median", [3, 5], "nearest")
+        choose_window(still, flat, tracks(["abaw2"]), "median", [3, 5], "nearest")
 
 
 def test_held_out_trials_without_labels_choose_nothing(corpus):
     paths, labels = corpus()
     truth = {"va": pq.read_table(labels["va"]).slice(3 * FRAMES)}
     with pytest.raises(InputError, match="no held-out frame has a label of va"):
-        choose_window([pq.read_table(paths["0"]["path"])], truth, ["abaw2"], "median", [3, 5], "nearest")
+        choose_window([pq.read_table(paths["0"]["path"])], truth, tracks(["abaw2"]), "median", [3, 5], "nearest")
 
 
 def test_classes_choose_by_their_own_score():
@@ -140,7 +140,7 @@ def test_classes_choose_by_their_own_score():
     chances = np.eye(7)[truth] + rng.normal(0, 1, (frames, 7))
     held_out = pa.table({**keys, **dict(zip(names, chances.T, strict=True))})
     choice = choose_window(
-        [held_out], {"expr": pa.table({**keys, "expression": truth})}, ["abaw2"], "median", [1, 15], "nearest"
+        [held_out], {"expr": pa.table({**keys, "expression": truth})}, tracks(["abaw2"]), "median", [1, 15], "nearest"
     )
     assert choice["window"] == 15 and choice["score"] == "0.67 expr_f1 + 0.33 expr_accuracy, abaw2"
     truths = score(held_out, pa.table({**keys, "expression": truth}), "abaw2", "expr")["value"][0].as_py()

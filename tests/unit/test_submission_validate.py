@@ -90,11 +90,11 @@ def test_missing_and_foreign_files(tmp_path):
         ("expr", ("a/00001.jpg,0", "a/00001.jpg,-1"), "line 2: expression is '-1', expected 0 to 7"),
         ("expr", ("a/00001.jpg,0", "a/00001.jpg,٣"), "line 2: expression is '٣', expected 0 to 7"),
         ("expr", ("a/00001.jpg,0", "a/00001.jpg"), "line 2: 0 values, expected 1"),
-        ("expr", ("a/00001.jpg,0\n", ""), "1 pictures missing, first 'a/00001.jpg'"),
+        ("expr", ("a/00001.jpg,0\n", ""), "1 images missing, first 'a/00001.jpg'"),
         ("expr", ("a/00001.jpg,0\n", ""), "6 rows, expected 7"),
-        ("expr", ("a/00001.jpg,", "a/00009.jpg,"), "line 2: picture 'a/00009.jpg' where the sample has 'a/00001.jpg'"),
-        ("expr", ("a/00001.jpg,", "a/1.jpg,"), "1 pictures not in the sample, first 'a/1.jpg'"),
-        ("expr", ("a/00002.jpg,", "a/00001.jpg,"), "1 rows repeat a picture"),
+        ("expr", ("a/00001.jpg,", "a/00009.jpg,"), "line 2: image 'a/00009.jpg' where the sample has 'a/00001.jpg'"),
+        ("expr", ("a/00001.jpg,", "a/1.jpg,"), "1 images not in the sample, first 'a/1.jpg'"),
+        ("expr", ("a/00002.jpg,", "a/00001.jpg,"), "1 rows repeat an image"),
         ("au", ("a/00001.jpg,0", "a/00001.jpg,2"), "line 2: AU1 is '2', expected 0 to 1"),
         ("va", ("a/00001.jpg,-1.000000", "a/00001.jpg,-1.1"), "line 2: valence is '-1.1', outside"),
         ("va", ("image_location", "image"), "line 1: header is 'image,valence,arousal'"),
@@ -114,7 +114,7 @@ def test_swapped_rows_and_extra_files_in_a_list(tmp_path):
     folder = submission(tmp_path / "out", "abaw5", "va")
     header, first, second, *rest = (folder / LIST).read_text().splitlines(keepends=True)
     (folder / LIST).write_text("".join([header, second, first, *rest]))
-    assert check(folder, "abaw5") == [f"{LIST}: line 2: picture 'a/00002.jpg' where the sample has 'a/00001.jpg'"]
+    assert check(folder, "abaw5") == [f"{LIST}: line 2: image 'a/00002.jpg' where the sample has 'a/00001.jpg'"]
     (folder / "notes.txt").write_text("hello")
     assert "expected exactly one file, found 2" in check(folder, "abaw5")[0]
 
@@ -169,19 +169,19 @@ def rewrite(folder, change):
 @pytest.mark.parametrize(
     ("change", "messages"),
     [
-        (lambda head, rows: [head, *rows[:-1]], ["6 rows, expected 7", "1 pictures missing, first 'b_left/00003.jpg'"]),
+        (lambda head, rows: [head, *rows[:-1]], ["6 rows, expected 7", "1 images missing, first 'b_left/00003.jpg'"]),
         (
             lambda head, rows: [head, *rows[4:]],
             [
                 "3 rows, expected 7",
                 "trial 'a' is missing, 4 rows",
-                "4 pictures missing, first 'a/00001.jpg'",
-                "line 2: picture 'b_left/00001.jpg' where the sample has 'a/00001.jpg'",
+                "4 images missing, first 'a/00001.jpg'",
+                "line 2: image 'b_left/00001.jpg' where the sample has 'a/00001.jpg'",
             ],
         ),
         (
             lambda head, rows: [head, *rows[:2], rows[3], rows[2], *rows[4:]],
-            ["line 4: picture 'a/00004.jpg' where the sample has 'a/00003.jpg'"],
+            ["line 4: image 'a/00004.jpg' where the sample has 'a/00003.jpg'"],
         ),
         (
             lambda head, rows: ["image_location,arousal,valence", *rows],

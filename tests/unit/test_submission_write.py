@@ -16,7 +16,7 @@ from wildaffect.scoring.editions import editions, get_task
 from wildaffect.scoring.read import read_rows
 from wildaffect.submission import validate, write
 from wildaffect.submission.export import export_csv
-from wildaffect.submission.writer import RULES, fill, submitted_trials, task_table, write_submission
+from wildaffect.submission.writer import FILL_RULES, fill_predictions, submitted_trials, task_table, write_submission
 from wildaffect.tables import read_table, write_table
 
 TRACKS = [(edition, name) for edition, tasks in editions().items() for name, task in tasks.items() if task.format]
@@ -52,7 +52,7 @@ def test_truth_written_and_read_back_scores_full_marks(tmp_path, edition, name):
     task, truth = get_task(edition, name), truth_table(edition, name)
     shuffled = truth.take(np.random.default_rng(1).permutation(len(truth)))
     about = write(shuffled, tmp_path / "out", edition, name)
-    assert about["rules"] == dict.fromkeys((*RULES, "cut", "clipped"), 0) | {"predicted": len(truth)}
+    assert about["rules"] == dict.fromkeys((*FILL_RULES, "cut", "clipped"), 0) | {"predicted": len(truth)}
     assert validate(tmp_path / "out", None, edition, name, frames=LENGTHS) == []
     result = score(read_rows(tmp_path / "out", task), truth, edition, name)
     assert result["metric"][0].as_py() == f"{name}_score"
@@ -117,7 +117,7 @@ def test_official_counts_cut_or_repeat_the_last(tmp_path):
     about = write(predictions, tmp_path / "out", "abaw2", "va", frames={"a": 2, "b": 5})
     assert (tmp_path / "out" / "a.txt").read_text().count("\n") == 3
     assert (tmp_path / "out" / "b.txt").read_text().splitlines()[3:] == ["0.600000,-0.600000"] * 3
-    assert about["rules"] | {"predicted": 0} == dict.fromkeys((*RULES, "cut", "clipped"), 0) | {
+    assert about["rules"] | {"predicted": 0} == dict.fromkeys((*FILL_RULES, "cut", "clipped"), 0) | {
         "repeat_last": 2,
         "cut": 2,
     }
@@ -156,9 +156,9 @@ def test_frames_without_prediction_are_filled_by_named_rules(tmp_path):
 
 def test_fill_rules_one_by_one():
     frames, values = np.array([2, 3, 5]), np.array([[1.0], [np.nan], [4.0]])
-    filled, rules = fill(frames, values, np.array([6, 5, 4, 3, 2, 0]), "values")
+    filled, rules = fill_predictions(frames, values, np.array([6, 5, 4, 3, 2, 0]), "values")
     assert filled[:, 0].tolist() == [4, 4, 3, 2, 1, 1]
-    assert [RULES[rule] for rule in rules] == [
+    assert [FILL_RULES[rule] for rule in rules] == [
         "repeat_last",
         "predicted",
         "interpolated",
@@ -166,11 +166,11 @@ def test_fill_rules_one_by_one():
         "predicted",
         "interpolated",
     ]
-    filled, rules = fill(frames, values, np.array([0, 2, 3, 4, 5, 9]), "classes")
+    filled, rules = fill_predictions(frames, values, np.array([0, 2, 3, 4, 5, 9]), "classes")
     assert filled[:, 0].tolist() == [1, 1, 1, 1, 4, 4]
-    assert [RULES[rule] for rule in rules] == ["held", "predicted", "held", "held", "predicted", "repeat_last"]
-    filled, rules = fill(np.empty(0, int), np.empty((0, 2)), np.arange(3), "units")
-    assert not filled.any() and set(rules) == {RULES.index("constant")}
+    assert [FILL_RULES[rule] for rule in rules] == ["held", "predicted", "held", "held", "predicted", "repeat_last"]
+    filled, rules = fill_predictions(np.empty(0, int), np.empty((0, 2)), np.arange(3), "units")
+    assert not filled.any() and set(rules) == {FILL_RULES.index("constant")}
 
 
 def test_partial_submissions_are_refused_unless_allowed(tmp_path):
@@ -248,7 +248,7 @@ def variant(tmp_path):
 def test_submission_of_a_variant(tmp_path, variant):
     entries, values, corpus = variant
     out, about = tmp_path / "s" / "va", tmp_path / "s" / "va.json"
-    write_submission(about, predictions=entries, **corpus, task="va", edition="abaw2")
+    write_submission(about, predictions=entries, **corpus, task=get_task("abaw2", "va"))
     assert sorted(path.name for path in out.iterdir()) == ["w.txt", "w_left.txt"]
     table = read_rows(out, get_task("abaw2", "va"))
     for target, column in values.items():
@@ -282,7 +282,7 @@ def mtl_corpus(tmp_path):
 def test_multi_task_submission_of_a_corpus_and_of_a_sample(tmp_path, edition):
     names, entries, corpus = mtl_corpus(tmp_path)
     assert [t.trial for t in mtl_test_trials(corpus["trials"], edition)] == [names[0]]
-    write_submission(tmp_path / "own.json", predictions=entries, **corpus, task="mtl", edition=edition)
+    write_submission(tmp_path / "own.json", predictions=entries, **corpus, task=get_task(edition, "mtl"))
     lines = (tmp_path / "own" / "predictions.txt").read_text().splitlines()
     assert lines[0] == "image,valence,arousal,expression,aus" and {line.split("/")[0] for line in lines[1:]} == {
         names[0]
@@ -291,7 +291,7 @@ def test_multi_task_submission_of_a_corpus_and_of_a_sample(tmp_path, edition):
     wanted = [f"{names[1]}/00002.jpg", f"{names[0]}/00001.jpg"]
     sample.write_text("image,valence,arousal,expression,aus\n" + "".join(f"{row}\n" for row in wanted))
     about = tmp_path / "sampled.json"
-    write_submission(about, predictions=entries, **corpus, task="mtl", edition=edition, sample=sample)
+    write_submission(about, predictions=entries, **corpus, task=get_task(edition, "mtl"), sample=sample)
     rows = (tmp_path / "sampled" / "predictions.txt").read_text().splitlines()[1:]
     assert [row.split(",")[0] for row in rows] == wanted and all(len(row.split(",")) == 16 for row in rows)
     assert json.loads(about.read_text())["sample"] == "MTL.txt"
@@ -314,7 +314,7 @@ def test_compound_expressions_follow_their_sample(tmp_path):
     _, entries, corpus = mtl_corpus(tmp_path)
     pq.write_table(predictions, entries[0]["path"])
     with pytest.raises(InputError, match=r"no test trials of task compound.*submission\.samples.compound"):
-        write_submission(tmp_path / "no.json", predictions=entries, **corpus, task="compound", edition="abaw6")
+        write_submission(tmp_path / "no.json", predictions=entries, **corpus, task=get_task("abaw6", "compound"))
 
 
 def test_targets_that_make_a_submission():

@@ -221,12 +221,12 @@ class Drawn:
 def test_how_pictures_are_moved():
     rows, columns = np.mgrid[:224, :224]
     picture = np.stack([rows, columns, (rows + columns) // 2], axis=2).astype(np.uint8)
-    np.testing.assert_array_equal(moved(picture, Drawn(0.9, 0.9), False), picture)
-    np.testing.assert_array_equal(moved(picture, Drawn(0.9, 0.1), False), picture[:, ::-1])
-    shifted = moved(picture, Drawn(0.1, 0, 0, (0.0625, 0), 0.9), False)
+    np.testing.assert_array_equal(moved(picture, Drawn(0.9, 0.9), enlarge=False), picture)
+    np.testing.assert_array_equal(moved(picture, Drawn(0.9, 0.1), enlarge=False), picture[:, ::-1])
+    shifted = moved(picture, Drawn(0.1, 0, 0, (0.0625, 0), 0.9), enlarge=False)
     np.testing.assert_array_equal(shifted[:, 14:], picture[:, :-14])
     np.testing.assert_array_equal(shifted[:, :14], picture[:, 14:0:-1])  # reflected
-    larger = moved(picture, Drawn(0.9, 0.9), True).astype(int)
+    larger = moved(picture, Drawn(0.9, 0.9), enlarge=True).astype(int)
     middle = slice(112 - 26, 112 + 26)
     want = 111.5 + (columns - 111.5) * 224 / 260
     assert np.abs(larger[middle, middle, 1] - want[middle, middle]).max() <= 1

@@ -63,8 +63,8 @@ def test_stored_vectors_are_made_once_for_all_variants_and_targets(plan_of, tmp_
 
 def test_the_published_fusions_can_be_declared(plan_of):
     plan = plan_of({"targets": ["va", "expr"]}, score={"ensembles": FUSIONS})
-    paths = plan.delivery.validation()
+    paths = plan.outputs.validation()
     assert "results/predictions/ensemble/t57/va/fold0/validation.parquet" in paths
     assert "results/predictions/ensemble/t58/expr/fold0/validation.parquet" in paths
     both = plan_of({"targets": ["mtl"]}, score={"ensembles": FUSIONS})
-    assert "results/predictions/ensemble/t58/expr/fold0/validation.parquet" in both.delivery.validation()
+    assert "results/predictions/ensemble/t58/expr/fold0/validation.parquet" in both.outputs.validation()

@@ -165,7 +165,7 @@ def test_the_loss_is_the_weighted_sum_over_the_labels_there_are(mode):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("missing", ["expr", "va"])
 def test_missing_labels_give_no_gradient(mode, missing):
-    raw = (torch.rand(1, 6, 14) - 0.5).requires_grad_(True)
+    raw = (torch.rand(1, 6, 14) - 0.5).requires_grad_()
     labels = {name: torch.from_numpy(values[5:11])[None] for name, values in labels_of(valence_of(20, 0)).items()}
     labels[missing] = torch.full_like(labels[missing], NAN)
     if missing == "expr":

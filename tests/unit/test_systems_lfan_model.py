@@ -174,7 +174,7 @@ def test_frozen_layers_run_in_inference_mode_and_change_no_gradient(phase, froze
     recipe = build_recipe("lfan", "multimodal", "valence", "corrected", {"backbone": TINY_BACKBONE | {"dropout": 0}})
     start_phase(recipe, plain, phase)
     for part in plain.spatial.parts()[:frozen]:
-        part.requires_grad_(True)  # then nothing rests, and everything is recorded
+        part.requires_grad_()  # then nothing rests, and everything is recorded
     recipe.forward(plain, inputs(6, batch=2)).square().sum().backward()
     for (name, got), want in zip(model.named_parameters(), plain.parameters(), strict=True):
         if got.requires_grad and want.grad is not None:

@@ -43,6 +43,6 @@ def test_every_trial_is_held_out_once_and_fold_0_is_the_official_one(plan):
 
 def test_folds_are_fused_by_centring_and_clipped_last(plan):
     assert len(plan.runs.fold_predictions("lfan", "multimodal", "valence")) == 6
-    fusion = plan.delivery.fusion("lfan", "multimodal")
+    fusion = plan.outputs.fusion("lfan", "multimodal")
     assert (fusion["method"], fusion["clip"]) == ("ccc_centring", "late")
-    assert len(plan.delivery.tests()) == 4
+    assert len(plan.outputs.tests()) == 4

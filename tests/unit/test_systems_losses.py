@@ -23,7 +23,7 @@ def test_a_perfect_prediction_of_300_frames():
 @pytest.mark.parametrize("mixed", [True, False])
 def test_a_constant_label_has_loss_one_and_no_gradient(mixed):
     _, prediction = series(1)
-    prediction.requires_grad_(True)
+    prediction.requires_grad_()
     loss = 1 - concordance(prediction, torch.full_like(prediction, 0.25), mixed=mixed).mean()
     loss.backward()
     assert loss.item() == 1
@@ -52,7 +52,7 @@ def test_a_mask_equals_cutting_the_rows_out(mixed):
 def test_masked_rows_have_no_gradient_even_without_labels():
     truth, prediction = series(3, batch=1, time=10)
     mask = torch.arange(10)[None] < 6
-    prediction.requires_grad_(True)
+    prediction.requires_grad_()
     concordance(prediction, torch.where(mask[..., None], truth, torch.nan), mask, mixed=False).sum().backward()
     assert prediction.grad[0, :6].abs().min() > 0
     assert prediction.grad[0, 6:].abs().max() == 0

@@ -128,7 +128,7 @@ def test_gradients_are_limited():
 
 def test_optimisers():
     model = torch.nn.Linear(2, 1)
-    model.bias.requires_grad_(False)
+    model.bias.requires_grad_(requires_grad=False)
     (adam,) = recipe(learning_rate=1e-3, weight_decay=1e-4).configure_optimizer(model).param_groups
     assert adam["params"] == [model.weight] and (adam["lr"], adam["weight_decay"]) == (1e-3, 1e-4)
     optimizer = recipe(optimizer="sgd", learning_rate=1e-2, weight_decay=5e-4).configure_optimizer(model)

@@ -213,4 +213,4 @@ def test_the_demo_of_this_system_is_planned(root):
         for fold in range(3)
     ]
     assert "ntua_context112" in made.inputs.templates()
-    assert made.delivery.ensembles["ntua"].members == ((("ntua", "visual", "va"),), (("ntua", "aural", "va"),))
+    assert made.outputs.ensembles["ntua"].members == ((("ntua", "visual", "va"),), (("ntua", "aural", "va"),))

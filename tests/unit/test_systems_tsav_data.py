@@ -109,10 +109,10 @@ def test_mirroring_exchanges_left_and_right_in_the_drawing():
     clip = np.zeros((8, 4, 4, 4), np.uint8)
     clip[..., 0, :3] = 7
     clip[:, :, 0, 3] = [[255, 223, 159, 63]]
-    turned = mirrored(clip, True)
+    turned = mirrored(clip, exchange_sides=True)
     assert (turned[..., 3, :3] == 7).all() and not turned[..., 0, :3].any()
     assert turned[0, :, 3, 3].tolist() == [255, 191, 127, 63]
-    assert mirrored(clip, False)[0, :, 3, 3].tolist() == [255, 223, 159, 63]
+    assert mirrored(clip, exchange_sides=False)[0, :, 3, 3].tolist() == [255, 223, 159, 63]
     for exchange in (True, False):
         np.testing.assert_array_equal(mirrored(mirrored(clip, exchange), exchange), clip)
 

@@ -48,8 +48,8 @@ def test_every_retry_gets_more_memory_and_more_time(name):
     anew = PROFILES[name]["set-resources"]
     for rule, block in BLOCKS.items():
         if "script:" in block and "localrule: True" not in block:
-            assert "mem_mb=growing(" in block, rule
-            assert "runtime=growing(" in block or "attempt" in str(anew.get(rule, {}).get("runtime")), rule
+            assert "mem_mb=scale_with_attempt(" in block, rule
+            assert "runtime=scale_with_attempt(" in block or "attempt" in str(anew.get(rule, {}).get("runtime")), rule
 
 
 def test_both_clusters_pack_and_repeat_alike():

@@ -120,7 +120,7 @@ def test_a_comment_and_a_docstring_do_nothing(finished, edit):
 
 
 def test_the_tracker_reruns_persons_and_what_follows(finished, edit):
-    edit("scripts/wildaffect/faces/tracking.py", "import numpy as np\n", "import numpy as np\n\nCHANGED = 1\n")
+    edit("scripts/wildaffect/faces/tracking.py", "LEAST_OVERLAP = 0.", "LEAST_OVERLAP = 0.1")
     jobs = planned(finished)
     assert {"assign_persons", "cut_crops", "draw_contact_sheet", "train_system", "build_report"} <= set(jobs)
     assert not {

@@ -1,7 +1,6 @@
 """Configuration, plan and input functions; the logic is in wildaffect.workflow."""
 
 import gc
-import os
 import re
 import sys
 from inspect import signature
@@ -11,20 +10,20 @@ from snakemake.exceptions import WorkflowError
 
 SCRIPTS = str(Path(workflow.basedir).parent / "scripts")
 sys.path[:0] = [SCRIPTS, str(Path(workflow.basedir) / "rules")]
-# Jobs import this copy of the code, too, whatever is installed.
-os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([SCRIPTS, *filter(None, [os.environ.get("PYTHONPATH")])]))
 
-from records import keep_records, planned_code
+from records import keep_records, planned_code, run_code_in
 from snakemake_interface_executor_plugins.settings import ExecMode
 from wildaffect import paths, systems
 from wildaffect.errors import InputError
-from wildaffect.faces.catalogue import SCENES
+from wildaffect.faces import templates as crop_templates
 from wildaffect.features.imported import imported_feature
-from wildaffect.features.names import of_trial
+from wildaffect.features.spec import of_trial
 from wildaffect.features.registry import FEATURES
 from wildaffect.features.settings import body_source, configured, weights_file
 from wildaffect.provenance import code_fingerprint
-from wildaffect.workflow.given import detector_files, given_values, official_folders, without_given
+from wildaffect.scoring import editions
+from wildaffect.scoring.tasks import task_value
+from wildaffect.workflow.corpus import detector_files, given_values, official_folders, without_given
 from wildaffect.workflow.instances import Instance, tasks_of
 from wildaffect.workflow.plan import make_plan
 
@@ -36,6 +35,7 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
+run_code_in(SCRIPTS)
 keep_records(PLAN.config["results_dir"])
 # A job that runs on its own, as on a cluster, reads the rules again, but not what to run.
 PLANNED = planned_code(PLAN.config["results_dir"]) if workflow.exec_mode != ExecMode.DEFAULT else {}
@@ -45,6 +45,11 @@ TRIALS = [trial.trial for trial in PLAN.corpus.trials]
 # What the configuration has made by one job instead of one job each.
 TOGETHER = PLAN.config["faces"]["single_pass"]
 SOUNDS_TOGETHER = PLAN.config["features"]["single_pass"]
+
+
+def at(pattern, **values):
+    """A result file, or the pattern of one kind of them."""
+    return paths.at(PLAN.config["results_dir"], pattern, **values)
 
 
 def instance_of(wildcards):
@@ -76,7 +81,7 @@ def weights_of(instance):
 
 def raw_video(video):
     """A media file."""
-    return given(PLAN.given.media_path(video))
+    return given(PLAN.raw.media_path(video))
 
 
 def recipe_of(wildcards):
@@ -89,20 +94,20 @@ def prediction_state(wildcards):
     return PLAN.runs.prediction_state(instance_of(wildcards), wildcards.partition)
 
 
-def known(function):
+def with_cached_signature(function):
     """``function`` with its signature written down: it is asked for at every call, and finding out takes longer than most calls."""
     function.__signature__ = signature(function)
     return function
 
 
-def growing(amount):
+def scale_with_attempt(amount):
     """A resource that doubles with every retry. Times that the cluster profiles set anew, growing there, are plain numbers here."""
-    return known(lambda wildcards, attempt: amount * 2 ** (attempt - 1))
+    return with_cached_signature(lambda wildcards, attempt: amount * 2 ** (attempt - 1))
 
 
 def unrecorded(value):
     """A param that says where something is. What is there is an input and counts, not where: Snakemake records no function of inputs."""
-    return known(lambda wildcards, input: value(wildcards) if callable(value) else value)
+    return with_cached_signature(lambda wildcards, input: value(wildcards) if callable(value) else value)
 
 
 def run_code(script, modules=()):
@@ -113,28 +118,28 @@ def run_code(script, modules=()):
 
 def code_of(script, modules=()):
     """The code of ``script``, looked at when a job is planned, as a job on a cluster plans no other."""
-    return known(lambda wildcards: run_code(script, modules))
+    return with_cached_signature(lambda wildcards: run_code(script, modules))
 
 
 def system_code(script):
     """The code of ``script`` with the one system that the wildcards name; one of another package counts by param ``package``."""
-    return known(lambda wildcards: run_code(script, systems.inside(wildcards.system)))
+    return with_cached_signature(lambda wildcards: run_code(script, systems.inside(wildcards.system)))
 
 
 def feature_code(script):
     """The code of ``script`` with the module of the one feature that the wildcards name."""
-    return known(lambda wildcards: run_code(script, [FEATURES[wildcards.feature].module]))
+    return with_cached_signature(lambda wildcards: run_code(script, [FEATURES[wildcards.feature].module]))
 
 
-def learnt(kind, features):
+def weight_file(kind, features):
     """The configured file of one kind, `weights` or `pca`, that some of ``features`` needs; None where none does."""
     wanted = any(getattr(FEATURES[feature], kind) for feature in features)
     return PLAN.config["features"][f"vggish_{kind}"] if wanted else None
 
 
-def learnt_files(features):
-    """Files behind :func:`learnt` of both kinds."""
-    values = [learnt(kind, features) for kind in ("weights", "pca")]
+def weight_paths(features):
+    """Files behind :func:`weight_file` of both kinds."""
+    values = [weight_file(kind, features) for kind in ("weights", "pca")]
     return [path for value in values if value for path in weights_file(value, PLAN.config["models_dir"])]
 
 
@@ -165,5 +170,5 @@ def embedding_weights(wildcards):
 
 def bodies_for(templates, trial):
     """The table of bodies of the trial's video, if some template needs it."""
-    wanted = any(SCENES[template] for template in templates)
-    return f"<results>/bodies/{PLAN.corpus.video_of[trial]}.parquet" if wanted else []
+    wanted = set(templates) & set(crop_templates.with_bodies())
+    return at(paths.BODIES, video=PLAN.corpus.video_of[trial]) if wanted else []

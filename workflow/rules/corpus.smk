@@ -1,7 +1,7 @@
 rule render_demo_video:
     """Render one video of the demo corpus."""
     output:
-        video="<results>/corpus/demo/videos/{file}",
+        video=at(paths.DEMO_VIDEO),
     log:
         "<results>/logs/render_demo_video/{file}.log",
     benchmark:
@@ -10,8 +10,8 @@ rule render_demo_video:
         "../../envs/faces.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
+        mem_mb=scale_with_attempt(2000),
+        runtime=scale_with_attempt(10),
         serial=1,
     params:
         **PLAN.config["corpus"]["demo"],
@@ -23,7 +23,7 @@ rule render_demo_video:
 rule write_demo_annotations:
     """Write the labels that drive the rendering, in the layout of Aff-Wild2."""
     output:
-        annotations=PLAN.given.demo_annotations(),
+        annotations=PLAN.raw.demo_annotations(),
     log:
         "<results>/logs/write_demo_annotations.log",
     benchmark:
@@ -32,8 +32,8 @@ rule write_demo_annotations:
         "../../envs/media.yaml"
     threads: 1
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(5),
+        mem_mb=scale_with_attempt(1000),
+        runtime=scale_with_attempt(5),
     params:
         **PLAN.config["corpus"]["demo"],
         code=code_of("write_demo_annotations.py"),
@@ -45,8 +45,8 @@ rule write_demo_annotations:
 rule list_trials:
     """Write the table of trials and the folds."""
     output:
-        trials="<results>/corpus/trials.parquet",
-        folds="<results>/corpus/folds.parquet",
+        trials=at(paths.TRIALS),
+        folds=at(paths.FOLDS),
     log:
         "<results>/logs/list_trials.log",
     benchmark:
@@ -55,13 +55,13 @@ rule list_trials:
         "../../envs/media.yaml"
     threads: 1
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(5),
+        mem_mb=scale_with_attempt(1000),
+        runtime=scale_with_attempt(5),
     params:
         code=code_of("list_trials.py"),
-        corpus=unrecorded(PLAN.given.corpus_settings()),
+        corpus=unrecorded(PLAN.raw.corpus_settings()),
         folds=PLAN.config["folds"],
-        found=PLAN.given.corpus_hash(),
+        found=PLAN.raw.corpus_hash(),
     script:
         "../../scripts/list_trials.py"
 
@@ -69,8 +69,8 @@ rule list_trials:
 rule list_members:
     """Write down which trials the trainings for certain tasks on one fold read, apart from all others."""
     output:
-        trials="<results>/corpus/members/{tasks}/fold{fold}/trials.parquet",
-        folds="<results>/corpus/members/{tasks}/fold{fold}/folds.parquet",
+        trials=at(paths.FOLD_TRIALS),
+        folds=at(paths.FOLD_ROWS),
     log:
         "<results>/logs/list_members/{tasks}/fold{fold}.log",
     benchmark:
@@ -82,7 +82,7 @@ rule list_members:
         "../../envs/media.yaml"
     threads: 1
     resources:
-        mem_mb=growing(1000),
+        mem_mb=scale_with_attempt(1000),
         runtime=5,
     params:
         code=code_of("list_members.py"),
@@ -95,10 +95,10 @@ rule list_members:
 rule join_labels:
     """Join the annotation rows of one task to the decoded frames."""
     input:
-        annotations=lambda wildcards: given(PLAN.given.annotation_files(wildcards.task)),
-        frames=lambda wildcards: PLAN.given.annotated_frames(wildcards.task),
+        annotations=lambda wildcards: given(PLAN.raw.annotation_files(wildcards.task)),
+        frames=lambda wildcards: PLAN.raw.annotated_frames(wildcards.task),
     output:
-        labels="<results>/labels/{task}.parquet",
+        labels=at(paths.LABELS),
     log:
         "<results>/logs/join_labels/{task}.log",
     benchmark:
@@ -107,13 +107,13 @@ rule join_labels:
         "../../envs/media.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(20),
+        mem_mb=scale_with_attempt(4000),
+        runtime=scale_with_attempt(20),
     params:
         code=code_of("join_labels.py"),
-        root=unrecorded(PLAN.given.annotations()),
+        root=unrecorded(PLAN.raw.annotations()),
         rules=PLAN.config["labels"],
-        trials=lambda wildcards: PLAN.given.annotated_rows(wildcards.task),
+        trials=lambda wildcards: PLAN.raw.annotated_rows(wildcards.task),
     script:
         "../../scripts/join_labels.py"
 
@@ -121,13 +121,13 @@ rule join_labels:
 rule audit_corpus:
     """List every anomaly of the corpus: one line each."""
     input:
-        trials="<results>/corpus/trials.parquet",
+        trials=at(paths.TRIALS),
         frames=PLAN.inputs.corpus_lists("frames"),
         audio=PLAN.inputs.corpus_lists("audio"),
         persons=PLAN.inputs.corpus_lists("persons"),
-        labels=expand("<results>/labels/{task}.parquet", task=PLAN.corpus.labelled_tasks()),
+        labels=expand(at(paths.LABELS), task=PLAN.corpus.labelled_tasks()),
     output:
-        audit="<results>/corpus/audit.csv",
+        audit=at(paths.AUDIT),
     log:
         "<results>/logs/audit_corpus.log",
     benchmark:
@@ -136,8 +136,8 @@ rule audit_corpus:
         "../../envs/media.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
+        mem_mb=scale_with_attempt(2000),
+        runtime=scale_with_attempt(10),
     params:
         code=code_of("audit_corpus.py"),
     script:
@@ -146,7 +146,7 @@ rule audit_corpus:
 
 rule corpus:
     input:
-        "<results>/corpus/trials.parquet",
-        "<results>/corpus/folds.parquet",
-        expand("<results>/labels/{task}.parquet", task=PLAN.corpus.labelled_tasks()),
+        at(paths.TRIALS),
+        at(paths.FOLDS),
+        expand(at(paths.LABELS), task=PLAN.corpus.labelled_tasks()),
     localrule: True

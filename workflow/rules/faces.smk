@@ -1,21 +1,21 @@
-from wildaffect.faces.catalogue import CUT, OFFICIAL, RESIZED, SHEETS
+RESIZED = crop_templates.resized()
 
-# Only what is cut from the videos' own pixels; the organisers' pictures are packed one by one.
+# Only what is cut from the videos' own pixels; the organisers' images are packed one by one.
 DETECTED_TOGETHER = TOGETHER if PLAN.config["faces"]["source"] == "detect" else []
-FACES_TOGETHER = [name for name in DETECTED_TOGETHER if name in (*CUT, *RESIZED)]
-SHEETS_TOGETHER = SHEETS in DETECTED_TOGETHER
+FACES_TOGETHER = [name for name in DETECTED_TOGETHER if name not in (crop_templates.SHEETS, *crop_templates.scenes())]
+SHEETS_TOGETHER = crop_templates.SHEETS in DETECTED_TOGETHER
 
 
-# Where tables of persons and crops come from: detect_faces, assign_persons and cut_crops, or the organisers' pictures.
+# Where tables of persons and crops come from: detect_faces, assign_persons and cut_crops, or the organisers' images.
 include: f"faces_{PLAN.config['faces']['source']}.smk"
 
 
 rule resize_crops:
     """Make the crops of a template that is a resized copy of another one's."""
     input:
-        crops=lambda wildcards: f"<results>/crops/{RESIZED[wildcards.template]}/{wildcards.trial}.arrow",
+        crops=lambda wildcards: at(paths.CROPS, template=RESIZED[wildcards.template], trial=wildcards.trial),
     output:
-        crops="<results>/crops/{template}/{trial}.arrow",
+        crops=at(paths.CROPS),
     log:
         "<results>/logs/resize_crops/{template}/{trial}.log",
     benchmark:
@@ -26,22 +26,23 @@ rule resize_crops:
         "../../envs/faces.yaml"
     threads: 1
     resources:
-        mem_mb=growing(1000),
+        mem_mb=scale_with_attempt(1000),
         runtime=10,
         serial=1,
     params:
         code=code_of("resize_crops.py"),
+        template=lambda wildcards: crop_templates.value(wildcards.template),
     script:
         "../../scripts/resize_crops.py"
 
 
 rule draw_contact_sheet:
-    """A page of small pictures by which a person can check one trial at a glance."""
+    """A page of thumbnails by which a person can check one trial at a glance."""
     input:
-        crops="<results>/crops/arcface112/{trial}.arrow",
-        persons=lambda wildcards: f"<results>/faces/{PLAN.corpus.video_of[wildcards.trial]}/persons.parquet",
+        crops=at(paths.CROPS, template=crop_templates.SHEET_SOURCE),
+        persons=lambda wildcards: at(paths.PERSONS, video=PLAN.corpus.video_of[wildcards.trial]),
     output:
-        sheet="<results>/faces/sheets/{trial}.jpg",
+        sheet=at(paths.SHEET),
     log:
         "<results>/logs/draw_contact_sheet/{trial}.log",
     benchmark:
@@ -52,7 +53,7 @@ rule draw_contact_sheet:
         "../../envs/faces.yaml"
     threads: 1
     resources:
-        mem_mb=growing(1000),
+        mem_mb=scale_with_attempt(1000),
         runtime=5,
         serial=1,
     params:
@@ -63,6 +64,6 @@ rule draw_contact_sheet:
 
 rule faces:
     input:
-        expand("<results>/crops/{template}/{trial}.arrow", template=PLAN.inputs.templates(), trial=TRIALS),
-        expand("<results>/faces/sheets/{trial}.jpg", trial=TRIALS),
+        expand(at(paths.CROPS), template=PLAN.inputs.templates(), trial=TRIALS),
+        expand(at(paths.SHEET), trial=TRIALS),
     localrule: True

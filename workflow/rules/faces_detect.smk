@@ -2,10 +2,10 @@ rule detect_faces:
     """Find every face of every frame."""
     input:
         video=lambda wildcards: raw_video(wildcards.video),
-        frames="<results>/media/{video}/frames.parquet",
+        frames=at(paths.FRAMES),
         model=given(detector_files(PLAN.config)),
     output:
-        detections="<results>/faces/{video}/detections.parquet",
+        detections=at(paths.DETECTIONS),
     log:
         "<results>/logs/detect_faces/{video}.log",
     benchmark:
@@ -14,7 +14,7 @@ rule detect_faces:
         "../../envs/faces.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
+        mem_mb=scale_with_attempt(4000),
         runtime=60,
         gpu=0,
         serial=1,
@@ -32,11 +32,11 @@ rule detect_faces:
 rule assign_persons:
     """Follow faces over time and decide which one each trial shows."""
     input:
-        detections="<results>/faces/{video}/detections.parquet",
-        frames="<results>/media/{video}/frames.parquet",
+        detections=at(paths.DETECTIONS),
+        frames=at(paths.FRAMES),
         overrides=given(PLAN.config["faces"]["overrides"] or []),
     output:
-        persons="<results>/faces/{video}/persons.parquet",
+        persons=at(paths.PERSONS),
     log:
         "<results>/logs/assign_persons/{video}.log",
     benchmark:
@@ -45,7 +45,7 @@ rule assign_persons:
         "../../envs/faces.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
+        mem_mb=scale_with_attempt(2000),
         runtime=10,
         serial=1,
     params:
@@ -60,24 +60,25 @@ rule cut_crops:
     """Cut the aligned face of one trial out of every frame."""
     input:
         video=lambda wildcards: raw_video(PLAN.corpus.video_of[wildcards.trial]),
-        persons=lambda wildcards: f"<results>/faces/{PLAN.corpus.video_of[wildcards.trial]}/persons.parquet",
+        persons=lambda wildcards: at(paths.PERSONS, video=PLAN.corpus.video_of[wildcards.trial]),
     output:
-        crops="<results>/crops/{template}/{trial}.arrow",
+        crops=at(paths.CROPS),
     log:
         "<results>/logs/cut_crops/{template}/{trial}.log",
     benchmark:
         "<results>/benchmarks/cut_crops/{template}/{trial}.jsonl"
     wildcard_constraints:
-        template=one_of([template for template in CUT if template not in TOGETHER]),
+        template=one_of([name for name in crop_templates.cut_from_frames() if name not in TOGETHER]),
     conda:
         "../../envs/faces.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
+        mem_mb=scale_with_attempt(2000),
         runtime=20,
         serial=1,
     params:
         code=code_of("cut_crops.py"),
+        template=lambda wildcards: crop_templates.value(wildcards.template),
     script:
         "../../scripts/cut_crops.py"
 
@@ -88,10 +89,10 @@ if FACES_TOGETHER:
         """Cut several templates in one decoding pass and draw the contact sheet, as the configuration asks."""
         input:
             video=lambda wildcards: raw_video(PLAN.corpus.video_of[wildcards.trial]),
-            persons=lambda wildcards: f"<results>/faces/{PLAN.corpus.video_of[wildcards.trial]}/persons.parquet",
+            persons=lambda wildcards: at(paths.PERSONS, video=PLAN.corpus.video_of[wildcards.trial]),
         output:
-            crops=[f"<results>/crops/{template}/{{trial}}.arrow" for template in FACES_TOGETHER],
-            sheet=["<results>/faces/sheets/{trial}.jpg"] if SHEETS_TOGETHER else [],
+            crops=[at(paths.CROPS, template=template) for template in FACES_TOGETHER],
+            sheet=[at(paths.SHEET)] if SHEETS_TOGETHER else [],
         log:
             "<results>/logs/cut_crops_together/{trial}.log",
         benchmark:
@@ -100,11 +101,13 @@ if FACES_TOGETHER:
             "../../envs/faces.yaml"
         threads: 1
         resources:
-            mem_mb=growing(2000),
+            mem_mb=scale_with_attempt(2000),
             runtime=40,
             serial=1,
         params:
             code=code_of("cut_crops_together.py"),
+            templates=[crop_templates.value(name) for name in FACES_TOGETHER],
+            sheet_source=crop_templates.SHEET_SOURCE,
         script:
             "../../scripts/cut_crops_together.py"
 
@@ -113,10 +116,10 @@ rule draw_overlay:
     """A copy of the video with boxes, points and names drawn in; made only when asked for."""
     input:
         video=lambda wildcards: raw_video(wildcards.video),
-        frames="<results>/media/{video}/frames.parquet",
-        persons="<results>/faces/{video}/persons.parquet",
+        frames=at(paths.FRAMES),
+        persons=at(paths.PERSONS),
     output:
-        overlay="<results>/faces/overlays/{video}.mp4",
+        overlay=at(paths.OVERLAY),
     log:
         "<results>/logs/draw_overlay/{video}.log",
     benchmark:
@@ -125,8 +128,8 @@ rule draw_overlay:
         "../../envs/faces.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(30),
+        mem_mb=scale_with_attempt(2000),
+        runtime=scale_with_attempt(30),
         serial=1,
     params:
         code=code_of("draw_overlay.py"),
@@ -136,5 +139,5 @@ rule draw_overlay:
 
 rule overlays:
     input:
-        expand("<results>/faces/overlays/{video}.mp4", video=VIDEOS),
+        expand(at(paths.OVERLAY), video=VIDEOS),
     localrule: True

@@ -1,16 +1,16 @@
-from wildaffect.faces.catalogue import ALIGNED
-
 ROOT = PLAN.config["faces"]["official_root"]
 
 
 rule read_official:
     """List in which frames the organisers found each trial's face."""
     input:
-        frames="<results>/media/{video}/frames.parquet",
-        pictures=lambda wildcards: given(official_folders(ROOT, ALIGNED, PLAN.corpus.of_video(wildcards.video))),
+        frames=at(paths.FRAMES),
+        images=lambda wildcards: given(
+            official_folders(ROOT, crop_templates.ALIGNED, PLAN.corpus.of_video(wildcards.video))
+        ),
     output:
-        persons="<results>/faces/{video}/persons.parquet",
-        detections="<results>/faces/{video}/detections.parquet",
+        persons=at(paths.PERSONS),
+        detections=at(paths.DETECTIONS),
     log:
         "<results>/logs/read_official/{video}.log",
     benchmark:
@@ -19,8 +19,8 @@ rule read_official:
         "../../envs/faces.yaml"
     threads: 1
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(10),
+        mem_mb=scale_with_attempt(1000),
+        runtime=scale_with_attempt(10),
         serial=1,
     params:
         code=code_of("read_official.py"),
@@ -31,27 +31,30 @@ rule read_official:
 
 
 rule pack_official:
-    """Put the organisers' pictures of one trial into one file."""
+    """Put the organisers' images of one trial into one file."""
     input:
-        frames=lambda wildcards: f"<results>/media/{PLAN.corpus.video_of[wildcards.trial]}/frames.parquet",
-        pictures=lambda wildcards: given(official_folders(ROOT, OFFICIAL[wildcards.template], [wildcards.trial])),
+        frames=lambda wildcards: at(paths.FRAMES, video=PLAN.corpus.video_of[wildcards.trial]),
+        images=lambda wildcards: given(
+            official_folders(ROOT, crop_templates.get_template(wildcards.template).official, [wildcards.trial])
+        ),
     output:
-        crops="<results>/crops/{template}/{trial}.arrow",
+        crops=at(paths.CROPS),
     log:
         "<results>/logs/pack_official/{template}/{trial}.log",
     benchmark:
         "<results>/benchmarks/pack_official/{template}/{trial}.jsonl"
     wildcard_constraints:
-        template="|".join(OFFICIAL),
+        template=one_of(crop_templates.official()),
     conda:
         "../../envs/faces.yaml"
     threads: 1
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(20),
+        mem_mb=scale_with_attempt(1000),
+        runtime=scale_with_attempt(20),
         serial=1,
     params:
         code=code_of("pack_official.py"),
+        template=lambda wildcards: crop_templates.value(wildcards.template),
         root=unrecorded(ROOT),
     script:
         "../../scripts/pack_official.py"

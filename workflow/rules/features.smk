@@ -1,12 +1,12 @@
 rule extract_features:
     """Compute a feature of one video's audio, a row per decoded frame."""
     input:
-        audio="<results>/media/{video}/audio.flac",
-        frames="<results>/media/{video}/frames.parquet",
-        learnt=lambda wildcards: given(learnt_files([wildcards.feature])),
+        audio=at(paths.AUDIO),
+        frames=at(paths.FRAMES),
+        weights=lambda wildcards: given(weight_paths([wildcards.feature])),
     output:
-        features=["<results>/features/{feature}/{video}.npy"],
-        valid="<results>/features/{feature}/valid/{video}.npy",
+        features=[at(paths.FEATURE, owner="{video}")],
+        valid=at(paths.VALID, owner="{video}"),
     log:
         "<results>/logs/extract_features/{feature}/{video}.log",
     benchmark:
@@ -17,14 +17,14 @@ rule extract_features:
         "../../envs/audio.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
+        mem_mb=scale_with_attempt(4000),
         runtime=30,
         gpu=0,
         serial=1,
     params:
         code=feature_code("extract_features.py"),
-        weights=unrecorded(lambda wildcards: learnt("weights", [wildcards.feature])),
-        pca=unrecorded(lambda wildcards: learnt("pca", [wildcards.feature])),
+        weights=unrecorded(lambda wildcards: weight_file("weights", [wildcards.feature])),
+        pca=unrecorded(lambda wildcards: weight_file("pca", [wildcards.feature])),
         models_dir=unrecorded(PLAN.config["models_dir"]),
     script:
         "../../scripts/extract_features.py"
@@ -35,29 +35,29 @@ if SOUNDS_TOGETHER:
     # Several features by one job, as the configuration asks.
     use rule extract_features as extract_features_together with:
         input:
-            audio="<results>/media/{video}/audio.flac",
-            frames="<results>/media/{video}/frames.parquet",
-            learnt=given(learnt_files(SOUNDS_TOGETHER)),
+            audio=at(paths.AUDIO),
+            frames=at(paths.FRAMES),
+            weights=given(weight_paths(SOUNDS_TOGETHER)),
         output:
-            features=[f"<results>/features/{name}/{{video}}.npy" for name in SOUNDS_TOGETHER],
-            valid=[f"<results>/features/{name}/valid/{{video}}.npy" for name in SOUNDS_TOGETHER],
+            features=[at(paths.FEATURE, feature=name, owner="{video}") for name in SOUNDS_TOGETHER],
+            valid=[at(paths.VALID, feature=name, owner="{video}") for name in SOUNDS_TOGETHER],
         log:
             "<results>/logs/extract_features_together/{video}.log",
         benchmark:
             "<results>/benchmarks/extract_features_together/{video}.jsonl"
         params:
             code=code_of("extract_features.py", [FEATURES[name].module for name in SOUNDS_TOGETHER]),
-            weights=unrecorded(learnt("weights", SOUNDS_TOGETHER)),
-            pca=unrecorded(learnt("pca", SOUNDS_TOGETHER)),
+            weights=unrecorded(weight_file("weights", SOUNDS_TOGETHER)),
+            pca=unrecorded(weight_file("pca", SOUNDS_TOGETHER)),
             models_dir=unrecorded(PLAN.config["models_dir"]),
 
 
 rule describe_feature:
     """Write down what the columns of a feature are and how they were made."""
     input:
-        learnt=lambda wildcards: given(learnt_files([wildcards.feature])),
+        weights=lambda wildcards: given(weight_paths([wildcards.feature])),
     output:
-        about="<results>/features/{feature}/about.json",
+        about=at(paths.ABOUT),
     log:
         "<results>/logs/describe_feature/{feature}.log",
     benchmark:
@@ -68,13 +68,13 @@ rule describe_feature:
         "../../envs/audio.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(5),
+        mem_mb=scale_with_attempt(2000),
+        runtime=scale_with_attempt(5),
         serial=1,
     params:
         code=feature_code("describe_feature.py"),
-        weights=unrecorded(lambda wildcards: learnt("weights", [wildcards.feature])),
-        pca=unrecorded(lambda wildcards: learnt("pca", [wildcards.feature])),
+        weights=unrecorded(lambda wildcards: weight_file("weights", [wildcards.feature])),
+        pca=unrecorded(lambda wildcards: weight_file("pca", [wildcards.feature])),
         models_dir=unrecorded(PLAN.config["models_dir"]),
     script:
         "../../scripts/describe_feature.py"
@@ -84,11 +84,11 @@ rule import_feature:
     """Take one trial's vectors that were computed elsewhere, a row per decoded frame."""
     input:
         source=lambda wildcards: given(import_file(wildcards.name, wildcards.trial)),
-        frames=lambda wildcards: f"<results>/media/{PLAN.corpus.video_of[wildcards.trial]}/frames.parquet",
+        frames=lambda wildcards: at(paths.FRAMES, video=PLAN.corpus.video_of[wildcards.trial]),
     output:
-        feature="<results>/features/import.{name}/{trial}.npy",
-        valid="<results>/features/import.{name}/valid/{trial}.npy",
-        report="<results>/features/import.{name}/reports/{trial}.json",
+        feature=at(paths.FEATURE, feature="import.{name}", owner="{trial}"),
+        valid=at(paths.VALID, feature="import.{name}", owner="{trial}"),
+        report=at(paths.IMPORT_REPORT, feature="import.{name}", owner="{trial}"),
     log:
         "<results>/logs/import_feature/{name}/{trial}.log",
     benchmark:
@@ -99,8 +99,8 @@ rule import_feature:
         "../../envs/media.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(10),
+        mem_mb=scale_with_attempt(2000),
+        runtime=scale_with_attempt(10),
         serial=1,
     params:
         code=code_of("import_feature.py"),
@@ -114,7 +114,7 @@ rule import_feature:
 rule describe_import:
     """Write down what the configuration says of a feature that was computed elsewhere."""
     output:
-        about="<results>/features/import.{name}/about.json",
+        about=at(paths.ABOUT, feature="import.{name}"),
     log:
         "<results>/logs/describe_import/{name}.log",
     benchmark:
@@ -125,8 +125,8 @@ rule describe_import:
         "../../envs/media.yaml"
     threads: 1
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(5),
+        mem_mb=scale_with_attempt(1000),
+        runtime=scale_with_attempt(5),
         serial=1,
     params:
         code=code_of("describe_import.py"),
@@ -139,11 +139,11 @@ rule describe_import:
 rule embed_crops:
     """Run a frozen image network over the crops of one trial."""
     input:
-        crops=lambda wildcards: f"<results>/crops/{embedding(wildcards)['crops']}/{wildcards.trial}.arrow",
+        crops=lambda wildcards: at(paths.CROPS, template=embedding(wildcards)["crops"], trial=wildcards.trial),
         weights=lambda wildcards: given(embedding_weights(wildcards)),
     output:
-        feature="<results>/features/embed.{name}/{trial}.npy",
-        valid="<results>/features/embed.{name}/valid/{trial}.npy",
+        feature=at(paths.FEATURE, feature="embed.{name}", owner="{trial}"),
+        valid=at(paths.VALID, feature="embed.{name}", owner="{trial}"),
     log:
         "<results>/logs/embed_crops/{name}/{trial}.log",
     benchmark:
@@ -154,8 +154,8 @@ rule embed_crops:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(60),
+        mem_mb=scale_with_attempt(4000),
+        runtime=scale_with_attempt(60),
         gpu=0,
         serial=1,
     params:
@@ -172,7 +172,7 @@ rule describe_embedding:
     input:
         weights=lambda wildcards: given(embedding_weights(wildcards)),
     output:
-        about="<results>/features/embed.{name}/about.json",
+        about=at(paths.ABOUT, feature="embed.{name}"),
     log:
         "<results>/logs/describe_embedding/{name}.log",
     benchmark:
@@ -183,8 +183,8 @@ rule describe_embedding:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
-        runtime=growing(5),
+        mem_mb=scale_with_attempt(2000),
+        runtime=scale_with_attempt(5),
         serial=1,
     params:
         code=code_of("describe_embedding.py"),
@@ -202,9 +202,9 @@ rule find_bodies:
             body_source(PLAN.config["features"]["bodies"], wildcards.video, PLAN.config["models_dir"]) or []
         ),
         video=lambda wildcards: raw_video(wildcards.video),
-        persons="<results>/faces/{video}/persons.parquet",
+        persons=at(paths.PERSONS),
     output:
-        bodies="<results>/bodies/{video}.parquet",
+        bodies=at(paths.BODIES),
     log:
         "<results>/logs/find_bodies/{video}.log",
     benchmark:
@@ -215,8 +215,8 @@ rule find_bodies:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=growing(6000),
-        runtime=growing(240),
+        mem_mb=scale_with_attempt(6000),
+        runtime=scale_with_attempt(240),
         gpu=0,
         serial=1,
     params:
@@ -231,57 +231,61 @@ rule cut_scenes:
     """Cut one trial's crops of the whole scene, of the body in it, or of the scene without it."""
     input:
         video=lambda wildcards: raw_video(PLAN.corpus.video_of[wildcards.trial]),
-        frames=lambda wildcards: f"<results>/media/{PLAN.corpus.video_of[wildcards.trial]}/frames.parquet",
+        frames=lambda wildcards: at(paths.FRAMES, video=PLAN.corpus.video_of[wildcards.trial]),
         bodies=lambda wildcards: bodies_for([wildcards.template], wildcards.trial),
     output:
-        crops="<results>/crops/{template}/{trial}.arrow",
+        crops=at(paths.CROPS),
     log:
         "<results>/logs/cut_scenes/{template}/{trial}.log",
     benchmark:
         "<results>/benchmarks/cut_scenes/{template}/{trial}.jsonl"
     wildcard_constraints:
-        template=one_of([name for name in SCENES if name not in TOGETHER]),
+        template=one_of([name for name in crop_templates.scenes() if name not in TOGETHER]),
     conda:
         "../../envs/faces.yaml"
     threads: 1
     resources:
-        mem_mb=growing(2000),
+        mem_mb=scale_with_attempt(2000),
         runtime=20,
         serial=1,
     params:
         code=code_of("cut_scenes.py"),
+        templates=lambda wildcards: [crop_templates.value(wildcards.template)],
     script:
         "../../scripts/cut_scenes.py"
 
 
-if SCENES_TOGETHER := [name for name in TOGETHER if name in SCENES]:
+if SCENES_TOGETHER := [name for name in TOGETHER if name in crop_templates.scenes()]:
 
     # Several templates in one decoding pass, as the configuration asks.
     use rule cut_scenes as cut_scenes_together with:
         input:
             video=lambda wildcards: raw_video(PLAN.corpus.video_of[wildcards.trial]),
-            frames=lambda wildcards: f"<results>/media/{PLAN.corpus.video_of[wildcards.trial]}/frames.parquet",
+            frames=lambda wildcards: at(paths.FRAMES, video=PLAN.corpus.video_of[wildcards.trial]),
             bodies=lambda wildcards: bodies_for(SCENES_TOGETHER, wildcards.trial),
         output:
-            [f"<results>/crops/{name}/{{trial}}.arrow" for name in SCENES_TOGETHER],
+            [at(paths.CROPS, template=name) for name in SCENES_TOGETHER],
         log:
             "<results>/logs/cut_scenes_together/{trial}.log",
         benchmark:
             "<results>/benchmarks/cut_scenes_together/{trial}.jsonl"
+        params:
+            code=code_of("cut_scenes.py"),
+            templates=[crop_templates.value(name) for name in SCENES_TOGETHER],
 
 
 rule features:
     """Everything that systems ask for, and everything that the section `features` of the configuration describes."""
     input:
         expand(
-            "<results>/features/{feature}/{video}.npy",
+            at(paths.FEATURE, owner="{video}"),
             feature=[name for name in PLAN.inputs.features() if not of_trial(name)],
             video=VIDEOS,
         ),
-        expand("<results>/features/{feature}/{trial}.npy", feature=configured(PLAN.config["features"]), trial=TRIALS),
+        expand(at(paths.FEATURE, owner="{trial}"), feature=configured(PLAN.config["features"]), trial=TRIALS),
         expand(
-            "<results>/features/{feature}/about.json",
+            at(paths.ABOUT),
             feature=sorted({*PLAN.inputs.features(), *configured(PLAN.config["features"])}),
         ),
-        expand("<results>/bodies/{video}.parquet", video=VIDEOS if PLAN.config["features"]["bodies"] else []),
+        expand(at(paths.BODIES), video=VIDEOS if PLAN.config["features"]["bodies"] else []),
     localrule: True

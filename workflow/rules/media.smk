@@ -3,7 +3,7 @@ rule decode_frames:
     input:
         video=lambda wildcards: raw_video(wildcards.video),
     output:
-        frames="<results>/media/{video}/frames.parquet",
+        frames=at(paths.FRAMES),
     log:
         "<results>/logs/decode_frames/{video}.log",
     benchmark:
@@ -12,7 +12,7 @@ rule decode_frames:
         "../../envs/media.yaml"
     threads: 1
     resources:
-        mem_mb=growing(1000),
+        mem_mb=scale_with_attempt(1000),
         runtime=10,
         serial=1,
     params:
@@ -22,12 +22,12 @@ rule decode_frames:
 
 
 rule extract_audio:
-    """Put the sound of a video on the clock of its pictures."""
+    """Put the audio of a video on the clock of its frames."""
     input:
         video=lambda wildcards: raw_video(wildcards.video),
-        frames="<results>/media/{video}/frames.parquet",
+        frames=at(paths.FRAMES),
     output:
-        audio="<results>/media/{video}/audio.flac",
+        audio=at(paths.AUDIO),
     log:
         "<results>/logs/extract_audio/{video}.log",
     benchmark:
@@ -36,7 +36,7 @@ rule extract_audio:
         "../../envs/media.yaml"
     threads: 1
     resources:
-        mem_mb=growing(1000),
+        mem_mb=scale_with_attempt(1000),
         runtime=10,
         serial=1,
     params:
@@ -47,6 +47,6 @@ rule extract_audio:
 
 rule media:
     input:
-        expand("<results>/media/{video}/frames.parquet", video=VIDEOS),
-        expand("<results>/media/{video}/audio.flac", video=VIDEOS),
+        expand(at(paths.FRAMES), video=VIDEOS),
+        expand(at(paths.AUDIO), video=VIDEOS),
     localrule: True

@@ -34,6 +34,12 @@ def keep_records(results: str) -> None:
     snakemake.workflow.FilePersistence = partial(Records, results)
 
 
+def run_code_in(scripts: str) -> None:
+    """Let jobs import the code in ``scripts``, whatever copy of it is installed: Snakemake puts that folder last."""
+    before = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(filter(None, [scripts, *before])))
+
+
 def planned_code(results: str) -> dict[str, str]:
     """The code that the run which writes ``results`` has planned, see :func:`code_name`; empty where none does."""
     try:
@@ -61,7 +67,7 @@ class Records(FilePersistence):
         **options: Any,
     ) -> None:
         here = Path(FOLDER).absolute()
-        self._results = results
+        self._results, self._prefix = results, f"{results}/"
         super().__init__(
             path=path or Path(results).absolute() / FOLDER,
             conda_prefix=conda_prefix or here / "conda",
@@ -101,10 +107,10 @@ class Records(FilePersistence):
         return hashes[0] if len(hashes) == 1 else stable_hash(hashes)
 
     def _is_result(self, path: str) -> bool:
-        return path.startswith(f"{self._results}/")
+        return path.startswith(self._prefix)
 
     def _name(self, path: str) -> str:
-        return path.removeprefix(f"{self._results}/") if self._is_result(path) else os.path.relpath(path, self._results)
+        return path.removeprefix(self._prefix) if self._is_result(path) else os.path.relpath(path, self._results)
 
     # Files of unknown origin.
 

@@ -1,23 +1,23 @@
 rule build_report:
     """Write the report: one self-contained page."""
     input:
-        trials="<results>/corpus/trials.parquet",
-        audit="<results>/corpus/audit.csv",
+        trials=at(paths.TRIALS),
+        audit=at(paths.AUDIT),
         frames=PLAN.inputs.corpus_lists("frames"),
         audio=PLAN.inputs.corpus_lists("audio"),
-        detections=expand("<results>/faces/{video}/detections.parquet", video=VIDEOS),
+        detections=expand(at(paths.DETECTIONS), video=VIDEOS),
         persons=PLAN.inputs.corpus_lists("persons"),
-        sheets=expand("<results>/faces/sheets/{trial}.jpg", trial=TRIALS),
-        abouts=expand("<results>/features/{feature}/about.json", feature=PLAN.inputs.features()),
-        labels=expand("<results>/labels/{task}.parquet", task=PLAN.corpus.labelled_tasks()),
+        sheets=expand(at(paths.SHEET), trial=TRIALS),
+        abouts=expand(at(paths.ABOUT), feature=PLAN.inputs.features()),
+        labels=expand(at(paths.LABELS), task=PLAN.corpus.labelled_tasks()),
         runs=[PLAN.runs.file(instance, paths.RUN) for instance in PLAN.runs.trainings()],
         histories=[PLAN.runs.file(instance, paths.HISTORY) for instance in PLAN.runs.trainings()],
         predictions=PLAN.predictions(),
-        ensembles=PLAN.delivery.tests(),
-        scores=PLAN.delivery.scores()[:1],
-        trial_scores=PLAN.delivery.scores()[1:],
+        ensembles=PLAN.outputs.tests(),
+        scores=PLAN.outputs.scores()[:1],
+        trial_scores=PLAN.outputs.scores()[1:],
     output:
-        page="<results>/report/index.html",
+        page=at(paths.REPORT),
     log:
         "<results>/logs/build_report.log",
     benchmark:
@@ -26,12 +26,13 @@ rule build_report:
         "../../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(20),
+        mem_mb=scale_with_attempt(4000),
+        runtime=scale_with_attempt(20),
     params:
         code=code_of("build_report.py"),
         settings=without_given(PLAN.config),
         config=unrecorded(PLAN.config),
+        editions=editions.values(PLAN.config["score"]["editions"]),
     script:
         "../../scripts/build_report.py"
 
@@ -39,10 +40,10 @@ rule build_report:
 rule verify_corpus:
     """Last of all: end with an error if the corpus had errors that nobody accepted."""
     input:
-        audit="<results>/corpus/audit.csv",
-        page="<results>/report/index.html",
+        audit=at(paths.AUDIT),
+        page=at(paths.REPORT),
     output:
-        verdict="<results>/corpus/verdict.txt",
+        verdict=at(paths.VERDICT),
     log:
         "<results>/logs/verify_corpus.log",
     benchmark:
@@ -51,8 +52,8 @@ rule verify_corpus:
         "../../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(5),
+        mem_mb=scale_with_attempt(1000),
+        runtime=scale_with_attempt(5),
     params:
         accepted=PLAN.config["corpus"]["accept_findings"],
         code=code_of("verify_corpus.py"),
@@ -62,5 +63,5 @@ rule verify_corpus:
 
 rule report:
     input:
-        "<results>/report/index.html",
+        at(paths.REPORT),
     localrule: True

@@ -1,11 +1,11 @@
 rule fuse_members:
     """Fuse the members of a declared ensemble: held-out trials fold by fold, test trials after the fusion of folds."""
     input:
-        predictions=lambda wildcards: PLAN.delivery.member_predictions(
+        predictions=lambda wildcards: PLAN.outputs.member_predictions(
             wildcards.variant, wildcards.part, wildcards.partition
         ),
     output:
-        predictions="<results>/predictions/ensemble/{variant}/{target}/{part}/{partition}.parquet",
+        predictions=at(paths.PREDICTIONS, system="ensemble"),
     log:
         "<results>/logs/fuse_members/{variant}/{target}/{part}/{partition}.log",
     benchmark:
@@ -16,14 +16,14 @@ rule fuse_members:
         "../../envs/media.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(20),
+        mem_mb=scale_with_attempt(4000),
+        runtime=scale_with_attempt(20),
         serial=1,
     params:
         code=code_of("fuse_members.py"),
-        members=lambda wildcards: PLAN.delivery.ensembles[wildcards.variant].members,
-        columns=lambda wildcards: PLAN.delivery.ensembles[wildcards.variant].offer.columns,
-        fusion=lambda wildcards: PLAN.delivery.fusion("ensemble", wildcards.variant),
+        members=lambda wildcards: PLAN.outputs.ensembles[wildcards.variant].members,
+        columns=lambda wildcards: PLAN.outputs.ensembles[wildcards.variant].predicted.columns,
+        fusion=lambda wildcards: PLAN.outputs.fusion("ensemble", wildcards.variant),
     script:
         "../../scripts/fuse_members.py"
 
@@ -32,13 +32,13 @@ rule smooth_predictions:
     """Filter predictions over time. A window may be chosen, on held-out trials of the other folds; test trials take no part in it."""
     input:
         unpack(
-            lambda wildcards: PLAN.delivery.choosing(
+            lambda wildcards: PLAN.outputs.choosing(
                 (wildcards.system, wildcards.variant, wildcards.target), wildcards.part
             )
         ),
-        predictions="<results>/predictions/{system}/{variant}/{target}/{part}/{partition}.parquet",
+        predictions=at(paths.PREDICTIONS),
     output:
-        predictions="<results>/smoothed/{system}/{variant}/{target}/{part}/{partition}.parquet",
+        predictions=at(paths.SMOOTHED),
     log:
         "<results>/logs/smooth_predictions/{system}/{variant}/{target}/{part}/{partition}.log",
     benchmark:
@@ -49,12 +49,13 @@ rule smooth_predictions:
         "../../envs/media.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(20),
+        mem_mb=scale_with_attempt(4000),
+        runtime=scale_with_attempt(20),
         serial=1,
     params:
         code=code_of("smooth_predictions.py"),
-        smoothing=lambda wildcards: PLAN.delivery.smoothing_job(wildcards.system, wildcards.variant),
+        smoothing=lambda wildcards: PLAN.outputs.smoothing(wildcards.system, wildcards.variant),
+        editions=lambda wildcards: editions.values(PLAN.outputs.choosing_editions(wildcards.system, wildcards.variant)),
     script:
         "../../scripts/smooth_predictions.py"
 
@@ -62,12 +63,12 @@ rule smooth_predictions:
 rule score_predictions:
     """Score all held-out predictions by the rules of every edition asked for."""
     input:
-        predictions=PLAN.delivery.validation(),
-        folds="<results>/corpus/folds.parquet",
-        labels=expand("<results>/labels/{task}.parquet", task=PLAN.corpus.labelled_tasks()),
+        predictions=PLAN.outputs.validation(),
+        folds=at(paths.FOLDS),
+        labels=expand(at(paths.LABELS), task=PLAN.corpus.labelled_tasks()),
     output:
-        scores="<results>/scores/scores.csv",
-        trials="<results>/scores/trials.csv",
+        scores=at(paths.SCORES),
+        trials=at(paths.TRIAL_SCORES),
     log:
         "<results>/logs/score_predictions.log",
     benchmark:
@@ -76,11 +77,11 @@ rule score_predictions:
         "../../envs/media.yaml"
     threads: 1
     resources:
-        mem_mb=growing(8000),
-        runtime=growing(30),
+        mem_mb=scale_with_attempt(8000),
+        runtime=scale_with_attempt(30),
     params:
         code=code_of("score_predictions.py"),
-        editions=PLAN.config["score"]["editions"],
+        editions=editions.values(PLAN.config["score"]["editions"]),
         bootstrap=PLAN.config["score"]["bootstrap"],
     script:
         "../../scripts/score_predictions.py"
@@ -96,11 +97,11 @@ rule write_submission:
         predictions=lambda wildcards: PLAN.submissions.predictions(
             wildcards.edition, wildcards.system, wildcards.variant, wildcards.task
         ),
-        trials="<results>/corpus/trials.parquet",
+        trials=at(paths.TRIALS),
         frames=lambda wildcards: PLAN.inputs.submission_lists("frames", wildcards.edition, wildcards.task),
         sample=lambda wildcards: given(PLAN.submissions.sample(wildcards.task)),
     output:
-        record="<results>/submissions/{edition}/{system}/{variant}/{task}.json",
+        record=at(paths.SUBMISSION),
     log:
         "<results>/logs/write_submission/{edition}/{system}/{variant}/{task}.log",
     benchmark:
@@ -111,11 +112,12 @@ rule write_submission:
         "../../envs/media.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(10),
+        mem_mb=scale_with_attempt(4000),
+        runtime=scale_with_attempt(10),
         serial=1,
     params:
         code=code_of("write_submission.py"),
+        rules=lambda wildcards: task_value(editions.get_task(wildcards.edition, wildcards.task)),
         allow_partial=PLAN.config["submission"]["allow_partial"],
     script:
         "../../scripts/write_submission.py"
@@ -124,9 +126,9 @@ rule write_submission:
 rule export_csv:
     """One CSV per predicted trial, for people without a Parquet reader."""
     input:
-        predictions=lambda wildcards: PLAN.delivery.tests(wildcards.system, wildcards.variant),
+        predictions=lambda wildcards: PLAN.outputs.tests(wildcards.system, wildcards.variant),
     output:
-        folder=directory("<results>/exports/{system}/{variant}"),
+        folder=directory(at(paths.EXPORTS)),
     log:
         "<results>/logs/export_csv/{system}/{variant}.log",
     benchmark:
@@ -135,8 +137,8 @@ rule export_csv:
         "../../envs/media.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(10),
+        mem_mb=scale_with_attempt(4000),
+        runtime=scale_with_attempt(10),
         serial=1,
     params:
         code=code_of("export_csv.py"),
@@ -146,7 +148,7 @@ rule export_csv:
 
 rule scores:
     input:
-        PLAN.delivery.scores(),
+        PLAN.outputs.scores(),
     localrule: True
 
 
@@ -158,5 +160,5 @@ rule submissions:
 
 rule exports:
     input:
-        PLAN.delivery.exports(),
+        PLAN.outputs.exports(),
     localrule: True

@@ -1,22 +1,22 @@
 rule list_files:
     """List the files of one kind that a block of trials consists of."""
     input:
-        files=lambda wildcards: PLAN.inputs.listed_files(wildcards.kind, wildcards.block),
+        files=lambda wildcards: PLAN.inputs.listed_files(wildcards.kind, wildcards.group),
     output:
-        list="<results>/lists/{block}/{kind}.json",
+        list=at(paths.MANIFEST, group="{group}", kind="{kind}"),
     log:
-        "<results>/logs/list_files/{block}/{kind}.log",
+        "<results>/logs/list_files/{group}/{kind}.log",
     benchmark:
-        "<results>/benchmarks/list_files/{block}/{kind}.jsonl"
+        "<results>/benchmarks/list_files/{group}/{kind}.jsonl"
     wildcard_constraints:
-        block=r"[0-9a-f]{16}",
+        group=r"[0-9a-f]{16}",
         kind=r"frames|audio|persons|crops\.[a-z0-9_]+|features\.[a-z0-9_.]+",
     localrule: True
     conda:
         "../../envs/media.yaml"
     threads: 1
     resources:
-        mem_mb=growing(1000),
+        mem_mb=scale_with_attempt(1000),
         runtime=5,
     params:
         code=code_of("list_files.py"),
@@ -30,13 +30,13 @@ rule train_system:
         unpack(lambda wildcards: PLAN.inputs.training_lists(instance_of(wildcards))),
         trials=lambda wildcards: PLAN.inputs.members(instance_of(wildcards), "trials"),
         folds=lambda wildcards: PLAN.inputs.members(instance_of(wildcards), "folds"),
-        labels=lambda wildcards: [f"<results>/labels/{task}.parquet" for task in tasks_of(instance_of(wildcards))],
+        labels=lambda wildcards: [at(paths.LABELS, task=task) for task in tasks_of(instance_of(wildcards))],
         initial=lambda wildcards: given(given_values(recipe_of(wildcards))),
     output:
-        model="<results>/runs/{system}/{variant}/{target}/fold{fold}/model.safetensors",
-        history="<results>/runs/{system}/{variant}/{target}/fold{fold}/history.csv",
-        stats="<results>/runs/{system}/{variant}/{target}/fold{fold}/stats.json",
-        run="<results>/runs/{system}/{variant}/{target}/fold{fold}/run.json",
+        model=at(paths.MODEL),
+        history=at(paths.HISTORY),
+        stats=at(paths.STATS),
+        run=at(paths.RUN),
     log:
         "<results>/logs/train_system/{system}/{variant}/{target}/fold{fold}.log",
     benchmark:
@@ -45,8 +45,8 @@ rule train_system:
         "../../envs/train.yaml"
     threads: 2
     resources:
-        mem_mb=growing(16000),
-        runtime=growing(1440),
+        mem_mb=scale_with_attempt(16000),
+        runtime=scale_with_attempt(1440),
         gpu=0,
     params:
         code=system_code("train_system.py"),
@@ -68,7 +68,7 @@ rule predict_system:
         trials=lambda wildcards: PLAN.inputs.predicted_table(instance_of(wildcards), wildcards.partition),
         labels=lambda wildcards: PLAN.inputs.known_labels(instance_of(wildcards), wildcards.partition),
     output:
-        predictions="<results>/predictions/{system}/{variant}/{target}/fold{fold}/{partition}.parquet",
+        predictions=at(paths.PREDICTIONS, part="fold{fold}"),
     log:
         "<results>/logs/predict_system/{system}/{variant}/{target}/fold{fold}/{partition}.log",
     benchmark:
@@ -79,7 +79,7 @@ rule predict_system:
         "../../envs/train.yaml"
     threads: 2
     resources:
-        mem_mb=growing(8000),
+        mem_mb=scale_with_attempt(8000),
         runtime=120,
         gpu=0,
         serial=1,
@@ -100,7 +100,7 @@ rule fuse_folds:
     input:
         predictions=lambda wildcards: PLAN.runs.fold_predictions(wildcards.system, wildcards.variant, wildcards.target),
     output:
-        predictions="<results>/predictions/{system}/{variant}/{target}/ensemble/test.parquet",
+        predictions=at(paths.PREDICTIONS, part="ensemble", partition="test"),
     log:
         "<results>/logs/fuse_folds/{system}/{variant}/{target}.log",
     benchmark:
@@ -111,12 +111,12 @@ rule fuse_folds:
         "../../envs/media.yaml"
     threads: 1
     resources:
-        mem_mb=growing(4000),
-        runtime=growing(20),
+        mem_mb=scale_with_attempt(4000),
+        runtime=scale_with_attempt(20),
         serial=1,
     params:
         code=code_of("fuse_folds.py"),
-        fusion=lambda wildcards: PLAN.delivery.fusion(wildcards.system, wildcards.variant),
+        fusion=lambda wildcards: PLAN.outputs.fusion(wildcards.system, wildcards.variant),
     script:
         "../../scripts/fuse_folds.py"
 
@@ -130,5 +130,5 @@ rule train:
 rule predictions:
     input:
         PLAN.predictions(),
-        PLAN.delivery.tests(),
+        PLAN.outputs.tests(),
     localrule: True

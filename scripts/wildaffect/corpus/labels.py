@@ -15,11 +15,11 @@ import pyarrow as pa
 from pydantic import Field
 
 from wildaffect.config import Section
+from wildaffect.corpus.label_spaces import VALENCE_AROUSAL
 from wildaffect.corpus.trials import Trial
 from wildaffect.errors import InputError
 from wildaffect.tables import read_table, write_table
 
-VALENCE_AROUSAL = ("valence", "arousal")
 HIGHEST_EXPRESSION = 7
 TIMES = pa.schema([("time_s", pa.float64())])
 """The column of a frame table that labels need."""
@@ -161,9 +161,10 @@ def label_table(
     """
     batches, joins, columns = [], {}, None
     for trial in trials:
-        if trial.annotation(task) is None:
+        name = trial.annotation(task)
+        if name is None:
             continue
-        path = annotations / trial.annotation(task)
+        path = annotations / name
         annotation = parse_annotation(path, task)
         if columns not in (None, annotation.columns):
             raise InputError(

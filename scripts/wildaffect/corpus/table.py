@@ -133,7 +133,7 @@ def _check_stems(path: Path, trials: Sequence[Trial]) -> None:
 def _check_annotations(path: Path, trials: Sequence[Trial], annotations: Path) -> None:
     """Every annotation file exists."""
     for trial in trials:
-        named = [trial.annotation(task) for task in TASKS if trial.annotation(task)]
+        named = [name for task in TASKS if (name := trial.annotation(task))]
         missing = [name for name in named if not (annotations / name).is_file()]
         if missing:
             raise InputError(

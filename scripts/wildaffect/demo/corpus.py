@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from wildaffect.corpus.trials import TASKS, Corpus, Trial
-from wildaffect.demo.categories import EDITION
+from wildaffect.demo.affect import EDITION
 from wildaffect.demo.plan import DemoPerson, DemoVideo, plan
 
 CHALLENGES = {
@@ -42,7 +42,7 @@ def render_demo_video(output: Path, *, subjects: int, seconds: float, seed: int)
 
 
 def write_demo_annotations(root: Path, *, subjects: int, seconds: float, seed: int) -> None:
-    """Write the annotation files below ``root`` (see :func:`wildaffect.demo.render.write_annotations`)."""
+    """Write the annotation files below ``root`` (see `wildaffect.demo.render.write_annotations`)."""
     from wildaffect.demo.render import write_annotations
 
     write_annotations(plan(subjects, seconds, seed), seed, root)

@@ -11,7 +11,7 @@ from fractions import Fraction
 from wildaffect.errors import InputError
 
 SIZE = 320
-"""Height of every picture and width per person, pixels."""
+"""Height of every frame and width per person, pixels."""
 
 FEWEST_SUBJECTS = 4
 FEWEST_SECONDS = 2.0
@@ -41,7 +41,7 @@ class DemoVideo:
     """One media file. Times are seconds from the first frame; spans are half-open ``(start, end)``.
 
     ``condition``: plain, two_persons, variable_rate, absent, late_sound, no_sound or avi.
-    ``absent``: nobody is in the picture. ``unlabelled``: annotations are invalid (-5); covers ``absent``.
+    ``absent``: no person is in the frame. ``unlabelled``: annotations are invalid (-5); covers ``absent``.
     ``frame_rate`` is the constant rate, or the mean aimed at where the rate is variable.
     ``audio_codec`` is None for a file without an audio stream; ``audio_start`` is the time of its first sample.
     """
@@ -78,7 +78,7 @@ def plan(subjects: int = 11, seconds: float = 20.0, seed: int = 0) -> list[DemoV
     training. Conditions are dealt out in a fixed order within training and validation, the remaining videos are
     plain; from ten subjects on, all are present. As in Aff-Wild2, not every trial is annotated for every task: of the
     training trials, if there are four or more, the last has no action units and the one before it no expressions.
-    Raises :class:`InputError` for too few subjects or seconds.
+    Raises `InputError` for too few subjects or seconds.
     """
     if subjects < FEWEST_SUBJECTS or seconds < FEWEST_SECONDS:
         raise InputError(
@@ -121,7 +121,7 @@ def _deal(partition: str, conditions: tuple[str, ...], count: int) -> list[tuple
 
 
 def _name(index: int, number: int, rate: Fraction) -> str:
-    """A name in one of the mixed styles of in-the-wild corpora; the size in it is nominal and not the picture's."""
+    """A name in one of the mixed styles of in-the-wild corpora; the size in it is nominal and not the frame's."""
     styles = (f"{number}-{round(rate)}-640x480", f"video{number}", f"{number}", f"video{number}_1")
     return styles[index % len(styles)]
 
@@ -131,7 +131,7 @@ def _with_condition(video: DemoVideo) -> DemoVideo:
     length = video.seconds
     match video.condition:
         case "variable_rate":
-            # A second in which a face is shown but nobody annotated: only the mask tells.
+            # A second in which a face is shown but not annotated: only the mask tells.
             span = (round(0.6 * length, 3), round(0.6 * length + min(1.0, 0.1 * length), 3))
             return replace(video, variable_rate=True, frame_rate=Fraction(25), unlabelled=(span,))
         case "absent":

@@ -11,15 +11,14 @@ from pathlib import Path
 import av
 import numpy as np
 
+from wildaffect.corpus.label_spaces import VALENCE_AROUSAL
 from wildaffect.corpus.trials import TASKS
-from wildaffect.demo.affect import TICKS, affect, frame_times, within
-from wildaffect.demo.categories import EDITION, UNITS, expressions, units
+from wildaffect.demo.affect import EXPRESSIONS, TICKS, UNITS, affect, expressions, frame_times, units, within
 from wildaffect.demo.corpus import annotation_path
 from wildaffect.demo.plan import SIZE, DemoVideo
-from wildaffect.demo.subject import draw_subject, pictures
+from wildaffect.demo.subject import draw_subject, frames
 from wildaffect.demo.voice import voice
 from wildaffect.files import atomic
-from wildaffect.scoring.editions import get_task
 
 TEST_LISTS = {
     "va": "Valence_Arousal_Estimation_Challenge_test_set_release.txt",
@@ -29,7 +28,7 @@ TEST_LISTS = {
 UNLABELLED = {"va": "-5,-5", "expr": "-1", "au": ",".join(["-1"] * len(UNITS))}
 """The row of a frame without a label."""
 
-# Without mbtree=0, x264 reads memory that it never wrote and the bytes of narrow pictures differ from run to run.
+# Without mbtree=0, x264 reads memory that it never wrote and the bytes of narrow frames differ from run to run.
 _VIDEO_OPTIONS = {
     "libx264": {"preset": "veryfast", "crf": "20", "x264-params": "mbtree=0"},
     "mpeg4": {"qscale": "3"},
@@ -38,9 +37,9 @@ _AUDIO_BLOCK = 1152  # samples handed to the encoder at a time
 
 
 def render_video(video: DemoVideo, seed: int, output: Path) -> None:
-    """Render ``video`` to the media file ``output``, pictures and sound interleaved.
+    """Render ``video`` to the media file ``output``, frames and audio interleaved.
 
-    ``seed`` is the plan's. The pictures come from a function of the frame times and one encoder thread writes them,
+    ``seed`` is the plan's. The frames come from a function of the frame times and one encoder thread writes them,
     so the same arguments give the same bytes on one machine.
     """
     times = frame_times(video, seed)
@@ -79,7 +78,7 @@ def write_annotations(videos: list[DemoVideo], seed: int, root: Path) -> None:
 
 
 def _header(task: str) -> str:
-    return get_task(EDITION, task).format.header
+    return ",".join({"va": VALENCE_AROUSAL, "expr": EXPRESSIONS, "au": UNITS}[task])
 
 
 def _rows(task: str, valence: np.ndarray, arousal: np.ndarray) -> list[str]:
@@ -105,7 +104,7 @@ def _add_video_stream(container: av.container.OutputContainer, video: DemoVideo)
 def _video_packets(stream: av.VideoStream, video: DemoVideo, times: np.ndarray) -> Iterator[av.Packet]:
     """Draw and encode the frames, each person's part beside the other's."""
     present = ~within(times, video.absent)
-    parts = [pictures(draw_subject(person.traits), video.seconds, times, present) for person in video.persons]
+    parts = [frames(draw_subject(person.traits), video.seconds, times, present) for person in video.persons]
     clock = stream.codec_context.time_base
     for time, pieces in zip(times, zip(*parts, strict=True), strict=True):
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(np.hstack(pieces)), format="rgb24")
@@ -115,7 +114,7 @@ def _video_packets(stream: av.VideoStream, video: DemoVideo, times: np.ndarray) 
 
 
 def _audio_packets(stream: av.AudioStream, video: DemoVideo) -> Iterator[av.Packet]:
-    """Synthesise and encode the sound, one channel per person."""
+    """Synthesise and encode the audio, one channel per person."""
     voices = [voice(person.traits, video.seconds, video.audio_rate, video.audio_start) for person in video.persons]
     samples = np.stack(voices)
     first = round(video.audio_start * video.audio_rate)

@@ -8,9 +8,8 @@ import numpy as np
 from scipy.spatial import Delaunay
 
 from wildaffect.demo.affect import affect, sines
-from wildaffect.demo.expression import Physique, draw_physique, landmarks
 from wildaffect.demo.plan import SIZE
-from wildaffect.demo.portrait import portrait
+from wildaffect.demo.portrait import Physique, draw_physique, landmarks, portrait
 
 FACE = (140, 95, 360, 325)
 """x0, y0, x1, y1 of the part of the portrait that an expression may move; its border stays."""
@@ -49,7 +48,7 @@ def draw_subject(traits: int) -> Subject:
 
 
 def poses(subject: Subject, times: np.ndarray) -> np.ndarray:
-    """Affine matrices float64 (N,2,3) from portrait to picture: turning, shifting and scaling unrelated to affect."""
+    """Affine matrices float64 (N,2,3) from portrait to frame: turning, shifting and scaling unrelated to affect."""
     rng = np.random.default_rng([subject.traits, 4])
     turn, right, down, size = (np.tanh(sines(rng, rng.uniform(0.04, 0.25, 3), times)) for _ in range(4))
     angle = np.deg2rad(rng.uniform(-4, 4) + 8 * turn)
@@ -61,8 +60,8 @@ def poses(subject: Subject, times: np.ndarray) -> np.ndarray:
     return np.concatenate([turning, (target - turning @ pivot)[:, :, None]], axis=2)
 
 
-def pictures(subject: Subject, seconds: float, times: np.ndarray, present: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield one RGB picture (SIZE, SIZE, 3) per time: the subject, or only its background where not ``present``."""
+def frames(subject: Subject, seconds: float, times: np.ndarray, present: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield one RGB frame (SIZE, SIZE, 3) per time: the subject, or only its background where not ``present``."""
     rest = portrait().landmarks
     border, triangles = mesh(rest)
     valence, arousal = affect(subject.traits, seconds, times)
@@ -81,7 +80,7 @@ def pictures(subject: Subject, seconds: float, times: np.ndarray, present: np.nd
 def express(texture: np.ndarray, source: np.ndarray, target: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """Move the texture's mesh from points ``source`` to ``target`` (P,2), triangle by triangle, and fill the mouth.
 
-    The first 68 points are the landmarks. Only the part inside :data:`FACE` changes.
+    The first 68 points are the landmarks. Only the part inside `FACE` changes.
     """
     x0, y0, x1, y1 = FACE
     ones = np.ones((len(triangles), 3, 1))
@@ -98,14 +97,14 @@ def express(texture: np.ndarray, source: np.ndarray, target: np.ndarray, triangl
     return result
 
 
-def _fill_mouth(picture: np.ndarray, lips: np.ndarray) -> None:
+def _fill_mouth(frame: np.ndarray, lips: np.ndarray) -> None:
     """Paint the dark inside of the mouth, with the upper teeth, between the inner lips (8,2)."""
-    cv2.fillPoly(picture, [_fixed(lips)], _MOUTH_COLOUR, cv2.LINE_AA, _SUBPIXEL)
+    cv2.fillPoly(frame, [_fixed(lips)], _MOUTH_COLOUR, cv2.LINE_AA, _SUBPIXEL)
     upper, lower = lips[1:4], lips[[7, 6, 5]]
     gap = lower - upper
     if gap[1, 1] > 4:
         teeth = np.concatenate([upper, (upper + min(0.3, 4 / gap[1, 1]) * gap)[::-1]])
-        cv2.fillPoly(picture, [_fixed(teeth)], _TEETH_COLOUR, cv2.LINE_AA, _SUBPIXEL)
+        cv2.fillPoly(frame, [_fixed(teeth)], _TEETH_COLOUR, cv2.LINE_AA, _SUBPIXEL)
 
 
 def _fixed(points: np.ndarray) -> np.ndarray:
@@ -114,7 +113,7 @@ def _fixed(points: np.ndarray) -> np.ndarray:
 
 
 def _over(layer: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """Lay an RGBA picture over an RGB picture."""
+    """Lay an RGBA frame over an RGB frame."""
     weight = layer[:, :, 3].astype(np.float32) / 255
     return cv2.blendLinear(np.ascontiguousarray(layer[:, :, :3]), background, weight, 1 - weight)
 
@@ -127,19 +126,19 @@ def _texture(rng: np.random.Generator) -> np.ndarray:
     hue, saturation, value = cv2.split(cv2.cvtColor(source.texture, cv2.COLOR_RGB2HSV))
     other = ((hue.astype(int) + rng.integers(180)) % 180).astype(np.uint8)
     dyed = cv2.cvtColor(cv2.merge([other, saturation, value]), cv2.COLOR_HSV2RGB)
-    picture = source.texture * (1 - suit) + dyed * suit
+    frame = source.texture * (1 - suit) + dyed * suit
 
     face = np.zeros((height, width), np.uint8)
     cv2.fillConvexPoly(face, cv2.convexHull(source.landmarks.astype(np.int32)), 255)
     hair = 1 - cv2.GaussianBlur(face, (0, 0), 4)[:, :, None] / 255
     hair = hair * np.clip((215 - np.arange(height)[:, None, None]) / 15, 0, 1)
-    picture *= 1 - hair * (1 - rng.uniform(0.35, 1.0) * rng.uniform(0.85, 1.15, 3))
+    frame *= 1 - hair * (1 - rng.uniform(0.35, 1.0) * rng.uniform(0.85, 1.15, 3))
 
     across, down = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
     light = 1 + rng.uniform(-0.25, 0.25) * across + rng.uniform(-0.15, 0.15) * down
     tone = rng.uniform(0.75, 1.1) * rng.uniform(0.92, 1.08, 3)
-    picture = 255 * (np.clip(picture * tone * light[:, :, None], 0, 255) / 255) ** rng.uniform(0.8, 1.3)
-    return np.dstack([np.round(picture).astype(np.uint8), source.outline])
+    frame = 255 * (np.clip(frame * tone * light[:, :, None], 0, 255) / 255) ** rng.uniform(0.8, 1.3)
+    return np.dstack([np.round(frame).astype(np.uint8), source.outline])
 
 
 def _background(rng: np.random.Generator) -> np.ndarray:

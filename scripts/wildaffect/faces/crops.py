@@ -1,4 +1,4 @@
-"""Crop files: one JPEG per frame in an Arrow file, read by memory map."""
+"""Crop files: one JPEG per frame in an Arrow file, memory-mapped."""
 
 import json
 import os
@@ -14,40 +14,51 @@ from wildaffect.errors import InputError
 from wildaffect.files import atomic
 from wildaffect.tables import METADATA_KEY
 
+# Stored files call the column of images so.
 CROPS = pa.schema([("frame", pa.int32()), ("valid", pa.bool_()), ("picture", pa.binary())])
-# Rows per record batch; every batch but the last has this many, so a row's place follows from its number.
+# Rows per record batch; every batch but the last has this many, so the position of a row follows from its index.
 CHUNK = 256
 JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
 
 
-def encode_jpeg(picture: np.ndarray) -> bytes:
-    """JPEG bytes of uint8 RGB (H, W, 3), nearly lossless."""
-    _, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), JPEG)
+def encode_jpeg(image: np.ndarray) -> bytes:
+    """Encode RGB uint8 (H, W, 3) as JPEG bytes, nearly lossless."""
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), JPEG)
     return data.tobytes()
 
 
 def decode_jpeg(data) -> np.ndarray:
-    """The picture uint8 RGB (H, W, 3) in JPEG bytes."""
+    """Decode JPEG bytes to RGB uint8 (H, W, 3)."""
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
 
 
 @contextmanager
 def crop_writer(path: str | os.PathLike, name: str, size: int, trial: str) -> Iterator:
-    """A function (frame, JPEG bytes or None) that appends rows to an atomically written crop file of ``size`` x ``size`` pictures."""
+    """Write a crop file, atomically.
+
+    Args:
+        path: File to write.
+        name: Name of the template.
+        size: Side of its crops in pixels.
+        trial: Name of the trial.
+
+    Yields:
+        A function (frame index, JPEG bytes or None) that appends a row.
+    """
     about = {"template": name, "size": size, "trial": trial, "chunk": CHUNK}
     schema = CROPS.with_metadata({METADATA_KEY: json.dumps(about, sort_keys=True).encode()})
     pending: list[tuple[int, bytes | None]] = []
     with atomic(path) as partial, pa.OSFile(str(partial), "wb") as file, pa.ipc.new_file(file, schema) as writer:
 
         def flush():
-            frames, pictures = zip(*pending, strict=True)
-            valid = [picture is not None for picture in pictures]
-            columns = [pa.array(frames, pa.int32()), pa.array(valid), pa.array(pictures, pa.binary())]
+            frames, images = zip(*pending, strict=True)
+            valid = [image is not None for image in images]
+            columns = [pa.array(frames, pa.int32()), pa.array(valid), pa.array(images, pa.binary())]
             writer.write_batch(pa.record_batch(columns, schema=schema))
             pending.clear()
 
-        def append(frame: int, picture: bytes | None):
-            pending.append((frame, picture))
+        def append(frame: int, image: bytes | None):
+            pending.append((frame, image))
             if len(pending) == CHUNK:
                 flush()
 
@@ -59,8 +70,12 @@ def crop_writer(path: str | os.PathLike, name: str, size: int, trial: str) -> It
 class CropFile:
     """Random access to the crops of one trial; nothing is loaded before it is read.
 
-    ``len``: decoded frames N; ``valid``: bool (N,), read-only; ``size``: side in pixels; ``about``: the metadata. Can be
-    sent to worker processes (each maps the file anew).
+    ``len`` is the number of decoded frames N. Worker processes that are sent one open the file for themselves.
+
+    Attributes:
+        valid: Bool (N,), read-only: frames with a face.
+        size: Side in pixels.
+        about: The metadata.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -83,13 +98,13 @@ class CropFile:
         return CropFile, (self.path,)
 
     def read(self, rows: np.ndarray) -> np.ndarray:
-        """Crops uint8 RGB (n, size, size, 3) of the frames ``rows`` (n,), black where there is no face."""
+        """Read the crops RGB uint8 (n, size, size, 3) of the frames ``rows`` (n,), black where there is no face."""
         rows = np.asarray(rows)
         if rows.size and (rows.min() < 0 or rows.max() >= len(self)):
             raise IndexError(f"{self.path}: rows {rows.min()} to {rows.max()} asked for, it has {len(self)}")
-        pictures = np.zeros((len(rows), self.size, self.size, 3), np.uint8)
-        for out, row in zip(pictures, rows.tolist(), strict=True):
+        images = np.zeros((len(rows), self.size, self.size, 3), np.uint8)
+        for out, row in zip(images, rows.tolist(), strict=True):
             if self.valid[row]:
                 data = self._chunks[row // self.about["chunk"]][row % self.about["chunk"]].as_buffer()
                 out[...] = decode_jpeg(data)
-        return pictures
+        return images

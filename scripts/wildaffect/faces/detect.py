@@ -20,9 +20,9 @@ from wildaffect.media.prefetch import prefetch
 from wildaffect.tables import write_table
 
 SIDE = 32
-# Of a large picture only every so manieth row and column is read, so that its shorter side keeps this many.
+# A large image is subsampled so that its shorter side keeps at least this many rows or columns.
 LEAST_READ = 160
-# Mean absolute difference of the small pictures, as a share of the full grey range. On real clips hard cuts lie above
+# Mean absolute difference of the small images, as a fraction of the full grey range. On real clips hard cuts lie above
 # 0.1 and fast motion, hand-held cameras and codec pulses below 0.07.
 DIFFERENCE = 0.08
 # A cut also stands out from the motion just before it.
@@ -31,19 +31,19 @@ RECENT = 8
 
 
 class CutFinder:
-    """Feeds on pictures in order and says of each whether a new shot begins there; keeps a few numbers only.
+    """Finds hard camera cuts in the successive images of a video; a dissolve changes too little from frame to frame.
 
-    Hard cuts only: a dissolve changes too little from frame to frame.
+    Called with each image in order. It keeps a few numbers only.
     """
 
     def __init__(self):
         self._previous = None
-        self._recent = deque(maxlen=RECENT)
+        self._recent: deque[float] = deque(maxlen=RECENT)
 
-    def __call__(self, picture: np.ndarray) -> bool:
-        """Whether ``picture`` (uint8 (H, W, 3)) starts a new shot. The first picture does not."""
-        step = max(1, min(picture.shape[:2]) // LEAST_READ)
-        thinned = np.ascontiguousarray(picture[::step, ::step])
+    def __call__(self, image: np.ndarray) -> bool:
+        """Decide whether an image, RGB uint8 (H, W, 3), starts a new shot; the first one does not."""
+        step = max(1, min(image.shape[:2]) // LEAST_READ)
+        thinned = np.ascontiguousarray(image[::step, ::step])
         small = cv2.resize(thinned, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
         if self._previous is None:
             self._previous = small
@@ -55,8 +55,8 @@ class CutFinder:
         return difference >= DIFFERENCE and difference >= TIMES_RECENT * usual
 
 
-# A face that overlaps one of the frame before by this much is the same one, as far as scheduling goes.
-SAME_PLACE = 0.4
+# A face that overlaps one of the frame before by this much counts as the same one for the schedule.
+SAME_POSITION = 0.4
 
 
 def detect_faces(
@@ -71,35 +71,47 @@ def detect_faces(
     threads: int = 1,
     models_dir: Path | None = None,
 ) -> None:
-    """Find the faces of every frame of ``video`` and write ``output`` (schema :data:`DETECTIONS`), frames ascending.
+    """Find the faces of every frame of a video and write them, frames ascending; a frame without a face has no row.
 
-    ``frames`` is the video's frame table; ``options`` are those of the backend. Identity vectors, which are slow, are
-    computed where a face appears (or after a cut) and then once in ``options.identity_every`` frames, five times as often
-    while two faces touch. A frame without a face has no row.
-    Metadata: about the detector, ``frames`` (decoded), ``frames_with_face``, ``cuts`` (first frames of new shots),
-    ``width``, ``height``, ``identity_distance`` (see ``detectors``).
+    Identity vectors, which are slow, are computed where a face appears (or after a cut) and then once in ``options.identity_every``
+    frames, five times as often while two faces touch. Metadata: about the detector, ``frames`` (decoded), ``frames_with_face``, ``cuts``
+    (first frames of new shots), ``width``, ``height``, ``identity_distance`` (see `wildaffect.faces.detectors`).
+
+    Args:
+        video: The video.
+        frames: Its frame table.
+        output: Table to write (`wildaffect.faces.tables.DETECTIONS_SCHEMA`).
+        backend: ``retinaface`` or ``dlib``.
+        model: As for `wildaffect.faces.detectors.open_detector`.
+        options: Those of the backend.
+        device: ``cpu`` or ``cuda``.
+        threads: Threads of the decoder and of the detector, each.
+        models_dir: Folder of model packs.
+
+    Raises:
+        InputError: If the video no longer has the frames of the table, and where the detector cannot be opened.
     """
     about = read_frames(frames).about
     detector = open_detector(backend, model, options, device, threads, models_dir)
     schedule, search = IdentitySchedule(options.identity_every), detector.search()
     rows, cuts, decoded = _Rows(), [], 0
     # While a batch is searched the next one is decoded.
-    pictures = prefetch(_with_cuts(video, threads), max(2, detector.batch)) if about["frames"] else iter(())
-    for batch in _batches(pictures, detector.batch):
-        for (picture, new_shot), faces in zip(batch, search.find(*map(list, zip(*batch, strict=True))), strict=True):
+    images = prefetch(_with_cuts(video, threads), max(2, detector.batch)) if about["frames"] else iter(())
+    for batch in _batches(images, detector.batch):
+        for (image, new_shot), faces in zip(batch, search.find(*map(list, zip(*batch, strict=True))), strict=True):
             if new_shot:
                 cuts.append(decoded)
                 schedule.forget()
             due = schedule.due(faces.boxes) if detector.identity is not None else np.zeros(len(faces.boxes), bool)
-            vectors = [detector.identify(picture, faces, row) if due[row] else None for row in range(len(due))]
+            vectors = [detector.identify(image, faces, row) if due[row] else None for row in range(len(due))]
             rows.add(decoded, faces, vectors)
             decoded += 1
-        del batch, picture  # the decoder's next pictures need the memory
+        del batch, image  # the decoder's next images need the memory
     if decoded != about["frames"]:
         raise InputError(
             f"{video}: {decoded} frames decoded, {frames} lists {about['frames']}. Make the frame table again."
         )
-    table = rows.table(search.settle)
+    table = rows.table(search.finalize)
     metadata = detector.about | {
         "identity_distance": detector.identity,
         "identity_every": options.identity_every,
@@ -113,29 +125,29 @@ def detect_faces(
 
 
 def _with_cuts(video: str | os.PathLike, threads: int) -> Iterator[tuple[np.ndarray, bool]]:
-    """The pictures of a video and whether a new shot begins with each."""
+    """Yield the images of a video, and whether a new shot begins with each."""
     is_cut = CutFinder()
-    for _, picture in decode(Path(video), threads):
-        yield picture, is_cut(picture)
+    for _, image in decode(Path(video), threads):
+        yield image, is_cut(image)
 
 
 class IdentitySchedule:
-    """Says which faces of successive frames need an identity vector: new ones, and known ones from time to time."""
+    """Chooses which faces of successive frames get an identity vector: new ones, and known ones from time to time."""
 
     def __init__(self, every: int):
         self._every = every
         self.forget()
 
     def forget(self) -> None:
-        """Take every face of the next frame for new."""
+        """Treat every face of the next frame as new."""
         self._boxes, self._ages = np.zeros((0, 4), np.float32), np.zeros(0, int)
 
     def due(self, boxes: np.ndarray) -> np.ndarray:
-        """Bool (n,) for the boxes (n, 4) of the next frame."""
+        """Choose among the boxes (n, 4) of the next frame; bool (n,)."""
         ages = np.full(len(boxes), self._every)
         if len(self._boxes):
             overlap = pairwise_iou(boxes, self._boxes)
-            seen = overlap.max(axis=1, initial=0) >= SAME_PLACE
+            seen = overlap.max(axis=1, initial=0) >= SAME_POSITION
             ages[seen] = self._ages[overlap.argmax(axis=1)[seen]] + 1
         touching = (pairwise_iou(boxes, boxes) > 0).sum(axis=1) > 1
         due = ages >= np.where(touching, max(1, self._every // 5), self._every)
@@ -158,17 +170,17 @@ class _Rows:
         self._vectors: list[np.ndarray | None] = []
 
     def add(self, frame: int, faces: Faces, vectors: list[np.ndarray | None]) -> None:
-        """The faces of one frame."""
+        """Append the faces of one frame."""
         if len(faces.boxes):
             self._frame += [frame] * len(faces.boxes)
             self._faces.append(faces)
             self._vectors += vectors
 
-    def table(self, settle: Callable) -> pa.Table:
-        """All rows, boxes and points as ``settle`` makes them final."""
+    def table(self, finalize: Callable) -> pa.Table:
+        """Make the table of all rows, boxes and points as ``finalize`` makes them final."""
         if not self._frame:
             return DETECTIONS_SCHEMA.empty_table()
-        boxes, points5 = settle(
+        boxes, points5 = finalize(
             *(np.concatenate([getattr(f, name) for f in self._faces]) for name in ("boxes", "points5"))
         )
         dense = [faces.points68 for faces in self._faces]

@@ -1,12 +1,22 @@
-"""Fill the frames between a person's detections, within honest limits."""
+"""Fill the frames in which a person was not detected, from the detections before and after."""
 
 from itertools import pairwise
 
 import numpy as np
 
-from wildaffect.faces.tables import Detections, TrialFaces, areas, centres
+from wildaffect.faces.tables import (
+    DETECTED,
+    HELD,
+    INTERPOLATED,
+    NONE,
+    SOURCE_TYPE,
+    Detections,
+    TrialFaces,
+    areas,
+    centres,
+)
 
-# A face that reappears further away than this many box sides was not followed in between (a missed cut, say).
+# A face that reappears further away than this many box sides has not moved there (a missed cut, say).
 FARTHEST_MOVE = 1.0
 
 
@@ -19,33 +29,44 @@ def fill_gaps(
     interpolate: int,
     hold: int,
 ) -> TrialFaces:
-    """Rows of every frame from ``chosen`` (detection row per frame (N,), -1 none).
+    """Make the rows of every frame from the detections of one person.
 
-    A gap of at most ``interpolate`` frames between two detections of one track is filled linearly, unless a cut lies in
-    it or the face moved too far; then up to ``hold`` frames on each side of what is left repeat the nearest detection of
-    their shot. Frames in ``blocked`` (N,) stay empty.
+    A short gap between two detections of one track is interpolated linearly, unless a cut lies in it or the face moved too far. In what
+    remains, frames beside a detection of their shot repeat it.
+
+    Args:
+        detections: All detections of the video.
+        tracks: Track number (M,) of each.
+        chosen: Row of the person's detection in each frame (N,), -1 where there is none.
+        cuts: First frames of new shots.
+        blocked: Bool (N,): frames that stay empty.
+        interpolate: Longest gap in frames that is interpolated.
+        hold: Frames on each side of a longer gap that repeat the nearest detection.
+
+    Returns:
+        The person's face in each of the N frames.
     """
     count = len(chosen)
     frames = np.flatnonzero(chosen >= 0)
     shots = np.searchsorted(np.asarray(cuts, int), np.arange(count), side="right")
-    source = np.where(chosen >= 0, "detected", "none").astype("<U12")
-    # Each frame's value is a blend of two detection rows: (1 - share) * before + share * after.
-    before, after, share = chosen.copy(), chosen.copy(), np.zeros(count)
+    source = np.where(chosen >= 0, DETECTED, NONE).astype(SOURCE_TYPE)
+    # Each frame's value is a blend of two detection rows: (1 - fraction) * before + fraction * after.
+    before, after, fraction = chosen.copy(), chosen.copy(), np.zeros(count)
     for start, stop in pairwise(frames):
         inside = np.arange(start + 1, stop)
         if not len(inside) or len(inside) > interpolate or blocked[inside].any() or shots[start] != shots[stop]:
             continue
         if tracks[chosen[start]] == tracks[chosen[stop]] and _near(detections, chosen[start], chosen[stop]):
-            source[inside], before[inside], after[inside] = "interpolated", chosen[start], chosen[stop]
-            share[inside] = (inside - start) / (stop - start)
+            source[inside], before[inside], after[inside] = INTERPOLATED, chosen[start], chosen[stop]
+            fraction[inside] = (inside - start) / (stop - start)
     for frame in frames if hold else ():
         for step in (1, -1):
             held = frame + step * np.arange(1, hold + 1)
             held = held[(held >= 0) & (held < count)]
-            free = (source[held] == "none") & ~blocked[held] & (shots[held] == shots[frame])
+            free = (source[held] == NONE) & ~blocked[held] & (shots[held] == shots[frame])
             held = held[np.logical_and.accumulate(free)]
-            source[held], before[held], after[held] = "held", chosen[frame], chosen[frame]
-    return _blend(detections, tracks, source, before, after, share)
+            source[held], before[held], after[held] = HELD, chosen[frame], chosen[frame]
+    return _blend(detections, tracks, source, before, after, fraction)
 
 
 def _near(detections: Detections, first: int, second: int) -> bool:
@@ -54,17 +75,17 @@ def _near(detections: Detections, first: int, second: int) -> bool:
     return moved <= FARTHEST_MOVE * np.sqrt(areas(boxes).max())
 
 
-def _blend(detections, tracks, source, before, after, share) -> TrialFaces:
+def _blend(detections, tracks, source, before, after, fraction) -> TrialFaces:
     filled = before >= 0
 
     def blend(values):
         out = np.full((len(source), *values.shape[1:]), np.nan, np.float32)
-        weight = share[filled].reshape(-1, *([1] * (values.ndim - 1)))
+        weight = fraction[filled].reshape(-1, *([1] * (values.ndim - 1)))
         out[filled] = (1 - weight) * values[before[filled]] + weight * values[after[filled]]
         return out
 
     scores = np.full(len(source), np.nan, np.float32)
-    detected = source == "detected"
+    detected = source == DETECTED
     scores[detected] = detections.scores[before[detected]]
     track = np.full(len(source), -1)
     track[filled] = tracks[before[filled]]

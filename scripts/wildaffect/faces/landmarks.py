@@ -5,8 +5,8 @@ import os
 import cv2
 import numpy as np
 
+from wildaffect.faces.alignment import ARCFACE, map_points, similarity
 from wildaffect.faces.tables import read_trial
-from wildaffect.faces.templates import crop_transform, get_template, map_points
 
 SIDE = 112
 # (first landmark, last landmark, closed, grey value), drawn in this order, later strokes over earlier ones
@@ -23,7 +23,7 @@ STROKES = (
 
 
 def draw_landmarks(points68: np.ndarray) -> np.ndarray:
-    """The mask uint8 (112, 112) of landmarks (68, 2) in crop pixels; black if any is NaN.
+    """Draw the mask uint8 (112, 112) of landmarks (68, 2) in crop pixels; black if any is NaN.
 
     Polylines one pixel wide, 8-connected, without antialiasing; vertices rounded to the nearest whole pixel, halves to
     even (TSAV spec 2.4). The original stores its masks as JPEG, so its own greys waver by a few units.
@@ -38,27 +38,23 @@ def draw_landmarks(points68: np.ndarray) -> np.ndarray:
 
 
 class LandmarkMasks:
-    """The masks that belong to a trial's crops of a 112-pixel template, from the persons table.
+    """The masks that belong to a trial's 112-pixel crops aligned to the ArcFace points, from the table of persons.
 
     ``len``: decoded frames N; ``valid`` bool (N,): frames with 68 landmarks.
     """
 
-    def __init__(self, persons: str | os.PathLike, trial: str, template: str = "tsav112"):
-        kind = get_template(template)
-        if kind.size != SIDE:
-            raise ValueError(f"masks are {SIDE} pixels wide, template {template} is {kind.size}")
+    def __init__(self, persons: str | os.PathLike, trial: str):
         faces = read_trial(persons, trial)
         self.valid = faces.valid & ~np.isnan(faces.points68).any(axis=(1, 2))
         self._points = faces.points68.copy()
         for frame in np.flatnonzero(self.valid):
-            transform = crop_transform(kind, faces.points5[frame], faces.boxes[frame])
-            self._points[frame] = map_points(transform, self._points[frame])
+            self._points[frame] = map_points(similarity(faces.points5[frame], ARCFACE), self._points[frame])
 
     def __len__(self) -> int:
         return len(self.valid)
 
     def read(self, rows: np.ndarray) -> np.ndarray:
-        """Masks uint8 (n, 112, 112) of the frames ``rows`` (n,), black where there are no landmarks."""
+        """Draw the masks uint8 (n, 112, 112) of the frames ``rows`` (n,), black where there are no landmarks."""
         masks = np.zeros((len(rows), SIDE, SIDE), np.uint8)
         for out, row in zip(masks, np.asarray(rows).tolist(), strict=True):
             if self.valid[row]:

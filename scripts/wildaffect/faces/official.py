@@ -1,11 +1,12 @@
-"""The organisers' own pictures, ``cropped`` and ``cropped_aligned``, instead of detected faces.
+"""The organisers' images, folders ``cropped`` and ``cropped_aligned``, instead of detected faces.
 
-Below the root each folder holds one folder per trial with pictures ``00001.jpg`` and so on: picture k belongs to frame
+Below the root each folder holds one folder per trial with images ``00001.jpg`` and so on: image k belongs to frame
 k - 1, and frames in which the organisers found no face are left out.
 """
 
 import logging
 import os
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,18 +16,25 @@ import pyarrow as pa
 from PIL import Image, UnidentifiedImageError
 
 from wildaffect.errors import InputError
-from wildaffect.faces.catalogue import ALIGNED, OFFICIAL, check_official
+from wildaffect.faces.alignment import Template, resize
 from wildaffect.faces.crops import crop_writer, encode_jpeg
-from wildaffect.faces.tables import DETECTIONS_SCHEMA, PERSONS_SCHEMA, TrialFaces, rows_table, source_counts
-from wildaffect.faces.templates import get_template, resized
+from wildaffect.faces.tables import (
+    DETECTED,
+    DETECTIONS_SCHEMA,
+    NONE,
+    PERSONS_SCHEMA,
+    SOURCE_TYPE,
+    TrialFaces,
+    rows_table,
+    source_counts,
+)
+from wildaffect.faces.templates import ALIGNED
 from wildaffect.media.frames import read_frames
 from wildaffect.tables import write_table
 
 log = logging.getLogger(__name__)
 
-# Pixels of template around the organisers' crop: M3T's centre crop then shows exactly their picture.
-BORDERS = {"m3t256": 16}
-ABOUT = {
+ABOUT: dict[str, Any] = {
     "backend": "official",
     "model": ALIGNED,
     "version": "",
@@ -46,20 +54,29 @@ def read_official(
     persons: str | os.PathLike,
     detections: str | os.PathLike,
 ) -> None:
-    """Write the persons table of one video from the pictures there are, and a detections table without rows.
+    """Write the table of persons of one video from the images there are, and a table of detections without rows.
 
-    ``trials``: trial name -> person. A frame with an aligned picture is ``detected``, another one ``none``; boxes and
-    points are null. Pictures beyond the last decoded frame are left out and counted in the metadata
-    (``pictures_beyond``). Raises :class:`InputError` for a missing folder.
+    A frame with an aligned image is ``detected``, another one ``none``; boxes and points are null. Images beyond the last decoded frame
+    are left out and counted in the metadata (``pictures_beyond``).
+
+    Args:
+        root: Folder that holds the organisers' folders.
+        frames: Frame table of the video.
+        trials: Person by trial.
+        persons: Table to write (`wildaffect.faces.tables.PERSONS_SCHEMA`).
+        detections: Table to write (`wildaffect.faces.tables.DETECTIONS_SCHEMA`).
+
+    Raises:
+        InputError: For a missing folder.
     """
     about = read_frames(frames).about
     count, parts, facts = about["frames"], [PERSONS_SCHEMA.empty_table()], {}
     seen = np.zeros(count, bool)
     for trial, person in trials.items():
-        pictures, beyond = list_pictures(Path(root) / ALIGNED / trial, count)
+        images, beyond = list_images(Path(root) / ALIGNED / trial, count)
         if beyond:
-            log.warning("%s: %d pictures beyond the last of %d frames are left out", trial, beyond, count)
-        rows = _rows(pictures, count)
+            log.warning("%s: %d images beyond the last of %d frames are left out", trial, beyond, count)
+        rows = _rows(images, count)
         seen |= rows.valid
         parts.append(rows_table(trial, rows))
         facts[trial] = _facts(person, rows, beyond)
@@ -71,37 +88,49 @@ def read_official(
 
 
 def pack_official(
-    root: str | os.PathLike, frames: str | os.PathLike, trial: str, templates: dict[str, str | os.PathLike]
+    root: str | os.PathLike,
+    frames: str | os.PathLike,
+    trial: str,
+    templates: Mapping[Template, str | os.PathLike],
 ) -> None:
-    """Write crop files (template name -> output path) of one trial, scaled by Pillow's bicubic filter.
+    """Write crop files of one trial from the organisers' images, scaled by Pillow's bicubic filter.
 
-    Frames without a picture are rows without a face. Raises :class:`InputError` for a missing folder, a picture that
-    cannot be read, and templates that these pictures cannot serve.
+    Frames without an image are rows without a crop.
+
+    Args:
+        root: Folder that holds the organisers' folders.
+        frames: Frame table of the video.
+        trial: Name of the trial.
+        templates: Output path of each template.
+
+    Raises:
+        InputError: For a missing folder, an image that cannot be read, and a template that these images cannot stand for.
     """
-    check_official(list(templates))
+    if unfit := [template.name for template in templates if not template.official]:
+        raise InputError(f"crops: the organisers' images cannot stand for {', '.join(unfit)}.")
     count = read_frames(frames).about["frames"]
     with ExitStack() as stack:
-        for name, path in templates.items():
-            pictures, _ = list_pictures(Path(root) / OFFICIAL[name] / trial, count)
-            append = stack.enter_context(crop_writer(path, name, get_template(name).size, trial))
-            for frame in range(count):
-                append(frame, encode_jpeg(_fit(_open(pictures[frame]), name)) if frame in pictures else None)
+        for template, path in templates.items():
+            images, _ = list_images(Path(root, str(template.official), trial), count)
+            append = stack.enter_context(crop_writer(path, template.name, template.size, trial))
+            for index in range(count):
+                append(index, encode_jpeg(_fit(_open(images[index]), template)) if index in images else None)
 
 
-def list_pictures(folder: Path, count: int) -> tuple[dict[int, Path], int]:
-    """Pictures of one trial by frame, and how many lie beyond the last of ``count`` frames."""
+def list_images(folder: Path, count: int) -> tuple[dict[int, Path], int]:
+    """Find the images of one trial by frame index, and count those beyond the last of ``count`` frames."""
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder of pictures. Check faces.official_root or use faces.source detect.")
-    pictures = {int(path.stem) - 1: path for path in folder.glob("*.jpg") if path.stem.isdecimal()}
-    inside = {frame: path for frame, path in pictures.items() if 0 <= frame < count}
-    return inside, len(pictures) - len(inside)
+        raise InputError(f"{folder}: no such folder of images. Check faces.official_root or use faces.source detect.")
+    images = {int(path.stem) - 1: path for path in folder.glob("*.jpg") if path.stem.isdecimal()}
+    inside = {frame: path for frame, path in images.items() if 0 <= frame < count}
+    return inside, len(images) - len(inside)
 
 
-def _rows(pictures: dict[int, Path], count: int) -> TrialFaces:
-    source = np.full(count, "none", "<U12")
-    source[list(pictures)] = "detected"
+def _rows(images: dict[int, Path], count: int) -> TrialFaces:
+    source = np.full(count, NONE, SOURCE_TYPE)
+    source[list(images)] = DETECTED
     unknown = [np.full((count, *shape), np.nan, np.float32) for shape in ((4,), (), (5, 2), (68, 2))]
-    return TrialFaces(source, np.where(source == "detected", 0, -1), *unknown)
+    return TrialFaces(source, np.where(source == DETECTED, 0, -1), *unknown)
 
 
 def _facts(person: str, rows: TrialFaces, beyond: int) -> dict[str, Any]:
@@ -111,15 +140,15 @@ def _facts(person: str, rows: TrialFaces, beyond: int) -> dict[str, Any]:
 
 def _open(path: Path) -> Image.Image:
     try:
-        with Image.open(path) as picture:
-            return picture.convert("RGB")
+        with Image.open(path) as image:
+            return image.convert("RGB")
     except (OSError, UnidentifiedImageError) as error:
-        raise InputError(f"{path}: not a readable picture ({error}). Unpack the archive again.") from error
+        raise InputError(f"{path}: not a readable image ({error}). Unpack the archive again.") from error
 
 
-def _fit(picture: Image.Image, name: str) -> np.ndarray:
-    size, border = get_template(name).size, BORDERS.get(name, 0)
-    inner = resized(np.asarray(picture), size - 2 * border)
+def _fit(image: Image.Image, template: Template) -> np.ndarray:
+    size, border = template.size, template.official_border
+    inner = resize(np.asarray(image), size - 2 * border)
     canvas = np.zeros((size, size, 3), np.uint8)
     canvas[border : size - border, border : size - border] = inner
     return canvas

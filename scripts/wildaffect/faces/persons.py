@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from wildaffect.corpus.trials import PERSONS
 from wildaffect.errors import InputError
 from wildaffect.faces.gaps import fill_gaps
 from wildaffect.faces.options import TrackingOptions
@@ -38,72 +39,124 @@ from wildaffect.faces.tracking import track_faces
 from wildaffect.media.frames import read_frames
 from wildaffect.tables import read_metadata, read_table, write_table
 
-COLUMNS = ("trial", "first_frame", "last_frame", "track", "x", "y")
-
-
-@dataclass(frozen=True)
-class Override:
-    """In frames first to last (inclusive) the trial shows ``track``, or the face nearest ``point``, or (neither) nobody."""
-
-    trial: str
-    first: int
-    last: int
-    track: int | None
-    point: tuple[float, float] | None
-
-
-def read_overrides(path: str | os.PathLike) -> list[Override]:
-    """The rows of a CSV with the columns :data:`COLUMNS`; ``track`` or ``x`` and ``y`` (pixels) may be empty."""
-    with Path(path).open(newline="", encoding="utf-8-sig") as handle:
-        reader = csv.DictReader(handle)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise InputError(f"{path}: columns must be {','.join(COLUMNS)}, found {','.join(reader.fieldnames or [])}.")
-        return [_parse(path, number, row) for number, row in enumerate(reader, start=2)]
-
-
-def _parse(path, line: int, row: dict[str, str]) -> Override:
-    try:
-        first, last = int(row["first_frame"]), int(row["last_frame"])
-        track = int(row["track"]) if row["track"] else None
-        point = (float(row["x"]), float(row["y"])) if row["x"] or row["y"] else None
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path} line {line}: {error}. Frames and track are whole numbers, x and y pixels.") from error
-    if first > last or (track is not None and point is not None):
-        raise InputError(
-            f"{path} line {line}: first_frame must not exceed last_frame; give track or x and y, not both."
-        )
-    return Override(row["trial"], first, last, track, point)
-
-
-def apply_override(chosen: np.ndarray, override: Override, detections: Detections, tracks: np.ndarray) -> None:
-    """Change ``chosen`` (detection row per frame, -1 none, (N,)) in place within the override's frames."""
-    chosen[override.first : override.last + 1] = -1
-    inside = (detections.frame >= override.first) & (detections.frame <= override.last)
-    track = override.track
-    if override.point is not None and inside.any():
-        rows = np.flatnonzero(inside & (detections.frame == detections.frame[inside].min()))
-        distances = np.linalg.norm(centres(detections.boxes[rows]) - override.point, axis=1)
-        track = tracks[rows[distances.argmin()]]
-    if track is not None:
-        rows = np.flatnonzero(inside & (tracks == track))
-        chosen[detections.frame[rows]] = rows
-
-
-PERSONS = ("main", "left", "right")
+OVERRIDE_COLUMNS = ("trial", "first_frame", "last_frame", "track", "x", "y")
 # Only this many people, the most prominent ones, are considered as a pair.
 PAIR_CANDIDATES = 12
-# A track of unknown identity shorter than this joins nobody: short ones are mostly false detections.
+# A track of unknown identity shorter than this joins no person: short ones are mostly false detections.
 SHORTEST_CHAINED = 5
 # ... and it must be, on average, where the person is: overlap of the two mean boxes.
-SAME_PLACE = 0.25
+SAME_POSITION = 0.25
+
+
+def assign_persons(
+    detections: str | os.PathLike,
+    frames: str | os.PathLike,
+    trials: dict[str, str],
+    output: str | os.PathLike,
+    *,
+    options: TrackingOptions,
+    overrides: str | os.PathLike | None = None,
+) -> None:
+    """Track the faces of one video and write which of them each trial shows.
+
+    The table has one row per decoded frame and trial, trials in the order given, frames ascending; columns of a frame without the person
+    are null. Metadata: per trial the number of frames of each source, ``coverage`` (the fraction with a face), tracks used and how many
+    joined without identity; ``tracks`` (number, first and last frame, detections, mean box) for writing overrides; ``seen_together``,
+    ``order_reversed`` and ``identity_swaps`` (tracklets cut because the identity changed) as hints of swapped people.
+
+    Args:
+        detections: Table of detections of the video.
+        frames: Its frame table.
+        trials: ``main``, ``left`` or ``right`` by trial.
+        output: Table to write (`wildaffect.faces.tables.PERSONS_SCHEMA`).
+        options: How faces are tracked and gaps are filled.
+        overrides: CSV of corrections.
+
+    Raises:
+        InputError: For an unknown person and a CSV that cannot be read.
+    """
+    count = read_frames(frames).about["frames"]
+    found = detections_from_table(read_table(detections, DETECTIONS_SCHEMA))
+    about = read_metadata(detections)
+    cuts = about["cuts"]
+    tracks, swaps = track_faces(found, cuts, about["identity_distance"], options.max_gap)
+    assignment = assign_tracks(found, tracks, set(trials.values()), about["width"] or 1, about["height"] or 1)
+    corrections = read_overrides(overrides) if overrides else []
+    parts, trial_facts = [PERSONS_SCHEMA.empty_table()], {}
+    for trial, person in trials.items():
+        chosen = _rows_of_chain(found, tracks, assignment.chains[person], count)
+        own = [override for override in corrections if override.trial == trial]
+        for override in own:
+            apply_override(chosen, override, found, tracks)
+        blocked = _blocked(own, count)
+        rows = fill_gaps(found, tracks, chosen, cuts, blocked, options.interpolate, options.hold)
+        parts.append(rows_table(trial, rows))
+        trial_facts[trial] = _facts(person, rows, assignment, len(own))
+    metadata = {
+        "trials": trial_facts,
+        "frames": count,
+        "tracks": _track_list(found, tracks),
+        "seen_together": assignment.together,
+        "order_reversed": assignment.reversed,
+        "identity_swaps": swaps,
+        "options": {"interpolate": options.interpolate, "hold": options.hold},
+    }
+    write_table(output, pa.concat_tables(parts), PERSONS_SCHEMA, metadata)
+
+
+def _rows_of_chain(detections: Detections, tracks: np.ndarray, chain: set[int], count: int) -> np.ndarray:
+    """Find the detection row (N,) of each frame among the tracks of a chain, -1 where there is none."""
+    chosen = np.full(count, -1)
+    rows = np.flatnonzero(np.isin(tracks, list(chain)))
+    chosen[detections.frame[rows]] = rows
+    return chosen
+
+
+def _blocked(overrides: list["Override"], count: int) -> np.ndarray:
+    """Mark the frames (N,) that an override declares empty, which nothing may fill."""
+    blocked = np.zeros(count, bool)
+    for override in overrides:
+        blocked[override.first : override.last + 1] = override.track is None and override.point is None
+    return blocked
+
+
+def _facts(person: str, rows: TrialFaces, assignment: "Assignment", overrides: int) -> dict[str, Any]:
+    return {
+        "person": person,
+        **source_counts(rows),
+        "tracks": sorted(set(rows.track[rows.track >= 0].tolist())),
+        "tracks_without_identity": assignment.chained[person],
+        "overrides": overrides,
+    }
+
+
+def _track_list(detections: Detections, tracks: np.ndarray) -> list[dict[str, Any]]:
+    listed = []
+    for number in range(tracks.max(initial=-1) + 1):
+        rows = tracks == number
+        frames = detections.frame[rows]
+        listed.append(
+            {
+                "track": number,
+                "first_frame": int(frames.min()),
+                "last_frame": int(frames.max()),
+                "detections": int(rows.sum()),
+                "mean_box": [round(float(value), 1) for value in detections.boxes[rows].mean(axis=0)],
+                "identified": bool(detections.identified[rows].any()),
+            }
+        )
+    return listed
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """Tracks of each person wanted, and what the pair's order was like.
+    """Tracks of each requested person, and how reliable the order of the pair is.
 
-    chains: person -> track numbers. chained: person -> how many of these joined by place, without identity.
-    together: frames that show both of the pair; reversed: those of them in which the two stand the other way round.
+    Attributes:
+        chains: Track numbers by person.
+        chained: How many of these joined by position, without identity, by person.
+        together: Frames that show both of the pair.
+        reversed: Those of them in which the two stand the other way round.
     """
 
     chains: dict[str, set[int]]
@@ -113,16 +166,27 @@ class Assignment:
 
 
 def prominence(detections: Detections, width: int, height: int) -> np.ndarray:
-    """Weight (M,) of each detection: relative side of the box times nearness to the picture's centre (0 to 1)."""
+    """Weigh each detection (M,): relative side of the box times nearness to the centre of the frame (0 to 1)."""
     middle = np.array([width, height]) / 2
     away = np.linalg.norm(centres(detections.boxes) - middle, axis=1) / np.linalg.norm(middle)
     return np.sqrt(areas(detections.boxes) / (width * height)) * np.clip(1 - away, 0, 1)
 
 
 def assign_tracks(detections: Detections, tracks: np.ndarray, wanted: set[str], width: int, height: int) -> Assignment:
-    """The chain of tracks of each person in ``wanted`` (a subset of :data:`PERSONS`) by the rules above.
+    """Find the chain of tracks of each requested person by the rules above.
 
-    ``tracks`` (M,) numbers the detections' tracks, 0 to T - 1.
+    Args:
+        detections: The faces of the video (M rows).
+        tracks: Track number (M,) of each, 0 to T - 1.
+        wanted: Some of `wildaffect.corpus.trials.PERSONS`.
+        width: Of the frame in pixels.
+        height: Of the frame in pixels.
+
+    Returns:
+        The chains.
+
+    Raises:
+        InputError: For an unknown person.
     """
     if unknown := wanted - set(PERSONS):
         raise InputError(f"trials: unknown person {', '.join(sorted(unknown))}, use main, left or right.")
@@ -164,7 +228,7 @@ def _left_and_right(
     if len(best) == 1:
         on_left = x[tracks == best[0]].mean() < width / 2
         return ((best[0], None) if on_left else (None, best[0])), 0, 0
-    share = _mean_prominence(weights, tracks)
+    means = _mean_prominence(weights, tracks)
     chosen, value, gaps = None, 0.0, np.zeros(0)
     for position, first in enumerate(best):
         for second in best[position + 1 :]:
@@ -172,7 +236,7 @@ def _left_and_right(
             _, in_first, in_second = np.intersect1d(
                 detections.frame[rows_first], detections.frame[rows_second], return_indices=True
             )
-            joint = len(in_first) * min(share[first], share[second])
+            joint = len(in_first) * min(means[first], means[second])
             if joint > value:
                 chosen, value, gaps = (first, second), joint, x[rows_first[in_first]] - x[rows_second[in_second]]
     if chosen is None:
@@ -191,7 +255,7 @@ def _mean_prominence(weights: np.ndarray, tracks: np.ndarray) -> np.ndarray:
 def _chain_unidentified(
     detections: Detections, tracks: np.ndarray, weights: np.ndarray, owners: dict[str, int | None]
 ) -> tuple[dict[str, set[int]], dict[str, int]]:
-    """Give tracks of unknown identity to a person whose place they take, most prominent tracks first.
+    """Give tracks of unknown identity to a person whose position they take, most prominent tracks first.
 
     Where identity is known a second track is a second person and stays out. A track joins only if its mean box overlaps
     the person's and the two are never seen together: the same camera position after a cut or a long absence. That two
@@ -200,8 +264,8 @@ def _chain_unidentified(
     count = len(weights)
     frames = [set(detections.frame[tracks == track].tolist()) for track in range(count)]
     identified = np.bincount(tracks[detections.identified], minlength=count) > 0
-    places = np.array([detections.boxes[tracks == track].mean(axis=0) for track in range(count)]).reshape(-1, 4)
-    overlap = pairwise_iou(places, places)
+    positions = np.array([detections.boxes[tracks == track].mean(axis=0) for track in range(count)]).reshape(-1, 4)
+    overlap = pairwise_iou(positions, positions)
     chains = {person: set() if track is None else {track} for person, track in owners.items()}
     seen = {person: set() if track is None else set(frames[track]) for person, track in owners.items()}
     chained = dict.fromkeys(owners, 0)
@@ -211,99 +275,58 @@ def _chain_unidentified(
             continue
         possible = [p for p, seed in owners.items() if seed is not None and not seen[p] & frames[track]]
         person = max(possible, key=lambda p: overlap[owners[p], track], default=None)
-        if person is not None and overlap[owners[person], track] >= SAME_PLACE:
+        if person is not None and overlap[owners[person], track] >= SAME_POSITION:
             chains[person].add(track)
             seen[person] |= frames[track]
             chained[person] += 1
     return chains, chained
 
 
-def assign_persons(
-    detections: str | os.PathLike,
-    frames: str | os.PathLike,
-    trials: dict[str, str],
-    output: str | os.PathLike,
-    *,
-    options: TrackingOptions,
-    overrides: str | os.PathLike | None = None,
-) -> None:
-    """Track the faces of one video, give each trial its person, write ``output`` (schema :data:`PERSONS`).
+@dataclass(frozen=True)
+class Override:
+    """A correction: in frames first to last (inclusive) the trial shows ``track``, or the face nearest ``point``, or (neither) no face."""
 
-    ``trials``: trial name -> ``main``, ``left`` or ``right``. ``overrides``: CSV of corrections. One row per decoded
-    frame per trial, trials in the order given, frames ascending; columns of a frame without the person are null.
-    Metadata: per trial the number of frames of each source, ``coverage`` (share with a face), tracks used and how many
-    joined without identity; ``tracks`` (number, first and last frame, detections, mean box) for whoever writes
-    overrides; ``seen_together``, ``order_reversed`` and ``identity_swaps`` (tracklets cut because the identity changed)
-    as hints of swapped people.
-    """
-    count = read_frames(frames).about["frames"]
-    found = detections_from_table(read_table(detections, DETECTIONS_SCHEMA))
-    about = read_metadata(detections)
-    cuts = about["cuts"]
-    tracks, swaps = track_faces(found, cuts, about["identity_distance"], options.max_gap)
-    assignment = assign_tracks(found, tracks, set(trials.values()), about["width"] or 1, about["height"] or 1)
-    corrections = read_overrides(overrides) if overrides else []
-    parts, trial_facts = [PERSONS_SCHEMA.empty_table()], {}
-    for trial, person in trials.items():
-        chosen = _rows_of_chain(found, tracks, assignment.chains[person], count)
-        own = [override for override in corrections if override.trial == trial]
-        for override in own:
-            apply_override(chosen, override, found, tracks)
-        blocked = _blocked(own, count)
-        rows = fill_gaps(found, tracks, chosen, cuts, blocked, options.interpolate, options.hold)
-        parts.append(rows_table(trial, rows))
-        trial_facts[trial] = _facts(person, rows, assignment, len(own))
-    metadata = {
-        "trials": trial_facts,
-        "frames": count,
-        "tracks": _track_list(found, tracks),
-        "seen_together": assignment.together,
-        "order_reversed": assignment.reversed,
-        "identity_swaps": swaps,
-        "options": {"interpolate": options.interpolate, "hold": options.hold},
-    }
-    write_table(output, pa.concat_tables(parts), PERSONS_SCHEMA, metadata)
+    trial: str
+    first: int
+    last: int
+    track: int | None
+    point: tuple[float, float] | None
 
 
-def _rows_of_chain(detections: Detections, tracks: np.ndarray, chain: set[int], count: int) -> np.ndarray:
-    """Detection row (N,) per frame of the chain's tracks, -1 where they are not seen."""
-    chosen = np.full(count, -1)
-    rows = np.flatnonzero(np.isin(tracks, list(chain)))
-    chosen[detections.frame[rows]] = rows
-    return chosen
+def read_overrides(path: str | os.PathLike) -> list[Override]:
+    """Read the rows of a CSV with the columns `OVERRIDE_COLUMNS`; ``track`` or ``x`` and ``y`` (pixels) may be empty."""
+    with Path(path).open(newline="", encoding="utf-8-sig") as handle:
+        reader = csv.DictReader(handle)
+        if tuple(reader.fieldnames or ()) != OVERRIDE_COLUMNS:
+            raise InputError(
+                f"{path}: columns must be {','.join(OVERRIDE_COLUMNS)}, found {','.join(reader.fieldnames or [])}."
+            )
+        return [_parse(path, number, row) for number, row in enumerate(reader, start=2)]
 
 
-def _blocked(overrides, count: int) -> np.ndarray:
-    """Bool (N,): frames a person declared empty, which nothing may fill."""
-    blocked = np.zeros(count, bool)
-    for override in overrides:
-        blocked[override.first : override.last + 1] = override.track is None and override.point is None
-    return blocked
-
-
-def _facts(person: str, rows: TrialFaces, assignment: Assignment, overrides: int) -> dict[str, Any]:
-    return {
-        "person": person,
-        **source_counts(rows),
-        "tracks": sorted(set(rows.track[rows.track >= 0].tolist())),
-        "tracks_without_identity": assignment.chained[person],
-        "overrides": overrides,
-    }
-
-
-def _track_list(detections: Detections, tracks: np.ndarray) -> list[dict[str, Any]]:
-    listed = []
-    for number in range(tracks.max(initial=-1) + 1):
-        rows = tracks == number
-        frames = detections.frame[rows]
-        listed.append(
-            {
-                "track": number,
-                "first_frame": int(frames.min()),
-                "last_frame": int(frames.max()),
-                "detections": int(rows.sum()),
-                "mean_box": [round(float(value), 1) for value in detections.boxes[rows].mean(axis=0)],
-                "identified": bool(detections.identified[rows].any()),
-            }
+def _parse(path, line: int, row: dict[str, str]) -> Override:
+    try:
+        first, last = int(row["first_frame"]), int(row["last_frame"])
+        track = int(row["track"]) if row["track"] else None
+        point = (float(row["x"]), float(row["y"])) if row["x"] or row["y"] else None
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path} line {line}: {error}. Frames and track are whole numbers, x and y pixels.") from error
+    if first > last or (track is not None and point is not None):
+        raise InputError(
+            f"{path} line {line}: first_frame must not exceed last_frame; give track or x and y, not both."
         )
-    return listed
+    return Override(row["trial"], first, last, track, point)
+
+
+def apply_override(chosen: np.ndarray, override: Override, detections: Detections, tracks: np.ndarray) -> None:
+    """Change ``chosen`` (detection row per frame, -1 none, (N,)) in place within the override's frames."""
+    chosen[override.first : override.last + 1] = -1
+    inside = (detections.frame >= override.first) & (detections.frame <= override.last)
+    track = override.track
+    if override.point is not None and inside.any():
+        rows = np.flatnonzero(inside & (detections.frame == detections.frame[inside].min()))
+        distances = np.linalg.norm(centres(detections.boxes[rows]) - override.point, axis=1)
+        track = tracks[rows[distances.argmin()]]
+    if track is not None:
+        rows = np.flatnonzero(inside & (tracks == track))
+        chosen[detections.frame[rows]] = rows

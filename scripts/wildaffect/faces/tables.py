@@ -1,4 +1,4 @@
-"""The tables of faces: Arrow schemas of detections and persons, arrays of boxes and points."""
+"""The tables of faces: Arrow schemas of detections and persons, and the arrays of boxes and points in them."""
 
 import os
 from collections.abc import Iterator
@@ -12,14 +12,26 @@ import pyarrow.compute as pc
 from wildaffect.errors import InputError
 from wildaffect.tables import read_metadata, read_table
 
+DETECTED, INTERPOLATED, HELD, NONE = SOURCES = ("detected", "interpolated", "held", "none")
+"""Where a person's face in a frame comes from: found there, between two detections, a repeated detection, nowhere."""
+SOURCE_TYPE = "<U12"
+
 
 def pairwise_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Intersection over union (n, m) of boxes (n, 4) and (m, 4); 0 where a box is empty."""
+    """Intersection over union of all pairs of boxes.
+
+    Args:
+        first: Boxes (n, 4) as x0, y0, x1, y1.
+        second: Boxes (m, 4).
+
+    Returns:
+        Overlaps (n, m), 0 where a box is empty.
+    """
     low = np.maximum(first[:, None, :2], second[None, :, :2])
     high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    shared = np.clip(high - low, 0, None).prod(axis=2)
-    union = areas(first)[:, None] + areas(second)[None, :] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    intersection = np.clip(high - low, 0, None).prod(axis=2)
+    union = areas(first)[:, None] + areas(second)[None, :] - intersection
+    return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
 
 
 def areas(boxes: np.ndarray) -> np.ndarray:
@@ -50,8 +62,13 @@ DETECTIONS_SCHEMA = pa.schema(
 class Detections:
     """Every face of a video, frames ascending: arrays of one row per face (M rows).
 
-    frame int (M,); boxes float32 (M, 4); scores float32 (M,); points5 (M, 5, 2); points68 (M, 68, 2), NaN where the
-    backend has none; identity float32 (M, D), NaN where not computed (D is 0 if it never was).
+    Attributes:
+        frame: Frame index int64 (M,).
+        boxes: float32 (M, 4) in pixels.
+        scores: float32 (M,).
+        points5: Landmarks float32 (M, 5, 2) in pixels.
+        points68: Landmarks float32 (M, 68, 2), NaN where the backend has none.
+        identity: Vectors float32 (M, D), NaN where not computed; D is 0 if they never were.
     """
 
     frame: np.ndarray
@@ -70,14 +87,14 @@ class Detections:
 
 
 def rows_by_frame(frame: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Each frame that occurs in the ascending ``frame`` (M,) with the numbers of its rows."""
+    """Yield each frame index that occurs in the ascending ``frame`` (M,) with the indices of its rows."""
     frames, starts = np.unique(frame, return_index=True)
-    for number, start, stop in zip(frames.tolist(), starts, np.append(starts, len(frame))[1:], strict=True):
-        yield number, np.arange(start, stop)
+    for index, start, stop in zip(frames.tolist(), starts, np.append(starts, len(frame))[1:], strict=True):
+        yield index, np.arange(start, stop)
 
 
 def detections_from_table(table: pa.Table) -> Detections:
-    """The arrays of a table of detections."""
+    """Read the arrays of a table of detections."""
     vectors = table["identity"].combine_chunks()
     known = vectors.is_valid().to_numpy(zero_copy_only=False)
     values = vectors.drop_null().flatten().to_numpy()
@@ -95,12 +112,12 @@ def detections_from_table(table: pa.Table) -> Detections:
 
 
 def read_boxes(table: pa.Table) -> np.ndarray:
-    """Boxes (n, 4) of a table with the columns of :data:`SCORED_BOX`, NaN where null."""
+    """Read the boxes (n, 4) of a table with the columns of `SCORED_BOX`, NaN where null."""
     return np.stack([table[name].to_numpy() for name in SIDES], axis=1)
 
 
 def points_column(points: np.ndarray) -> pa.FixedSizeListArray:
-    """Points (n, k, 2) as n lists of 2k float32; a row with NaN becomes null."""
+    """Pack points (n, k, 2) into n lists of 2k float32; a row with NaN becomes null."""
     flat = np.ascontiguousarray(points, np.float32).reshape(len(points), points.shape[1] * 2)
     missing = pa.array(np.isnan(flat).any(axis=1))
     return pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), flat.shape[1], mask=missing)
@@ -120,7 +137,7 @@ PERSONS_SCHEMA = pa.schema(
     [
         ("trial", pa.string()),
         ("frame", pa.int32()),
-        ("source", pa.string()),  # detected | interpolated | held | none
+        ("source", pa.string()),  # one of SOURCES
         ("track", pa.int32()),  # -1 where none
         *SCORED_BOX,
         *LANDMARKS,
@@ -130,10 +147,15 @@ PERSONS_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class TrialFaces:
-    """What one trial shows in each of N frames; NaN (track -1) where source is "none".
+    """What one trial shows in each of N frames; NaN (track -1) where the source is `NONE`.
 
-    source (N,) of str; track (N,); boxes (N, 4); scores (N,), NaN unless detected; points5 (N, 5, 2);
-    points68 (N, 68, 2).
+    Attributes:
+        source: Strings (N,), each one of `SOURCES`.
+        track: Track number (N,).
+        boxes: float32 (N, 4) in pixels.
+        scores: float32 (N,), NaN unless detected.
+        points5: Landmarks float32 (N, 5, 2) in pixels.
+        points68: Landmarks float32 (N, 68, 2) in pixels.
     """
 
     source: np.ndarray
@@ -146,17 +168,17 @@ class TrialFaces:
     @property
     def valid(self) -> np.ndarray:
         """Bool (N,): frames with a face."""
-        return self.source != "none"
+        return self.source != NONE
 
 
 def read_trial(persons: str | os.PathLike, trial: str) -> TrialFaces:
-    """One trial's rows of a persons table; :class:`InputError` if the table has no such trial."""
+    """Read one trial's rows of a table of persons; `InputError` if it has no such trial."""
     table = read_table(persons, PERSONS_SCHEMA)
     if trial not in read_metadata(persons)["trials"]:
         raise InputError(f"{persons}: has no trial {trial!r}. Delete the file and run the face stage again.")
     table = table.filter(pc.equal(table["trial"], trial))
     return TrialFaces(
-        np.array(table["source"].to_pylist(), dtype="<U12"),
+        np.array(table["source"].to_pylist(), dtype=SOURCE_TYPE),
         table["track"].to_numpy(),
         read_boxes(table),
         table["score"].to_numpy(),
@@ -166,7 +188,7 @@ def read_trial(persons: str | os.PathLike, trial: str) -> TrialFaces:
 
 
 def rows_table(trial: str, rows: TrialFaces) -> pa.Table:
-    """One trial's rows with the columns of :data:`PERSONS`."""
+    """Make the table of one trial's rows, columns of `PERSONS_SCHEMA`."""
     count = len(rows.source)
 
     def nullable(values):
@@ -186,7 +208,7 @@ def rows_table(trial: str, rows: TrialFaces) -> pa.Table:
 
 
 def source_counts(rows: TrialFaces) -> dict[str, Any]:
-    """Frames of each source, and ``coverage``: the share with a face."""
-    counts = {name: int((rows.source == name).sum()) for name in ("detected", "interpolated", "held", "none")}
+    """Count the frames of each source, and ``coverage``: the fraction with a face."""
+    counts = {name: int((rows.source == name).sum()) for name in SOURCES}
     total = len(rows.source)
-    return counts | {"coverage": 1 - counts["none"] / total if total else 0.0}
+    return counts | {"coverage": 1 - counts[NONE] / total if total else 0.0}

@@ -1,10 +1,9 @@
 """From detections to tracks, with the whole video in hand.
 
-First faces of neighbouring frames are linked into tracklets by motion, overlap and identity; then a tracklet whose
-identity changed while two faces touched is cut there; then tracklets of one person are joined over the whole video
-(:mod:`wildaffect.faces.tracking`). No tracklet spans a camera cut; only identity joins across one.
-
-Join tracklets of one person over the whole video."""
+First faces of neighbouring frames are linked into tracklets by motion, overlap and identity; then a tracklet whose identity changed
+while two faces touched is cut there; then tracklets of one person are joined over the whole video. No tracklet spans a camera cut; only
+identity joins across one.
+"""
 
 from dataclasses import dataclass
 
@@ -19,8 +18,10 @@ LEAST_OVERLAP = 0.15
 MOST_GROWTH = 2.5
 # Weight of identity against overlap in the cost of a link: full disagreement costs as much as no overlap.
 IDENTITY_WEIGHT = 1.0
-# Share of a new displacement in the running velocity.
-VELOCITY_SHARE = 0.5
+# Distances of means from running sums are right to this fraction of the distance that separates two people.
+ESTIMATE_ERROR = 0.01
+# Weight of a new displacement in the running velocity.
+VELOCITY_WEIGHT = 0.5
 IMPOSSIBLE = 1e6
 
 
@@ -38,10 +39,16 @@ class _Open:
 def track_faces(
     detections: Detections, cuts: list[int], identity_distance: float | None, max_gap: int
 ) -> tuple[np.ndarray, int]:
-    """Track number (M,) of each detection, numbered by first appearance, and how many swaps identity revealed.
+    """Group the faces of a video into tracks.
 
-    ``cuts``: first frames of new shots. ``identity_distance``: distance below which identity vectors are one person
-    (None: the backend has none). ``max_gap``: most frames a face may be missing within a tracklet.
+    Args:
+        detections: The faces (M rows).
+        cuts: First frames of new shots.
+        identity_distance: Distance below which two identity vectors are one person; None where there are no vectors.
+        max_gap: Most frames in which a face may be missing within a tracklet.
+
+    Returns:
+        Track number (M,) of each face, numbered by first appearance, and how many times a tracklet was cut because its identity changed.
     """
     tracklets = link_tracklets(detections, cuts, identity_distance, max_gap)
     split = split_swapped(detections, tracklets, identity_distance)
@@ -53,7 +60,7 @@ def track_faces(
 def link_tracklets(
     detections: Detections, cuts: list[int], identity_distance: float | None, max_gap: int
 ) -> np.ndarray:
-    """Tracklet number (M,) of each detection: frame by frame the cheapest assignment of faces to open tracklets."""
+    """Find the tracklet number (M,) of each face: frame by frame the cheapest assignment of faces to open tracklets."""
     numbers = np.full(len(detections.frame), -1)
     open_tracklets: list[_Open] = []
     next_number, shot = 0, 0
@@ -98,7 +105,7 @@ def _link_cost(
 
 def _extend(tracklet: _Open, frame: int, box: np.ndarray, identity: np.ndarray) -> None:
     moved = (centres(box[None])[0] - centres(tracklet.box[None])[0]) / (frame - tracklet.frame)
-    tracklet.velocity = (1 - VELOCITY_SHARE) * tracklet.velocity + VELOCITY_SHARE * moved
+    tracklet.velocity = (1 - VELOCITY_WEIGHT) * tracklet.velocity + VELOCITY_WEIGHT * moved
     tracklet.frame, tracklet.box = frame, box
     if len(identity) and not np.isnan(identity[0]):
         tracklet.identity = identity
@@ -108,7 +115,7 @@ def split_swapped(detections: Detections, tracklets: np.ndarray, identity_distan
     """Cut tracklets that passed from one person to another while two faces touched.
 
     A cut needs both: vectors before and after that are further apart on average than ``identity_distance``, and a frame
-    between them in which the face touched another or was missing (a lone face cannot turn into somebody else; a
+    between them in which the face touched another or was missing (a lone face cannot become another person's; a
     profile view may look so). Returns tracklet numbers (M,), parts cut off numbered on.
     """
     numbers = tracklets.copy()
@@ -128,19 +135,36 @@ def split_swapped(detections: Detections, tracklets: np.ndarray, identity_distan
 
 
 def _swap_position(detections: Detections, rows: np.ndarray, touching: np.ndarray, limit: float) -> int | None:
-    """Where in ``rows`` another person begins, or None."""
+    """Where in ``rows`` another person begins, or None: at the split whose two mean vectors are furthest apart."""
     samples = np.flatnonzero(detections.identified[rows])
     vectors = detections.identity[rows[samples]]
-    best, position = limit, None
-    for split in range(1, len(samples)):
+    estimates = _mean_distances(vectors)
+    # Running sums round otherwise than means do; the few splits that they cannot rule out are compared by means.
+    error = ESTIMATE_ERROR * limit
+    possible = {}
+    for split in (np.flatnonzero(estimates > limit - error) + 1).tolist():
         between = slice(samples[split - 1], samples[split] + 1)
-        distance = np.linalg.norm(vectors[:split].mean(axis=0) - vectors[split:].mean(axis=0))
         evidence = touching[rows[between]].copy()
-        # A missing frame within the stretch is an occlusion: as good a place as the closest contact.
+        # A missing frame within the stretch is an occlusion: as good a position as the closest contact.
         evidence[1:][np.diff(detections.frame[rows[between]]) > 1] = 1
-        if distance > best and evidence.max() > 0:
-            best, position = distance, int(samples[split - 1] + max(1, evidence.argmax()))
+        if evidence.max() > 0:
+            possible[split] = int(samples[split - 1] + max(1, evidence.argmax()))
+    highest = max((estimates[split - 1] for split in possible), default=0)
+    best, position = limit, None
+    for split in possible:
+        if estimates[split - 1] >= highest - 2 * error:
+            distance = np.linalg.norm(vectors[:split].mean(axis=0) - vectors[split:].mean(axis=0))
+            if distance > best:
+                best, position = distance, possible[split]
     return position
+
+
+def _mean_distances(vectors: np.ndarray) -> np.ndarray:
+    """Distance (n - 1,) between the means of the first 1, 2, … of ``vectors`` (n, D) and of the others, nearly."""
+    sums = vectors.cumsum(axis=0, dtype=np.float64)
+    before = np.arange(1, len(vectors))[:, None]
+    means, others = sums[:-1] / before, (sums[-1:] - sums[:-1]) / (len(vectors) - before)
+    return np.linalg.norm(means - others, axis=1)
 
 
 def _contact(detections: Detections) -> np.ndarray:
@@ -155,8 +179,8 @@ def _contact(detections: Detections) -> np.ndarray:
 
 
 # Averages of several vectors lie closer together than single ones, so they must be nearer to count as one person.
-MEAN_SHARE = 0.85
-# Without identity: the face must return to the same place of the same shot within this many frames (about 5 s).
+MEAN_FACTOR = 0.85
+# Without identity: the face must return to the same position in the same shot within this many frames (about 5 s).
 RETURN_FRAMES = 150
 RETURN_OVERLAP = 0.3
 
@@ -167,7 +191,7 @@ def merge_tracklets(
     """Track number (M,) of each detection, numbered by first appearance.
 
     Tracklets seen in one frame together are different people and never join. Where identity is known it decides, across
-    cuts too; where it is not, a tracklet joins the one that ended at its place in the same shot. ``shots`` (M,) is the
+    cuts too; where it is not, a tracklet joins the one that ended at its position in the same shot. ``shots`` (M,) is the
     shot of each detection.
     """
     count = tracklets.max(initial=-1) + 1
@@ -183,8 +207,8 @@ def merge_tracklets(
         samples[keep] += samples[lose]
 
     if identity_distance is not None:
-        _join_by_identity(sums, samples, apart, identity_distance * MEAN_SHARE, join)
-    _join_by_place(detections, tracklets, shots, parent, samples, apart, join)
+        _join_by_identity(sums, samples, apart, identity_distance * MEAN_FACTOR, join)
+    _join_by_position(detections, tracklets, shots, parent, samples, apart, join)
     return number_by_appearance(parent[tracklets]) if count else tracklets
 
 
@@ -199,7 +223,7 @@ def _seen_together(frame: np.ndarray, tracklets: np.ndarray, count: int) -> np.n
     for _, rows in rows_by_frame(frame):
         if len(rows) > 1:
             apart[np.ix_(tracklets[rows], tracklets[rows])] = True
-    np.fill_diagonal(apart, False)
+    np.fill_diagonal(apart, val=False)
     return apart
 
 
@@ -236,16 +260,23 @@ def _join_by_identity(sums: np.ndarray, samples: np.ndarray, apart: np.ndarray, 
         nearest = np.minimum(nearest, distance[:, keep])
 
 
-def _join_by_place(detections, tracklets, shots, parent, samples, apart, join) -> None:
+def _join_by_position(detections, tracklets, shots, parent, samples, apart, join) -> None:
     count = len(parent)
     order = np.argsort(tracklets, kind="stable")
     bounds = np.searchsorted(tracklets[order], np.arange(count + 1))
     first, last = order[bounds[:-1]], order[bounds[1:] - 1]
-    for later in np.argsort(detections.frame[first], kind="stable"):
+
+    def overlaps(later: int) -> np.ndarray:
+        """Overlap of the first box of a tracklet with the last ones of those that ended shortly before it in the same shot."""
         waited = detections.frame[first[later]] - detections.frame[last]
-        candidates = (waited > 0) & (waited <= RETURN_FRAMES) & (shots[last] == shots[first[later]])
-        candidates &= ~apart[parent, parent[later]] & (parent != parent[later])
-        candidates &= (samples[parent] == 0) | (samples[parent[later]] == 0)
-        overlap = pairwise_iou(detections.boxes[last], detections.boxes[first[[later]]])[:, 0] * candidates
-        if count and overlap.max() >= RETURN_OVERLAP:
+        near = (waited > 0) & (waited <= RETURN_FRAMES) & (shots[last] == shots[first[later]])
+        return pairwise_iou(detections.boxes[last], detections.boxes[first[[later]]])[:, 0] * near
+
+    # Of those that begin in one frame the one that overlaps most goes first, whatever their order.
+    best = [overlaps(later).max(initial=0) for later in range(count)]
+    for later in np.lexsort([np.negative(best), detections.frame[first]]):
+        free = ~apart[parent, parent[later]] & (parent != parent[later])
+        free &= (samples[parent] == 0) | (samples[parent[later]] == 0)
+        overlap = overlaps(later) * free
+        if overlap.max() >= RETURN_OVERLAP:
             join(parent[int(overlap.argmax())], parent[later])

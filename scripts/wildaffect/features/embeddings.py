@@ -12,10 +12,8 @@ from torch.nn.functional import interpolate
 
 from wildaffect.errors import InputError
 from wildaffect.faces.crops import CropFile
-from wildaffect.features.about import write_about
 from wildaffect.features.frames import OF_IMAGE
-from wildaffect.features.names import EMBED_PREFIX
-from wildaffect.features.spec import OWN_NOTICE, SEEDED, FeatureSpec
+from wildaffect.features.spec import EMBED_PREFIX, OWN_NOTICE, SEEDED, FeatureSpec, write_about
 from wildaffect.features.state_dicts import load_exactly, read_state
 from wildaffect.features.store import save_blocks, write_valid
 from wildaffect.features.vggface import PREPARATION as FACE_PREPARATION
@@ -39,7 +37,7 @@ def open_network(name: str, weights: str, models_dir: str | os.PathLike) -> tupl
     """A network that turns (n, 3, 224, 224) into vectors (n, dim), and what its weights are.
 
     Args:
-        name: A key of :data:`NETWORKS`.
+        name: A key of `NETWORKS`.
         weights: A name in the manifest, a path, or ``seeded``: an untrained network that is the same in every run. The last layer of a file
             is not used.
         models_dir: Folder of model files.
@@ -86,8 +84,8 @@ def describe_embedding(
     Args:
         name: Name of the embedding in the configuration.
         output: Path of the JSON file.
-        network: A key of :data:`NETWORKS`.
-        weights: As for :func:`open_network`.
+        network: A key of `NETWORKS`.
+        weights: As for `open_network`.
         crops: Template of the crops.
         models_dir: Folder of model files.
     """
@@ -120,7 +118,7 @@ def embed_crops(
     """Write the vectors of a network over all crops of a trial as ``.npy``, float32 (frames, dim).
 
     A frame without a face gets the vector of a black image, computed once: it is what the network gives for the black image that
-    systems put there. Which rows these are is written beside them, see :mod:`~wildaffect.features.store`.
+    systems put there. Which rows these are is written beside them, see `wildaffect.features.store`.
 
     The network runs in evaluation mode, without gradients and in single precision (no TensorFloat-32), and is left in evaluation mode on
     ``device``. One batch of images and vectors is in memory at a time.

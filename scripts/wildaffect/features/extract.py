@@ -1,5 +1,6 @@
 """The audio features of one video as arrays, and the description of a feature."""
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
@@ -8,11 +9,10 @@ from importlib import import_module
 import numpy as np
 
 from wildaffect.errors import InputError
-from wildaffect.features.about import write_about
 from wildaffect.features.frames import Clock, has_audio
-from wildaffect.features.spec import FeatureSpec, find_feature
+from wildaffect.features.signal import read_speech
+from wildaffect.features.spec import FeatureSpec, find_feature, write_about
 from wildaffect.features.store import save_blocks, write_valid
-from wildaffect.features.waveform import read_speech
 from wildaffect.media.audio import read_about
 from wildaffect.media.frames import Frames, read_frames
 
@@ -35,7 +35,7 @@ def extract_features(
     An array is float32 (frames, dim), one row per row of the frame table, all finite; sample 0 of the audio is the time of frame 0.
     Features with ``rows_per_second`` are signals instead, as long as the audio. A file without audio gives the analysis of silence, one
     too short for a window is padded with silence, and frames after the last row of the analysis repeat it;
-    :mod:`~wildaffect.features.store` says which frames have audio. Samples and rows pass through in blocks, so memory does not grow with
+    `wildaffect.features.store` says which frames have audio. Samples and rows pass through in blocks, so memory does not grow with
     the length.
 
     Args:
@@ -80,8 +80,8 @@ def describe_feature(
     Args:
         feature: Id of the feature.
         output: Path of the JSON file.
-        weights: As for :func:`extract_features`.
-        pca: As for :func:`extract_features`.
+        weights: As for `extract_features`.
+        pca: As for `extract_features`.
         models_dir: Folder of model files.
 
     Raises:
@@ -105,14 +105,14 @@ def frame_clock(frames: str | os.PathLike, spec: FeatureSpec) -> Clock:
     return Clock(grid.times, _rate(grid, frames, spec), spec.rule)
 
 
-def _rate(grid: Frames, frames: str | os.PathLike, spec: FeatureSpec) -> float | None:
+def _rate(grid: Frames, frames: str | os.PathLike, spec: FeatureSpec) -> float:
     """The frame rate that the published index rules divide by, as OpenCV reports it: the container's average.
 
     That is the nominal rate where the frames keep it (to half a thousandth: 30 and 29.97 are kept apart), else
-    frames / duration. None where the rule does not ask for it.
+    frames / duration. NaN where the rule does not ask for it.
     """
     if not spec.rule.needs_rate:
-        return None
+        return math.nan
     average, nominal = grid.about.get("average_rate"), grid.about.get("nominal_rate")
     if not average:
         if len(grid.times):

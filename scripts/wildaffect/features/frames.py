@@ -1,16 +1,17 @@
 """Feature rows and video frames: which row belongs to a frame, and which frames have audio."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from wildaffect.features.waveform import RATE
+from wildaffect.features.signal import RATE
 
 ROWS_PER_SECOND = 100
 LOWEST_FPS = 15.0
-"""By the rule :data:`BY_THIRD` slower videos have no audio (M3T spec 2.4)."""
+"""By the rule `BY_THIRD` slower videos have no audio (M3T spec 2.4)."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Rule:
 
     name: str
     meaning: str
-    rows: Callable[[np.ndarray, float | None, int], np.ndarray] | None = None
+    rows: Callable[[np.ndarray, float, int], np.ndarray] | None = None
     starts: Callable[[np.ndarray, float], np.ndarray] | None = None
     needs_rate: bool = False
 
@@ -39,7 +40,7 @@ def hop_samples(fps: float) -> int:
     return max(1, int(RATE / (3 * fps)))
 
 
-def by_time(times: np.ndarray, fps: float | None, rows: int) -> np.ndarray:
+def by_time(times: np.ndarray, fps: float, rows: int) -> np.ndarray:
     """Rows by timestamp.
 
     Args:
@@ -53,13 +54,13 @@ def by_time(times: np.ndarray, fps: float | None, rows: int) -> np.ndarray:
     return np.clip(np.rint(times * ROWS_PER_SECOND), 0, rows - 1).astype(np.int64)
 
 
-def by_index(times: np.ndarray, fps: float | None, rows: int) -> np.ndarray:
-    """Rows by frame index at the constant rate ``fps`` in Hz, half to even; otherwise as :func:`by_time`."""
+def by_index(times: np.ndarray, fps: float, rows: int) -> np.ndarray:
+    """Rows by frame index at the constant rate ``fps`` in Hz, half to even; otherwise as `by_time`."""
     return np.clip(np.rint(np.arange(len(times)) / fps / 0.01), 0, rows - 1).astype(np.int64)
 
 
-def by_patch(times: np.ndarray, fps: float | None, rows: int) -> np.ndarray:
-    """First rows of the patches of the frames; ``rows`` at which a patch can start; otherwise as :func:`by_index`."""
+def by_patch(times: np.ndarray, fps: float, rows: int) -> np.ndarray:
+    """First rows of the patches of the frames; ``rows`` at which a patch can start; otherwise as `by_index`."""
     index = np.minimum(np.arange(len(times)), patch_count(rows, fps) - 1)
     return np.rint(index * ROWS_PER_SECOND / fps).astype(np.int64)
 
@@ -113,16 +114,18 @@ class Clock:
 
     Attributes:
         times: Seconds from frame 0, float64 (N,).
-        fps: Average rate in Hz, None where ``rule`` has no use for it.
+        fps: Average rate in Hz, NaN where ``rule`` has no use for it.
         rule: How rows belong to the frames.
     """
 
     times: np.ndarray
-    fps: float | None = None
+    fps: float = math.nan
     rule: Rule = BY_TIME
 
     def rows(self, available: int) -> np.ndarray:
         """The frames' rows among ``available`` >= 1 rows at 10 ms, int64 (N,)."""
+        if self.rule.rows is None:
+            raise ValueError(f"the rule {self.rule.name!r} gives no rows")
         return self.rule.rows(self.times, self.fps, available)
 
 
@@ -130,7 +133,7 @@ def has_audio(about: Mapping[str, Any], clock: Clock) -> np.ndarray:
     """Frames whose row begins within the audio.
 
     Args:
-        about: The description in ``audio.flac``, see :func:`wildaffect.media.audio.read_about`.
+        about: The description in ``audio.flac``, see `wildaffect.media.audio.read_about`.
         clock: The frames.
 
     Returns:

@@ -1,6 +1,6 @@
 """Features computed elsewhere: one vector per frame from Parquet tables or ``.npy`` files.
 
-Their ids are ``import.<name>``; the configuration describes each by the keys of :class:`Import`.
+Their ids are ``import.<name>``; the configuration describes each by the keys of `Import`.
 """
 
 import json
@@ -17,10 +17,8 @@ from pydantic import Field, model_validator
 
 from wildaffect.config import Names, Natural, Positive, Section, Text
 from wildaffect.errors import InputError
-from wildaffect.features.about import write_about
 from wildaffect.features.frames import AS_GIVEN
-from wildaffect.features.names import IMPORT_PREFIX
-from wildaffect.features.spec import FeatureSpec
+from wildaffect.features.spec import IMPORT_PREFIX, FeatureSpec, write_about
 from wildaffect.features.store import write_valid
 from wildaffect.files import atomic, sha256
 
@@ -73,7 +71,7 @@ class Import(Section):
 
 
 class ImportedFeature(Import):
-    """An :class:`Import` and its name in the configuration."""
+    """An `Import` and its name in the configuration."""
 
     name: Text
 
@@ -95,7 +93,7 @@ def imported_feature(name: str, entry: Mapping[str, Any]) -> ImportedFeature:
 
 
 def check_columns(found: ImportedFeature, path: Path) -> None:
-    """:class:`InputError` if the table ``path`` lacks a column that ``found`` asks for, or is none."""
+    """`InputError` if the table ``path`` lacks a column that ``found`` asks for, or is none."""
     try:
         have = pq.read_schema(path).names
     except (OSError, pa.ArrowException) as error:
@@ -108,7 +106,7 @@ def check_columns(found: ImportedFeature, path: Path) -> None:
 
 
 def spec(found: ImportedFeature) -> FeatureSpec:
-    """The registry entry of an imported feature."""
+    """The specification of an imported feature."""
     return FeatureSpec(
         id=IMPORT_PREFIX + found.name,
         columns=found.column_names,
@@ -134,13 +132,22 @@ def import_feature(
     output: str | os.PathLike,
     report: str | os.PathLike,
 ) -> None:
-    """Write the vectors of one trial as ``output`` (``.npy``), float32 (frames, dim), and what was done to them as ``report`` (JSON).
+    """Write the vectors of one trial, and what was done to them.
 
-    ``times`` float64 (frames,) are those of the frame table. A row of the source with a value that is not a number counts as missing.
-    The report has ``file``, ``sha256``, ``frames``, ``rows`` (complete ones found), ``missing`` (frames), ``rule`` and ``runs`` (first
-    frame and length of each stretch that was filled). Raises :class:`InputError` for a file that is absent, unreadable, of another
-    width, with more rows than the video has frames, with frames twice, or with infinite values, and for missing frames under the rule
-    ``refuse``.
+    A row of the source with a value that is not a number counts as missing. The report has ``file``, ``sha256``, ``frames``, ``rows``
+    (complete ones found), ``missing`` (frames), ``rule`` and ``runs`` (first frame and length of each stretch that was filled).
+
+    Args:
+        found: The import.
+        trial: Name of the trial.
+        video: Name of its video.
+        times: Times of the frames in seconds, float64 (frames,).
+        output: Path of the array (``.npy``), float32 (frames, dim).
+        report: Path of the report (JSON).
+
+    Raises:
+        InputError: A file that is absent, unreadable, of another width, with more rows than the video has frames, with frames twice, or
+            with infinite values; or missing frames under the rule ``refuse``.
     """
     path = found.file(trial, video)
     if not path.is_file():
@@ -170,7 +177,21 @@ def import_feature(
 
 
 def fill(values: np.ndarray, present: np.ndarray, times: np.ndarray, rule: str, path: Path) -> np.ndarray:
-    """``values`` float32 (N, C) with the rows that are not ``present`` (N,) replaced by ``rule``; zeros where no row is present."""
+    """Fill missing rows.
+
+    Args:
+        values: float32 (N, C).
+        present: Rows that are there, bool (N,).
+        times: Times of the frames, float64 (N,).
+        rule: See `Import`.
+        path: The source, named in errors.
+
+    Returns:
+        ``values`` with the missing rows replaced; zeros where no row is present.
+
+    Raises:
+        InputError: Rows are missing and ``rule`` is ``refuse``.
+    """
     if present.all():
         return values
     if rule == "refuse":

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wildaffect.features.signal import RATE
 from wildaffect.features.store import Rows, Spool, pieces
-from wildaffect.features.waveform import RATE
 
 if TYPE_CHECKING:
     from opensmile.core.lib import OpenSMILE
@@ -30,7 +30,7 @@ SHORTEST = 960  # samples; openSMILE gives no row for less, so shorter signals a
 HOP = RATE // 100
 _BLOCK = RATE // 2  # well below the five seconds of the source, which takes no block that it has no room for
 _SOURCE, _SINK = "extsource", "extsink"
-_OWN = Path(__file__).parent / "config"
+_CONFIG = Path(__file__).parent / "config"
 
 
 def version() -> str:
@@ -50,13 +50,13 @@ def parameters(feature_set: str) -> dict[str, Any]:
     }
 
 
-def descriptors(speech: Rows, dim: int, config: str, level: str, *included: str, shortest: int = SHORTEST) -> Spool:
+def descriptors(speech: Rows, dim: int, config: Path, level: str, *included: str, shortest: int = SHORTEST) -> Spool:
     """Low-level descriptors every 10 ms.
 
     Args:
         speech: int16 (S,) at 16 kHz.
         dim: Number of descriptors.
-        config: Name of the configuration file.
+        config: The configuration file.
         level: The level that the rows leave from; for the package's descriptors, the levels that are put side by side.
         *included: Files of the package that describe these levels.
         shortest: Signals of fewer samples are followed by silence, which gives finite values.
@@ -66,8 +66,8 @@ def descriptors(speech: Rows, dim: int, config: str, level: str, *included: str,
     """
     files = {name: _package() / path for name, path in zip(("basic", "extended"), included, strict=False)}
     levels = {"sinkLevel": "lld", "levels": level} if included else {"sinkLevel": level}
-    buffers = {"source": _OWN / "source.conf.inc", "bufferModeConf": _OWN / "ring.conf.inc"}
-    smile = _opened(_OWN / config, buffers | levels | files)
+    buffers = {"source": _CONFIG / "source.conf.inc", "bufferModeConf": _CONFIG / "ring.conf.inc"}
+    smile = _opened(config, buffers | levels | files)
     rows, speech = Spool(np.float32, (dim,)), _long_enough(speech, shortest)
     try:
         _run(smile, speech, rows)
@@ -98,7 +98,7 @@ def _opened(config: Path, options: Mapping[str, Any]) -> "OpenSMILE":
         "nBits": 16,
     }
     smile = OpenSMILE()
-    smile.initialize(str(config), common | options)
+    smile.initialize(str(config), {**common, **options})
     return smile
 
 
@@ -160,7 +160,7 @@ class Functionals:
         """float32 (dim,) of int16 (S,) at 16 kHz, S of any size."""
         found: list[np.ndarray] = []
         self._smile.external_sink_set_callback(_SINK, lambda row: found.append(row.copy()))
-        self._smile.external_audio_source_write_data(_SOURCE, _long_enough(speech, SHORTEST).tobytes())
+        self._smile.external_audio_source_write_data(_SOURCE, _long_enough(speech, SHORTEST)[:].tobytes())
         self._smile.external_audio_source_set_eoi(_SOURCE)
         self._smile.run()
         self._smile.reset()

@@ -1,6 +1,6 @@
 """All features of the audio, found by being there: one module each in ``features/audio``.
 
-For those who plan. A job that makes or reads a feature looks up that one alone (:func:`wildaffect.features.spec.find_feature`), so that
+For those who plan. A job that makes or reads a feature looks up that one alone (`wildaffect.features.spec.find_feature`), so that
 another feature changes nothing for it.
 """
 

@@ -1,6 +1,6 @@
 """What the section ``features`` of a configuration asks for, checked before any job starts. Import-light.
 
-The schema has seen to keys and types; here files, columns and names are looked up.
+The schema has checked keys and types; here files, columns and names are looked up.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,11 +9,10 @@ from typing import Any
 
 from wildaffect.config import nearest
 from wildaffect.errors import InputError
-from wildaffect.faces.catalogue import CUT, RESIZED, SCENES
+from wildaffect.faces import templates
 from wildaffect.features.imported import check_columns, imported_feature
-from wildaffect.features.names import EMBED_PREFIX, IMPORT_PREFIX
 from wildaffect.features.registry import FEATURES
-from wildaffect.features.spec import SEEDED
+from wildaffect.features.spec import EMBED_PREFIX, IMPORT_PREFIX, SEEDED
 from wildaffect.models import locate
 
 KEYPOINT_RCNN = "https://download.pytorch.org/models/keypointrcnn_resnet50_fpn_coco-fc266e95.pth"
@@ -32,7 +31,16 @@ def weights_file(weights: str, models_dir: str | Path) -> list[str]:
 
 
 def body_source(bodies: Mapping[str, Any], video: str, models_dir: str | Path) -> str | None:
-    """What the people of one video are found with: the folder of OpenPose's files, or the weights of the network; None for ``face_box``."""
+    """What the people of one video are found with.
+
+    Args:
+        bodies: The entry ``features.bodies`` of the configuration.
+        video: Name of the video.
+        models_dir: Folder of model files.
+
+    Returns:
+        The folder of OpenPose's files, or the weights of the network; None for ``face_box``.
+    """
     if bodies["source"] == "face_box":
         return None
     path = bodies["path"]
@@ -52,8 +60,14 @@ def _cure(feature: str, features: Mapping[str, Any]) -> str:
 def problems(
     features: Mapping[str, Any], needed: Sequence[str], trials: Mapping[str, str], models_dir: str | Path
 ) -> list[str]:
-    """Everything that keeps the section from being carried out, a line each. ``needed`` are the ids that systems ask for, ``trials`` maps
-    every trial to its video."""
+    """Everything that keeps the section from being carried out, a line each.
+
+    Args:
+        features: The section ``features`` of the configuration.
+        needed: Ids that systems ask for.
+        trials: Video of every trial.
+        models_dir: Folder of model files.
+    """
     found = [
         f"features: a system asks for {feature!r}, which is neither built in nor described here{_cure(feature, features)}"
         for feature in needed
@@ -71,7 +85,7 @@ def problems(
     for name, entry in features["embeddings"].items():
         where = f"features.embeddings.{name}"
         found += _absent_weights(f"{where}.weights", entry["weights"], models_dir)
-        if entry["crops"] not in (known := [*CUT, *RESIZED, *SCENES]):
+        if entry["crops"] not in (known := templates.names()):
             found.append(f"{where}.crops: unknown template {entry['crops']!r}{nearest(entry['crops'], known)}")
     if features["bodies"]:
         found += _body_problems(features["bodies"], dict.fromkeys(trials.values()), models_dir)
@@ -110,7 +124,7 @@ def _body_problems(bodies: Mapping[str, Any], videos: Iterable[str], models_dir:
         return ["features.bodies.person: face_box guesses the body that belongs to a face; use face."] if wrong else []
     if bodies["source"] == "openpose" and "{video}" not in bodies["path"]:
         return [f"{where}: {bodies['path']} must contain {{video}}: OpenPose's files of one video are a folder."]
-    sources = dict.fromkeys(body_source(bodies, video, models_dir) for video in videos)
+    sources = dict.fromkeys(str(body_source(bodies, video, models_dir)) for video in videos)
     absent = [path for path in sources if not Path(path).exists()]
     if not absent:
         return []

@@ -1,7 +1,7 @@
 '''What a feature is, and how to write one.
 
 A feature of the audio is one module in ``features/audio``; nothing else has to be edited. The module's name is the feature's id. It holds
-``FEATURES``, made by :func:`pair`, :func:`per_frame` or :func:`signal`, the function ``frame_values`` and the function ``parameters``.
+``FEATURES``, made by `pair`, `per_frame` or `signal`, the function ``frame_values`` and the function ``parameters``.
 Planning imports it, so large libraries are imported within functions. For example ``features/audio/level.py``::
 
     """Level of the audio in dB, every 10 ms."""
@@ -27,14 +27,30 @@ Now ``wildaffect features`` lists ``level`` and ``level.indexed``, a system can 
 ``snakemake … -- results/features/level/<video>.npy`` makes one.
 '''
 
+import json
+import os
 import pkgutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 from wildaffect.errors import InputError
 from wildaffect.features import audio
 from wildaffect.features.frames import BY_TIME, OWN_CLOCK, Rule
+from wildaffect.files import atomic
+
+IMPORT_PREFIX = "import."
+"""How the ids of features begin that were computed elsewhere."""
+EMBED_PREFIX = "embed."
+"""How the ids of features begin that are vectors of a frozen image network."""
+
+
+def of_trial(feature: str) -> bool:
+    """Whether there is an array for each trial, because it shows one person, and not for each video."""
+    return feature.startswith((IMPORT_PREFIX, EMBED_PREFIX))
+
 
 SEEDED = "seeded"
 """Given as weights: an untrained network with a fixed seed."""
@@ -91,7 +107,7 @@ def per_frame(module: str, *, columns: tuple[str, ...], rule: Rule, description:
         columns: Names of the columns.
         rule: How rows belong to frames.
         description: One line for people.
-        **fields: Other attributes of :class:`FeatureSpec`.
+        **fields: Other attributes of `FeatureSpec`.
     """
     name = module.rpartition(".")[2]
     return FeatureSpec(id=name, columns=columns, module=module, rule=rule, description=description, **fields)
@@ -101,11 +117,11 @@ def pair(module: str, *, indexed: Rule, description: str, rule: Rule = BY_TIME, 
     """A feature by the frames' true timestamps and its twin ``<id>.indexed`` by a published rule.
 
     Args:
-        module: As for :func:`per_frame`.
+        module: As for `per_frame`.
         indexed: Rule of the twin.
-        description: As for :func:`per_frame`, said of both.
+        description: As for `per_frame`, said of both.
         rule: Rule of the feature itself.
-        **fields: ``columns`` and other attributes of :class:`FeatureSpec`.
+        **fields: ``columns`` and other attributes of `FeatureSpec`.
     """
     plain = per_frame(
         module, rule=rule, description=f"{description}; rows chosen by the frames' true timestamps", **fields
@@ -126,12 +142,12 @@ def signal(
     """A signal on its own clock, which begins at the time of frame 0. One of a single column is stored without the second axis.
 
     Args:
-        module: As for :func:`per_frame`, but ``frame_values`` yields the rows of the signal.
+        module: As for `per_frame`, but ``frame_values`` yields the rows of the signal.
         columns: Names of the columns.
         rows_per_second: Rate of the rows.
         description: One line for people.
         rate_hz: Sampling rate of the audio that it is computed from.
-        **fields: Other attributes of :class:`FeatureSpec`.
+        **fields: Other attributes of `FeatureSpec`.
     """
     return per_frame(
         module,
@@ -176,3 +192,41 @@ def _find(feature: str) -> FeatureSpec | None:
     if name not in module_names():
         return None
     return next((spec for spec in feature_module(name).FEATURES if spec.id == feature), None)
+
+
+def write_about(
+    output: str | os.PathLike,
+    spec: FeatureSpec,
+    *,
+    parameters: Mapping[str, Any],
+    resampling: str | None,
+    weights: Mapping[str, Any] | None,
+) -> None:
+    """Write columns, origin, parameters, synchronisation, weights and licence notice of a feature as JSON.
+
+    Args:
+        output: Path of the JSON file.
+        spec: The feature.
+        parameters: What the computation was set to.
+        resampling: How the audio was resampled; None where there is no audio.
+        weights: Name, hash and licence of the network; None where there is none.
+    """
+    about = {
+        "id": spec.id,
+        "description": spec.description,
+        "dim": spec.dim,
+        "columns": list(spec.columns),
+        "dtype": spec.dtype,
+        "source": spec.source,
+        "parameters": parameters,
+        "resampling": resampling,
+        "synchronisation": {
+            "rule": spec.rule.name,
+            "meaning": spec.rule.meaning,
+            "rows_per_second": spec.rows_per_second,
+        },
+        "weights": weights,
+        "notice": spec.notice,
+    }
+    with atomic(output) as partial:
+        partial.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

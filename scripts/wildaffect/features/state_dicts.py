@@ -18,7 +18,7 @@ UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingErro
 def read_state(path: str | os.PathLike) -> dict[str, torch.Tensor]:
     """Tensors by key from ``.safetensors``, ``.pth`` or ``.pt``: a state dict, or a mapping with one under ``state_dict``.
 
-    Raises :class:`InputError` for other suffixes, for files that cannot be read so, and for anything else in them.
+    Raises `InputError` for other suffixes, for files that cannot be read so, and for anything else in them.
     """
     path = Path(path)
     try:

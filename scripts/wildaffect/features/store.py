@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -48,7 +49,7 @@ class Spool:
         return rows
 
 
-Rows = np.ndarray | Spool
+Rows: TypeAlias = np.ndarray | Spool
 """Rows that are read by slices alone."""
 
 

@@ -156,7 +156,7 @@ def _metadata(rate: int, samples: int, channels: int, count: PacketCount) -> dic
 def _measured(track: Track, rate: int) -> dict[str, Any]:
     return {
         "audio_valid": track.decoded > 0,
-        "offset_s": track.offset / rate,
+        "offset_s": (track.offset or 0) / rate,
         "padded_s": (track.head + track.tail) / rate,
         "trimmed_s": track.trimmed / rate,
         "gaps_s": track.gaps / rate,

@@ -7,8 +7,7 @@ from itertools import islice
 import av
 import numpy as np
 
-from wildaffect.media.container import PacketCount, UnreadableError, decoded, open_media, video_stream
-from wildaffect.media.orientation import orientation
+from wildaffect.media.container import PacketCount, UnreadableError, decoded, open_media, orientation, video_stream
 
 
 def decode(video: str | os.PathLike, threads: int = 1) -> Iterator[tuple[int, np.ndarray]]:

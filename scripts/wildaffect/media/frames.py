@@ -11,8 +11,7 @@ import av
 import numpy as np
 import pyarrow as pa
 
-from wildaffect.media.container import PacketCount, UnreadableError, decoded, open_media, video_stream
-from wildaffect.media.orientation import orientation
+from wildaffect.media.container import PacketCount, UnreadableError, decoded, open_media, orientation, video_stream
 from wildaffect.media.timestamps import DECODE_TIME, durations, regularity, repair_ticks
 from wildaffect.tables import read_metadata, read_table, write_table
 

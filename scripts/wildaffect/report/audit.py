@@ -108,8 +108,8 @@ def cross_task_leakage(trials: Iterable[Trial]) -> Iterator[Finding]:
     partitions: dict[str, dict[str, set[str]]] = {}
     for trial in trials:
         for task in TASKS:
-            if trial.partition(task):
-                partitions.setdefault(trial.video, {}).setdefault(trial.partition(task), set()).add(task)
+            if partition := trial.partition(task):
+                partitions.setdefault(trial.video, {}).setdefault(partition, set()).add(task)
     for video, tasks_of in partitions.items():
         held_out = {task: part for part in ("validation", "test") for task in tasks_of.get(part, ())}
         for train in sorted(tasks_of.get("train", ())):

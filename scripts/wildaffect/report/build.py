@@ -27,6 +27,7 @@ from wildaffect.report.scores import (
     score_tables,
 )
 from wildaffect.report.traces import DIMENSIONS, series_name, trial_traces
+from wildaffect.scoring.tasks import Tracks
 from wildaffect.tables import read_table
 
 AUDIT_COLUMNS = ("trial", "video", "severity", "finding", "detail", "rule")
@@ -66,6 +67,7 @@ def build_report(
     files: RunFiles,
     *,
     config: Mapping,
+    editions: Tracks,
     models: Sequence[Mapping],
     versions: Mapping[str, str],
     notes: Sequence[str],
@@ -79,6 +81,7 @@ def build_report(
         output: HTML file to write.
         files: What the report shows.
         config: The completed configuration; paths below its `results_dir` are shown relative to it.
+        editions: Tracks of the editions scored by.
         models: Dicts with name, licence, sha256, trained (bool or None) and source.
         versions: Version by package.
         notes: What is approximated in this run, a sentence each.
@@ -95,7 +98,7 @@ def build_report(
         files.labels.get("va"),
         files.predictions,
     )
-    tables = score_tables(read_scores(files.scores)) if files.scores else []
+    tables = score_tables(read_scores(files.scores), editions) if files.scores else []
     media = media_rows(trial_table, files.frames, files.audio, files.persons)
     sheets, reduced = contact_sheets({trial: path for trial, path in files.sheets.items() if Path(path).exists()})
     context = {
@@ -134,7 +137,11 @@ def build_report(
 
 
 def _facts(
-    config: Mapping, trials: list[Mapping], media: list[Mapping], runs: list[Mapping], predictions: Sequence[Mapping]
+    config: Mapping,
+    trials: Sequence[Mapping],
+    media: Sequence[Mapping],
+    runs: Sequence[Mapping],
+    predictions: Sequence[Mapping],
 ) -> list:
     """The facts at the top of the page: pairs of label and value."""
     videos = {row["video"]: row["media"] for row in media if row["media"]}
@@ -163,7 +170,7 @@ def _corpus_text(corpus: Mapping) -> str:
     return ", ".join(str(corpus[key]) for key in ("layout", "root") if corpus.get(key)) or "not recorded"
 
 
-def _newest(runs: list[Mapping], predictions: Sequence[Mapping]) -> str:
+def _newest(runs: Sequence[Mapping], predictions: Sequence[Mapping]) -> str:
     """When the newest run record or prediction table was written, to the minute (UTC)."""
     files = [Path(row["path"]) / "run.json" for row in runs if row["record"]] + [
         Path(row["path"]) for row in predictions
@@ -204,7 +211,7 @@ def _audit(path: Path) -> dict:
     return {"rows": rows, "counts": Counter(row["severity"] for row in rows)}
 
 
-def _least_covered(media: list[Mapping]) -> list[Mapping]:
+def _least_covered(media: Sequence[Mapping]) -> list[Mapping]:
     """Rows of the media table, those with the smallest fraction of detected faces first."""
 
     def fraction(row: Mapping) -> float:

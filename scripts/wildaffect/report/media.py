@@ -10,10 +10,10 @@ import pyarrow as pa
 
 from wildaffect.corpus.trials import TASKS
 from wildaffect.errors import InputError
+from wildaffect.faces.tables import SOURCES
 from wildaffect.media.audio import read_about
 from wildaffect.tables import read_metadata, read_table
 
-SOURCES = ("detected", "interpolated", "held", "none")
 SHEET_BYTES_PER_PAGE = 16 * 2**20
 SHEET_BYTES_LEAST = 4 * 2**10
 SHEET_QUALITIES = (85, 70, 55, 40)

@@ -9,15 +9,16 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from wildaffect.corpus.label_spaces import EXPRESSIONS8
 from wildaffect.errors import InputError
 from wildaffect.report.traces import columns_in, held_out_sources, series_name, trials_shown_from
-from wildaffect.scoring.editions import editions, get_task
+from wildaffect.scoring.tasks import Tracks
 from wildaffect.tables import read_table
 
 CLASS_LABELS = pa.schema(
     [("trial", pa.string()), ("frame", pa.int32()), ("expression", pa.int8()), ("valid", pa.bool_())]
 )
-CLASSES = get_task("abaw3", "expr").parts[0].names
+CLASSES = EXPRESSIONS8
 """All classes in the order of the label numbers; editions with seven have the first seven."""
 
 
@@ -127,6 +128,7 @@ class ScoreTable:
     partition: str
     metric: str
     folds: list[str]
+    formula: str = ""
     rows: list[ScoreRow] = field(default_factory=list)
 
     @property
@@ -143,13 +145,6 @@ class ScoreTable:
     def bound(self) -> bool:
         """Whether the metric is the end of a confidence interval."""
         return self.metric.endswith(("_low", "_high"))
-
-    @property
-    def formula(self) -> str:
-        """An edition's score in terms of its metrics; empty for other metrics and unlisted editions."""
-        tasks = {f"{name}_score": task for name, task in editions().get(self.edition, {}).items()}
-        task = tasks.get(self.metric)
-        return " + ".join(f"{weight:g} {name}" for name, weight in task.score.items()) if task else ""
 
     @property
     def note(self) -> str:
@@ -181,12 +176,18 @@ def read_scores(path: Path, columns: tuple[str, ...] = SCORE_COLUMNS) -> pd.Data
     return table.assign(note=table[NOTE].fillna("") if NOTE in table else "")
 
 
-def score_tables(scores: pd.DataFrame) -> list[ScoreTable]:
-    """One table per edition, partition and metric of the result of `read_scores`; ranked metrics first, per-video ones last."""
+def score_tables(scores: pd.DataFrame, editions: Tracks) -> list[ScoreTable]:
+    """One table per edition, partition and metric; ranked metrics first, per-video ones last.
+
+    ``editions`` say how a ranked metric is made of others.
+    """
+    formulas = {
+        (edition, f"{name}_score"): task.formula for edition, tasks in editions.items() for name, task in tasks.items()
+    }
     tables = []
     for (edition, partition, metric), part in scores.groupby(["edition", "partition", "metric"], sort=True):
         folds = sorted((fold for fold in part["fold"].unique() if fold.isdigit()), key=int)
-        table = ScoreTable(edition, partition, metric, folds)
+        table = ScoreTable(edition, partition, metric, folds, formulas.get((edition, metric), ""))
         for (system, variant, target), rows in part.groupby(["system", "variant", "target"], sort=True):
             if rows["fold"].duplicated().any():
                 raise InputError(
@@ -221,7 +222,7 @@ def _fold_name(fold: str) -> str:
     return f"fold {fold}" if fold.isdigit() else fold
 
 
-def read_trial_scores(path: Path, metrics: tuple[str, str]) -> dict[tuple[str, str], dict[str, float]]:
+def read_trial_scores(path: Path, metrics: Sequence[str]) -> dict[tuple[str, str], dict[str, float]]:
     """Values of two per-trial metrics, training partitions left out.
 
     As for the traces, validation is preferred to test and an ensemble to single folds.

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from wildaffect.report.scores import CROSS_VALIDATION, ENSEMBLE, ScoreRow, ScoreTable, read_scores, score_tables
+from wildaffect.scoring.editions import editions
 
 UNDEFINED = "–"
 
 
 def score_lines(scores_csv: Path) -> str:
-    """The ranked scores of a score file as a text table for the terminal; every metric where none is ranked."""
-    tables = score_tables(read_scores(scores_csv))
+    """The ranked scores of ``scores_csv`` as a text table for the terminal; every metric where none is ranked."""
+    tables = score_tables(read_scores(scores_csv), editions())
     if not tables:
         return "No scores: no labelled frames to compare with."
     shown = [table for table in tables if table.ranked] or tables

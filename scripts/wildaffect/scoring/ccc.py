@@ -32,7 +32,7 @@ class Moments:
 
     @classmethod
     def of(cls, truth: np.ndarray, prediction: np.ndarray, mask: np.ndarray | None = None) -> "Moments":
-        """Moments of the entries where ``mask`` holds (everywhere without one). ``ValueError`` unless all have one shape."""
+        """Compute the moments of the entries where ``mask`` holds (everywhere without one); ``ValueError`` unless all have one shape."""
         truth, prediction = np.asarray(truth, np.float64), np.asarray(prediction, np.float64)
         if truth.shape != prediction.shape or (mask is not None and np.shape(mask) != truth.shape):
             shapes = [truth.shape, prediction.shape] + ([] if mask is None else [np.shape(mask)])
@@ -51,13 +51,13 @@ class Moments:
 
     def __add__(self, other: "Moments") -> "Moments":
         count = self.count + other.count
-        share = other.count / np.maximum(count, 1)
-        between = self.count * share
+        fraction = other.count / np.maximum(count, 1)
+        between = self.count * fraction
         shift_t, shift_p = other.mean_truth - self.mean_truth, other.mean_prediction - self.mean_prediction
         return Moments(
             count,
-            self.mean_truth + shift_t * share,
-            self.mean_prediction + shift_p * share,
+            self.mean_truth + shift_t * fraction,
+            self.mean_prediction + shift_p * fraction,
             self.squares_truth + other.squares_truth + shift_t * shift_t * between,
             self.squares_prediction + other.squares_prediction + shift_p * shift_p * between,
             self.products + other.products + shift_t * shift_p * between,
@@ -100,9 +100,23 @@ class Concordance:
 def ccc(
     truth: np.ndarray, prediction: np.ndarray, mask: np.ndarray | None = None, variant: str = "population"
 ) -> float:
-    """Concordance correlation coefficient of two arrays of one shape over the entries where ``mask`` holds, in float64.
+    """Compute the concordance correlation coefficient in float64.
 
-    A constant series against a varying one scores 0. NaN where undefined; :func:`ccc_with_reason` says why.
+    Args:
+        truth: Labels, of any shape.
+        prediction: Predictions of the same shape.
+        mask: Bool of that shape: entries that count; all without one.
+        variant: One of ``VARIANTS``.
+
+    Returns:
+        The coefficient: 0 for a constant series against a varying one, NaN where undefined (`ccc_with_reason` says why).
+
+    Raises:
+        ValueError: If shapes differ, and for an unknown variant.
+
+    Examples:
+        >>> round(ccc([0.0, 0.5, 1.0], [0.1, 0.5, 0.9]), 4)
+        0.9756
     """
     return ccc_with_reason(truth, prediction, mask, variant).value
 
@@ -110,12 +124,12 @@ def ccc(
 def ccc_with_reason(
     truth: np.ndarray, prediction: np.ndarray, mask: np.ndarray | None = None, variant: str = "population"
 ) -> Concordance:
-    """As :func:`ccc`, together with the count and the reason of an undefined value."""
+    """Compute `ccc`, with the count and the reason of an undefined value."""
     return concordance(Moments.of(truth, prediction, mask), variant)
 
 
 def concordance(moments: Moments, variant: str = "population") -> Concordance:
-    """Coefficient and reason from scalar moments."""
+    """Compute coefficient and reason from scalar moments."""
     value, count = float(moments.ccc(variant)), int(moments.count)
     if not np.isnan(value):
         return Concordance(value, count)

@@ -13,10 +13,11 @@ import numpy as np
 import pyarrow as pa
 
 from wildaffect.errors import InputError
-from wildaffect.scoring.bootstrap import draws, interval, resampled, videos_of
-from wildaffect.scoring.editions import Task, find_task, get_task
+from wildaffect.scoring.editions import find_task, get_task
 from wildaffect.scoring.read import as_table, find_rows, sort_rows
 from wildaffect.scoring.scorer import Tallied, tally_task
+from wildaffect.scoring.tallies import draws, interval, resampled, videos_of
+from wildaffect.scoring.tasks import Task
 
 COMPARISON = pa.schema(
     [
@@ -45,15 +46,25 @@ def compare(
     resamples: int = 1000,
     seed: int = 0,
 ) -> pa.Table:
-    """Compare the predictions ``first`` and ``second`` (as for :func:`wildaffect.scoring.scorer`) of the same labelled frames.
+    """Compare two predictions of the same labelled frames.
 
-    Returns a table ``COMPARISON``, the ranked score first: both values, ``difference`` = first - second with its 95 % percentile interval
-    (``low``, ``high``) over ``resamples`` draws of whole source videos, the same draws for both, and ``first_better``, the share of
-    draws in which the first is higher (equal counts half). It is a share of draws and no significance level. Draws in which either
-    value is undefined are left out and counted in ``note``.
+    Args:
+        first: Predictions, as for `wildaffect.scoring.score`.
+        second: Predictions to compare with.
+        labels: Labels of both.
+        edition: Name of the edition by whose rules is scored.
+        task: Name of the task; without it the columns of the labels decide.
+        allow_missing: Whether rows of ``labels`` that one of the runs does not predict count for neither; the note says how many.
+        resamples: Draws of whole source videos, the same for both.
+        seed: Of the draws.
 
-    With ``allow_missing`` the rows of ``labels`` that one of the runs does not predict count for neither, and the note says how many
-    these are. Raises :class:`InputError` where :func:`wildaffect.scoring.scorer` does.
+    Returns:
+        Table ``COMPARISON``, the ranked score first: both values, ``difference`` = first - second with its 95 % percentile interval
+        (``low``, ``high``), and ``first_better``, the fraction of draws in which the first is higher (equal counts half), which is no
+        significance level. Draws in which either value is undefined are left out and counted in ``note``.
+
+    Raises:
+        InputError: Where `wildaffect.scoring.score` does.
     """
     labels = as_table(labels, "labels")
     rules = get_task(edition, task) if task else find_task(edition, labels.column_names)
@@ -89,7 +100,7 @@ def compare(
         rows.append(
             {
                 "metric": metric, "first": a, "second": b, "difference": a - b, "low": low, "high": high,
-                "first_better": _share_above_zero(differences), "frames": frames[metric], "videos": len(videos),
+                "first_better": _fraction_above_zero(differences), "frames": frames[metric], "videos": len(videos),
                 "note": note + (f", {lost} undefined and left out" if lost else ""),
             }
         )  # fmt: skip
@@ -97,7 +108,7 @@ def compare(
 
 
 def _predicted_by_both(labels: pa.Table, runs: Mapping[str, pa.Table]) -> pa.Table:
-    """The rows of ``labels`` that all runs predict."""
+    """Take the rows of ``labels`` that all runs predict."""
     wanted = sort_rows(labels, "labels")
     found = [find_rows(wanted, sort_rows(run, f"{name} run")) >= 0 for name, run in runs.items()]
     return labels.take(np.sort(wanted.order[np.logical_and.reduce(found)]))
@@ -112,15 +123,15 @@ def _resampled(run: Tallied, videos: list[str], times: np.ndarray) -> dict[str, 
 
 
 def _with_score(task: Task, metrics: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The ranked score before the metrics, unless one of its metrics is missing."""
+    """Put the ranked score before the metrics, unless one of its metrics is missing."""
     if not set(task.score) <= set(metrics):
         return dict(metrics)
     return {f"{task.name}_score": sum(weight * metrics[name] for name, weight in task.score.items()), **metrics}
 
 
 def _frames(run: Tallied, task: Task) -> dict[str, int]:
-    """Labelled frames behind each metric; of the ranked score, those of its largest part."""
-    counts = {}
+    """Count the labelled frames behind each metric; of the ranked score, those of its largest part."""
+    counts: dict[str, int] = {}
     for trials in run.trials.values():
         if trials:
             total = reduce(add, trials.values())
@@ -128,6 +139,6 @@ def _frames(run: Tallied, task: Task) -> dict[str, int]:
     return counts | {f"{task.name}_score": max(counts.values())}
 
 
-def _share_above_zero(differences: np.ndarray) -> float:
+def _fraction_above_zero(differences: np.ndarray) -> float:
     defined = differences[~np.isnan(differences)]
     return float(np.mean((defined > 0) + 0.5 * (defined == 0))) if defined.size else float("nan")

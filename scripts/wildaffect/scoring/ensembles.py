@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wildaffect.corpus.label_spaces import VALENCE_AROUSAL
 from wildaffect.errors import InputError
 from wildaffect.scoring.editions import editions
-from wildaffect.scoring.fusion import KEYS, check_settings, choose_targets, fuse, join_targets
-from wildaffect.scoring.read import read_parquet
+from wildaffect.scoring.fusion import check_settings, choose_targets, fuse, join_targets
+from wildaffect.scoring.read import KEYS, read_parquet
 from wildaffect.tables import read_metadata, write_table
 
 SYSTEM = "ensemble"
@@ -23,7 +24,13 @@ Source = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class PredictedTarget:
-    """What a variant or an ensemble predicts for one target: columns, the trials held out by each fold, and the test trials."""
+    """What a variant or an ensemble predicts for one target.
+
+    Attributes:
+        columns: Predicted columns.
+        held_out: Trials that each fold holds out.
+        test: Test trials.
+    """
 
     columns: tuple[str, ...]
     held_out: Mapping[int, frozenset[str]]
@@ -37,11 +44,17 @@ class PredictedTarget:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """``members``: for each, the sources to join (one, or one per column of the target). ``offer``: what the fusion predicts."""
+    """A declared fusion.
+
+    Attributes:
+        target: What is predicted.
+        members: For each the sources to join, one, or one per column of the target.
+        predicted: What the fusion predicts.
+    """
 
     target: str
     members: tuple[tuple[Source, ...], ...]
-    offer: PredictedTarget
+    predicted: PredictedTarget
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -49,47 +62,55 @@ class Ensemble:
         return tuple(dict.fromkeys(source for member in self.members for source in member))
 
 
-def plan_ensemble(name: str, settings: Mapping[str, Any], offers: Mapping[Source, PredictedTarget]) -> Ensemble:
-    """Resolve the block ``settings`` (members, target, method, clip, weights) of the ensemble ``name`` against what is ``offered``.
+def plan_ensemble(name: str, settings: Mapping[str, Any], targets: Mapping[Source, PredictedTarget]) -> Ensemble:
+    """Resolve the declaration of an ensemble against what the run predicts.
 
-    A member is ``system/variant`` or ``system/variant/target``. Raises :class:`InputError` for a member that is not run here, that is
-    named twice, or that does not predict the target, and for members with other classes, folds or trials than the first: a fusion of
-    those would be scored on something else than its members.
+    Args:
+        name: Of the ensemble.
+        settings: Its block of the configuration: members (``system/variant`` or ``system/variant/target``), target, method, clip, weights.
+        targets: What each source predicts.
+
+    Returns:
+        The ensemble.
+
+    Raises:
+        InputError: For a member that is not run here, that is named twice, or that does not predict the target, and for members with
+            other classes, folds or trials than the first: a fusion of those would be scored on something else than its members.
     """
-    place, target = f"config.score.ensembles.{name}", settings["target"]
-    found = [_member(place, member, target, offers) for member in settings["members"]]
+    key, target = f"config.score.ensembles.{name}", settings["target"]
+    found = [_member(key, member, target, targets) for member in settings["members"]]
     members, spaces = [sources for sources, _ in found], [columns for _, columns in found]
     for number, (sources, columns) in enumerate(found):
         if sources in members[:number]:
-            raise InputError(f"{place}: member {settings['members'][number]} is named twice; use weights instead.")
+            raise InputError(f"{key}: member {settings['members'][number]} is named twice; use weights instead.")
         if columns != spaces[0]:
             raise InputError(
-                f"{place}: {settings['members'][number]} predicts {', '.join(columns)}, but {settings['members'][0]} predicts "
+                f"{key}: {settings['members'][number]} predicts {', '.join(columns)}, but {settings['members'][0]} predicts "
                 f"{', '.join(spaces[0])}; only the same columns can be fused."
             )
     try:
         check_settings(spaces[0], len(members), settings["method"], settings["clip"], settings["weights"])
     except InputError as error:
-        raise InputError(f"{place}: {error}") from error
-    first = offers[members[0][0]]
+        raise InputError(f"{key}: {error}") from error
+    first = targets[members[0][0]]
     for source in (source for sources in members for source in sources):
-        if (offers[source].held_out, offers[source].test) != (first.held_out, first.test):
+        if (targets[source].held_out, targets[source].test) != (first.held_out, first.test):
             raise InputError(
-                f"{place}: {'/'.join(source)} has other folds or trials than {'/'.join(members[0][0])}; run the members on the same "
+                f"{key}: {'/'.join(source)} has other folds or trials than {'/'.join(members[0][0])}; run the members on the same "
                 "folds, and for targets of the same tasks."
             )
     return Ensemble(target, tuple(members), PredictedTarget(spaces[0], first.held_out, first.test))
 
 
 def target_columns(target: str, predicted: Sequence[str]) -> tuple[str, ...]:
-    """Columns of ``target`` (some edition's task, ``valence``, ``arousal``) by the largest label space within ``predicted``, or none."""
+    """Columns of ``target`` (some edition's task, ``valence``, ``arousal``) by the largest label space in ``predicted``, or none."""
     spaces = {
         tuple(name for part in task.parts for name in part.names)
         for tasks in editions().values()
         for task in tasks.values()
         if task.name == target
     }
-    spaces |= {(target,)} if target in ("valence", "arousal") else set()
+    spaces |= {(target,)} if target in VALENCE_AROUSAL else set()
     fitting = [space for space in spaces if set(space) <= set(predicted)]
     return max(fitting, key=len, default=())
 
@@ -104,12 +125,18 @@ def fuse_members(
     clip: str,
     weights: Sequence[float] | None,
 ) -> None:
-    """Write the fusion of ``members`` to ``output``; its metadata names the rule and the members.
+    """Write the fusion of several members; its metadata names the rule and the members.
 
-    ``predictions``: mappings with the keys system, variant, target and path that cover every source of ``members``. ``columns`` are
-    fused by :func:`wildaffect.scoring.fusion.fuse`; whatever else the members predict is left out.
+    Args:
+        output: Prediction table to write.
+        predictions: Mappings with the keys system, variant, target and path that cover every source of ``members``.
+        members: Sources of each member.
+        columns: Columns that are fused; what else the members predict is left out.
+        method: As for `wildaffect.scoring.fusion.fuse`.
+        clip: As for `wildaffect.scoring.fusion.fuse`.
+        weights: As for `wildaffect.scoring.fusion.fuse`.
     """
-    paths = {(entry["system"], entry["variant"], entry["target"]): entry["path"] for entry in predictions}
+    paths = {tuple(entry[key] for key in ("system", "variant", "target")): entry["path"] for entry in predictions}
     tables, records = [], []
     for sources in members:
         read = {tuple(source): read_parquet(paths[tuple(source)]) for source in sources}
@@ -126,25 +153,25 @@ def fuse_members(
 
 
 def _member(
-    place: str, member: str, target: str, offers: Mapping[Source, PredictedTarget]
+    key: str, member: str, target: str, targets: Mapping[Source, PredictedTarget]
 ) -> tuple[tuple[Source, ...], tuple[str, ...]]:
-    """Sources of one member, and the columns of the target that they predict."""
+    """Find the sources of one member, and the columns of the target that they predict."""
     names = member.split("/")
-    own = {source[2]: offer.columns for source, offer in offers.items() if list(source[: len(names)]) == names}
+    own = {source[2]: entry.columns for source, entry in targets.items() if list(source[: len(names)]) == names}
     if len(names) not in (2, 3) or not own:
-        known = dict.fromkeys(f"{system}/{variant}" for system, variant, _ in offers)
+        known = dict.fromkeys(f"{system}/{variant}" for system, variant, _ in targets)
         raise InputError(
-            f"{place}: no member {member!r}; name a variant of this run as system/variant, or one of its targets as "
+            f"{key}: no member {member!r}; name a variant of this run as system/variant, or one of its targets as "
             f"system/variant/target. There are: {', '.join(known) or 'none'}."
         )
     together = [name for names in own.values() for name in names]
     columns = target_columns(target, together)
     if not columns:
         raise InputError(
-            f"{place}: {member} does not predict target {target!r}, only {', '.join(dict.fromkeys(together))}."
+            f"{key}: {member} does not predict target {target!r}, only {', '.join(dict.fromkeys(together))}."
         )
     try:
         chosen = choose_targets(own, target, columns, lambda predicted: set(columns) <= set(predicted))
     except InputError as error:
-        raise InputError(f"{place}: {member}: {error}") from error
+        raise InputError(f"{key}: {member}: {error}") from error
     return tuple((names[0], names[1], name) for name in chosen), columns

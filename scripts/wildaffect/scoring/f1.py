@@ -49,19 +49,19 @@ def unit_counts(truth: np.ndarray, prediction: np.ndarray, mask: np.ndarray | No
 
 
 def f1_per_class(matrix: np.ndarray) -> np.ndarray:
-    """F1 of every class, (..., classes)."""
+    """Compute the F1 of every class, (..., classes)."""
     hits = np.diagonal(matrix, axis1=-2, axis2=-1)
     both = matrix.sum(-1) + matrix.sum(-2)
     return 2 * hits / np.maximum(both, 1)
 
 
 def macro_f1(matrix: np.ndarray) -> np.ndarray:
-    """Unweighted mean of F1 over all classes; NaN without a frame."""
+    """Average F1 over all classes without weights; NaN without a frame."""
     return _defined(matrix, f1_per_class(matrix).mean(-1))
 
 
 def weighted_f1(matrix: np.ndarray) -> np.ndarray:
-    """Mean of F1 weighted by the classes' share of the truth; NaN without a frame. Not a challenge metric (CNU_ADL spec 1.3)."""
+    """Average F1 weighted by the classes' frequency in the truth; NaN without a frame. Not a challenge metric (CNU_ADL spec 1.3)."""
     weights = matrix.sum(-1) / np.maximum(matrix.sum((-2, -1)), 1)[..., None]
     return _defined(matrix, (f1_per_class(matrix) * weights).sum(-1))
 
@@ -72,21 +72,43 @@ def accuracy(matrix: np.ndarray) -> np.ndarray:
 
 
 def unit_f1(counts: np.ndarray) -> np.ndarray:
-    """F1 of the active state of every unit, (..., units), from counts (..., units, 2, 2)."""
+    """Compute the F1 of the active state of every unit, (..., units), from counts (..., units, 2, 2)."""
     return f1_per_class(counts)[..., 1]
 
 
 def expression_f1(
     truth: np.ndarray, prediction: np.ndarray, labels: Sequence[int], mask: np.ndarray | None = None
 ) -> float:
-    """Macro F1 over all ``labels`` (``range(7)`` until 2021, ``range(8)`` since 2022) of the frames where ``mask`` holds."""
+    """Compute the macro F1 of expressions.
+
+    Args:
+        truth: Label numbers (frames,).
+        prediction: Predicted label numbers (frames,).
+        labels: All label numbers: ``range(7)`` until 2021, ``range(8)`` since 2022.
+        mask: Bool (frames,): frames that count; all without one.
+
+    Returns:
+        Mean F1 over all of ``labels``, NaN without a frame.
+
+    Raises:
+        ValueError: For another label number in a frame that counts.
+    """
     return float(macro_f1(confusion_matrix(truth, prediction, labels, mask)))
 
 
 def au_f1(truth: np.ndarray, prediction: np.ndarray, mask: np.ndarray | None = None) -> float:
-    """Mean over units of the binary F1, arrays (frames, units) of zeros and ones, masks as in :func:`unit_counts`.
+    """Compute the mean over action units of the binary F1.
 
-    NaN if no unit has a valid frame.
+    Args:
+        truth: Zeros and ones (frames, units).
+        prediction: Zeros and ones (frames, units).
+        mask: Bool (frames, units) or (frames,): what counts; all without one.
+
+    Returns:
+        The mean, NaN if no unit has a valid frame.
+
+    Raises:
+        ValueError: For other values where the mask holds.
     """
     counts = unit_counts(truth, prediction, mask)
     return float(unit_f1(counts).mean()) if counts.any() else float("nan")

@@ -1,35 +1,38 @@
 """Fusion of predictions: of the folds of one instance, or of members of an ensemble."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from wildaffect.corpus.label_spaces import VALENCE_AROUSAL
 from wildaffect.errors import InputError
 from wildaffect.scoring.ccc import ccc
-from wildaffect.scoring.read import RowIndex, as_table, find_rows, numbers, read_parquet, sort_rows
+from wildaffect.scoring.read import KEYS, RowIndex, as_table, find_rows, numbers, read_parquet, sort_rows
 from wildaffect.tables import read_metadata, write_table
 
 METHODS = ("mean", "weighted", "ccc_centring")
 CLIPS = ("none", "early", "late")
-CONTINUOUS = ("valence", "arousal")
-KEYS = ("trial", "frame", "time_s", "source")
 
 
 def mean(predictions: np.ndarray) -> np.ndarray:
-    """Plain mean over the first axis of (members, frames)."""
+    """Average (members, frames) over the first axis."""
     return predictions.mean(axis=0)
 
 
 def weighted(predictions: np.ndarray, weights: Sequence[float]) -> np.ndarray:
-    """Mean over the first axis of (members, frames) by ``weights``, one per member, not all zero; they need not sum to one."""
+    """Average (members, frames) over the first axis by ``weights``, one per member, not all zero; they need not sum to one."""
     return np.average(predictions, axis=0, weights=weights)
 
 
 def agreement(predictions: np.ndarray) -> np.ndarray:
-    """Mean CCC of each member of (members, frames) with all others, the mixed variant (LFAN spec 6.2, 6.4). An undefined pair counts 0."""
+    """Compute the mean CCC of each member of (members, frames) with all others, an undefined pair counting 0.
+
+    The mixed variant (LFAN spec 6.2, 6.4).
+    """
     members = len(predictions)
     total = np.zeros(members)
     for i, j in combinations(range(members), 2):
@@ -38,7 +41,7 @@ def agreement(predictions: np.ndarray) -> np.ndarray:
 
 
 def ccc_centring(predictions: np.ndarray) -> np.ndarray:
-    """CCC centring of one trial's (members, frames), float64 (frames,) (LFAN spec 6.4).
+    """Fuse one trial's (members, frames) by CCC centring to float64 (frames,) (LFAN spec 6.4).
 
     The members' means are replaced by one common mean, weighted by how well each member agrees with the others, and then averaged. This
     is the plain mean plus a constant. Where negative agreements would put the common mean outside the members' own means (or it is
@@ -60,9 +63,17 @@ def fuse(
 ) -> pa.Table:
     """Fuse prediction tables of the same trials and frames, trial by trial, column by column.
 
-    ``clip`` limits valence and arousal to [-1, 1]: ``early`` each member before, ``late`` the result. ``weights``: one per table, for
-    ``weighted``. ``ccc_centring`` is for valence and arousal only. Rows and columns come in the order of the first table, values as
-    float32; ``source`` is kept where all tables agree and ``mixed`` elsewhere. Raises :class:`InputError` for other rows or columns.
+    Args:
+        tables: Prediction tables, Arrow or pandas.
+        method: ``mean``, ``weighted``, or ``ccc_centring`` (valence and arousal only).
+        clip: How valence and arousal are limited to [-1, 1]: ``early`` each member before, ``late`` the result, ``none``.
+        weights: One per table, for ``weighted``.
+
+    Returns:
+        Rows and columns in the order of the first table, values float32; ``source`` where all tables agree, ``mixed`` elsewhere.
+
+    Raises:
+        InputError: If rows or columns differ.
     """
     tables = [as_table(table, f"prediction {i}") for i, table in enumerate(tables)]
     if not tables:
@@ -72,17 +83,14 @@ def fuse(
     first = sort_rows(tables[0], "prediction 0")
     aligned = [_aligned(table, first, i) for i, table in enumerate(tables)]
     stack = np.stack([numbers(table, columns) for table in aligned])
-    limited = [i for i, name in enumerate(columns) if name in CONTINUOUS]
+    limited = [i for i, name in enumerate(columns) if name in VALENCE_AROUSAL]
     if clip == "early":
         stack[..., limited] = stack[..., limited].clip(-1, 1)
     fused = np.empty(stack.shape[1:])
+    combine = {"ccc_centring": ccc_centring, "mean": mean}.get(method, partial(weighted, weights=weights or ()))
     for rows in first.slices().values():
         for column in range(len(columns)):
-            members = stack[:, rows, column]
-            if method == "ccc_centring":
-                fused[rows, column] = ccc_centring(members)
-            else:
-                fused[rows, column] = mean(members) if method == "mean" else weighted(members, weights)
+            fused[rows, column] = combine(stack[:, rows, column])
     if clip == "late":
         fused[:, limited] = fused[:, limited].clip(-1, 1)
     return _like_first(aligned, first, columns, fused)
@@ -95,7 +103,7 @@ def fuse_files(
     clip: str = "none",
     weights: Sequence[float] | None = None,
 ) -> None:
-    """:func:`fuse` from Parquet files to a Parquet file, with the schema of the first; its metadata names the rule and the members."""
+    """`fuse` from Parquet files to a Parquet file, with the schema of the first; its metadata names the rule and the members."""
     fused = fuse([read_parquet(path) for path in paths], method, clip, weights)
     members = [read_metadata(path) for path in paths]
     about = {"fusion": {"method": method, "clip": clip, "weights": weights}, "members": members}
@@ -105,7 +113,7 @@ def fuse_files(
 def join_targets(tables: Mapping[str, pa.Table]) -> pa.Table:
     """One table from one per target (such as valence and arousal), each with a column of the target's name, for the same rows.
 
-    Rows come in the order of the first table. Raises :class:`InputError` where rows differ or the column is missing.
+    Rows come in the order of the first table. Raises `InputError` where rows differ or the column is missing.
     """
     tables = {target: as_table(table, f"predictions of {target}") for target, table in tables.items()}
     for target, table in tables.items():
@@ -121,7 +129,7 @@ def join_targets(tables: Mapping[str, pa.Table]) -> pa.Table:
 def check_settings(
     columns: Sequence[str], members: int, method: str, clip: str, weights: Sequence[float] | None
 ) -> None:
-    """Whether predictions of ``columns`` by so many ``members`` can be fused like this; :class:`InputError` if not."""
+    """Whether predictions of ``columns`` by so many ``members`` can be fused like this; `InputError` if not."""
     if method not in METHODS or clip not in CLIPS:
         raise InputError(
             f"fusion {method!r} with clip {clip!r}: choose from {', '.join(METHODS)} and {', '.join(CLIPS)}."
@@ -130,7 +138,7 @@ def check_settings(
         raise InputError(f"fusion {method!r}: weights are for 'weighted', one for each of the {members} predictions.")
     if weights is not None and not (min(weights) >= 0 and sum(weights) > 0):
         raise InputError(f"fusion 'weighted': weights {list(weights)} must not be negative, nor all zero.")
-    if method == "ccc_centring" and not set(columns) <= set(CONTINUOUS):
+    if method == "ccc_centring" and not set(columns) <= set(VALENCE_AROUSAL):
         raise InputError(f"fusion 'ccc_centring' is for valence and arousal; the table has {', '.join(columns)}.")
 
 
@@ -179,7 +187,7 @@ def choose_targets(
     """Names of the targets to read, in the order of ``columns`` where there are several.
 
     ``offered``: columns that each target predicts. The target called ``wanted`` if it ``covers`` all, else the only one that does, else
-    separate targets named like ``columns``. :class:`InputError` if there is none, or more than one to choose from.
+    separate targets named like ``columns``. `InputError` if there is none, or more than one to choose from.
     """
     covering = [target for target, names in offered.items() if covers(names)]
     if wanted in covering:

@@ -12,8 +12,10 @@ import pyarrow.parquet as pq
 
 from wildaffect.corpus.labels import parse_annotation
 from wildaffect.errors import InputError
-from wildaffect.scoring.editions import Task
+from wildaffect.scoring.tasks import Task
 
+KEYS = ("trial", "frame", "time_s", "source")
+"""Columns of a prediction table that are no predictions."""
 FRAMES_PER_TRIAL = 2**32
 
 
@@ -21,8 +23,11 @@ FRAMES_PER_TRIAL = 2**32
 class RowIndex:
     """Row keys of a table in sorted order.
 
-    ``trials``: sorted names. ``trial``: int64 index into them, ``frame``: int64, both sorted by name and frame. ``order``: the table row
-    behind each sorted row.
+    Attributes:
+        trials: Sorted names.
+        trial: Index into ``trials`` of each sorted row, int64.
+        frame: Frame index of each sorted row, int64, ascending within a trial.
+        order: The table row behind each sorted row, int64.
     """
 
     trials: tuple[str, ...]
@@ -32,17 +37,17 @@ class RowIndex:
 
     @property
     def key(self) -> np.ndarray:
-        """One int64 per row, ascending."""
+        """One int64 per row, ascending: trial and frame in one number."""
         return self.trial * FRAMES_PER_TRIAL + self.frame
 
     def slices(self) -> dict[str, slice]:
-        """Where each trial's rows lie in the sorted order."""
+        """Sorted rows of each trial."""
         bounds = np.searchsorted(self.trial, np.arange(len(self.trials) + 1))
         return {name: slice(int(bounds[i]), int(bounds[i + 1])) for i, name in enumerate(self.trials)}
 
 
 def as_table(table: Any, name: str) -> pa.Table:
-    """``table`` as Arrow (Arrow or pandas given), checked for the columns ``trial`` and ``frame``. ``name`` is used in messages."""
+    """Make an Arrow table of Arrow or pandas, checked for the columns ``trial`` and ``frame``. ``name`` is used in messages."""
     if not isinstance(table, pa.Table):
         table = pa.Table.from_pandas(table, preserve_index=False)
     missing = [column for column in ("trial", "frame") if column not in table.column_names]
@@ -53,7 +58,7 @@ def as_table(table: Any, name: str) -> pa.Table:
 
 
 def read_parquet(path: Path) -> pa.Table:
-    """A Parquet prediction or label table with all its columns; :class:`InputError` if it cannot be read."""
+    """Read a Parquet prediction or label table with all its columns; `InputError` if it cannot be read."""
     try:
         return as_table(pq.read_table(path), str(path))
     except (OSError, pa.ArrowException) as error:
@@ -61,13 +66,13 @@ def read_parquet(path: Path) -> pa.Table:
 
 
 def numbers(table: pa.Table, columns: tuple[str, ...]) -> np.ndarray:
-    """Columns as float64 (rows, columns), NaN for null; :class:`InputError` for a column that does not hold numbers."""
+    """Read columns as float64 (rows, columns), NaN for null; `InputError` for a column that does not hold numbers."""
     arrays = [_cast(table, column, pa.float64()).to_numpy(zero_copy_only=False) for column in columns]
     return np.column_stack(arrays) if arrays else np.empty((table.num_rows, 0))
 
 
 def sort_rows(table: pa.Table, name: str) -> RowIndex:
-    """Keys of ``table`` in sorted order; :class:`InputError` for a null, a negative frame or a pair (trial, frame) that occurs twice."""
+    """Sort the keys of ``table``; `InputError` for a null, a negative frame or a pair (trial, frame) that occurs twice."""
     if table["trial"].null_count or table["frame"].null_count:
         raise InputError(f"{name}: a row has no trial or no frame number; every row needs both.")
     names = _cast(table, "trial", pa.string()).combine_chunks().dictionary_encode()
@@ -76,8 +81,8 @@ def sort_rows(table: pa.Table, name: str) -> RowIndex:
         raise InputError(f"{name}: frame numbers must count from 0, found {frame.min()} to {frame.max()}.")
     spelled = names.dictionary.to_pylist()
     trials = tuple(sorted(spelled))
-    place = {name: i for i, name in enumerate(trials)}
-    rank = np.array([place[name] for name in spelled], np.int64)
+    position = {name: i for i, name in enumerate(trials)}
+    rank = np.array([position[name] for name in spelled], np.int64)
     trial = rank[names.indices.to_numpy()] if frame.size else np.empty(0, np.int64)
     order = np.lexsort((frame, trial))
     rows = RowIndex(trials, trial[order], frame[order], order)
@@ -92,9 +97,9 @@ def sort_rows(table: pa.Table, name: str) -> RowIndex:
 
 
 def find_rows(wanted: RowIndex, found: RowIndex) -> np.ndarray:
-    """For each sorted row of ``wanted`` the table row of ``found`` with the same trial and frame, -1 where there is none."""
-    place = {name: i for i, name in enumerate(found.trials)}
-    rank = np.array([place.get(name, -1) for name in wanted.trials], np.int64)
+    """Find for each sorted row of ``wanted`` the table row of ``found`` with the same trial and frame, -1 where there is none."""
+    position = {name: i for i, name in enumerate(found.trials)}
+    rank = np.array([position.get(name, -1) for name in wanted.trials], np.int64)
     trial = rank[wanted.trial] if wanted.trial.size else wanted.trial
     key = trial * FRAMES_PER_TRIAL + wanted.frame  # below zero for an unknown trial, so that it equals no key
     have = found.key
@@ -105,8 +110,8 @@ def find_rows(wanted: RowIndex, found: RowIndex) -> np.ndarray:
 
 
 def flags(table: pa.Table, column: str) -> np.ndarray:
-    """A column of truth values as bool (rows,), null as false."""
-    return _cast(table, column, pa.bool_()).fill_null(False).to_numpy(zero_copy_only=False)
+    """Read a column of truth values as bool (rows,), null as false."""
+    return _cast(table, column, pa.bool_()).fill_null(fill_value=False).to_numpy(zero_copy_only=False)
 
 
 def _cast(table: pa.Table, column: str, kind: pa.DataType) -> pa.ChunkedArray:
@@ -117,18 +122,31 @@ def _cast(table: pa.Table, column: str, kind: pa.DataType) -> pa.ChunkedArray:
 
 
 def read_rows(path: Path, task: Task) -> pa.Table:
-    """A table (trial, frame, columns of ``task``) from ``path``, which may be
+    """Read predictions or labels of one task in any of their forms.
 
-    - a Parquet or CSV table with columns trial, frame (from 0) and named values,
-    - a folder of ``<trial>.txt`` files: a header and one row per frame, as in annotations and in submissions until 2022,
-    - a ``.txt`` list whose rows begin with ``<trial>/<number>.jpg``, as in submissions since 2023 (number 00001 is frame 0).
+    Args:
+        path: One of
 
-    Values outside the label space of a folder (-5, -1) become null. Raises :class:`InputError` with file and line for anything else.
+            - a Parquet or CSV table with columns trial, frame (from 0) and named values,
+            - a folder of ``<trial>.txt`` files: a header and one row per frame, as in annotations and in submissions until 2022,
+            - a ``.txt`` list whose rows begin with ``<trial>/<number>.jpg``, as in submissions since 2023 (number 00001 is frame 0).
+        task: The track.
+
+    Returns:
+        Table (trial, frame, columns of the task). Values outside the label space of a folder (-5, -1) are null.
+
+    Raises:
+        InputError: With file and line for anything else.
     """
     path = Path(path)
     if path.is_dir():
         lists = sorted(path.glob("*.txt"))
-        if task.format and task.format.layout == "list" and len(lists) == 1 and _is_list(lists[0], task):
+        if (
+            task.format
+            and task.format.layout == "list"
+            and len(lists) == 1
+            and _lines(lists[0])[:1] == [task.format.header]
+        ):
             return read_list(lists[0], task)
         return read_folder(path, task)
     if not path.is_file():
@@ -143,7 +161,7 @@ def read_rows(path: Path, task: Task) -> pa.Table:
 
 
 def read_folder(folder: Path, task: Task) -> pa.Table:
-    """Rows of a folder of per-trial text files, trials in the order of names."""
+    """Read a folder of per-trial text files, trials in the order of names."""
     files = sorted(folder.glob("*.txt"))
     if not files:
         raise InputError(f"{folder}: no .txt files; expected one per trial.")
@@ -167,7 +185,7 @@ def read_folder(folder: Path, task: Task) -> pa.Table:
 
 
 def read_list(file: Path, task: Task) -> pa.Table:
-    """Rows of a list whose fields are a picture's path and the values in the organisers' order."""
+    """Read a list whose fields are an image's path and the values in the organisers' order."""
     lines = _lines(file)
     if task.format is None or task.format.layout != "list":
         raise InputError(
@@ -191,7 +209,7 @@ def read_list(file: Path, task: Task) -> pa.Table:
 
 
 def split_location(location: str, where: str) -> tuple[str, int]:
-    """Trial and frame (from 0) of ``<trial>/<number from 1>.jpg``; :class:`InputError` otherwise."""
+    """Split into trial and frame (from 0) of ``<trial>/<number from 1>.jpg``; `InputError` otherwise."""
     found = re.fullmatch(r"([^/]+)/([0-9]{1,9})\.[A-Za-z]+", location)
     if not found or int(found[2]) < 1:
         raise InputError(f"{where}: expected '<trial>/<number from 00001>.jpg', got {location!r}.")
@@ -208,10 +226,6 @@ def _lines(file: Path) -> list[str]:
         return file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: cannot be read as text ({error}).") from error
-
-
-def _is_list(file: Path, task: Task) -> bool:
-    return _lines(file)[:1] == [task.format.header]
 
 
 def _check_classes(file: Path, names: tuple[str, ...]) -> None:

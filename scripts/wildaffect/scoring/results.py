@@ -10,19 +10,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from wildaffect.corpus.label_spaces import AU8, AU12, EXPRESSIONS8, VALENCE_AROUSAL
 from wildaffect.errors import InputError
 from wildaffect.files import atomic
-from wildaffect.scoring.editions import Part, Task, edition_tasks
-from wildaffect.scoring.editions import editions as all_editions
 from wildaffect.scoring.fusion import join_targets
 from wildaffect.scoring.read import read_parquet
-from wildaffect.scoring.scorer import Tallied, incomparable, predicted_part, summarise, tally_task, trial_scores
+from wildaffect.scoring.scorer import (
+    Tallied,
+    incomparable,
+    predicted_parts,
+    summarise,
+    tally_task,
+    trial_scores,
+)
+from wildaffect.scoring.tasks import Part, Task, Tracks
 
 RUN_COLUMNS = ("system", "variant", "target", "fold", "partition")
 SCORE_COLUMNS = (*RUN_COLUMNS, "edition", "metric", "value", "frames", "trials", "note")
 TRIAL_COLUMNS = (*RUN_COLUMNS, "trial", "metric", "value", "frames")
 CROSS_VALIDATION, ENSEMBLE = "cross-validation", "ensemble"
-PAIR = ("valence", "arousal")
+LABEL_SPACES = {"va": {*VALENCE_AROUSAL}, "expr": {"expression", *EXPRESSIONS8}, "au": {*AU8, *AU12}}
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class Predicted:
 def score_predictions(
     predictions: Sequence[Mapping],
     labels: Mapping[str, Path],
-    editions: Sequence[str],
+    editions: Tracks,
     scores: Path,
     trials: Path,
     *,
@@ -46,16 +53,27 @@ def score_predictions(
     resamples: int = 0,
     seed: int = 0,
 ) -> None:
-    """Score every prediction file and write ``scores`` (``SCORE_COLUMNS``) and ``trials`` (``TRIAL_COLUMNS``), both CSV.
+    """Score every prediction file and write two CSV files: over all trials, and per trial.
 
-    ``predictions``: one mapping per file with the keys system, variant, target, fold (a number or ``ensemble``), partition, path; what is
-    scored follows from the file's columns. ``labels``: label table per task. Besides, the validation predictions of several folds are
-    pooled as ``cross-validation`` (each trial predicted by the fold that held it out), and separate targets valence and arousal are also
-    scored as the pair ``va``, unless the variant has a target of that name.
+    What is scored follows from the columns of a file. The validation predictions of several folds are also pooled as ``cross-validation``
+    (each trial predicted by the fold that held it out), and separate targets valence and arousal are also scored as the pair ``va``,
+    unless the variant has a target of that name.
 
     Partitions without labels give no rows. Where predictions or labels do not cover an edition's label space, the score is written as
-    an empty value with the reason in ``note``. The per-trial table holds the metrics of the first edition that fits. With the fold
-    table ``folds``, :class:`InputError` if a labelled trial of a fold's partition was not predicted at all.
+    an empty value with the reason in ``note``. The per-trial table holds the metrics of the first edition that fits.
+
+    Args:
+        predictions: One mapping per file with the keys system, variant, target, fold (a number or ``ensemble``), partition, path.
+        labels: Label table per task.
+        editions: Tracks by edition and name.
+        scores: CSV to write, columns ``SCORE_COLUMNS``.
+        trials: CSV to write, columns ``TRIAL_COLUMNS``.
+        folds: The table of folds, by which predictions must be complete.
+        resamples: Resamples of the bootstrap, 0 for no intervals.
+        seed: Of the resamples.
+
+    Raises:
+        InputError: If a labelled trial of a fold's partition was not predicted at all.
     """
     tables = {task: read_parquet(path) for task, path in labels.items()}
     assigned = pq.read_table(folds).to_pylist() if folds else []
@@ -73,7 +91,7 @@ def score_predictions(
 
 
 def _grouped(predictions: Sequence[Mapping]) -> dict[tuple[str, str], list[Mapping]]:
-    """Entries by (system, variant), sorted; :class:`InputError` for one that is given twice."""
+    """Entries by (system, variant), sorted; `InputError` for one that is given twice."""
     groups: dict[tuple[str, str], list[Mapping]] = {}
     seen = set()
     for entry in predictions:
@@ -81,7 +99,7 @@ def _grouped(predictions: Sequence[Mapping]) -> dict[tuple[str, str], list[Mappi
         if name in seen:
             raise InputError(f"{entry['path']}: predictions of {'/'.join(name)} are given twice.")
         seen.add(name)
-        groups.setdefault(name[:2], []).append(entry)
+        groups.setdefault((name[0], name[1]), []).append(entry)
     return dict(sorted(groups.items()))
 
 
@@ -92,8 +110,10 @@ def _series(entries: Sequence[Mapping]) -> Iterator[Predicted]:
     }
     for target, chosen in targets.items():
         yield from _with_pool(target, chosen)
-    if set(PAIR) <= set(targets) and "va" not in targets:
-        valence, arousal = ({(p.fold, p.partition): p.table for p in _with_pool(name, targets[name])} for name in PAIR)
+    if set(VALENCE_AROUSAL) <= set(targets) and "va" not in targets:
+        valence, arousal = (
+            {(p.fold, p.partition): p.table for p in _with_pool(name, targets[name])} for name in VALENCE_AROUSAL
+        )
         for fold, partition in valence:
             if (fold, partition) in arousal:
                 pair = {"valence": valence[fold, partition], "arousal": arousal[fold, partition]}
@@ -113,19 +133,20 @@ def _with_pool(target: str, entries: Sequence[Mapping]) -> Iterator[Predicted]:
 
 
 def _score(
-    predicted: Predicted, labels: Mapping[str, pa.Table], editions: Sequence[str], resamples: int, seed: int, run: str
+    predicted: Predicted, labels: Mapping[str, pa.Table], editions: Tracks, resamples: int, seed: int, run: str
 ) -> tuple[list[dict], list[dict]]:
     """Rows of the score table and of the per-trial table for one prediction table."""
     chosen = pc.unique(predicted.table["trial"])
     known = {name: table.filter(pc.is_in(table["trial"], chosen)) for name, table in labels.items()}
     known = {name: table for name, table in known.items() if table.num_rows}
     tallied: dict[Part, Tallied] = {}
-    rows, single = [], {}
-    for edition in editions:
+    rows: list[dict] = []
+    single: dict[tuple[str, str], dict] = {}
+    for edition, tasks in editions.items():
         written = set()
-        for task in edition_tasks(edition).values():
-            parts = [predicted_part(predicted.table.column_names, part) for part in task.parts if part.name in known]
-            if len(parts) < len(task.parts) or None in parts:
+        for task in tasks.values():
+            parts = predicted_parts(predicted.table.column_names, task, known)
+            if not parts:
                 continue
             reasons = [reason for part in parts if (reason := incomparable(predicted.table, known[part.name], part))]
             if reasons:
@@ -160,8 +181,7 @@ def _check_complete(
     predicted: Predicted, labels: Mapping[str, pa.Table], assigned: Sequence[Mapping], run: str
 ) -> None:
     """Every labelled trial that the fold table puts into this fold's partition must have been predicted (single-task targets only)."""
-    parts = {part.name: part for tasks in all_editions().values() for task in tasks.values() for part in task.parts}
-    tasks = [name for name in labels if name in parts and predicted_part(predicted.table.column_names, parts[name])]
+    tasks = [name for name in labels if LABEL_SPACES.get(name, set()) & set(predicted.table.column_names)]
     if len(tasks) != 1:
         return
     expected = {
@@ -184,7 +204,7 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping]) -> N
         writer = csv.DictWriter(handle, columns, lineterminator="\n")
         writer.writeheader()
         for row in rows:
-            writer.writerow(row | {"value": "" if np.isnan(row["value"]) else repr(row["value"])})
+            writer.writerow({**row, "value": "" if np.isnan(row["value"]) else repr(row["value"])})
 
 
 def _run_order(row: Mapping) -> tuple:

@@ -1,10 +1,10 @@
 """Scores of a prediction table against a label table by the rules of an edition.
 
-Columns become decisions (values, a class number, units on or off), decisions of a trial a tally (:mod:`wildaffect.scoring.tallies`).
+Columns become decisions (values, a class number, units on or off), decisions of a trial a tally (`wildaffect.scoring.tallies`).
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
@@ -14,32 +14,40 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from wildaffect.corpus.label_spaces import AU_THRESHOLD
 from wildaffect.errors import InputError
-from wildaffect.scoring.bootstrap import draws, interval, resampled, videos_of
-from wildaffect.scoring.editions import Part, Task, find_task, get_task
+from wildaffect.scoring.editions import find_task, get_task
 from wildaffect.scoring.read import RowIndex, as_table, find_rows, flags, numbers, sort_rows
-from wildaffect.scoring.tallies import Tally, tally
-
-THRESHOLD = 0.5
+from wildaffect.scoring.tallies import Tally, draws, interval, resampled, tally, videos_of
+from wildaffect.scoring.tasks import Part, Task
 
 
 def missing_columns(columns: Sequence[str], part: Part) -> tuple[str, ...]:
-    """Columns that a prediction table lacks for ``part``. Classes come as one column per class, or as one column of class numbers."""
+    """List the columns that a prediction table lacks for ``part``.
+
+    Classes come as one column per class, or as one column of class numbers.
+    """
     if part.kind == "classes" and part.columns[0] in columns:
         return ()
     return tuple(name for name in part.names if name not in columns)
 
 
 def predicted_part(columns: Sequence[str], part: Part) -> Part | None:
-    """What a prediction table with ``columns`` predicts of ``part``: None, all, or of valence and arousal the one that it has."""
+    """Find what a prediction table with ``columns`` predicts of ``part``: None, all, or of valence and arousal the one that it has."""
     present = tuple(name for name in part.names if name in columns)
     if part.kind == "values" and present:
         return replace(part, names=present, columns=present)
     return part if present or part.columns[0] in columns else None
 
 
+def predicted_parts(columns: Sequence[str], task: Task, labels: Container[str]) -> list[Part]:
+    """The parts of ``task`` as far as they are predicted; none unless all are predicted and among ``labels``."""
+    parts = [found for part in task.parts if part.name in labels and (found := predicted_part(columns, part))]
+    return parts if len(parts) == len(task.parts) else []
+
+
 def incomparable(predictions: pa.Table, labels: pa.Table, part: Part) -> str:
-    """Why ``part`` cannot be scored, empty if it can: columns that a table lacks, or labels outside the part's classes."""
+    """Say why ``part`` cannot be scored, empty if it can: columns that a table lacks, or labels outside the part's classes."""
     lacking = missing_columns(predictions.column_names, part)
     unlabelled = [name for name in part.columns if name not in labels.column_names]
     if lacking or unlabelled:
@@ -53,7 +61,7 @@ def incomparable(predictions: pa.Table, labels: pa.Table, part: Part) -> str:
 
 
 def decide(table: pa.Table, part: Part) -> np.ndarray:
-    """Decisions float64 (rows, columns of the part), NaN where a row holds no finite prediction.
+    """Make decisions float64 (rows, columns of the part), NaN where a row holds no finite prediction.
 
     Values as they are. Classes: the number of the largest class column, the first of equals; a column of class numbers has precedence.
     Units: on above 0.5, so a value of exactly 0.5 is off (TSAV spec 6).
@@ -64,7 +72,7 @@ def decide(table: pa.Table, part: Part) -> np.ndarray:
     if part.kind == "values":
         return predicted
     if part.kind == "units":
-        return np.where(np.isnan(predicted), np.nan, predicted > THRESHOLD)
+        return np.where(np.isnan(predicted), np.nan, predicted > AU_THRESHOLD)
     undecided = np.isnan(predicted).any(axis=1)
     best = np.where(undecided, 0, np.nan_to_num(predicted).argmax(axis=1))
     return np.where(undecided, np.nan, best)[:, None]
@@ -107,16 +115,27 @@ def score(
     resamples: int = 0,
     seed: int = 0,
 ) -> pa.Table:
-    """Score ``predictions`` against ``labels`` (Arrow or pandas, columns trial and frame) by the rules of ``edition``.
+    """Score predictions against labels by the rules of an edition.
 
-    Rows are matched by trial and frame, columns by name. Without ``task`` the labels' columns decide. Labels that are null or the
-    edition's invalid value do not count, nor rows whose ``valid`` is false; action units are masked one by one. Returns a table
-    ``SCORES``: the ranked ``<task>_score`` first (only if all its metrics were computed), then its metrics over all frames joined, the
-    mean over trials (``..._per_video_mean``, ``..._per_video_weighted`` by frames), then details. With ``resamples`` also the bounds of
-    a 95 % bootstrap interval over source videos (``..._low``, ``..._high``).
+    Rows are matched by trial and frame, columns by name. Labels that are null or the edition's invalid value do not count, nor rows whose
+    ``valid`` is false; action units are masked one by one.
 
-    Raises :class:`InputError` for a labelled frame without prediction (unless ``allow_missing``: then it is left out and counted in the
-    notes), for repeated rows, missing columns, and predictions that are not numbers.
+    Args:
+        predictions: Arrow or pandas with columns trial, frame and named values.
+        labels: Arrow or pandas with columns trial, frame and the label columns.
+        edition: Name of the edition, ``abaw2``.
+        task: Name of the task; without it the columns of the labels decide.
+        allow_missing: Whether labelled frames without prediction are left out and counted in the notes.
+        resamples: Draws of whole source videos for 95 % bootstrap intervals, 0 for none.
+        seed: Of the draws.
+
+    Returns:
+        Table ``SCORES``: the ranked ``<task>_score`` first (only if all its metrics were computed), then its metrics over all frames
+        joined, the mean over trials (``..._per_video_mean``, ``..._per_video_weighted`` by frames), then details, and the bounds of
+        intervals (``..._low``, ``..._high``).
+
+    Raises:
+        InputError: For a labelled frame without prediction, repeated rows, missing columns, and predictions that are not numbers.
     """
     labels = as_table(labels, "labels")
     rules = get_task(edition, task) if task else find_task(edition, labels.column_names)
@@ -131,7 +150,21 @@ def score(
 def tally_task(
     predictions: Any, labels: Any, task: Task, parts: Sequence[Part], *, allow_missing: bool = False
 ) -> Tallied:
-    """Match rows and count, per part and trial. ``parts``: the task's parts to score, perhaps with fewer values (one of two targets)."""
+    """Match rows and count, per part and trial.
+
+    Args:
+        predictions: As for `score`.
+        labels: As for `score`.
+        task: The track.
+        parts: Its parts to score, perhaps with fewer values (one of two targets).
+        allow_missing: As for `score`.
+
+    Returns:
+        Tallies that can be summed and resampled.
+
+    Raises:
+        InputError: As for `score`.
+    """
     predictions, labels = as_table(predictions, "predictions"), as_table(labels, "labels")
     for part in parts:
         _check_columns(predictions, labels, task, part)
@@ -159,11 +192,14 @@ def tally_task(
 
 
 def summarise(tallied: Tallied, resamples: int = 0, seed: int = 0) -> pa.Table:
-    """Table ``SCORES`` from tallies."""
+    """Make the table ``SCORES`` from tallies."""
     videos = videos_of(name for trials in tallied.trials.values() for name in trials)
     left_out = f"{tallied.missing} labelled frames without prediction left out" if tallied.missing else ""
     times = draws(len(videos), resamples, seed) if resamples and videos else None
-    metrics, spread, counts, rows = {}, {}, {}, []
+    metrics: dict[str, float] = {}
+    spread: dict[str, np.ndarray] = {}
+    counts: dict[str, tuple[int, int]] = {}
+    rows: list[dict] = []
     for trials in tallied.trials.values():
         if trials:
             rows += _part_rows(trials, left_out)
@@ -186,7 +222,7 @@ def summarise(tallied: Tallied, resamples: int = 0, seed: int = 0) -> pa.Table:
 
 
 def trial_scores(tallied: Tallied) -> pa.Table:
-    """Table ``TRIAL_SCORES``: the metrics of every trial by itself, NaN where undefined."""
+    """Make the table ``TRIAL_SCORES``: the metrics of every trial by itself, NaN where undefined."""
     rows = [
         {"trial": name, "metric": metric, "value": float(value), "frames": int(part.frames)}
         for trials in tallied.trials.values()
@@ -225,9 +261,8 @@ def _ranked(task: Task, metrics: dict, counts: dict, left_out: str) -> dict | No
     if not set(task.score) <= set(metrics):
         return None
     value = sum(weight * metrics[metric] for metric, weight in task.score.items())
-    formula = " + ".join(f"{weight:g} {metric}" for metric, weight in task.score.items())
     frames, trials = (max(counts[metric][i] for metric in task.score) for i in (0, 1))
-    return _row(f"{task.name}_score", value, frames, trials, "; ".join(filter(None, [formula, left_out])))
+    return _row(f"{task.name}_score", value, frames, trials, "; ".join(filter(None, [task.formula, left_out])))
 
 
 def _row(metric: str, value: float, frames: int, trials: int, note: str) -> dict:

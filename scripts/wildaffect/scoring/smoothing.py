@@ -10,19 +10,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from wildaffect.corpus.label_spaces import VALENCE_AROUSAL
 from wildaffect.errors import InputError
-from wildaffect.scoring.bootstrap import videos_of
-from wildaffect.scoring.editions import Part, Task, edition_tasks
-from wildaffect.scoring.fusion import CONTINUOUS, KEYS
-from wildaffect.scoring.read import as_table, numbers, read_parquet, sort_rows
-from wildaffect.scoring.scorer import incomparable, predicted_part, tally_task
+from wildaffect.scoring.read import KEYS, as_table, numbers, read_parquet, sort_rows
+from wildaffect.scoring.scorer import incomparable, predicted_parts, tally_task
+from wildaffect.scoring.tallies import videos_of
+from wildaffect.scoring.tasks import Part, Task, Tracks
 from wildaffect.tables import read_metadata, write_table
 
 EDGES = ("zero", "nearest")
 
 
 def wiener(values: np.ndarray, window: int, edges: str = "nearest") -> np.ndarray:
-    """Wiener filter of (frames,) with an odd ``window``; the noise power is the mean of the local variances.
+    """Apply a Wiener filter to (frames,) with an odd ``window``; the noise power is the mean of the local variances.
 
     ``edges="zero"`` pads with zeros, which pulls the ends towards 0 (M3T spec 6.3); ``nearest`` repeats the end values. Where the local
     variance and the noise are both zero the local mean is kept; SciPy alone gives NaN there.
@@ -39,14 +39,14 @@ def wiener(values: np.ndarray, window: int, edges: str = "nearest") -> np.ndarra
 
 
 def median(values: np.ndarray, window: int, edges: str = "nearest") -> np.ndarray:
-    """Running median of (frames,) with an odd ``window``; ``edges`` as in :func:`wiener` (zero: M3T spec 6.3)."""
+    """Apply a running median to (frames,) with an odd ``window``; ``edges`` as in `wiener` (zero: M3T spec 6.3)."""
     from scipy.signal import medfilt
 
     return _with_edges(values, window, edges, lambda padded: medfilt(padded, window))
 
 
 def savitzky_golay(values: np.ndarray, window: int, edges: str = "nearest", order: int = 2) -> np.ndarray:
-    """Savitzky-Golay filter of (frames,): a polynomial of ``order`` fitted in each odd ``window``; ``edges`` as in :func:`wiener`."""
+    """Apply a Savitzky-Golay filter to (frames,): a polynomial of ``order`` in each odd ``window``; ``edges`` as in `wiener`."""
     from scipy.signal import savgol_filter
 
     return savgol_filter(values, window, order, mode="constant" if edges == "zero" else "nearest", cval=0.0)
@@ -58,10 +58,20 @@ METHODS: dict[str, Callable[..., np.ndarray]] = {"wiener": wiener, "median": med
 def smooth(
     table: pa.Table, method: str, window: int, edges: str = "nearest", columns: Sequence[str] | None = None
 ) -> pa.Table:
-    """A prediction table with ``columns`` (all predicted ones by default) smoothed within each trial in the order of frames.
+    """Smooth a prediction table within each trial in the order of frames.
 
-    Row order, other columns and column order stay; smoothed columns are float32. Raises :class:`InputError` for an unknown method, an
-    even window, or values that are not numbers. A window of 1 leaves the values as they are.
+    Args:
+        table: Prediction table, Arrow or pandas.
+        method: A key of ``METHODS``.
+        window: Odd number of frames; 1 leaves the values as they are.
+        edges: ``nearest`` repeats the end values, ``zero`` pads with zeros.
+        columns: Columns to smooth, by default all predicted ones.
+
+    Returns:
+        The table in the same order, smoothed columns float32.
+
+    Raises:
+        InputError: For an unknown method, an even window, or values that are not numbers.
     """
     table = as_table(table, "predictions")
     if method not in METHODS or edges not in EDGES:
@@ -98,24 +108,24 @@ NONE = "none"
 
 
 def smoothed_columns(columns: Sequence[str]) -> tuple[str, ...]:
-    """What is smoothed of a prediction table: valence and arousal (M3T spec 6.2), or everything predicted where it has neither."""
+    """Choose what is smoothed of a prediction table: valence and arousal (M3T spec 6.2), or everything predicted where it has neither."""
     values = tuple(name for name in columns if name not in KEYS)
-    return tuple(name for name in values if name in CONTINUOUS) or values
+    return tuple(name for name in values if name in VALENCE_AROUSAL) or values
 
 
-def check_windows(place: str, window: Any, folds: int) -> None:
-    """Whether ``window`` (odd frames, or several to choose from) can be used with so many folds; :class:`InputError` if not."""
+def check_windows(key: str, window: Any, folds: int) -> None:
+    """Check that ``window`` (odd frames, or several to choose from) can be used with so many folds; `InputError` if not."""
     several = isinstance(window, list)
     for size in window if several else [window]:
         if size < 1 or size % 2 == 0:
             raise InputError(
-                f"{place}.window: {size} is not possible; use odd numbers of frames (1 leaves values as they are)."
+                f"{key}.window: {size} is not possible; use odd numbers of frames (1 leaves values as they are)."
             )
     if several and (len(set(window)) < 2 or len(set(window)) < len(window)):
-        raise InputError(f"{place}.window: {window} leaves no choice; give different windows, or a single number.")
+        raise InputError(f"{key}.window: {window} leaves no choice; give different windows, or a single number.")
     if several and folds < 2:
         raise InputError(
-            f"{place}.window: to choose among {window}, at least two folds with held-out trials are needed, because a fold's window is "
+            f"{key}.window: to choose among {window}, at least two folds with held-out trials are needed, because a fold's window is "
             f"chosen on the others; there are {folds}. Give one window, or run more folds."
         )
 
@@ -123,15 +133,27 @@ def check_windows(place: str, window: Any, folds: int) -> None:
 def choose_window(
     held_out: Sequence[pa.Table],
     labels: Mapping[str, pa.Table],
-    editions: Sequence[str],
+    editions: Tracks,
     method: str,
     windows: Sequence[int],
     edges: str,
 ) -> dict[str, Any]:
-    """The window with the best score over all ``held_out`` predictions joined, the smallest of equals, as a JSON record of the choice.
+    """Choose the window with the best score over all held-out predictions joined, the smallest of equals.
 
-    ``labels``: label table per task. The score is the ranked one of the first of ``editions`` with a task that predictions and labels
-    fit; for valence or arousal alone its CCC. Raises :class:`InputError` where nothing fits or no score is defined.
+    Args:
+        held_out: Prediction tables.
+        labels: Label table per task.
+        editions: Tracks by edition; the score is the ranked one of the first track that predictions and labels fit, for valence or
+            arousal alone its CCC.
+        method: A key of ``METHODS``.
+        windows: Odd numbers of frames.
+        edges: As for `smooth`.
+
+    Returns:
+        Record of the choice, plain values.
+
+    Raises:
+        InputError: If nothing fits or no score is defined.
     """
     predictions = pa.concat_tables(held_out, promote_options="default")
     columns = smoothed_columns(predictions.column_names)
@@ -150,7 +172,7 @@ def choose_window(
     scores = {}
     for window in sorted(windows):
         table = smooth(predictions, method, window, edges, columns)
-        metrics = {}
+        metrics: dict[str, float] = {}
         for part in parts:
             tallies = tally_task(table, known[part.name], task, [part]).trials[part.name]
             if not tallies:
@@ -181,21 +203,33 @@ def smooth_file(
     edges: str,
     held_out: Sequence[Mapping] = (),
     labels: Mapping[str, Path] | None = None,
-    editions: Sequence[str] = (),
+    editions: Tracks | None = None,
 ) -> None:
     """Smooth a prediction file trial by trial; the metadata of ``output`` says how, and why with this window.
 
-    With several windows, one is chosen on ``held_out`` (mappings with the keys partition, fold and path) by :func:`choose_window`.
-    Raises :class:`InputError` if one of them is not of partition ``validation`` or shares a source video with ``predictions``.
+    Args:
+        predictions: Prediction table.
+        output: Table to write.
+        method: A key of ``METHODS``.
+        window: Odd number of frames, or several from which `choose_window` chooses.
+        edges: As for `smooth`.
+        held_out: Predictions to choose on, mappings with the keys partition, fold and path.
+        labels: Label table per task, to choose by.
+        editions: Tracks by edition, to choose by.
+
+    Raises:
+        InputError: If held-out predictions are not of partition ``validation`` or share a source video with ``predictions``.
     """
     table, choice = read_parquet(predictions), None
-    if not isinstance(window, int):
+    if isinstance(window, int):
+        chosen = window
+    else:
         _refuse_leaks(table, predictions, held_out)
         tables = [read_parquet(entry["path"]) for entry in held_out]
         truth = {task: read_parquet(path) for task, path in (labels or {}).items()}
-        choice = choose_window(tables, truth, editions, method, window, edges)
+        choice = choose_window(tables, truth, editions or {}, method, window, edges)
         choice |= {"candidates": sorted(window), "folds": sorted(str(entry["fold"]) for entry in held_out)}
-    chosen = choice["window"] if choice else window
+        chosen = choice["window"]
     columns = smoothed_columns(table.column_names)
     result = smooth(table, method, chosen, edges, columns)
     about = {
@@ -218,22 +252,20 @@ def _refuse_leaks(table: pa.Table, predictions: Path, held_out: Sequence[Mapping
                 f"{entry['path']}: partition {entry['partition']}; a smoothing window is chosen on validation predictions only."
             )
         trials = pc.unique(as_table(read_parquet(entry["path"]), str(entry["path"]))["trial"]).to_pylist()
-        shared = sorted(own & set(videos_of(trials)))
-        if shared:
+        common = sorted(own & set(videos_of(trials)))
+        if common:
             raise InputError(
-                f"{entry['path']}: video {shared[0]!r} is also among those to be smoothed; a window is chosen on other videos only."
+                f"{entry['path']}: video {common[0]!r} is also among those to be smoothed; a window is chosen on other videos only."
             )
 
 
-def _task(predictions: pa.Table, labels: Mapping[str, pa.Table], editions: Sequence[str]) -> tuple[Task, list[Part]]:
+def _task(predictions: pa.Table, labels: Mapping[str, pa.Table], editions: Tracks) -> tuple[Task, list[Part]]:
     """The first track whose parts are predicted and labelled, with the parts as far as they are predicted."""
     smoothed = smoothed_columns(predictions.column_names)
-    for edition in editions:
-        for task in edition_tasks(edition).values():
-            parts = [predicted_part(smoothed, part) for part in task.parts if part.name in labels]
-            if len(parts) < len(task.parts) or None in parts:
-                continue
-            if not any(incomparable(predictions, labels[part.name], part) for part in parts):
+    for tasks in editions.values():
+        for task in tasks.values():
+            parts = predicted_parts(smoothed, task, labels)
+            if parts and not any(incomparable(predictions, labels[part.name], part) for part in parts):
                 return task, parts
     raise InputError(
         f"smoothing: no task of {', '.join(editions) or 'no edition'} fits the predictions ({', '.join(smoothed)}) and the labels "

@@ -1,12 +1,16 @@
-"""What one trial adds to the metrics of a label space. Tallies add up, so a score over trials is a sum and then one formula."""
+"""Tallies of trials, which add up, and bootstrap over source videos of what they add up to."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 import numpy as np
 
+from wildaffect.corpus.trials import split_person
 from wildaffect.scoring import f1
 from wildaffect.scoring.ccc import Moments, concordance
-from wildaffect.scoring.editions import Part
+from wildaffect.scoring.tasks import Part
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class ClassTally:
         return ClassTally(self.part, self.frames + other.frames, self.matrix + other.matrix)
 
     def repeated(self, times: np.ndarray) -> "ClassTally":
-        """As for :class:`ValueTally`."""
+        """As for `ValueTally`."""
         return ClassTally(self.part, self.frames * times, self.matrix * np.asarray(times)[..., None, None])
 
     def metrics(self) -> dict[str, np.ndarray]:
@@ -61,7 +65,7 @@ class ClassTally:
         }
 
     def reason(self, metric: str) -> str:
-        """As for :class:`ValueTally`."""
+        """As for `ValueTally`."""
         return "" if self.matrix.any() else "no valid frames"
 
     def details(self) -> dict[str, tuple[float, str]]:
@@ -90,7 +94,7 @@ class UnitTally:
         return UnitTally(self.part, self.frames + other.frames, self.counts + other.counts)
 
     def repeated(self, times: np.ndarray) -> "UnitTally":
-        """As for :class:`ValueTally`."""
+        """As for `ValueTally`."""
         return UnitTally(self.part, self.frames * times, self.counts * np.asarray(times)[..., None, None, None])
 
     def metrics(self) -> dict[str, np.ndarray]:
@@ -100,7 +104,7 @@ class UnitTally:
         return {f"{self.part.name}_f1": mean, f"{self.part.name}_accuracy": f1.accuracy(self.counts.sum(-3))}
 
     def reason(self, metric: str) -> str:
-        """As for :class:`ValueTally`."""
+        """As for `ValueTally`."""
         return "" if self.counts.any() else "no valid frames"
 
     def details(self) -> dict[str, tuple[float, str]]:
@@ -132,3 +136,38 @@ def tally(part: Part, truth: np.ndarray, prediction: np.ndarray, mask: np.ndarra
         labels = range(len(part.names))
         return ClassTally(part, frames, f1.confusion_matrix(truth[:, 0], prediction[:, 0], labels, mask[:, 0]))
     return UnitTally(part, frames, f1.unit_counts(truth, prediction, mask))
+
+
+def videos_of(trials: Iterable[str]) -> list[str]:
+    """List the source videos of ``trials``, sorted: ``a_left`` and ``a_right`` are one video."""
+    return sorted({split_person(trial)[0] for trial in trials})
+
+
+def draws(videos: int, resamples: int, seed: int) -> np.ndarray:
+    """Draw ``videos`` videos with replacement per resample; how often each is drawn, int64 (resamples, videos)."""
+    return np.random.default_rng(seed).multinomial(videos, np.full(videos, 1 / videos), size=resamples)
+
+
+def resampled(tallies: Mapping[str, Tally], videos: Sequence[str], times: np.ndarray) -> dict[str, np.ndarray]:
+    """Compute the metrics of every resample.
+
+    Args:
+        tallies: One per trial.
+        videos: The videos that ``times`` counts, in its order.
+        times: How often each is drawn, int64 (resamples, videos), from `draws`.
+
+    Returns:
+        Values (resamples,) by metric.
+    """
+    column = {video: i for i, video in enumerate(videos)}
+    parts = (tally.repeated(times[:, column[split_person(trial)[0]]]) for trial, tally in tallies.items())
+    return reduce(add, parts).metrics()
+
+
+def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """Compute the percentile interval over the resamples in which the metric is defined; NaN if there is none."""
+    defined = values[~np.isnan(values)]
+    if not defined.size:
+        return float("nan"), float("nan")
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

@@ -8,37 +8,52 @@ from pathlib import Path
 import numpy as np
 
 from wildaffect.errors import InputError
-from wildaffect.scoring.editions import Format, Task
 from wildaffect.scoring.read import split_location
+from wildaffect.scoring.tasks import Format, Task
 
 
 @dataclass(frozen=True)
 class Expected:
-    """The rows in order: ``trials`` (names), per row ``trial`` (int64 index) and ``frame`` (int64 from 0), and for lists the paths."""
+    """The rows of a submission in order.
+
+    Attributes:
+        trials: Names.
+        trial: Index into ``trials`` of each row, int64.
+        frame: Frame index of each row from 0, int64.
+        locations: For lists the path of each row's image, as it is written.
+    """
 
     trials: tuple[str, ...]
     trial: np.ndarray
     frame: np.ndarray
-    locations: tuple[str, ...] | None = None
+    locations: tuple[str, ...] = ()
 
     def count(self, name: str) -> int:
-        """Number of rows of one trial."""
+        """Count the rows of one trial."""
         return int((self.trial == self.trials.index(name)).sum())
 
 
 def known_format(task: Task) -> Format:
-    """The task's format; :class:`InputError` where it is not known."""
+    """The task's format; `InputError` where it is not known."""
     if task.format is None:
         raise InputError(f"the submission format of task {task.name} in edition {task.edition} is not known.")
     return task.format
 
 
 def expected_rows(task: Task, sample: Path | None, frames: Mapping[str, int] | None) -> Expected:
-    """Rows by the organisers' ``sample``, else by frame counts.
+    """Find which rows a submission must have.
 
-    List layout: the sample file, row by row. Folder layout: a sample folder of ``<trial>.txt`` (rows are counted), or a text file with a
-    trial per line, ``<trial>`` or ``<trial>,<frames>``; counts that it does not give come from ``frames``. Without a sample: the trials
-    of ``frames`` in the order of names. Raises :class:`InputError` for a sample of another task and for a trial of unknown length.
+    Args:
+        task: The track.
+        sample: The organisers' sample. List layout: a file that is followed row by row. Folder layout: a folder of ``<trial>.txt``, whose
+            rows are counted, or a text file with a line ``<trial>`` or ``<trial>,<frames>`` per trial.
+        frames: Number of frames by trial, where the sample does not say. Without a sample these trials in the order of names.
+
+    Returns:
+        The rows.
+
+    Raises:
+        InputError: For a sample of another task, and for a trial of unknown length.
     """
     form = known_format(task)
     if sample is None:
@@ -55,13 +70,13 @@ def expected_rows(task: Task, sample: Path | None, frames: Mapping[str, int] | N
         raise InputError(
             f"{sample}: {len(unknown)} trials have no frame count, first {unknown[0]!r}; give frame counts."
         )
-    return _by_counts(form, known)
+    return _by_counts(form, {name: count for name, count in known.items() if count is not None})
 
 
 def read_counts(path: Path) -> dict[str, int | None]:
-    """``{trial: frames}`` from lines ``<trial>,<frames>`` or ``<trial>`` (count None), with or without a header ``trial,frames``.
+    """Read ``{trial: frames}`` from lines ``<trial>,<frames>`` or ``<trial>`` (count None), with or without a header ``trial,frames``.
 
-    A trailing ``.txt`` of a name is cut. Raises :class:`InputError` with the line for anything else and for repeated trials.
+    A trailing ``.txt`` of a name is cut. Raises `InputError` with the line for anything else and for repeated trials.
     """
     counts: dict[str, int | None] = {}
     for number, line in enumerate(sample_lines(path), 1):
@@ -78,7 +93,7 @@ def read_counts(path: Path) -> dict[str, int | None]:
 
 
 def sample_lines(path: Path) -> list[str]:
-    """Lines of an organisers' file without byte-order mark, line ends and blanks at the end."""
+    """Read the lines of an organisers' file without byte-order mark, line ends and blanks at the end."""
     try:
         return [line.rstrip() for line in path.read_text(encoding="utf-8-sig").rstrip().splitlines()]
     except (OSError, UnicodeDecodeError) as error:
@@ -89,7 +104,7 @@ def _by_counts(form: Format, counts: Mapping[str, int]) -> Expected:
     names, lengths = tuple(counts), np.array(list(counts.values()), np.int64)
     trial = np.repeat(np.arange(len(names)), lengths)
     frame = np.concatenate([np.arange(length) for length in lengths])
-    locations = None
+    locations: tuple[str, ...] = ()
     if form.layout == "list":
         locations = tuple(f"{names[t]}/{f + 1:05d}.jpg" for t, f in zip(trial, frame, strict=True))
     return Expected(names, trial, frame, locations)
@@ -106,10 +121,10 @@ def _by_list(sample: Path, form: Format) -> Expected:
         raise InputError(f"{sample}: the sample has a header but no rows.")
     keys = [split_location(location, f"{sample}, line {number}") for number, location in enumerate(locations, 2)]
     if len(set(keys)) < len(keys):
-        raise InputError(f"{sample}: a picture is listed more than once.")
-    places = {name: i for i, name in enumerate(dict.fromkeys(name for name, _ in keys))}
-    trial = np.array([places[name] for name, _ in keys], np.int64)
-    return Expected(tuple(places), trial, np.array([frame for _, frame in keys], np.int64), locations)
+        raise InputError(f"{sample}: an image is listed more than once.")
+    index = {name: i for i, name in enumerate(dict.fromkeys(name for name, _ in keys))}
+    trial = np.array([index[name] for name, _ in keys], np.int64)
+    return Expected(tuple(index), trial, np.array([frame for _, frame in keys], np.int64), locations)
 
 
 def _folder_counts(sample: Path, form: Format) -> dict[str, int]:

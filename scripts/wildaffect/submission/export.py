@@ -10,16 +10,20 @@ from pyarrow import csv
 
 from wildaffect.errors import InputError
 from wildaffect.files import atomic
-from wildaffect.scoring.read import read_parquet
-
-KEYS = ("trial", "frame", "time_s", "source")
+from wildaffect.scoring.read import KEYS, read_parquet
 
 
 def export_csv(folder: Path, predictions: Sequence[Mapping]) -> None:
     """Write ``<folder>/<trial>.csv``: frame, time_s, what every target predicts, source; frames ascending.
 
-    ``predictions``: mappings with the keys target and path, one per target, tables of the same rows. A column that two targets predict
-    is named ``<target>.<column>``.
+    A column that two targets predict is named ``<target>.<column>``.
+
+    Args:
+        folder: Folder to write to.
+        predictions: Mappings with the keys target and path, one per target, of tables with the same rows.
+
+    Raises:
+        InputError: If the tables have different rows.
     """
     tables = {
         entry["target"]: read_parquet(entry["path"]).sort_by([("trial", "ascending"), ("frame", "ascending")])
@@ -38,7 +42,7 @@ def export_csv(folder: Path, predictions: Sequence[Mapping]) -> None:
 
 
 def join_columns(tables: Mapping[str, pa.Table]) -> pa.Table:
-    """The value columns of all tables side by side, between the time and the source of the first."""
+    """Put the value columns of all tables side by side, between the time and the source of the first."""
     values = {target: [name for name in table.column_names if name not in KEYS] for target, table in tables.items()}
     uses = Counter(name for names in values.values() for name in names)
     first = next(iter(tables.values()))

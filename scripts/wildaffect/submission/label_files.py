@@ -10,9 +10,11 @@ import numpy as np
 from wildaffect.corpus.trials import Trial
 from wildaffect.errors import InputError
 from wildaffect.files import atomic
-from wildaffect.scoring.editions import Part, edition_tasks
+from wildaffect.scoring.editions import edition_tasks
 from wildaffect.scoring.read import as_table, sort_rows
 from wildaffect.scoring.scorer import decide, missing_columns
+from wildaffect.scoring.tasks import Part
+from wildaffect.submission.expected import known_format
 
 EDITION = "abaw1"
 FOLDERS = {"validation": "val", "test": "test"}
@@ -21,14 +23,23 @@ NAMES = ("original", "corrected")
 
 
 def write_label_files(predictions: Any, trials: Mapping[str, Trial], output: Path, names: str) -> list[Path]:
-    """Write ``<output>/{val,test}/{VA,EXPR,AU}_Set/<name>.txt`` for every predicted trial that a task holds out; the files' paths.
+    """Write ``<output>/{val,test}/{VA,EXPR,AU}_Set/<name>.txt`` for every predicted trial that a task holds out.
 
-    ``predictions``: Arrow or pandas with trial, frame and the columns of one or more tasks, a row per decoded frame. A file has a header
-    and a line per frame: valence and arousal limited to [-1, 1] with three decimals, a class number, or eight units above 0.5 as 0 or 1.
+    A file has a header and a line per frame: valence and arousal limited to [-1, 1] with three decimals, a class number, or eight units
+    above 0.5 as 0 or 1.
 
-    ``names``: ``corrected`` calls a file as its trial. ``original`` keeps the media file's extension in the names of validation files,
-    and adds ``_main`` to the main person of a video with several. ``trials`` by name. Raises :class:`InputError` for a predicted trial
-    that is none of them, for gaps in its rows, and if there is nothing to write.
+    Args:
+        predictions: Arrow or pandas with trial, frame and the columns of one or more tasks, a row per decoded frame.
+        trials: Trials by name.
+        output: Folder to write to.
+        names: ``corrected`` calls a file as its trial. ``original`` keeps the media file's extension in the names of validation files,
+            and adds ``_main`` to the main person of a video with several.
+
+    Returns:
+        Paths of the files.
+
+    Raises:
+        InputError: For a predicted trial that is none of ``trials``, for gaps in its rows, and if there is nothing to write.
     """
     table = as_table(predictions, "predictions")
     rows = sort_rows(table, "predictions")
@@ -39,18 +50,20 @@ def write_label_files(predictions: Any, trials: Mapping[str, Trial], output: Pat
         if missing_columns(table.column_names, part):
             continue
         decided = decide(table, part)[rows.order]
-        for name, place in rows.slices().items():
+        for name, part_rows in rows.slices().items():
             if name not in trials:
                 raise InputError(f"predictions: trial {name!r} is not in the table of trials.")
             trial = trials[name]
             partition = trial.partition(task.name)
             if partition not in FOLDERS:
                 continue
-            _check_complete(name, rows.frame[place], decided[place])
+            _check_complete(name, rows.frame[part_rows], decided[part_rows])
             stem = name if names == "corrected" else original_name(trial, partition, persons[trial.video] > 1)
             path = output / FOLDERS[partition] / SETS[task.name] / f"{stem}.txt"
             with atomic(path) as partial:
-                partial.write_text("\n".join([task.format.header, *_lines(decided[place], part)]) + "\n", newline="\n")
+                partial.write_text(
+                    "\n".join([known_format(task).header, *_lines(decided[part_rows], part)]) + "\n", newline="\n"
+                )
             written.append(path)
     if not written:
         raise InputError(

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from wildaffect.errors import InputError
-from wildaffect.scoring.editions import Part, Task, edition_tasks, get_task
+from wildaffect.scoring.editions import edition_tasks, get_task
+from wildaffect.scoring.tasks import Part, Task
 from wildaffect.submission.expected import Expected, expected_rows, known_format, sample_lines
 
 SHOWN = 20
@@ -19,11 +20,20 @@ EXPONENT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
 def validate(
     path: Path, sample: Path | None, edition: str, task: str | None = None, *, frames: Mapping[str, int] | None = None
 ) -> list[str]:
-    """What is wrong with the submission at ``path`` (folder, or file for list formats): exact messages, empty if nothing is.
+    """Check a submission row by row.
 
-    Rows are compared with ``sample``, or with the counts ``frames`` per trial (as in
-    :func:`wildaffect.submission.expected.expected_rows`). Without ``task`` the sample's header decides. At most 20 messages per file are
-    listed, the rest is counted. A bad submission never raises; a bad sample or unknown edition is an :class:`InputError`.
+    Args:
+        path: Folder, or file for list formats.
+        sample: The organisers' sample, with which rows are compared.
+        edition: Name of the edition.
+        task: Name of the task; without it the header of the sample decides.
+        frames: Number of frames by trial, as for `wildaffect.submission.expected.expected_rows`.
+
+    Returns:
+        What is wrong, at most 20 messages per file and a count of the rest; empty if nothing is.
+
+    Raises:
+        InputError: For a bad sample or an unknown edition, never for a bad submission.
     """
     path = Path(path)
     rules = get_task(edition, task) if task else _task_of_sample(edition, sample)
@@ -75,7 +85,7 @@ def _check_list(path: Path, task: Task, expected: Expected) -> list[str]:
         return _limited(path.name, iter(problems))
     rows = [line.partition(",") for line in lines[1:]]
     found = [location for location, _, _ in rows]
-    problems += _header_problems(lines, task) + _order_problems(found, expected)
+    problems += _header_problems(lines, known_format(task).header) + _order_problems(found, expected)
     values = (f"line {number}: {why}" for number, row in enumerate(rows, 2) if (why := _row_problem(row[2], task)))
     return _limited(path.name, chain(problems, values))
 
@@ -85,7 +95,7 @@ def _folder_file_problems(file: Path, task: Task, count: int) -> Iterator[str]:
     yield from problems
     if lines is None:
         return
-    yield from _header_problems(lines, task)
+    yield from _header_problems(lines, known_format(task).header)
     if len(lines) - 1 != count:
         yield f"{len(lines) - 1} rows, expected {count}"
     for number, line in enumerate(lines[1:], 2):
@@ -94,7 +104,7 @@ def _folder_file_problems(file: Path, task: Task, count: int) -> Iterator[str]:
 
 
 def _read(file: Path) -> tuple[list[str] | None, list[str]]:
-    """Lines, and what is wrong with the bytes; no lines if the file is no text."""
+    """Read lines, and find what is wrong with the bytes; no lines if the file is no text."""
     try:
         if not file.is_file():
             return None, ["cannot be read (not a file)"]
@@ -118,16 +128,12 @@ def _read(file: Path) -> tuple[list[str] | None, list[str]]:
     return text.split("\n")[:-1], problems
 
 
-def _header_problems(lines: list[str], task: Task) -> list[str]:
-    return (
-        []
-        if lines[0] == task.format.header
-        else [f"line 1: header is {_short(lines[0])}, expected {task.format.header!r}"]
-    )
+def _header_problems(lines: list[str], header: str) -> list[str]:
+    return [] if lines[0] == header else [f"line 1: header is {_short(lines[0])}, expected {header!r}"]
 
 
 def _order_problems(found: list[str], sample: Expected) -> list[str]:
-    """How the rows' paths differ from the sample's."""
+    """Find how the rows' paths differ from the sample's."""
     problems, expected = [], sample.locations
     if len(found) != len(expected):
         problems.append(f"{len(found)} rows, expected {len(expected)}")
@@ -138,17 +144,17 @@ def _order_problems(found: list[str], sample: Expected) -> list[str]:
     ]
     for what, names in (("missing", want - have), ("not in the sample", have - want)):
         if names:
-            problems.append(f"{len(names)} pictures {what}, first {_short(min(names))}")
+            problems.append(f"{len(names)} images {what}, first {_short(min(names))}")
     if len(have) < len(found):
-        problems.append(f"{len(found) - len(have)} rows repeat a picture")
+        problems.append(f"{len(found) - len(have)} rows repeat an image")
     wrong = next((i for i, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), None)
     if wrong is not None:
-        problems.append(f"line {wrong + 2}: picture {_short(found[wrong])} where the sample has {expected[wrong]!r}")
+        problems.append(f"line {wrong + 2}: image {_short(found[wrong])} where the sample has {expected[wrong]!r}")
     return problems
 
 
 def _row_problem(text: str, task: Task) -> str:
-    """What is wrong with the values of one row; empty if nothing is."""
+    """Find what is wrong with the values of one row; empty if nothing is."""
     fields = text.split(",") if text else []
     if len(fields) != len(task.columns):
         return f"{len(fields)} values, expected {len(task.columns)}"
@@ -179,7 +185,7 @@ def _field_problem(field: str, part: Part) -> str:
 
 
 def _short(text: str) -> str:
-    """Quoted text of at most 80 characters."""
+    """Quote a text, at most 80 characters of it."""
     return repr(text if len(text) <= 80 else f"{text[:77]}...")
 
 

@@ -15,86 +15,109 @@ import pyarrow.parquet as pq
 from wildaffect.corpus.trials import TASKS, TRIALS, Trial, trials_from_table
 from wildaffect.errors import InputError
 from wildaffect.files import atomic, sha256
-from wildaffect.scoring.editions import Part, Task, get_task
+from wildaffect.scoring.editions import get_task
 from wildaffect.scoring.fusion import choose_targets, join_targets
 from wildaffect.scoring.read import RowIndex, as_table, read_parquet, sort_rows
 from wildaffect.scoring.scorer import decide, missing_columns
+from wildaffect.scoring.tasks import Part, Task
 from wildaffect.submission.expected import Expected, expected_rows, known_format
 from wildaffect.tables import read_table
 
-MEANING = {
+FILL_MEANING = {
     "predicted": "the frame's own prediction",
     "interpolated": "frame without prediction: linear between its neighbours; before the first or after the last, the nearest",
     "held": "frame without prediction, for classes and units: the latest prediction before it, or the first one",
     "repeat_last": "more frames wanted than decoded: the last prediction again",
     "constant": "trial without any prediction: zeros (the class numbered 0)",
 }
-RULES = tuple(MEANING)
+FILL_RULES = tuple(FILL_MEANING)
+"""Where the values of a submitted row come from, further and further from a prediction."""
 
 
-def fill(frames: np.ndarray, values: np.ndarray, wanted: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
-    """Values float64 (wanted, columns) and the index into ``RULES`` for each wanted frame, int64.
+def fill_predictions(
+    frames: np.ndarray, values: np.ndarray, wanted: np.ndarray, kind: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find a value for every requested frame of a trial, whether it was predicted or not.
 
-    ``frames``: int64 ascending, one per row of the trial's predictions. ``values``: float64 (rows, columns), NaN in rows without
-    prediction. ``wanted``: int64 in any order. ``kind``: ``values``, ``classes`` or ``units``.
+    Args:
+        frames: Frame index int64 of each row of the trial's predictions, ascending.
+        values: float64 (rows, columns), NaN in rows without prediction.
+        wanted: Requested frame indices int64, in any order.
+        kind: ``values``, ``classes`` or ``units``.
+
+    Returns:
+        Values float64 (requested, columns), and for each requested frame the index of its rule in `FILL_RULES`, int64.
     """
     has = ~np.isnan(values).any(axis=1)
     known, present = frames[has], values[has]
     if not known.size:
-        return np.zeros((wanted.size, values.shape[1])), np.full(wanted.size, RULES.index("constant"))
+        return np.zeros((wanted.size, values.shape[1])), np.full(wanted.size, FILL_RULES.index("constant"))
     before = np.maximum(np.searchsorted(known, wanted, side="right") - 1, 0)
     filled = present[before]
     gap = "held"
     if kind == "values":
         filled = np.column_stack([np.interp(wanted, known, column) for column in present.T])
         gap = "interpolated"
-    rules = np.where(known[before] == wanted, RULES.index("predicted"), RULES.index(gap))
+    rules = np.where(known[before] == wanted, FILL_RULES.index("predicted"), FILL_RULES.index(gap))
     beyond = wanted > frames[-1]
     filled[beyond] = present[-1]
-    return filled, np.where(beyond, RULES.index("repeat_last"), rules)
+    return filled, np.where(beyond, FILL_RULES.index("repeat_last"), rules)
 
 
 DECIMALS = 6
 CHANGES = {"cut": "predicted frame that is not wanted: left out", "clipped": "value outside [-1, 1]: limited"}
 
 
-def write(
+def write(predictions: Any, output: Path, edition: str, task: str, **options: Any) -> dict:
+    """`write_task` by the name of an edition and of one of its tasks; `InputError` with the choices for unknown ones."""
+    return write_task(predictions, output, get_task(edition, task), **options)
+
+
+def write_task(
     predictions: Any,
     output: Path,
-    edition: str,
-    task: str,
+    task: Task,
     *,
     sample: Path | None = None,
     frames: Mapping[str, int] | None = None,
     allow_partial: bool = False,
     about: Path | None = None,
 ) -> dict:
-    """Write the folder ``output`` in the format of ``edition`` and a sidecar beside it; return the sidecar's content.
+    """Write a submission and a sidecar beside it.
 
-    The sidecar is JSON at ``about``, by default ``<output>.json``: never inside the folder, which holds exactly what is sent.
+    The rows follow ``sample`` (see `wildaffect.submission.expected.expected_rows`), else the counts ``frames`` per trial, else the
+    predictions themselves. Requested frames without a prediction are filled (`FILL_MEANING`), other predicted frames are left out;
+    the sidecar counts every case, in total and for each trial that has any. Values are limited to [-1, 1] and written as plain decimals
+    with six digits. An existing ``output`` that holds nothing but ``.txt`` files is replaced.
 
-    ``predictions``: Arrow or pandas with trial, frame and named columns, one row per decoded frame. The rows follow ``sample`` (see
-    :func:`wildaffect.submission.expected.expected_rows`), else the counts ``frames`` per trial, else the predictions themselves. Wanted
-    frames without a prediction are filled by the rules of :mod:`wildaffect.submission.writer`, predicted frames that nobody wants are
-    cut; the sidecar counts every case, in total and for each trial that has any. Values are limited to [-1, 1] and written as plain
-    decimals with six digits. An existing ``output`` that holds nothing but ``.txt`` files is replaced.
+    Args:
+        predictions: Arrow or pandas with trial, frame and named columns, one row per decoded frame.
+        output: Folder to write; it holds exactly what is sent.
+        task: The track, whose format is followed.
+        sample: The organisers' sample.
+        frames: Number of frames by trial.
+        allow_partial: Whether trials without any prediction are filled with constants.
+        about: Path of the sidecar (JSON), by default ``<output>.json``.
 
-    Raises :class:`InputError` for wanted trials without any prediction, unless ``allow_partial``: they are then filled with constants.
+    Returns:
+        Content of the sidecar.
+
+    Raises:
+        InputError: For missing columns, and for requested trials without any prediction unless ``allow_partial``.
     """
-    rules = get_task(edition, task)
-    form, output = known_format(rules), Path(output)
+    form, output = known_format(task), Path(output)
     table = as_table(predictions, "predictions")
-    lacking = [name for part in rules.parts for name in missing_columns(table.column_names, part)]
+    lacking = [name for part in task.parts for name in missing_columns(table.column_names, part)]
     if lacking:
         raise InputError(
-            f"predictions: column {', '.join(lacking)} missing, needed for task {task} of edition {edition}."
+            f"predictions: column {', '.join(lacking)} missing, needed for task {task.name} of edition {task.edition}."
         )
     rows = sort_rows(table, "predictions")
-    expected = expected_rows(rules, sample, frames if sample or frames else _own_counts(rows))
-    decided = {part: decide(table, part)[rows.order] for part in rules.parts}
+    expected = expected_rows(task, sample, frames if sample or frames else _own_counts(rows))
+    decided = {part: decide(table, part)[rows.order] for part in task.parts}
     _check_partial(expected, rows, decided, allow_partial)
-    texts, counts = _texts(rules, expected, rows, decided)
-    record = {"edition": edition, "task": task, "sample": Path(sample).name if sample else None, **counts}
+    texts, counts = _texts(task, expected, rows, decided)
+    record = {"edition": task.edition, "task": task.name, "sample": Path(sample).name if sample else None, **counts}
     if "source" in table.column_names:
         record["sources"] = dict(sorted(Counter(str(source) for source in table["source"].to_pylist()).items()))
     record["files"] = _write_folder(output, _files(form, expected, texts))
@@ -104,7 +127,7 @@ def write(
 
 
 def _own_counts(rows: RowIndex) -> dict[str, int]:
-    """Last predicted frame + 1 per trial."""
+    """Count the frames of each trial: the last predicted index + 1."""
     return {name: int(rows.frame[part][-1]) + 1 for name, part in rows.slices().items() if part.stop > part.start}
 
 
@@ -125,32 +148,33 @@ def _check_partial(expected: Expected, rows: RowIndex, decided: Mapping[Part, np
 def _texts(
     task: Task, expected: Expected, rows: RowIndex, decided: Mapping[Part, np.ndarray]
 ) -> tuple[dict[str, tuple[np.ndarray, list[str]]], dict]:
-    """Per trial the places of its rows in the submission with their text, and the counts for the sidecar."""
+    """Format the rows of each trial, with their positions in the submission, and count for the sidecar."""
     slices, texts = rows.slices(), {}
-    total, per_trial = Counter(dict.fromkeys((*RULES, *CHANGES), 0)), {}
+    total, per_trial = Counter(dict.fromkeys((*FILL_RULES, *CHANGES), 0)), {}
     by_trial = np.argsort(expected.trial, kind="stable")
     bounds = np.searchsorted(expected.trial[by_trial], np.arange(len(expected.trials) + 1))
     for i, name in enumerate(expected.trials):
-        places = by_trial[bounds[i] : bounds[i + 1]]
-        wanted, part_rows = expected.frame[places], slices.get(name, slice(0, 0))
-        frames, counts, columns = rows.frame[part_rows], Counter(), []
+        positions = by_trial[bounds[i] : bounds[i + 1]]
+        wanted, part_rows = expected.frame[positions], slices.get(name, slice(0, 0))
+        frames, columns = rows.frame[part_rows], []
+        counts: Counter[str] = Counter()
         used = np.zeros(len(wanted), np.int64)
         for part in task.parts:
-            values, rule = fill(frames, decided[part][part_rows], wanted, part.kind)
+            values, rule = fill_predictions(frames, decided[part][part_rows], wanted, part.kind)
             used = np.maximum(used, rule)  # a row of several parts counts under the rule furthest from a prediction
             counts["clipped"] += int((np.abs(values) > 1).any(axis=1).sum()) if part.kind == "values" else 0
             columns += _fields(values, part)
         counts["cut"] = int((~np.isin(frames, wanted)).sum())
-        counts.update(RULES[rule] for rule in used)
-        texts[name] = places, [",".join(fields) for fields in zip(*columns, strict=True)]
+        counts.update(FILL_RULES[rule] for rule in used)
+        texts[name] = positions, [",".join(fields) for fields in zip(*columns, strict=True)]
         total.update(counts)
         if counts["predicted"] < len(wanted) or counts["cut"] or counts["clipped"]:
             per_trial[name] = {rule: count for rule, count in sorted(counts.items()) if count}
     about = {
         "trials": len(expected.trials),
         "rows": len(expected.trial),
-        "rules": {rule: total[rule] for rule in (*RULES, *CHANGES)},
-        "meaning": {rule: text for rule, text in (MEANING | CHANGES).items() if total[rule]},
+        "rules": {rule: total[rule] for rule in (*FILL_RULES, *CHANGES)},
+        "meaning": {rule: text for rule, text in (FILL_MEANING | CHANGES).items() if total[rule]},
         "trials_not_wanted": sorted(set(rows.trials) - set(expected.trials)),
         "by_trial": per_trial,
     }
@@ -171,9 +195,9 @@ def _files(form, expected: Expected, texts: Mapping[str, tuple[np.ndarray, list[
     if form.layout == "folder":
         return {f"{name}.txt": [form.header, *lines] for name, (_, lines) in texts.items()}
     ordered = [""] * len(expected.trial)
-    for places, lines in texts.values():
-        for place, line in zip(places.tolist(), lines, strict=True):
-            ordered[place] = f"{expected.locations[place]},{line}"
+    for positions, lines in texts.values():
+        for position, line in zip(positions.tolist(), lines, strict=True):
+            ordered[position] = f"{expected.locations[position]},{line}"
     return {form.file: [form.header, *ordered]}
 
 
@@ -182,7 +206,7 @@ def _write_folder(output: Path, files: Mapping[str, list[str]]) -> dict[str, str
     if output.exists() and not (
         output.is_dir() and all(path.is_file() and path.suffix == ".txt" for path in output.iterdir())
     ):
-        raise InputError(f"{output}: exists and is not a submission folder (only .txt files); choose another place.")
+        raise InputError(f"{output}: exists and is not a submission folder (only .txt files); choose another folder.")
     partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
     partial.mkdir(parents=True)
     try:
@@ -202,33 +226,40 @@ def write_submission(
     predictions: Sequence[Mapping],
     trials: Path,
     frames: Mapping[str, Path],
-    task: str,
-    edition: str,
+    task: Task,
     sample: Path | None = None,
     allow_partial: bool = False,
 ) -> None:
-    """Write the test trials' submission to the folder ``<record without .json>`` and its ``record`` (:func:`wildaffect.submission.write`).
+    """Write the test trials' submission to the folder ``<record without .json>``, and its record (`write_task`).
 
-    ``predictions``: mappings with the keys target and path, one per target of the variant. ``trials``: the trials table. ``sample``: the
-    organisers' sample, whose rows are followed. ``frames``: the frame table of each video, whose rows are counted where the sample does
-    not give the counts.
+    Args:
+        record: Path of the record (JSON).
+        predictions: Mappings with the keys target and path, one per target of the variant.
+        trials: The trials table.
+        frames: Frame table by video; its rows are counted where the sample gives no counts.
+        task: The track.
+        sample: The organisers' sample, whose rows are followed.
+        allow_partial: Whether trials without any prediction are filled with constants.
+
+    Raises:
+        InputError: If there is nothing to submit, and where `write_task` does.
     """
-    rules = get_task(edition, task)
     tables = {entry["target"]: read_parquet(entry["path"]) for entry in predictions}
     counts = {
         trial.trial: pq.read_metadata(frames[trial.video]).num_rows
-        for trial in submitted_trials(trials_from_table(read_table(trials, TRIALS)), rules)
+        for trial in submitted_trials(trials_from_table(read_table(trials, TRIALS)), task)
     }
     if not counts and sample is None:
         raise InputError(
-            f"{trials}: no test trials of task {task} in edition {edition}; name the organisers' sample in submission.samples.{task}."
+            f"{trials}: no test trials of task {task.name} in edition {task.edition}; name the organisers' sample in "
+            f"submission.samples.{task.name}."
         )
-    table = task_table(tables, rules)
-    write(table, record.with_suffix(""), edition, task, sample=sample, frames=counts, allow_partial=allow_partial)
+    table = task_table(tables, task)
+    write_task(table, record.with_suffix(""), task, sample=sample, frames=counts, allow_partial=allow_partial)
 
 
 def submitted_trials(trials: Iterable[Trial], task: Task) -> list[Trial]:
-    """Test trials of ``task``; of a task with several parts, the trials that are test trials for all of them.
+    """List the test trials of ``task``; of a task with several parts, the trials that are test trials for all of them.
 
     Empty for a task whose partitions a corpus does not keep (compound expressions): its rows can only come from a sample.
     """
@@ -238,7 +269,7 @@ def submitted_trials(trials: Iterable[Trial], task: Task) -> list[Trial]:
 
 
 def task_table(tables: Mapping[str, pa.Table], task: Task) -> pa.Table:
-    """The table that predicts all of ``task``: the target of that name, else the only one that does, else valence and arousal joined."""
+    """Find the table that predicts all of ``task``: the target of that name, else the only one that does, else separate ones joined."""
     offered = {target: table.column_names for target, table in tables.items()}
 
     def covers(columns: Sequence[str]) -> bool:

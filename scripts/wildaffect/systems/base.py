@@ -169,9 +169,9 @@ class Freezing:
     def freeze(self, modules: Sequence[nn.Module]) -> None:
         """Train everything but ``modules`` from now on."""
         self._frozen = modules
-        self._model.requires_grad_(True)
+        self._model.requires_grad_()
         for module in modules:
-            module.requires_grad_(False)
+            module.requires_grad_(requires_grad=False)
         for layer, momentum in self._momenta:
             layer.momentum = momentum
         if self._mode is FrozenMode.BATCH_STATISTICS:

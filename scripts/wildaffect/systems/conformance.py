@@ -20,7 +20,7 @@ from wildaffect import systems
 from wildaffect.config import Section, keys, sections
 from wildaffect.corpus.label_spaces import AU8, AU12, EXPRESSIONS7, VALENCE_AROUSAL
 from wildaffect.errors import InputError
-from wildaffect.faces.catalogue import CUT, RESIZED, SCENES
+from wildaffect.faces import templates as crop_templates
 from wildaffect.features.names import EMBED_PREFIX, IMPORT_PREFIX
 from wildaffect.features.spec import find_feature
 from wildaffect.systems.base import Freezing, Recipe, trainable
@@ -113,7 +113,7 @@ def _undescribed(section: type[Section], prefix: str = "") -> Iterator[str]:
 
 
 def _needs(needs: Needs) -> Iterator[str]:
-    templates = {*CUT, *RESIZED, *SCENES}
+    templates = set(crop_templates.names())
     yield from (f"there is no crop template {name!r}" for name in {*needs.crops, *needs.masks} - templates)
     yield from (f"masks of {name!r} need its crops" for name in set(needs.masks) - set(needs.crops))
     for feature in needs.features:
@@ -275,23 +275,28 @@ def _trial(index: int, count: int, needs: Needs, labels: Mapping[str, Sequence[s
     return TrialData(
         f"trial{index}",
         np.arange(count) / FPS,
-        {name: _MadeUpImages(count, (_side(name), _side(name), 3), rng) for name in needs.crops},
+        {
+            name: _MadeUpImages(
+                count, (crop_templates.get_template(name).size, crop_templates.get_template(name).size, 3), rng
+            )
+            for name in needs.crops
+        },
         {name: _feature(name, count, rng) for name in needs.features},
         {
             task: _labels(np.stack([values[name] for name in columns], axis=1), known)
             for task, columns in labels.items()
         },
-        {name: _MadeUpImages(count, (_side(name), _side(name)), rng) for name in needs.masks},
+        {
+            name: _MadeUpImages(
+                count, (crop_templates.get_template(name).size, crop_templates.get_template(name).size), rng
+            )
+            for name in needs.masks
+        },
     )
 
 
 def _labels(values: np.ndarray, known: np.ndarray) -> Labels:
     return Labels(np.where(known[:, None], values, np.nan).astype(np.float32), known)
-
-
-def _side(template: str) -> int:
-    """Pixels of the crops of a template, whose name ends with them."""
-    return int(re.search(r"\d+$", template)[0])
 
 
 def _feature(name: str, count: int, rng: np.random.Generator) -> np.ndarray:

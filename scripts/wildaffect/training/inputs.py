@@ -39,7 +39,7 @@ def open_trial(name: str, files: Mapping[str, Path], needs: Needs, labels: Mappi
     """Open the files of one trial; :class:`InputError` where one should have a row per decoded frame and does not."""
     times = read_frames(files["frames"]).times
     crops = {template: CropFile(files[f"crop {template}"]) for template in needs.crops}
-    masks = {template: LandmarkMasks(files["persons"], name, template) for template in needs.masks}
+    masks = {template: LandmarkMasks(files["persons"], name) for template in needs.masks}
     features = {feature: _open_feature(files[f"feature {feature}"]) for feature in needs.features}
     rows = {
         **{f"crop {template}": len(crop.valid) for template, crop in crops.items()},

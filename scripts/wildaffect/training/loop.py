@@ -54,7 +54,8 @@ class Loop:
         self._fabric, self._checkpoint = fabric, checkpoint
         self._seed, self._workers, self._report = seed, workers, report
         self._best = _copy(model)
-        self._optimizer = self._scheduler = None
+        self._optimizer: Any = None
+        self._scheduler: Any = None
 
     def run(self) -> tuple[Progress, State]:
         """Train to the end; the progress and the best weights (the initial ones if no score ever was a number)."""

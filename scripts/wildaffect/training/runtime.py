@@ -80,11 +80,11 @@ def reproducible(threads: int) -> Iterator[None]:
     before = torch.get_num_threads(), cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32
     torch.set_num_threads(threads)
     cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32 = True, False, False
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.use_deterministic_algorithms(mode=True, warn_only=True)
     try:
         with torch.random.fork_rng():
             yield
     finally:
-        torch.use_deterministic_algorithms(False)
+        torch.use_deterministic_algorithms(mode=False)
         cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32 = before[1:]
         torch.set_num_threads(before[0])

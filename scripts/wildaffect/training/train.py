@@ -155,7 +155,8 @@ def _open_partitions(
     needs: Needs,
 ) -> tuple[dict[str, list[TrialData]], dict[str, dict[str, Path]]]:
     """Trials of both partitions, and the files they were opened from."""
-    parts, files = {}, {}
+    parts: dict[str, list[TrialData]] = {}
+    files: dict[str, dict[str, Path]] = {}
     for partition in PARTITIONS:
         chosen = partition_trials(Path(data.folds), target, data.fold, partition, data.videos)
         known = read_labels(data.labels, target, chosen)

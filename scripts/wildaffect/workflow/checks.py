@@ -6,7 +6,7 @@ from typing import Any
 
 from wildaffect.corpus.folds import shared_videos
 from wildaffect.errors import InputError
-from wildaffect.faces.catalogue import RESIZED, SCENES, SHEET_SOURCE, SHEETS, check_official
+from wildaffect.faces import templates as crop_templates
 from wildaffect.faces.detectors.packs import pack_files
 from wildaffect.features.registry import FEATURES
 from wildaffect.features.settings import problems as feature_problems
@@ -42,11 +42,11 @@ def check_files(config: Mapping[str, Any], inputs: Inputs) -> None:
     sounds = [name for name in config["features"]["single_pass"] if name in FEATURES]
     features = _made(inputs.features(), sounds)
     problems += feature_problems(config["features"], features, inputs.corpus.video_of, models_dir)
-    scenes = [name for name in config["faces"]["single_pass"] if name in SCENES]
-    shown = [template for template in _made(templates, scenes) if SCENES.get(template)]
+    scenes = [name for name in config["faces"]["single_pass"] if name in crop_templates.scenes()]
+    shown = [name for name in _made(templates, scenes) if name in crop_templates.with_bodies()]
     if shown and not config["features"]["bodies"]:
         problems.append(
-            f"features.bodies: crops {', '.join(shown)} show a person's body, or the scene without it, but nobody looks for bodies. Set "
+            f"features.bodies: crops {', '.join(shown)} show a person's body, or the scene without it, but no bodies are looked for. Set "
             "it to one of the sources keypoint_rcnn, openpose and face_box (guessed from the face), or leave out what needs them."
         )
     submission = config["submission"]
@@ -74,7 +74,7 @@ def _detector_problems(faces: Mapping[str, Any], models_dir: Path) -> list[str]:
             pack_files(faces["model"], models_dir)
     except InputError as error:
         problems.append(f"{error} Without a download: faces.backend: dlib, faces.model: hog.")
-    sources = {**RESIZED, SHEETS: SHEET_SOURCE}
+    sources = {**crop_templates.resized(), crop_templates.SHEETS: crop_templates.SHEET_SOURCE}
     problems += [
         f"faces.single_pass: {name} is made from {sources[name]}, which is not named with it. Add {sources[name]} or leave out {name}."
         for name in faces["single_pass"]
@@ -99,7 +99,7 @@ def _official_problems(config: Mapping[str, Any], templates: Sequence[str]) -> l
             + (", and not source face_box." if bodies["source"] == "face_box" else ".")
         )
     try:
-        check_official(templates)
+        crop_templates.check_official(templates)
     except InputError as error:
         problems.append(str(error))
     return problems

@@ -1,6 +1,6 @@
 """The corpus that a configuration describes: its tables, and the raw files that a run starts from."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,8 @@ from typing import Any
 from wildaffect import paths
 from wildaffect.corpus.folds import FOLDS, make_folds
 from wildaffect.corpus.scan import scan_corpus
-from wildaffect.corpus.trials import TASKS, TRIALS, Corpus, trials_table
+from wildaffect.corpus.trials import TASKS, TRIALS, Corpus, Finding, Trial, trials_table
+from wildaffect.faces.detectors.packs import pack_files
 from wildaffect.provenance import stable_hash
 from wildaffect.tables import write_table
 
@@ -91,7 +92,8 @@ class RawInputs:
 
     def corpus_hash(self) -> str:
         """Hash of the result of the scan."""
-        return stable_hash([asdict(row) for row in (*self.corpus.trials, *self.corpus.findings)])
+        rows: list[Trial | Finding] = [*self.corpus.trials, *self.corpus.findings]
+        return stable_hash([asdict(row) for row in rows])
 
     @property
     def rendered(self) -> bool:
@@ -101,3 +103,35 @@ class RawInputs:
     @property
     def _demo(self) -> str:
         return paths.at(self.config["results_dir"], paths.DEMO)
+
+
+PLACES = frozenset({"results_dir", "models_dir", "root", "annotations", "official_root", "path", "trained"})
+"""Keys of the configuration that name folders, or files by a pattern."""
+
+
+def detector_files(config: Mapping[str, Any]) -> list[str]:
+    """Files of the detector's networks; empty for a detector that comes with its package."""
+    faces = config["faces"]
+    if faces["source"] != "detect" or faces["backend"] != "retinaface":
+        return []
+    return [str(path) for path in pack_files(faces["model"], Path(config["models_dir"])).values()]
+
+
+def official_folders(root: str, kind: str, trials: Iterable[str]) -> list[str]:
+    """The organisers' images of ``trials``, as far as they are there; ``kind`` is ``cropped_aligned`` or ``cropped``."""
+    folders = (Path(root, kind, trial) for trial in trials)
+    return [str(folder) for folder in folders if folder.is_dir()]
+
+
+def given_values(settings: Any) -> list[str]:
+    """Files that values of ``settings`` name, however deep, in order: initial weights in a recipe."""
+    if isinstance(settings, Mapping):
+        return [path for value in settings.values() for path in given_values(value)]
+    return [settings] if isinstance(settings, str) and Path(settings).is_file() else []
+
+
+def without_given(settings: Any) -> Any:
+    """``settings`` without files and folders: what is in them counts, not where they are."""
+    if isinstance(settings, Mapping):
+        return {key: without_given(value) for key, value in settings.items() if key not in PLACES}
+    return None if given_values(settings) else settings

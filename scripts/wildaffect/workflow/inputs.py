@@ -9,7 +9,7 @@ from typing import Any
 from wildaffect import paths, systems
 from wildaffect.corpus.folds import trial_groups
 from wildaffect.corpus.trials import PARTITIONS, Corpus
-from wildaffect.features.names import of_trial
+from wildaffect.features.spec import of_trial
 from wildaffect.files import json_beside
 from wildaffect.provenance import stable_hash
 from wildaffect.scoring.editions import edition_tasks, editions, get_task
@@ -136,7 +136,7 @@ class Inputs:
     @cached_property
     def _blocks(self) -> dict[tuple[tuple[str, ...], int, str], list[tuple[str, ...]]]:
         """Groups of trials by tasks, fold and partition; they depend on the folds alone, not on the systems."""
-        found = {}
+        found: dict[tuple[tuple[str, ...], int, str], list[tuple[str, ...]]] = {}
         for tasks in dict.fromkeys(map(tasks_of, self.instances)):
             folds = sorted({fold for task, fold in self.folds.divisions if task in tasks})
             keys = [(tasks, fold, part) for fold in folds for part in PARTITIONS]

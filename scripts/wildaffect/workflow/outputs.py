@@ -7,10 +7,11 @@ from typing import Any
 
 from wildaffect import paths, systems
 from wildaffect.corpus.trials import Corpus, Trial
-from wildaffect.scoring.editions import Task, edition_tasks, get_task
+from wildaffect.scoring.editions import edition_tasks, get_task
 from wildaffect.scoring.ensembles import SYSTEM as ENSEMBLE
 from wildaffect.scoring.ensembles import Ensemble, PredictedTarget, Source, plan_ensemble
 from wildaffect.scoring.smoothing import NONE, check_windows
+from wildaffect.scoring.tasks import Task
 from wildaffect.submission.writer import submitted_trials
 from wildaffect.workflow.instances import Folds, Instance, trained_file
 
@@ -59,7 +60,7 @@ class Runs:
         wanted = (system, variant, target)
         return [self._test(i) for i in self.instances if (i.system, i.variant, i.target) == wanted]
 
-    def offers(self) -> dict[Source, PredictedTarget]:
+    def predicted_targets(self) -> dict[Source, PredictedTarget]:
         """What the instances predict, by system, variant and target."""
         groups: dict[Source, list[Instance]] = {}
         for instance in self.instances:
@@ -88,13 +89,13 @@ class Outputs:
     Attributes:
         config: The completed configuration.
         labelled: Tasks with annotations.
-        offers: Predicted targets by system, variant and target: of variants first, then of ensembles (`ensemble`, name, target).
+        targets: Predicted targets by system, variant and target: of variants first, then of ensembles (`ensemble`, name, target).
         ensembles: Ensembles by name.
     """
 
     config: Mapping[str, Any]
     labelled: tuple[str, ...]
-    offers: Mapping[Source, PredictedTarget]
+    targets: Mapping[Source, PredictedTarget]
     ensembles: Mapping[str, Ensemble]
 
     def path(self, source: Source, part: str, partition: str) -> str:
@@ -105,12 +106,12 @@ class Outputs:
     def validation(self) -> list[str]:
         """Tables of all held-out trials."""
         return [
-            self.path(source, f"fold{k}", "validation") for source, offer in self.offers.items() for k in offer.folds
+            self.path(source, f"fold{k}", "validation") for source, target in self.targets.items() for k in target.folds
         ]
 
     def tests(self, *prefix: str) -> list[str]:
         """Tables of test trials, of all systems or of the system (and variant) in `prefix`."""
-        chosen = [source for source, offer in self.offers.items() if offer.test and source[: len(prefix)] == prefix]
+        chosen = [source for source, target in self.targets.items() if target.test and source[: len(prefix)] == prefix]
         return [self.path(source, "ensemble", "test") for source in chosen]
 
     def scores(self) -> list[str]:
@@ -129,11 +130,11 @@ class Outputs:
 
     def tested_variants(self) -> list[tuple[str, str]]:
         """System and variant of everything with test trials."""
-        return list(dict.fromkeys(source[:2] for source, offer in self.offers.items() if offer.test))
+        return list(dict.fromkeys(source[:2] for source, target in self.targets.items() if target.test))
 
     def tested(self, system: str, variant: str) -> dict[Source, PredictedTarget]:
         """Targets that a variant predicts for test trials."""
-        return {s: offer for s, offer in self.offers.items() if s[:2] == (system, variant) and offer.test}
+        return {s: target for s, target in self.targets.items() if s[:2] == (system, variant) and target.test}
 
     def smoothing(self, system: str, variant: str) -> Mapping[str, Any]:
         """Settings of temporal smoothing of a system, or of the ensemble `variant`."""
@@ -141,11 +142,9 @@ class Outputs:
             return self.config["score"]["ensembles"][variant]["smoothing"]
         return self.config["systems"][system]["smoothing"]
 
-    def smoothing_job(self, system: str, variant: str) -> dict[str, Any]:
-        """Settings of a smoothing job: `smoothing`, and the editions by whose score the window is chosen where several are given."""
-        settings = self.smoothing(system, variant)
-        editions = self.config["score"]["editions"] if isinstance(settings["window"], list) else []
-        return {**settings, "editions": editions}
+    def choosing_editions(self, system: str, variant: str) -> list[str]:
+        """Editions whose score chooses the window; none where it is given."""
+        return self.config["score"]["editions"] if isinstance(self.smoothing(system, variant)["window"], list) else []
 
     def choosing(self, source: Source, part: str) -> dict[str, list[str]]:
         """Tables by which the window for `part` is chosen; empty if the window is given.
@@ -154,7 +153,7 @@ class Outputs:
         """
         if not isinstance(self.smoothing(*source[:2])["window"], list):
             return {"held_out": [], "labels": []}
-        folds = [k for k in self.offers[source].folds if part != f"fold{k}"]
+        folds = [k for k in self.targets[source].folds if part != f"fold{k}"]
         return {
             "held_out": [self._table(paths.PREDICTIONS, source, f"fold{k}", "validation") for k in folds],
             "labels": [paths.at(self.config["results_dir"], paths.LABELS, task=task) for task in self.labelled],
@@ -177,28 +176,28 @@ class Outputs:
 
 
 def plan_outputs(
-    config: Mapping[str, Any], labelled: tuple[str, ...], offers: Mapping[Source, PredictedTarget]
+    config: Mapping[str, Any], labelled: tuple[str, ...], targets: Mapping[Source, PredictedTarget]
 ) -> Outputs:
     """Resolve the declared ensembles and check all settings of smoothing.
 
     Args:
         config: The completed configuration.
         labelled: Tasks with annotations.
-        offers: Result of `Runs.offers`.
+        targets: Result of `Runs.predicted_targets`.
 
     Raises:
         InputError: An ensemble has no such members, or a window cannot be chosen.
     """
     blocks = config["score"]["ensembles"]
-    ensembles = {name: plan_ensemble(name, block, offers) for name, block in blocks.items()}
-    own = {(ENSEMBLE, name, ensemble.target): ensemble.offer for name, ensemble in ensembles.items()}
-    delivery = Outputs(config, labelled, {**offers, **own}, ensembles)
-    for (system, variant, _), offer in delivery.offers.items():
-        settings = delivery.smoothing(system, variant)
+    ensembles = {name: plan_ensemble(name, block, targets) for name, block in blocks.items()}
+    own = {(ENSEMBLE, name, ensemble.target): ensemble.predicted for name, ensemble in ensembles.items()}
+    outputs = Outputs(config, labelled, {**targets, **own}, ensembles)
+    for (system, variant, _), target in outputs.targets.items():
+        settings = outputs.smoothing(system, variant)
         if settings["method"] != NONE:
             place = f"score.ensembles.{variant}" if system == ENSEMBLE else f"systems.{system}"
-            check_windows(f"config.{place}.smoothing", settings["window"], len(offer.folds))
-    return delivery
+            check_windows(f"config.{place}.smoothing", settings["window"], len(target.folds))
+    return outputs
 
 
 @dataclass(frozen=True)
@@ -208,12 +207,12 @@ class Submissions:
     Attributes:
         config: The completed configuration.
         corpus: Trials and findings.
-        delivery: Predictions that are submitted.
+        outputs: Predictions that are submitted.
     """
 
     config: Mapping[str, Any]
     corpus: Corpus
-    delivery: Outputs
+    outputs: Outputs
 
     def paths(self) -> list[str]:
         """Records of submissions, one per edition, variant or ensemble, and task of a labelled corpus with test trials.
@@ -228,7 +227,7 @@ class Submissions:
                 self.config["results_dir"], paths.SUBMISSION, edition=edition, system=system, variant=variant, task=name
             )
             for edition in self.config["submission"]["editions"]
-            for system, variant in self.delivery.tested_variants()
+            for system, variant in self.outputs.tested_variants()
             for name, task in edition_tasks(edition).items()
             if task.format and (self.sample(name) or self.trials(edition, name)) and self._covers(system, variant, task)
         ]
@@ -237,9 +236,9 @@ class Submissions:
         """Test predictions that make up one submission."""
         names = {name for part in get_task(edition, task).parts for name in part.names}
         chosen = [
-            source for source, offer in self.delivery.tested(system, variant).items() if names & set(offer.columns)
+            source for source, target in self.outputs.tested(system, variant).items() if names & set(target.columns)
         ]
-        return [self.delivery.path(source, "ensemble", "test") for source in chosen]
+        return [self.outputs.path(source, "ensemble", "test") for source in chosen]
 
     def trials(self, edition: str, task: str) -> list[Trial]:
         """Test trials of a submission that the corpus has."""
@@ -251,5 +250,5 @@ class Submissions:
         return [samples[task]] if task in samples else []
 
     def _covers(self, system: str, variant: str, task: Task) -> bool:
-        columns = {name for offer in self.delivery.tested(system, variant).values() for name in offer.columns}
+        columns = {name for target in self.outputs.tested(system, variant).values() for name in target.columns}
         return all(set(part.names) <= columns for part in task.parts)

@@ -22,10 +22,10 @@ class Plan:
         corpus: Trials and findings.
         instances: What is trained.
         folds: Which trials each instance sees.
-        given: Files that the run starts from.
+        raw: Files that the run starts from.
         inputs: Files that training and prediction jobs read.
         runs: Files that they write.
-        delivery: Predictions that are scored, exported and submitted.
+        outputs: Predictions that are scored, exported and submitted.
         submissions: Files for the organisers.
     """
 
@@ -33,15 +33,15 @@ class Plan:
     corpus: Corpus
     instances: tuple[Instance, ...]
     folds: Folds
-    given: RawInputs
+    raw: RawInputs
     inputs: Inputs
     runs: Runs
-    delivery: Outputs
+    outputs: Outputs
     submissions: Submissions
 
     def predictions(self) -> list[str]:
         """All prediction tables: of held-out validation trials as they are scored, and of test trials by each fold."""
-        return self.delivery.validation() + self.runs.tests()
+        return self.outputs.validation() + self.runs.tests()
 
 
 def make_plan(raw: Mapping[str, Any]) -> Plan:
@@ -60,7 +60,7 @@ def make_plan(raw: Mapping[str, Any]) -> Plan:
     runs, inputs = Runs(config, folds, instances), Inputs(config, folds, instances)
     if not config["folds"]["allow_shared_videos"]:
         check_held_out(folds, runs.trainings())
-    delivery = plan_outputs(config, tuple(corpus.labelled_tasks()), runs.offers())
+    outputs = plan_outputs(config, tuple(corpus.labelled_tasks()), runs.predicted_targets())
     config = with_single_passes(config, inputs.templates(), inputs.features())
     check_files(config, inputs)
     return Plan(
@@ -71,6 +71,6 @@ def make_plan(raw: Mapping[str, Any]) -> Plan:
         RawInputs(config, corpus),
         inputs,
         runs,
-        delivery,
-        Submissions(config, corpus, delivery),
+        outputs,
+        Submissions(config, corpus, outputs),
     )

@@ -37,26 +37,27 @@ YAML_HEADER = f"""\
 """
 
 PAGE_HEADER = f"""\
+<!-- Written by `{COMMAND}` from scripts/wildaffect/workflow/settings.py and what it imports. -->
 # Configuration
 
 Every key of [`config.yaml`](../config.yaml), which holds the defaults. A file with only the keys that differ is laid over it by
-`snakemake --configfile my.yaml`; files named later win. A wrong key or value ends the run before any job, with the nearest right word;
-a key that was renamed is answered with its new name. Editors that know YAML schemas complete and check the file by its first line.
+`snakemake --configfile my.yaml`; of several files the later ones win. A wrong key or value ends the run before any job, with the
+nearest right word; a key that was renamed is answered with its new name. Editors that know YAML schemas complete and check the file by
+its first line.
 
 YAML reads `1e-3` as text (write `1.0e-3`), and `yes`, `no`, `on` and `off` as true and false (write text in quotes).
 
 The keys of each system's recipe have a page in [reference](reference).
-
-This page is written from the definitions in `scripts/wildaffect/workflow/settings.py` by `{COMMAND}`.
 """
 
 RECIPE_HEADER = f"""\
+<!-- Written by `{COMMAND}` from the definitions in scripts/wildaffect/systems/{{name}}. -->
 # Recipe of {{name}}
 
-{{title}}. The keys of `systems.{{name}}.recipe` in [the configuration](../configuration.md). What is published, unknown and assumed
-is said in [its card](../../scripts/wildaffect/systems/{{name}}/card.md).
+{{title}}.
 
-Written from the definitions in the folder of the system by `{COMMAND}`.
+These are the keys of `systems.{{name}}.recipe` in [the configuration](../configuration.md). What is published, unknown and assumed
+is said in [the card of the system](../../scripts/wildaffect/systems/{{name}}/card.md).
 """
 
 TYPES = {
@@ -112,7 +113,8 @@ def json_schema() -> dict[str, Any]:
         }
         for backend, part in options.items()
     ]
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    about = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$comment": f"Written by `{COMMAND}`."}
+    return {**about, **schema}
 
 
 def section_schema(section: type[Section]) -> dict[str, Any]:
@@ -272,9 +274,10 @@ def _type(schema: Schema, node: Schema) -> str:
         return ", ".join(_code(value) for value in node.get("enum", [node.get("const")]))
     kinds = node.get("type", "object")
     words = [TYPES[kind] for kind in ([kinds] if isinstance(kinds, str) else kinds)]
-    if "items" in node:
+    items = node.get("items") or next(iter(node.get("prefixItems", ())), None)
+    if items:
         count = f"{node['minItems']} × " if node.get("minItems", 0) == node.get("maxItems") else ""
-        words[0] = f"list of {count}{_type(schema, node['items'])}"
+        words[0] = f"list of {count}{_type(schema, items)}"
     limits = [f"{sign} {node[name]}" for name, sign in LIMITS.items() if name in node]
     return " or ".join([" ".join([words[0], ", ".join(limits)]).strip(), *words[1:]])
 

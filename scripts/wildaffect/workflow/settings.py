@@ -1,8 +1,8 @@
 """The configuration of a run: every key with its type, default and meaning, and the completion of what a person wrote.
 
 ``config.yaml``, ``workflow/schemas/config.schema.json`` and ``docs/configuration.md`` are written from here by
-:mod:`wildaffect.workflow.reference`. Options that belong to one library module stand there: detection and tracking in
-:mod:`wildaffect.faces.options`, the joining of labels in :mod:`wildaffect.corpus.labels`, recipes with their systems.
+`wildaffect.workflow.reference`. Options that belong to one library module stand there: detection and tracking in
+`wildaffect.faces.options`, the joining of labels in `wildaffect.corpus.labels`, recipes with their systems.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,17 +28,13 @@ from wildaffect.config import (
     shown,
 )
 from wildaffect.corpus.labels import VALENCE_AROUSAL, JoinRules
-from wildaffect.faces.catalogue import CUT, RESIZED, SCENES, SHEET_SOURCE, SHEETS
+from wildaffect.faces import templates
 from wildaffect.faces.options import DETECTORS, TrackingOptions
+from wildaffect.faces.templates import SHEET_SOURCE, SHEETS
 from wildaffect.features.imported import Import
 from wildaffect.features.registry import FEATURES
 from wildaffect.scoring.editions import editions
 from wildaffect.systems.types import Spec
-
-
-def templates() -> list[str]:
-    """All crop templates."""
-    return [*CUT, *RESIZED, *SCENES]
 
 
 def tasks() -> list[str]:
@@ -84,7 +80,7 @@ class Corpus(Section):
     """Folder of the annotations, if it is not below `root`."""
 
     edition: Edition = "abaw2"
-    """Edition of the challenge whose annotations these are, abaw1 to abaw8; `wildaffect editions` lists them."""
+    """Edition of the challenge whose annotations these are; `wildaffect editions` lists them."""
 
     accept_findings: Names = ()
     """Errors of the audit that are known and accepted, such as [unreadable_video, missing_media]. A run finishes what it can; if the audit
@@ -135,7 +131,7 @@ class Faces(Section):
     model: Text = "buffalo_l"
     """Model of the detector. retinaface: buffalo_l, buffalo_m, buffalo_s, antelopev2 or the path of an .onnx file; dlib: hog or cnn."""
 
-    options: dict[str, Any] = Field({}, validate_default=True)
+    options: dict[str, Any] = Field(default={}, validate_default=True)
     """Options of the detector, which depend on `backend`; docs/configuration.md lists them."""
 
     tracking: TrackingOptions = TrackingOptions()
@@ -145,7 +141,8 @@ class Faces(Section):
     """CSV file that says which person a trial shows, where the rules are wrong; see docs/faces.md."""
 
     single_pass: (
-        bool | Annotated[tuple[Annotated[str, one_of(lambda: [*templates(), SHEETS])], ...], AfterValidator(distinct)]
+        bool
+        | Annotated[tuple[Annotated[str, one_of(lambda: [*templates.names(), SHEETS])], ...], AfterValidator(distinct)]
     ) = False
     """Crops that one job makes in one pass over the video: far fewer jobs, but one more template makes all of them again.
     - false: one job for each template and trial
@@ -225,19 +222,19 @@ class Features(Section):
     - a list: these features"""
 
     imports: dict[Name, Import] = Field(
-        {},
+        default={},
         alias="import",
         examples=[{"senet": {"path": "external/senet/{trial}.npy", "columns": 512, "missing": "hold"}}],
     )
     """Features computed elsewhere, by name; a system knows one as `import.<name>`."""
 
     embeddings: dict[Name, Embedding] = Field(
-        {}, examples=[{"face50": {"network": "resnet50", "weights": "resnet50", "crops": "cnu224"}}]
+        default={}, examples=[{"face50": {"network": "resnet50", "weights": "resnet50", "crops": "cnu224"}}]
     )
     """Vectors of frozen image networks, by name; a system knows them as `embed.<name>`."""
 
     bodies: Bodies | None = Field(
-        None,
+        default=None,
         examples=[
             {"source": "keypoint_rcnn", "path": "weights.pth"},
             {"source": "openpose", "path": "openpose/{video}/json"},
@@ -288,7 +285,7 @@ class Smoothing(Section):
 
 
 class System(Section):
-    """Keys that the block of every system has."""
+    """One system. These keys are the same for all systems; each has a recipe of its own."""
 
     variants: Literal["all"] | Annotated[Names, Field(min_length=1)] = "all"
     """Published configurations to run, such as [unimodal, multimodal]."""
@@ -313,7 +310,7 @@ class System(Section):
     smoothing: Smoothing = Smoothing()
     """Filter over time of what is scored and submitted."""
 
-    recipe: dict[str, Any] = Field({})
+    recipe: dict[str, Any] = Field(default={})
     """Differences from the published recipe; docs/reference has a page of keys for each system."""
 
 
@@ -349,7 +346,7 @@ class Score(Section):
     """Resamples of whole videos for 95 % confidence intervals; 0: no intervals."""
 
     ensembles: dict[Name, Ensemble] = Field(
-        {}, examples=[{"both": {"members": ["lfan/unimodal", "lfan/multimodal"], "target": "va"}}]
+        default={}, examples=[{"both": {"members": ["lfan/unimodal", "lfan/multimodal"], "target": "va"}}]
     )
     """Fusions of several variants, by name, each scored and submitted like a variant `ensemble/<name>`; see docs/scoring.md."""
 
@@ -360,7 +357,7 @@ class Submission(Section):
     editions: Editions = ("abaw2",)
     """Editions of the challenge whose file formats are written; []: none."""
 
-    samples: dict[Annotated[str, one_of(tasks)], Text] = Field({}, examples=[{"va": "sample.txt"}])
+    samples: dict[Annotated[str, one_of(tasks)], Text] = Field(default={}, examples=[{"va": "sample.txt"}])
     """The organisers' sample file by task, whose rows are followed; only with a single edition."""
 
     allow_partial: bool = False
@@ -391,7 +388,7 @@ class Configuration(Section):
 
     training: Training = Training()
 
-    systems: dict[str, Any] | Names = Field({})
+    systems: dict[str, Any] | Names = Field(default={})
     """Systems to run, a block for each; `name: false` in a file that is laid over another leaves one out. A list of names, or [all], runs
     these systems by their defaults."""
 
@@ -415,7 +412,7 @@ class Configuration(Section):
 
 
 def complete_settings(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The complete configuration as plain values; :class:`InputError` with everything that is wrong in ``raw``."""
+    """The complete configuration as plain values; `InputError` with everything that is wrong in ``raw``."""
     return parse(Configuration, raw, "config").plain()
 
 
@@ -438,10 +435,11 @@ def single_pass(value: bool | Sequence[str], needed: Iterable[str], possible: It
 def with_single_passes(
     config: Mapping[str, Any], templates_needed: Sequence[str], features_needed: Sequence[str]
 ) -> dict[str, Any]:
-    """The complete ``config`` with lists of names as ``single_pass`` of faces and features; see :func:`single_pass`."""
+    """The complete ``config`` with lists of names as ``single_pass`` of faces and features; see `single_pass`."""
     # Contact sheets are always drawn, and crops that are resized need those they are made from.
-    crops = {*templates_needed, *(RESIZED[name] for name in templates_needed if name in RESIZED), SHEETS, SHEET_SOURCE}
-    faces = single_pass(config["faces"]["single_pass"], crops, [SHEETS, *templates()])
+    sources = templates.resized()
+    crops = {*templates_needed, *(sources[name] for name in templates_needed if name in sources), SHEETS, SHEET_SOURCE}
+    faces = single_pass(config["faces"]["single_pass"], crops, [SHEETS, *templates.names()])
     features = single_pass(config["features"]["single_pass"], features_needed, FEATURES)
     return {
         **config,

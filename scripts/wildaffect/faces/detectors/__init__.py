@@ -2,12 +2,12 @@
 
 A detector is an object with
 
-* ``find(pictures) -> list[Faces]``: the faces of each picture (uint8 RGB (H, W, 3)); a picture without a face gives
-  zero rows, never the whole picture;
-* ``search() -> VideoSearch``: a search through the successive pictures of one video, which may use what it has seen;
-* ``identify(picture, faces, row) -> float32 vector``: the identity vector of one of those faces, comparable by
+* ``find(images) -> list[Faces]``: the faces of each image (uint8 RGB (H, W, 3)); an image without a face gives
+  zero rows, never the whole image;
+* ``search() -> VideoSearch``: a search through the successive images of one video, which may use earlier ones;
+* ``identify(image, faces, row) -> float32 vector``: the identity vector of one of those faces, comparable by
   Euclidean distance; only if ``identity`` is not None;
-* ``batch``: how many pictures it is best given at once;
+* ``batch``: best number of images per call;
 * ``about``: plain values for the metadata (model files with SHA-256, licence, provider really bound, options);
 * ``identity``: None, or the distance below which two vectors are taken for one person.
 """
@@ -29,11 +29,13 @@ BACKENDS = ("retinaface", "dlib")
 
 @dataclass(frozen=True)
 class Faces:
-    """The faces of one picture, in pixels of that picture.
+    """The faces of one image, in pixels of that image.
 
-    boxes float32 (n, 4) as x0, y0, x1, y1; scores float32 (n,), higher is surer, comparable within one detector only;
-    points5 float32 (n, 5, 2): image-left eye, image-right eye, nose tip, image-left and image-right mouth corner;
-    points68 float32 (n, 68, 2) in the usual order of the 68-point scheme, or None where the detector has none.
+    Attributes:
+        boxes: float32 (n, 4) as x0, y0, x1, y1.
+        scores: float32 (n,), higher is surer, comparable within one detector only.
+        points5: float32 (n, 5, 2): image-left eye, image-right eye, nose tip, image-left and image-right mouth corner.
+        points68: float32 (n, 68, 2) in the usual order of the 68-point scheme, or None where the detector has none.
     """
 
     boxes: np.ndarray
@@ -47,35 +49,35 @@ class Detector(Protocol):
     identity: float | None
     batch: int
 
-    def find(self, pictures: list[np.ndarray]) -> list[Faces]: ...
+    def find(self, images: list[np.ndarray]) -> list[Faces]: ...
 
     def search(self) -> "VideoSearch": ...
 
-    def identify(self, picture: np.ndarray, faces: Faces, row: int) -> np.ndarray: ...
+    def identify(self, image: np.ndarray, faces: Faces, row: int) -> np.ndarray: ...
 
 
 class VideoSearch(Protocol):
-    """A search through one video. ``find`` takes its pictures in order and whether a new shot begins with each;
-    ``settle`` gives the final boxes (M, 4) and points (M, 5, 2) of all faces that ``find`` returned, in that order.
+    """A search through one video. ``find`` takes its images in order and whether a new shot begins with each;
+    ``finalize`` gives the final boxes (M, 4) and points (M, 5, 2) of all faces that ``find`` returned, in that order.
     """
 
-    def find(self, pictures: list[np.ndarray], new_shots: list[bool]) -> list[Faces]: ...
+    def find(self, images: list[np.ndarray], new_shots: list[bool]) -> list[Faces]: ...
 
-    def settle(self, boxes: np.ndarray, points5: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
+    def finalize(self, boxes: np.ndarray, points5: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
 
 
-class EveryPicture:
-    """Each picture searched for itself."""
+class EveryImage:
+    """Searches each image for itself."""
 
     def __init__(self, detector: Detector):
         self._detector = detector
 
-    def find(self, pictures: list[np.ndarray], new_shots: list[bool]) -> list[Faces]:
-        """See :class:`VideoSearch`."""
-        return self._detector.find(pictures)
+    def find(self, images: list[np.ndarray], new_shots: list[bool]) -> list[Faces]:
+        """See `VideoSearch`."""
+        return self._detector.find(images)
 
-    def settle(self, boxes: np.ndarray, points5: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What was found is final."""
+    def finalize(self, boxes: np.ndarray, points5: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return both as they are: each image was searched for itself."""
         return boxes, points5
 
 
@@ -84,9 +86,9 @@ def open_detector(
 ) -> Detector:
     """The detector ``backend`` ("retinaface" or "dlib") with its weights loaded.
 
-    ``options`` are those of the backend (see :func:`detector_options`). ``model``: for retinaface a pack name
+    ``options`` are those of the backend (see `detector_options`). ``model``: for retinaface a pack name
     looked up in ``models_dir`` or the path of an ONNX file; for dlib "hog" or "cnn". ``device``: "cpu" or "cuda"; "cuda"
-    raises :class:`InputError` where CUDA cannot be bound.
+    raises `InputError` where CUDA cannot be bound.
     """
     return _module(backend).open_detector(model, options, device, threads, models_dir)
 
@@ -104,6 +106,6 @@ def _module(backend: str) -> ModuleType:
 
 
 def points5_from_68(points68: np.ndarray) -> np.ndarray:
-    """Five points (n, 5, 2) from 68 (n, 68, 2): eye means, nose tip, mouth corners (TSAV spec 2.3)."""
+    """Compute five points (n, 5, 2) from 68 (n, 68, 2): eye means, nose tip, mouth corners (TSAV spec 2.3)."""
     eyes = points68[:, 36:42].mean(axis=1), points68[:, 42:48].mean(axis=1)
     return np.stack([*eyes, points68[:, 30], points68[:, 48], points68[:, 54]], axis=1).astype(np.float32)

@@ -3,13 +3,14 @@
 import importlib.util
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import dlib
 import numpy as np
 
 from wildaffect.errors import InputError
-from wildaffect.faces.detectors import EveryPicture, Faces, points5_from_68
+from wildaffect.faces.detectors import EveryImage, Faces, points5_from_68
 from wildaffect.faces.options import DlibOptions as Options
 from wildaffect.files import sha256
 
@@ -19,8 +20,8 @@ LICENCE = (
 )
 # dlib's documentation of the network: faces nearer than this are the same person.
 SAME_PERSON_DISTANCE = 0.6
-# Pictures given to each thread at once: threads wait for each other at the end of a batch.
-PICTURES_PER_THREAD = 4
+# Images given to each thread at once: threads wait for each other at the end of a batch.
+IMAGES_PER_THREAD = 4
 
 
 class DlibDetector:
@@ -40,10 +41,10 @@ class DlibDetector:
         self._options = options
         # A dlib detector keeps scratch space between calls, so each thread gets its own.
         count = threads if model == "hog" else 1
-        self.batch = PICTURES_PER_THREAD * count
+        self.batch = IMAGES_PER_THREAD * count
         self._detectors = [_open_search(model, used, options) for _ in range(count)]
         self._predictor = dlib.shape_predictor(str(used["landmarks"]))
-        self._recogniser = dlib.face_recognition_model_v1(str(used["identity"])) if options.identity else None
+        self._recogniser: Any = dlib.face_recognition_model_v1(str(used["identity"])) if options.identity else None
         self.identity = SAME_PERSON_DISTANCE if options.identity else None
         self.about = {
             "backend": "dlib",
@@ -55,58 +56,56 @@ class DlibDetector:
             "options": options.search(),
         }
 
-    def find(self, pictures: list[np.ndarray]) -> list[Faces]:
-        """See :mod:`wildaffect.faces.detectors`; dlib leaves Python's lock, so pictures run on several threads."""
-        shares = [range(start, len(pictures), len(self._detectors)) for start in range(len(self._detectors))]
+    def find(self, images: list[np.ndarray]) -> list[Faces]:
+        """See `wildaffect.faces.detectors`; dlib releases Python's lock, so images run on several threads."""
+        parts = [range(start, len(images), len(self._detectors)) for start in range(len(self._detectors))]
 
-        def work(search, share):
-            return [(index, self._find_one(search, pictures[index])) for index in share]
+        def work(search, part):
+            return [(index, self._find_one(search, images[index])) for index in part]
 
         with ThreadPoolExecutor(len(self._detectors)) as pool:
-            found = dict(item for part in pool.map(work, self._detectors, shares) for item in part)
-        return [found[index] for index in range(len(pictures))]
+            found = dict(item for results in pool.map(work, self._detectors, parts) for item in results)
+        return [found[index] for index in range(len(images))]
 
-    def search(self) -> EveryPicture:
-        """See :mod:`wildaffect.faces.detectors`."""
-        return EveryPicture(self)
+    def search(self) -> EveryImage:
+        """See `wildaffect.faces.detectors`."""
+        return EveryImage(self)
 
-    def _find_one(self, search, picture: np.ndarray) -> Faces:
-        factor = _shrink_factor(picture, self._options.max_side)
-        small = (
-            picture if factor == 1 else cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-        )
-        scale = np.array([small.shape[1] / picture.shape[1], small.shape[0] / picture.shape[0]] * 2)
+    def _find_one(self, search, image: np.ndarray) -> Faces:
+        factor = _shrink_factor(image, self._options.max_side)
+        small = image if factor == 1 else cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        scale = np.array([small.shape[1] / image.shape[1], small.shape[0] / image.shape[0]] * 2)
         boxes, scores = search(np.ascontiguousarray(small))
         boxes = (boxes / scale).astype(np.float32).reshape(-1, 4)
-        points68 = np.array([_points(self._predictor(picture, _rectangle(box))) for box in boxes], np.float32)
+        points68 = np.array([_points(self._predictor(image, _rectangle(box))) for box in boxes], np.float32)
         points68 = points68.reshape(-1, 68, 2)
         return Faces(boxes, np.asarray(scores, np.float32), points5_from_68(points68), points68)
 
-    def identify(self, picture: np.ndarray, faces: Faces, row: int) -> np.ndarray:
+    def identify(self, image: np.ndarray, faces: Faces, row: int) -> np.ndarray:
         """128-d vector of one face from its 68 landmarks (dlib's ResNet on a 150-pixel chip)."""
-        points = dlib.points([dlib.point(round(float(x)), round(float(y))) for x, y in faces.points68[row]])
+        points = dlib.points([dlib.point(round(float(x)), round(float(y))) for x, y in np.asarray(faces.points68)[row]])
         shape = dlib.full_object_detection(_rectangle(faces.boxes[row]), points)
-        return np.array(self._recogniser.compute_face_descriptor(picture, shape), np.float32)
+        return np.array(self._recogniser.compute_face_descriptor(image, shape), np.float32)
 
 
 def open_detector(model: str, options: Options, device: str, threads: int, models_dir: Path | None) -> DlibDetector:
-    """See :func:`wildaffect.faces.detectors.open_detector`; the weights come with a Python package."""
+    """See `wildaffect.faces.detectors.open_detector`; the weights come with a Python package."""
     return DlibDetector(model, options, device, threads)
 
 
 def _open_search(model: str, used: dict[str, Path], options: Options):
-    """A function picture -> (boxes (n, 4), scores (n,)) for one thread."""
+    """A function image -> (boxes (n, 4), scores (n,)) for one thread."""
     if model == "hog":
         detector = dlib.get_frontal_face_detector()
 
-        def search(picture):
-            rectangles, scores, _ = detector.run(picture, options.upsample, options.threshold)
+        def search(image):
+            rectangles, scores, _ = detector.run(image, options.upsample, options.threshold)
             return _corners(rectangles), list(scores)
     else:
         detector = dlib.cnn_face_detection_model_v1(str(used["detector"]))
 
-        def search(picture):
-            found = [face for face in detector(picture, options.upsample) if face.confidence >= options.threshold]
+        def search(image):
+            found = [face for face in detector(image, options.upsample) if face.confidence >= options.threshold]
             return _corners([face.rect for face in found]), [face.confidence for face in found]
 
     return search
@@ -127,13 +126,13 @@ def _points(shape: dlib.full_object_detection) -> list[tuple[int, int]]:
     return [(point.x, point.y) for point in shape.parts()]
 
 
-def _shrink_factor(picture: np.ndarray, max_side: int) -> float:
-    return min(1.0, max_side / max(picture.shape[:2])) if max_side else 1.0
+def _shrink_factor(image: np.ndarray, max_side: int) -> float:
+    return min(1.0, max_side / max(image.shape[:2])) if max_side else 1.0
 
 
 def _weights_folder() -> Path:
     # The package is located but not imported: importing it needs pkg_resources, which newer setuptools lack.
     spec = importlib.util.find_spec("face_recognition_models")
-    if spec is None:
+    if spec is None or not spec.submodule_search_locations:
         raise InputError("dlib's weights are missing: install the Python package face_recognition_models.")
     return Path(spec.submodule_search_locations[0]) / "models"

@@ -16,7 +16,7 @@ PACKS = {
 def pack_files(model: str, models_dir: Path | None) -> dict[str, Path]:
     """Files by role (detector, landmarks, identity) of a pack below ``models_dir``, or of one ONNX file (detector alone).
 
-    Raises :class:`InputError` for an unknown name and for a file that is not there.
+    Raises `InputError` for an unknown name and for a file that is not there.
     """
     if model not in PACKS:
         path = Path(model)

@@ -1,7 +1,8 @@
-"""The RetinaFace family (SCRFD included) from ONNX files: whole pictures, or known faces followed between scans."""
+"""The RetinaFace family (SCRFD included) from ONNX files: whole images, or known faces followed between scans."""
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -10,7 +11,7 @@ from insightface.model_zoo.arcface_onnx import ArcFaceONNX
 from insightface.model_zoo.landmark import Landmark
 
 from wildaffect.errors import InputError
-from wildaffect.faces.detectors import EveryPicture, Faces, VideoSearch
+from wildaffect.faces.detectors import EveryImage, Faces, VideoSearch
 from wildaffect.faces.detectors.following import Follower
 from wildaffect.faces.detectors.packs import PACKS, pack_files
 from wildaffect.faces.detectors.scrfd import DetectorNetwork, Found, Scanner, bind_session
@@ -20,7 +21,7 @@ from wildaffect.files import sha256
 LICENCE = "insightface code MIT; weights of its model packs for non-commercial research only"
 # Distance of unit ArcFace vectors that corresponds to a cosine of 0.3.
 SAME_PERSON_DISTANCE = 1.18
-# Pictures of one network call where the configuration does not say: a CPU gains nothing from more than one.
+# Images of one network call where the configuration does not say: a CPU gains nothing from more than one.
 BATCH = {"cpu": 1, "cuda": 8}
 
 
@@ -36,13 +37,13 @@ class RetinaFaceDetector:
         self._scanner.check(files["detector"].name)
         self._follow = options.follow
         if self._follow and network.fixed:
-            raise InputError(
-                f"{files['detector']}: takes one picture size only, so faces cannot be followed in windows."
-            )
+            raise InputError(f"{files['detector']}: takes one image size only, so faces cannot be followed in windows.")
         sessions = {
             role: bind_session(path, path, device, threads) for role, path in files.items() if role != "detector"
         }
-        self._landmarks, self._recogniser, self.identity = None, None, None
+        self._landmarks: Any = None
+        self._recogniser: Any = None
+        self.identity = None
         if "landmarks" in files:
             self._landmarks = Landmark(str(files["landmarks"]), sessions["landmarks"])
         if "identity" in files:
@@ -59,50 +60,50 @@ class RetinaFaceDetector:
             "options": options.search(),
         }
 
-    def find(self, pictures: list[np.ndarray]) -> list[Faces]:
-        """See :mod:`wildaffect.faces.detectors`."""
-        found = self._scanner.scan(pictures)
-        return [self._faces(picture, faces) for picture, faces in zip(pictures, found, strict=True)]
+    def find(self, images: list[np.ndarray]) -> list[Faces]:
+        """See `wildaffect.faces.detectors`."""
+        found = self._scanner.scan(images)
+        return [self._faces(image, faces) for image, faces in zip(images, found, strict=True)]
 
     def search(self) -> VideoSearch:
-        """See :mod:`wildaffect.faces.detectors`."""
+        """See `wildaffect.faces.detectors`."""
         if self._follow is None:
-            return EveryPicture(self)
+            return EveryImage(self)
         return FollowedFaces(Follower(self._scanner, self._follow), self._faces)
 
-    def _faces(self, picture: np.ndarray, found: Found) -> Faces:
+    def _faces(self, image: np.ndarray, found: Found) -> Faces:
         points68 = None
         if self._landmarks is not None:
-            bgr = np.ascontiguousarray(picture[:, :, ::-1]) if len(found.boxes) else picture
+            bgr = np.ascontiguousarray(image[:, :, ::-1]) if len(found.boxes) else image
             found68 = [self._landmarks.get(bgr, Face(bbox=box))[:, :2] for box in found.boxes]
             points68 = np.array(found68, np.float32).reshape(-1, 68, 2)
         return Faces(found.boxes, found.scores, found.points, points68)
 
-    def identify(self, picture: np.ndarray, faces: Faces, row: int) -> np.ndarray:
+    def identify(self, image: np.ndarray, faces: Faces, row: int) -> np.ndarray:
         """ArcFace vector of unit length."""
-        bgr = np.ascontiguousarray(picture[:, :, ::-1])
+        bgr = np.ascontiguousarray(image[:, :, ::-1])
         vector = self._recogniser.get(bgr, Face(kps=faces.points5[row]))
         return (vector / np.linalg.norm(vector)).astype(np.float32)
 
 
 class FollowedFaces:
-    """Faces followed through a video, completed by ``complete(picture, found) -> Faces``."""
+    """Faces followed through a video, completed by ``complete(image, found) -> Faces``."""
 
     def __init__(self, follower: Follower, complete: Callable[[np.ndarray, Found], Faces]):
         self._follower, self._complete = follower, complete
 
-    def find(self, pictures: list[np.ndarray], new_shots: list[bool]) -> list[Faces]:
-        """See :class:`wildaffect.faces.detectors.VideoSearch`."""
-        found = [(picture, self._follower(picture, new)) for picture, new in zip(pictures, new_shots, strict=True)]
-        return [self._complete(picture, faces) for picture, faces in found]
+    def find(self, images: list[np.ndarray], new_shots: list[bool]) -> list[Faces]:
+        """See `wildaffect.faces.detectors.VideoSearch`."""
+        found = [(image, self._follower(image, new)) for image, new in zip(images, new_shots, strict=True)]
+        return [self._complete(image, faces) for image, faces in found]
 
-    def settle(self, boxes: np.ndarray, points5: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """See :class:`wildaffect.faces.detectors.VideoSearch`."""
+    def finalize(self, boxes: np.ndarray, points5: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `wildaffect.faces.detectors.VideoSearch`."""
         return self._follower.correct(boxes, points5)
 
 
 def open_detector(
     model: str, options: Options, device: str, threads: int, models_dir: Path | None
 ) -> RetinaFaceDetector:
-    """See :func:`wildaffect.faces.detectors.open_detector`."""
+    """See `wildaffect.faces.detectors.open_detector`."""
     return RetinaFaceDetector(model, options, device, threads, models_dir)

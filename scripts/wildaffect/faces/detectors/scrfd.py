@@ -24,7 +24,7 @@ PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", 
 def bind_session(source: Path | bytes, path: Path, device: str, threads: int) -> onnxruntime.InferenceSession:
     """A session of ``source`` (file or graph; ``path`` names it in messages).
 
-    ONNX Runtime falls back to the CPU in silence, this does not: "cuda" raises :class:`InputError` where it cannot be had.
+    ONNX Runtime silently falls back to the CPU, this does not: "cuda" raises `InputError` where it cannot be had.
     """
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 3
@@ -47,7 +47,7 @@ def bind_session(source: Path | bytes, path: Path, device: str, threads: int) ->
     return session
 
 
-# (strides, anchors per place, landmarks) by number of outputs.
+# (strides, anchors per position, landmarks) by number of outputs.
 LAYOUTS = {
     6: ((8, 16, 32), 2, False),
     9: ((8, 16, 32), 2, True),
@@ -59,7 +59,7 @@ MEAN, SPREAD = 127.5, 128.0
 
 @dataclass(frozen=True)
 class Candidates:
-    """Faces of one picture in pixels of what the network saw, best first, overlapping ones not yet removed.
+    """Faces of one image in pixels of the network's input, best first, overlapping ones not yet removed.
 
     boxes float32 (n, 4); scores float32 (n,); points float32 (n, 5, 2).
     """
@@ -72,8 +72,8 @@ class Candidates:
 class DetectorNetwork:
     """A detector file bound to a device.
 
-    ``multiple``: both sides of a picture must be multiples of this; ``fixed``: the only (height, width) the graph takes,
-    or None; ``batch``: most pictures of one call; ``provider``: what ONNX Runtime bound.
+    ``multiple``: both sides of an image must be multiples of this; ``fixed``: the only (height, width) the graph takes,
+    or None; ``batch``: most images of one call; ``provider``: what ONNX Runtime bound.
     """
 
     def __init__(self, path: Path, device: str, threads: int, threshold: float, batch: int):
@@ -88,20 +88,20 @@ class DetectorNetwork:
             raise InputError(f"{path}: this detector gives no landmarks; choose one with five points.")
         self._threshold = threshold
         self.multiple = self._strides[-1]
-        pictures, _, *sides = session.get_inputs()[0].shape
+        images, _, *sides = session.get_inputs()[0].shape
         self.fixed = tuple(sides) if all(isinstance(side, int) for side in sides) else None
-        self.batch = batch if batch == 1 or not isinstance(pictures, int) else min(batch, pictures)
+        self.batch = batch if batch == 1 or not isinstance(images, int) else min(batch, images)
         self._session = session
-        if batch > 1 and pictures == 1 and self.fixed is None:
+        if batch > 1 and images == 1 and self.fixed is None:
             relaxed = bind_session(_with_free_batch(path), path, device, threads)
             if self._agree(relaxed):
                 self._session, self.batch = relaxed, batch
         self.provider = self._session.get_providers()[0]
 
-    def __call__(self, pictures: np.ndarray) -> list[Candidates]:
-        """The candidates of each of ``pictures``, uint8 RGB (n, H, W, 3) with n up to ``batch``."""
-        count, _, width, _ = pictures.shape
-        outputs = [_by_picture(output, count, self._anchors) for output in self._run(self._session, pictures)]
+    def __call__(self, images: np.ndarray) -> list[Candidates]:
+        """The candidates of each of ``images``, uint8 RGB (n, H, W, 3) with n up to ``batch``."""
+        count, _, width, _ = images.shape
+        outputs = [_by_image(output, count, self._anchors) for output in self._run(self._session, images)]
         levels = len(self._strides)
         found = []
         for index in range(count):
@@ -109,8 +109,8 @@ class DetectorNetwork:
             for level, stride in enumerate(self._strides):
                 scores, boxes, points = (outputs[level + part * levels][index] for part in range(3))
                 rows = np.flatnonzero(scores[:, 0] >= self._threshold)
-                place = rows // self._anchors
-                centre = stride * np.stack([place % (width // stride), place // (width // stride)], axis=1)
+                position = rows // self._anchors
+                centre = stride * np.stack([position % (width // stride), position // (width // stride)], axis=1)
                 centre = centre.astype(np.float32)
                 distance = boxes[rows] * stride
                 corners = np.hstack([centre - distance[:, :2], centre + distance[:, 2:]])
@@ -122,18 +122,18 @@ class DetectorNetwork:
         return found
 
     @staticmethod
-    def _run(session: onnxruntime.InferenceSession, pictures: np.ndarray) -> list[np.ndarray]:
-        blob = cv2.dnn.blobFromImages(list(pictures), 1 / SPREAD, None, (MEAN, MEAN, MEAN))
+    def _run(session: onnxruntime.InferenceSession, images: np.ndarray) -> list[np.ndarray]:
+        blob = cv2.dnn.blobFromImages(list(images), 1 / SPREAD, None, (MEAN, MEAN, MEAN))
         return session.run(None, {session.get_inputs()[0].name: blob})
 
     def _agree(self, relaxed: onnxruntime.InferenceSession) -> bool:
-        """Whether two pictures at once give what they give alone: some graphs have the batch of one built in."""
-        pictures = np.random.default_rng(0).integers(0, 256, (2, self.multiple, 2 * self.multiple, 3), np.uint8)
+        """Whether two images at once give what they give alone: some graphs have the batch of one built in."""
+        images = np.random.default_rng(0).integers(0, 256, (2, self.multiple, 2 * self.multiple, 3), np.uint8)
         try:
-            together = [_by_picture(output, 2, self._anchors) for output in self._run(relaxed, pictures)]
+            together = [_by_image(output, 2, self._anchors) for output in self._run(relaxed, images)]
         except (onnxruntime.capi.onnxruntime_pybind11_state.RuntimeException, ValueError):
             return False
-        alone = [self._run(self._session, pictures[[index]]) for index in range(2)]
+        alone = [self._run(self._session, images[[index]]) for index in range(2)]
         return all(
             np.allclose(both[index], one[index_output].reshape(both[index].shape), atol=1e-4)
             for index, one in enumerate(alone)
@@ -141,23 +141,23 @@ class DetectorNetwork:
         )
 
 
-def _by_picture(output: np.ndarray, count: int, anchors: int) -> np.ndarray:
-    """An output as (pictures, places x anchors, values).
+def _by_image(output: np.ndarray, count: int, anchors: int) -> np.ndarray:
+    """An output as (images, positions x anchors, values).
 
-    Graphs exported for batches say so by three axes. Those exported for one picture have two, and their export put the
-    batch between place and anchor.
+    Graphs exported for batches say so by three axes. Those exported for one image have two, and their export put the
+    batch between position and anchor.
     """
     if output.ndim == 3:
         return output
     values = output.shape[1]
-    places = len(output) // (count * anchors)
-    return output.reshape(places, count, anchors, values).swapaxes(0, 1).reshape(count, places * anchors, values)
+    positions = len(output) // (count * anchors)
+    return output.reshape(positions, count, anchors, values).swapaxes(0, 1).reshape(count, positions * anchors, values)
 
 
 def _with_free_batch(path: Path) -> bytes:
-    """The graph with the number of pictures left open."""
+    """The graph with the number of images left open."""
     model = onnx.load(str(path))
-    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "pictures"
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "images"
     for index, output in enumerate(model.graph.output):
         output.type.tensor_type.shape.dim[0].dim_param = f"rows{index}"
     return model.SerializeToString()
@@ -165,7 +165,7 @@ def _with_free_batch(path: Path) -> bytes:
 
 @dataclass(frozen=True)
 class Found:
-    """Faces of one picture in its pixels: boxes (n, 4), scores (n,), points (n, 5, 2), and the size (n,) that found each."""
+    """Faces of one image in its pixels: boxes (n, 4), scores (n,), points (n, 5, 2), and the size (n,) that found each."""
 
     boxes: np.ndarray
     scores: np.ndarray
@@ -182,44 +182,46 @@ class Scanner:
     nms: float
 
     def check(self, name: str) -> None:
-        """:class:`InputError` if the network cannot search at these sizes."""
+        """`InputError` if the network cannot search at these sizes."""
         fixed, multiple = self.network.fixed, self.network.multiple
         if fixed and (fixed[0] != fixed[1] or self.sizes != (fixed[0],)):
             raise InputError(f"{name}: takes {fixed[1]} x {fixed[0]} pixels only. Set det_sizes: [{fixed[0]}].")
         if odd := [size for size in self.sizes if size % multiple]:
             raise InputError(f"{name}: det_sizes {odd} are no multiples of {multiple}.")
 
-    def scan(self, pictures: list[np.ndarray]) -> list[Found]:
-        """The faces of each picture (uint8 RGB (H, W, 3), one shape for all)."""
-        results = [empty() for _ in pictures]
+    def scan(self, images: list[np.ndarray]) -> list[Found]:
+        """The faces of each image (uint8 RGB (H, W, 3), one shape for all)."""
+        results = [empty() for _ in images]
         for size in self.sizes:
-            for start in range(0, len(pictures), self.network.batch):
-                part = range(start, min(start + self.network.batch, len(pictures)))
-                fitted = [self.fit(pictures[index], size) for index in part]
+            for start in range(0, len(images), self.network.batch):
+                part = range(start, min(start + self.network.batch, len(images)))
+                fitted = [self.fit(images[index], size) for index in part]
                 seen = self.network(np.stack([canvas for canvas, _ in fitted]))
                 for index, (_, scale), candidates in zip(part, fitted, seen, strict=True):
                     results[index] = self._add(results[index], self.placed(candidates, scale, np.zeros(2), size))
         return results
 
-    def fit(self, picture: np.ndarray, size: int) -> tuple[np.ndarray, float]:
-        """The picture shrunk (or enlarged) to ``size`` on its longer side at the top left of a black canvas, and the scale.
+    def fit(self, image: np.ndarray, size: int) -> tuple[np.ndarray, float]:
+        """The image shrunk (or enlarged) to ``size`` on its longer side at the top left of a black canvas, and the scale.
 
-        Places are those of insightface's square canvas, whose empty part is left out (the network need not search it) but
-        for one stride, which keeps the picture's edge from being the network's edge.
+        Positions are those of insightface's square canvas, whose empty part is left out (the network need not search it) except
+        for one stride, which keeps the image's edge from being the network's edge.
         """
-        wide, high, scale = fitted_size(picture, size)
-        fitted = cv2.resize(picture, (wide, high))
+        wide, high, scale = fitted_size(image, size)
+        fitted = cv2.resize(image, (wide, high))
         below, beside = np.subtract(self.network.fixed or self._canvas(high, wide, size), (high, wide)).tolist()
         if below or beside:
             fitted = cv2.copyMakeBorder(fitted, 0, below, 0, beside, cv2.BORDER_CONSTANT)
         return fitted, scale
 
     def _canvas(self, high: int, wide: int, size: int) -> tuple[int, int]:
-        multiple = self.network.multiple
-        return tuple(min(size, -(-(side + multiple) // multiple) * multiple) for side in (high, wide))
+        def padded(side: int) -> int:
+            return min(size, -(-(side + self.network.multiple) // self.network.multiple) * self.network.multiple)
+
+        return padded(high), padded(wide)
 
     def placed(self, candidates: Candidates, scale: float, corner: np.ndarray, size: int) -> Found:
-        """Candidates of a window whose corner (2,) lies in a picture scaled by ``scale``, in picture pixels, one per face."""
+        """Candidates of a window whose corner (2,) lies in an image scaled by ``scale``, in image pixels, one per face."""
         boxes = (candidates.boxes + np.tile(corner, 2).astype(np.float32)) / np.float32(scale)
         points = (candidates.points + corner.astype(np.float32)) / np.float32(scale)
         keep = best_of_overlapping(boxes, self.nms)
@@ -231,17 +233,17 @@ class Scanner:
         return join([found, select(other, new)])
 
 
-def fitted_size(picture: np.ndarray, size: int) -> tuple[int, int, float]:
-    """Width and height of a picture whose longer side becomes ``size``, rounded as insightface does, and the scale."""
-    height, width = picture.shape[:2]
+def fitted_size(image: np.ndarray, size: int) -> tuple[int, int, float]:
+    """Width and height of an image whose longer side becomes ``size``, rounded as insightface does, and the scale."""
+    height, width = image.shape[:2]
     high, wide = (size, int(size / (height / width))) if height > width else (int(size * (height / width)), size)
     return max(1, wide), max(1, high), max(1, high) / height
 
 
 def empty() -> Found:
     """No faces."""
-    shapes = ((0, 4), (0,), (0, 5, 2))
-    return Found(*(np.zeros(shape, np.float32) for shape in shapes), np.zeros(0, int))
+    boxes, scores, points = (np.zeros(shape, np.float32) for shape in ((0, 4), (0,), (0, 5, 2)))
+    return Found(boxes, scores, points, np.zeros(0, int))
 
 
 def join(parts: list[Found]) -> Found:

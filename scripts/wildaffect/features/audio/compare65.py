@@ -4,6 +4,7 @@ Björn Schuller et al., The INTERSPEECH 2016 Computational Paralinguistics Chall
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ FEATURES = pair(
     description="low-level descriptors of the ComParE 2016 set",
     notice=opensmile_stream.NOTICE,
 )
+_CONFIGURATION = Path(__file__).with_name("compare.conf")
 _LEVELS = "is13_lld_nzsmo;is13_lldA_smo;is13_lldB_smo"
 _DESCRIPTORS = "compare/ComParE_2016_core.lld.conf.inc"
 
@@ -45,10 +47,10 @@ def parameters() -> dict[str, Any]:
 
 def descriptors(speech: Rows) -> Spool:
     """float32 (R, 65) of int16 (S,) at 16 kHz; row r starts at r * 10 ms. Silence gives finite values."""
-    return opensmile_stream.descriptors(speech, len(COLUMNS), "compare.conf", _LEVELS, _DESCRIPTORS)
+    return opensmile_stream.descriptors(speech, len(COLUMNS), _CONFIGURATION, _LEVELS, _DESCRIPTORS)
 
 
 def frame_values(speech: Rows, clock: Clock) -> Iterator[np.ndarray]:
-    """The rows of :func:`descriptors` that belong to the frames, float32 (frames, 65) in blocks."""
+    """The rows of `descriptors` that belong to the frames, float32 (frames, 65) in blocks."""
     rows = descriptors(speech)
     return picked(rows, clock.rows(len(rows)))

@@ -4,6 +4,7 @@ Florian Eyben et al., The Geneva Minimalistic Acoustic Parameter Set (GeMAPS), I
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ FEATURES = pair(
     description="low-level descriptors of the extended Geneva minimalistic set, version 02",
     notice=opensmile_stream.NOTICE,
 )
+_CONFIGURATION = Path(__file__).with_name("egemaps.conf")
 _BASIC = "gemaps/v01b/GeMAPSv01b_core.lld.conf.inc"
 _EXTENDED = "egemaps/v02/eGeMAPSv02_core.lld.conf.inc"
 
@@ -42,10 +44,10 @@ def parameters() -> dict[str, Any]:
 def descriptors(speech: Rows) -> Spool:
     """float32 (R, 25) of int16 (S,) at 16 kHz; row r starts at r * 10 ms. Silence gives finite values."""
     levels = "egemapsv02_lldsetE_smo;egemapsv02_lldsetF_smo"
-    return opensmile_stream.descriptors(speech, len(COLUMNS), "egemaps.conf", levels, _BASIC, _EXTENDED)
+    return opensmile_stream.descriptors(speech, len(COLUMNS), _CONFIGURATION, levels, _BASIC, _EXTENDED)
 
 
 def frame_values(speech: Rows, clock: Clock) -> Iterator[np.ndarray]:
-    """The rows of :func:`descriptors` that belong to the frames, float32 (frames, 25) in blocks."""
+    """The rows of `descriptors` that belong to the frames, float32 (frames, 25) in blocks."""
     rows = descriptors(speech)
     return picked(rows, clock.rows(len(rows)))

@@ -14,9 +14,9 @@ import numpy as np
 from wildaffect.features import opensmile_stream
 from wildaffect.features.audio.egemaps25 import F0, FORMANTS, MFCC, VOICE
 from wildaffect.features.frames import BY_WINDOW, Clock
+from wildaffect.features.signal import RATE
 from wildaffect.features.spec import per_frame
 from wildaffect.features.store import Rows, pieces
-from wildaffect.features.waveform import RATE
 
 _MEAN = ("amean", "stddevNorm")
 _CONTOUR = (

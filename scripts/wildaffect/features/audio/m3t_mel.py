@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 
 from wildaffect.features.frames import BY_THIRD, BY_THIRD_TIME, LOWEST_FPS, Clock, hop_samples
+from wildaffect.features.signal import RATE, hann, levels, row_blocks, slaney_filters
 from wildaffect.features.spec import pair
-from wildaffect.features.spectrogram import hann, levels, row_blocks, slaney_filters
 from wildaffect.features.store import Rows, Spool, pieces
-from wildaffect.features.waveform import RATE
 
 WINDOW, FFT, BANDS, ROWS = 400, 512, 40, 5
 FEATURES = pair(

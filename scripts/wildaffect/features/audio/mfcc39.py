@@ -1,15 +1,16 @@
 """MFCC12_0_D_A: 39 values every 10 ms, computed by openSMILE (LFAN spec 2.5)."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from wildaffect.features import opensmile_stream
 from wildaffect.features.frames import BY_INDEX, Clock
+from wildaffect.features.signal import RATE
 from wildaffect.features.spec import pair
 from wildaffect.features.store import Rows, Spool, picked
-from wildaffect.features.waveform import RATE
 
 # In HTK-compatible mode the values run c1 ... c12, c0, although the program's own headers count 0 ... 12 (LFAN spec 2.5).
 _CEPSTRA = (*(f"c{k}" for k in range(1, 13)), "c0")
@@ -22,7 +23,7 @@ FEATURES = pair(
     description="12 mel-frequency cepstra and c0 with deltas and accelerations (MFCC12_0_D_A)",
     notice=opensmile_stream.NOTICE,
 )
-_CONFIGURATION = "mfcc39.conf"
+_CONFIGURATION = Path(__file__).with_name("mfcc39.conf")
 _WINDOW = 400  # samples; shorter signals are padded with silence to give one row
 
 
@@ -38,7 +39,7 @@ def parameters() -> dict[str, Any]:
         "band_hz": [0, 8000],
         "lifter": 22,
         "delta_window": 2,
-        "configuration": _CONFIGURATION,
+        "configuration": _CONFIGURATION.name,
         "opensmile": opensmile_stream.version(),
     }
 
@@ -57,6 +58,6 @@ def descriptors(speech: Rows) -> Spool:
 
 
 def frame_values(speech: Rows, clock: Clock) -> Iterator[np.ndarray]:
-    """The rows of :func:`descriptors` that belong to the frames, float32 (frames, 39) in blocks."""
+    """The rows of `descriptors` that belong to the frames, float32 (frames, 39) in blocks."""
     rows = descriptors(speech)
     return picked(rows, clock.rows(len(rows)))

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from wildaffect.features.frames import Clock
+from wildaffect.features.signal import RANGE_DB, decibel, hann, levels, row_blocks, slaney_filters
 from wildaffect.features.spec import signal
-from wildaffect.features.spectrogram import RANGE_DB, decibel, hann, levels, row_blocks, slaney_filters
 from wildaffect.features.store import Rows
 
 RATE, HOP = 44_100, 512
@@ -82,7 +82,7 @@ def windows(db: np.ndarray, times: np.ndarray, fill: float = 0.0, centred: bool 
         db: The signal ``ntua_mel``, (R, 128).
         times: Seconds from frame 0, (n,).
         fill: Value where there is no audio.
-        centred: See :func:`first_columns`.
+        centred: See `first_columns`.
 
     Returns:
         float32 (n, 128, 861).

@@ -3,8 +3,8 @@
 An image is far too large to be stored for every frame (256 kB), so what is stored per video is a signal on its own clock, which begins
 at the time of frame 0, and the images are cut from it when they are asked for:
 
-``tsav_mel``   float32 (R, 64), mel power on the 10 ms grid  -> :func:`centred_images`
-``tsav_wave``  int16 (S,), mono waveform at 44.1 kHz         -> :func:`faithful_images`
+``tsav_mel``   float32 (R, 64), mel power on the 10 ms grid  -> `centred_images`
+``tsav_wave``  int16 (S,), mono waveform at 44.1 kHz         -> `faithful_images`
 
 The published images begin at arbitrary samples and are padded by reflection at their own ends; so no spectrogram serves them all, and
 they are made from the waveform. Of one image only the first and the last column see its ends (a window reaches 441 samples, one hop, to
@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from wildaffect.features.frames import Clock
+from wildaffect.features.signal import RANGE_DB, decibel, hann, htk_filters, piece, row_blocks
 from wildaffect.features.spec import signal
-from wildaffect.features.spectrogram import RANGE_DB, decibel, hann, htk_filters, piece, row_blocks
 from wildaffect.features.store import Rows
 
 RATE = 44_100
@@ -70,7 +70,7 @@ def frame_values(wave: Rows, clock: Clock) -> Iterator[np.ndarray]:
 
 
 @dataclass(frozen=True)
-class Images(Sequence):
+class Images(Sequence[np.ndarray]):
     """Normalised log-mel images float32 (1, 64, 1001), cut one by one from the levels that they share.
 
     Attributes:
@@ -88,7 +88,7 @@ class Images(Sequence):
     def __len__(self) -> int:
         return len(self.begins)
 
-    def __getitem__(self, index: int) -> np.ndarray:
+    def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]  # no slices
         begin, columns = self.begins[index], self.columns[index]
         image = np.empty((1, BANDS, COLUMNS), np.float32)
         image[..., : COLUMNS - columns] = _SILENCE_DB
@@ -183,7 +183,7 @@ def _padded(power: np.ndarray, first: int, count: int) -> np.ndarray:
 def _levels(wave: np.ndarray, first: int, count: int) -> np.ndarray:
     """Rows centred at sample ``first``, ``first + 441``, … in dB.
 
-    Faster than the power of :func:`frame_values`, and equal to a few units of the last place of float32.
+    Faster than the power of `frame_values`, and equal to a few units of the last place of float32.
     """
     levels = np.empty((count, BANDS), np.float32)
     for begin in range(0, count, _ROWS):

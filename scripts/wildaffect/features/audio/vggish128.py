@@ -9,7 +9,6 @@ import numpy as np
 from wildaffect.features.frames import BY_PATCH, Clock
 from wildaffect.features.spec import pair
 from wildaffect.features.store import Rows
-from wildaffect.features.vggish import frontend
 
 NOTICE = "Architecture of S. Hershey et al., CNN Architectures for Large-Scale Audio Classification, ICASSP 2017."
 FEATURES = pair(
@@ -26,7 +25,9 @@ FEATURES = pair(
 def parameters() -> dict[str, Any]:
     """What ``about.json`` says about the computation."""
     output = "last fully connected layer, no ReLU, no PCA, no quantisation"
-    return frontend.PARAMETERS | {"patch_s": 0.96, "output": output}
+    from wildaffect.features import vggish
+
+    return vggish.PARAMETERS | {"patch_s": 0.96, "output": output}
 
 
 def frame_values(
@@ -45,14 +46,14 @@ def frame_values(
     Returns:
         float32 (frames, 128) in blocks.
     """
-    from wildaffect.features.vggish.embedding import embed, open_network
+    from wildaffect.features.vggish import embed, open_network, patch_starts
 
     network = open_network(weights, models_dir, device, threads)
-    return embed(network, speech, clock.rows(frontend.patch_starts(len(speech))), device)
+    return embed(network, speech, clock.rows(patch_starts(len(speech))), device)
 
 
 def describe_weights(weights: str, models_dir: str | os.PathLike) -> dict[str, Any]:
     """What ``weights`` are: name, hash, whether trained and verified, licence."""
-    from wildaffect.features.vggish import embedding
+    from wildaffect.features import vggish
 
-    return embedding.describe_weights(weights, models_dir)
+    return vggish.describe_weights(weights, models_dir)

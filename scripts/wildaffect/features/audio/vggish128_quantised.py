@@ -49,7 +49,7 @@ def frame_values(
         clock: The frames.
         pca: File of the components, a name in the manifest or a path.
         models_dir: Folder of model files.
-        **options: As for :func:`wildaffect.features.audio.vggish128.frame_values`.
+        **options: As for `wildaffect.features.audio.vggish128.frame_values`.
 
     Yields:
         Blocks of float32 (frames, 128), whole numbers.

@@ -1,6 +1,7 @@
 """The table of bodies, from a video, from OpenPose's files of it, or from its faces alone."""
 
 import os
+from typing import Any
 
 from wildaffect.errors import InputError
 from wildaffect.features.bodies.openpose import NOTICE, openpose_people
@@ -23,7 +24,7 @@ def find_bodies(
     device: str = "cpu",
     threads: int = 1,
 ) -> None:
-    """Write the bodies of all trials of a video, see :func:`~wildaffect.features.bodies.table.write_bodies`.
+    """Write the bodies of all trials of a video, see `wildaffect.features.bodies.table.write_bodies`.
 
     Args:
         source: ``keypoint_rcnn`` decodes the video and finds people. ``openpose`` reads OpenPose's files and does not open the video.
@@ -33,7 +34,7 @@ def find_bodies(
         persons: Its table of persons.
         output: Path of the table of bodies.
         first_frame: Number of the first frame in the names of OpenPose's files.
-        person: As for :func:`~wildaffect.features.bodies.table.write_bodies`.
+        person: As for `wildaffect.features.bodies.table.write_bodies`.
         models_dir: Folder of model files.
         device: ``cpu`` or ``cuda``.
         threads: Threads of the decoder and of PyTorch.
@@ -48,7 +49,8 @@ def find_bodies(
         return
     if source == "openpose":
         frames = read_metadata(persons)["frames"]
-        people, about = openpose_people(path, frames, first_frame), {"weights": None, "box": "joints", "notice": NOTICE}
+        people = openpose_people(str(path), frames, first_frame)
+        about: dict[str, Any] = {"weights": None, "box": "joints", "notice": NOTICE}
     else:
         # OpenPose's files are read without PyTorch.
         from wildaffect.features.bodies.keypoint_rcnn import detected_people, open_keypoint_rcnn

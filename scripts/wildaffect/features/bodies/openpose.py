@@ -44,7 +44,7 @@ def openpose_people(folder: str | os.PathLike, frames: int, first_frame: int = 0
 
 
 def people_of(keypoints: np.ndarray) -> People:
-    """:class:`People` from keypoints float32 (P, K, 3)."""
+    """`People` from keypoints float32 (P, K, 3)."""
     seen = keypoints[..., 2] >= SEEN
     low, high = (
         np.where(seen[..., None], keypoints[..., :2], outside) for outside in (np.float32(np.inf), np.float32(-np.inf))

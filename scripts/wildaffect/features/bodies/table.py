@@ -43,7 +43,7 @@ REACH = 0.6
 
 @dataclass(frozen=True)
 class People:
-    """Everybody in one frame (P people, K joints, K a key of :data:`JOINTS`), in pixels of the upright frame.
+    """Everybody in one frame (P people, K joints, K a key of `JOINTS`), in pixels of the upright frame.
 
     Attributes:
         boxes: float32 (P, 4), NaN where unknown.
@@ -83,7 +83,7 @@ def write_bodies(
     person: str = "face",
     about: Mapping[str, Any],
 ) -> None:
-    """Give each trial its body and write a row per trial and frame (schema :data:`BODIES`).
+    """Give each trial its body and write a row per trial and frame (schema `BODIES`).
 
     A person of whom no joint is seen counts as not found. Metadata: ``about``, ``joints``, ``person``, ``frames`` and per trial ``faces``
     (frames with a face) and ``found``.
@@ -120,7 +120,7 @@ def write_bodies(
 
 
 def write_guessed_bodies(persons: str | os.PathLike, output: str | os.PathLike, about: Mapping[str, Any]) -> None:
-    """Write a table like :func:`write_bodies`, with bodies guessed from the faces alone: no joints, the face's score.
+    """Write a table like `write_bodies`, with bodies guessed from the faces alone: no joints, the face's score.
 
     Args:
         persons: Table of persons of the video.
@@ -141,7 +141,7 @@ def write_guessed_bodies(persons: str | os.PathLike, output: str | os.PathLike, 
 
 
 def read_bodies(path: str | os.PathLike, trial: str) -> Bodies:
-    """One trial's rows; :class:`InputError` if the table has no such trial."""
+    """One trial's rows; `InputError` if the table has no such trial."""
     facts = read_metadata(path)
     table = read_table(path, BODIES)
     if trial not in facts["trials"]:

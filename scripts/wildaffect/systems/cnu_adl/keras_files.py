@@ -116,7 +116,8 @@ def face_layers(face: VggFace) -> dict[str, str]:
 
 def head_layers(model: Affect, variant: str) -> dict[str, str]:
     """Keras' layer for each of our layers in the heads."""
-    prefix, found = PREFIXES[variant], {}
+    prefix = PREFIXES[variant]
+    found: dict[str, str] = {}
     for branch, head in model.heads.items():
         found |= {f"heads.{branch}.hidden.{k}": f"{prefix}{branch}_feature{k + 1}" for k in range(len(head.hidden))}
         found[f"heads.{branch}.predictions"] = f"{prefix}predictions_{OUTPUTS[branch]}"
@@ -126,7 +127,7 @@ def head_layers(model: Affect, variant: str) -> dict[str, str]:
 def build_like(variant: str, arrays: Mapping[str, np.ndarray]) -> tuple[Affect, dict[str, Any]]:
     """Model of ``variant`` with the hidden layers of a checkpoint (t8 and t12 differ in them), and the settings ``network`` that say so."""
     names = {"classification": "class", "regression": "aro"}
-    hidden = {
+    hidden: dict[str, Any] = {
         option: [
             arrays[name].shape[1]
             for name in (f"{PREFIXES[variant]}{branch}_feature{k}/kernel" for k in (1, 2))
@@ -145,10 +146,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("output", type=Path, help="a .safetensors file")
     parser.add_argument("--sha256", help="expected SHA-256 of the checkpoint")
     given = parser.parse_args(arguments)
+    network: dict[str, Any] = {}
     try:
         arrays, digest = read_keras(given.checkpoint, given.sha256)
         if given.variant == "face":
-            model, network = VggFace(), {}
+            model = VggFace()
             load_face(model, given.checkpoint)
         else:
             model, network = build_like(given.variant, arrays)

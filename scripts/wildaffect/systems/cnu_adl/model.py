@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -120,11 +121,14 @@ class Affect(nn.Module):
     ) -> None:
         """``features``: columns of the face network; ``frames``: blocks are summed up, not only the frame itself is used."""
         super().__init__()
-        self.face, self.temporal, self.heads = face, temporal, heads
+        self.face: Any = face
+        self.temporal, self.heads = temporal, heads
         self._features, self._frames = features, frames
 
     def forward(self, block: Tensor, images: Tensor | None = None, vectors: Tensor | None = None) -> Tensor:
         if vectors is None:
+            if self.face is None or images is None:
+                raise ValueError("a sample needs images and a face network, or vectors")
             vectors = self._face_vectors(images.flatten(0, 1)).unflatten(0, images.shape[:2])
         sample = torch.arange(len(block), device=block.device)[:, None]
         joint = vectors[sample, block[..., -1]]

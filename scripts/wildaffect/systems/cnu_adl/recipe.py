@@ -337,7 +337,7 @@ def scores(truth: Mapping[str, np.ndarray], prediction: Mapping[str, np.ndarray]
 
 
 def _each(truth: Mapping[str, np.ndarray], prediction: Mapping[str, np.ndarray]) -> dict[str, float]:
-    found = {}
+    found: dict[str, float] = {}
     for task, labels in truth.items():
         if np.isnan(labels).all():
             continue

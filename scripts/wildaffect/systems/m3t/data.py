@@ -149,12 +149,12 @@ class Reader:
         shown = shown_rows(crops.valid, rows, self.nearest)
         seen = crops.read(np.maximum(shown, 0))
         slack = seen.shape[1] - CUT
-        varied = self.augment and rng is not None
-        left, top = rng.integers(0, slack + 1, size=2) if varied else (slack // 2, slack // 2)
+        varied = rng if self.augment else None
+        left, top = varied.integers(0, slack + 1, size=2) if varied is not None else (slack // 2, slack // 2)
         cuts = seen[:, top : top + CUT, left : left + CUT]
         small = np.stack([cv2.resize(cut, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR) for cut in cuts])
         small[shown < 0] = 0
-        if varied and rng.random() < 0.5:
+        if varied is not None and varied.random() < 0.5:
             small = small[:, :, ::-1]
         video = np.ascontiguousarray(small[..., ::-1].transpose(3, 0, 1, 2), np.float32)
         if self.cutout and rng is not None:

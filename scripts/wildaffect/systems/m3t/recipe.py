@@ -157,7 +157,7 @@ class M3T(Recipe[M3tSettings]):
             split_layer=network.split_layer,
             fc_layers=network.fc_layers,
             vectors=self._vectors["se_features"].columns,
-            arousal_vectors=arousal and arousal.columns,
+            arousal_vectors=arousal.columns if arousal else None,
             image_pooling=network.image_pooling,
         )
 

@@ -1,1 +1,1 @@
-"""NTUA: face, body, context and sound (Antoniadis, Pikoulis, Filntisis, Maragos; ICCV Workshops 2021; arXiv 2107.03465)."""
+"""NTUA: face, body, context and audio (Antoniadis, Pikoulis, Filntisis, Maragos; ICCV Workshops 2021; arXiv 2107.03465)."""

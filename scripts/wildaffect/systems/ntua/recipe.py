@@ -131,7 +131,7 @@ class Ntua(Recipe[NtuaSettings]):
             return outputs.sum() * 0
         if self._task == "expr":
             return F.cross_entropy(rows[counts], truth[counts, 0].long())
-        form = {"mixed": self._quirks.mixed, "epsilon": self._quirks.epsilon}
+        form: dict[str, Any] = {"mixed": self._quirks.mixed, "epsilon": self._quirks.epsilon}
         return (1 - concordance(rows[None], truth[None], counts[None], **form)).mean()
 
     def score(self, predictions: Sequence[np.ndarray], trials: Sequence[TrialData]) -> dict[str, float]:

@@ -31,7 +31,7 @@ def needs(variant: str, mode: str, settings: NtuaSettings) -> Needs:
 
 SPEC = Spec(
     name="ntua",
-    title="Face, body, context and sound (NTUA-CVSP, ABAW2)",
+    title="Face, body, context and audio (NTUA-CVSP, ABAW2)",
     variants=tuple(STREAMS),
     targets={
         "va": Target("va", VALENCE_AROUSAL, {"va": VALENCE_AROUSAL}),

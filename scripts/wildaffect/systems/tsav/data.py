@@ -218,7 +218,8 @@ class ClipSamples:
         counts = [len(part.frames) for part in picked]
         self._numbers = np.repeat(np.arange(len(picked)), counts)
         self._starts = np.cumsum([0, *counts])
-        self._first, self._images = 0, ()
+        self._first = 0
+        self._images: Sequence[np.ndarray] = ()
 
     def __len__(self) -> int:
         return len(self._numbers)

@@ -141,7 +141,8 @@ class Tsav(Recipe[TsavSettings]):
     def score(self, predictions: Sequence[np.ndarray], trials: Sequence[TrialData]) -> dict[str, float]:
         """The 2020 challenge's metrics of every task, and their mean ``criterion`` over the tasks that have labels."""
         labels = [known_labels(trial, self.target) for trial in trials]
-        found, criteria = {}, []
+        found: dict[str, float] = {}
+        criteria = []
         for task, positions in self._positions.items():
             truth = np.concatenate([part[task] for part in labels])
             metrics = task_scores(task, truth, np.concatenate([values[:, positions] for values in predictions]))

@@ -1,0 +1,116 @@
+"""Face alignment: the crop that a template describes, and the warp from a frame to it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+ARCFACE = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]])
+"""The five ArcFace targets in a crop of 112 pixels: eyes, nose tip, mouth corners (TSAV spec 2.3 lists them)."""
+
+Points = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Template:
+    """A square crop: what it shows, where the face goes in it and how large it is. Plain values, equal if all are equal.
+
+    Attributes:
+        name: Name of the template and of the folder of its crops.
+        view: ``face``, or of a scene the whole ``frame``, the ``body`` in it, or the ``context`` without that body.
+        size: Side in pixels.
+        warp_size: Side that a face is warped to before it is resized to ``size``, if that is smaller.
+        points: Where the five landmarks go in the warped crop; None: the box is stretched to the whole crop.
+        interpolation: Of the warp.
+        resized_from: Name of the template whose stored crops this one is a resized copy of.
+        official: Folder of the organisers' images that can stand for this crop.
+        official_border: Black pixels around such an image.
+    """
+
+    name: str
+    view: Literal["face", "frame", "body", "context"]
+    size: int
+    warp_size: int
+    points: Points | None = None
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    resized_from: str | None = None
+    official: str | None = None
+    official_border: int = 0
+
+    @property
+    def needs_bodies(self) -> bool:
+        """Whether the table of bodies decides what the crop shows."""
+        return self.view in ("body", "context")
+
+
+def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Find the rotation, uniform scale and shift that take points nearest to their targets.
+
+    Least squares over the four free numbers, without reflection (Umeyama 1991, whose solution in the plane this is).
+
+    Args:
+        source: Points (k, 2).
+        target: Where they should go (k, 2).
+
+    Returns:
+        Affine map float64 (2, 3); NaN if all source points coincide.
+    """
+    start, end = np.asarray(source, np.float64), np.asarray(target, np.float64)
+    middle, goal = start.mean(axis=0), end.mean(axis=0)
+    start, end = start - middle, end - goal
+    spread = (start**2).sum()
+    if spread == 0:
+        return np.full((2, 3), np.nan)
+    a = (start * end).sum() / spread
+    b = (start[:, 0] * end[:, 1] - start[:, 1] * end[:, 0]).sum() / spread
+    turn = np.array([[a, -b], [b, a]])
+    return np.column_stack([turn, goal - turn @ middle])
+
+
+def crop_transform(template: Template, points5: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Map a frame to the warped crop of one face.
+
+    Args:
+        template: The crop.
+        points5: Landmarks (5, 2) in pixels of the frame.
+        box: Box (4,) in pixels of the frame, used where the template has no points.
+
+    Returns:
+        Affine map float64 (2, 3).
+    """
+    if template.points is not None:
+        return similarity(points5, template.points)
+    scale = template.warp_size / np.maximum(box[2:] - box[:2], 1e-6)
+    # Pixel centres lie at whole numbers: the box's edges go to the crop's edges, half a pixel outside its outer centres.
+    return np.column_stack([np.diag(scale), -scale * box[:2] + 0.5 * (scale - 1)]).astype(np.float64)
+
+
+def map_points(transform: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Move points (..., 2) by an affine map (2, 3)."""
+    return points @ transform[:, :2].T + transform[:, 2]
+
+
+def warp(frame: np.ndarray, template: Template, transform: np.ndarray) -> np.ndarray:
+    """Cut the crop of a template out of a frame.
+
+    Args:
+        frame: RGB uint8 (H, W, 3).
+        template: The crop.
+        transform: Affine map (2, 3) of `crop_transform`.
+
+    Returns:
+        RGB uint8 (size, size, 3), black outside the frame.
+    """
+    import cv2  # here, so that the plan can read templates without it
+
+    flag = cv2.INTER_CUBIC if template.interpolation == "bicubic" else cv2.INTER_LINEAR
+    side = (template.warp_size, template.warp_size)
+    warped = cv2.warpAffine(frame, transform, side, flags=flag, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+    return warped if template.size == template.warp_size else resize(warped, template.size)
+
+
+def resize(crop: np.ndarray, size: int) -> np.ndarray:
+    """Resize a square crop uint8 (n, n, 3) to (size, size, 3) by Pillow's antialiased bicubic filter."""
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(crop).resize((size, size), Image.Resampling.BICUBIC))

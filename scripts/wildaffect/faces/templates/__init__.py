@@ -1,0 +1,126 @@
+"""The crop templates, one YAML file each in this folder, found by being there; nothing else lists them.
+
+A file ``<name>.yaml`` holds the values of a `wildaffect.faces.alignment.Template` and two texts for readers, ``about`` (what is
+shown) and ``source`` (where it is published, what is assumed). Defaults: ``view: face``, ``warp_size`` as ``size``. ``points`` is
+``{arcface: {scale: s, offset: o}}`` (the ArcFace targets times ``s``, plus ``o`` pixels), a list of five pairs, or absent. Jobs get the
+template they cut by value, so that another file here, or another text, reruns nothing.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wildaffect.errors import InputError
+from wildaffect.faces.alignment import ARCFACE, Points, Template
+from wildaffect.files import read_yaml
+
+SHEETS = "sheets"
+"""What `faces.single_pass` calls contact sheets ..."""
+SHEET_SOURCE = "arcface112"
+"""... and the template that they are made of."""
+
+FOLDER = Path(__file__).parent
+TEXTS = ("about", "source")
+ALIGNED = "cropped_aligned"
+"""The organisers' folder of aligned crops."""
+VIEWS = ("face", "frame", "body", "context")
+
+
+def names() -> list[str]:
+    """Names of all templates, sorted."""
+    return list(all_templates())
+
+
+@cache
+def all_templates() -> dict[str, Template]:
+    """All templates by name; `InputError` for a file that does not describe one."""
+    found = {path.stem: _read(path) for path in sorted(FOLDER.glob("*.yaml"))}
+    for template in found.values():
+        source = found.get(template.resized_from) if template.resized_from else None
+        if template.resized_from and (source is None or source.view != "face" or source.resized_from):
+            raise InputError(
+                f"{FOLDER / template.name}.yaml: resized_from {template.resized_from!r} is no template that is cut from frames."
+            )
+    return found
+
+
+def get_template(name: str) -> Template:
+    """The template called ``name``; `InputError` lists the names there are."""
+    if name not in all_templates():
+        raise InputError(f"crops: unknown template {name!r}; known are {', '.join(names())}.")
+    return all_templates()[name]
+
+
+def value(name: str) -> dict[str, Any]:
+    """The template as plain values, as a job gets it; ``Template(**value)`` is the template again."""
+    return asdict(get_template(name))
+
+
+def cut_from_frames() -> list[str]:
+    """Templates of faces that are cut from the decoded video.
+
+    Decoding a frame costs several times more than cutting a crop out of it, so only what needs the video's own pixels is cut from it.
+    """
+    return [name for name, template in all_templates().items() if template.view == "face" and not template.resized_from]
+
+
+def resized() -> dict[str, str]:
+    """Templates made from the stored crops of another one, with the name of that one."""
+    return {name: template.resized_from for name, template in all_templates().items() if template.resized_from}
+
+
+def scenes() -> list[str]:
+    """Templates that show a scene, made from the decoded video whatever the faces in it."""
+    return [name for name, template in all_templates().items() if template.view != "face"]
+
+
+def with_bodies() -> list[str]:
+    """Those of the scenes for which bodies must be found first."""
+    return [name for name, template in all_templates().items() if template.needs_bodies]
+
+
+def official() -> list[str]:
+    """Templates that the organisers' images can stand for."""
+    return [name for name, template in all_templates().items() if template.official]
+
+
+def check_official(wanted: Iterable[str]) -> None:
+    """`InputError` if a template of ``wanted`` can neither be made from the organisers' images nor from the scene."""
+    possible = {*official(), *scenes()}
+    if unfit := sorted(name for name in wanted if resized().get(name, name) not in possible):
+        raise InputError(
+            f"faces.source official: {', '.join(unfit)} cannot be made from the organisers' images, which have no "
+            "landmarks. Leave out the systems that need it or use faces.source detect."
+        )
+
+
+def _read(path: Path) -> Template:
+    content = read_yaml(path)
+    known = {field.name for field in fields(Template)} - {"name"}
+    if not isinstance(content, dict) or (unknown := set(content) - known - set(TEXTS)):
+        what = f"unknown key {', '.join(sorted(map(str, unknown)))}" if isinstance(content, dict) else "no mapping"
+        raise InputError(f"{path}: {what}; a template has {', '.join(sorted(known))} and {', '.join(TEXTS)}.")
+    values = {key: content[key] for key in content if key in known}
+    if not isinstance(values.get("size"), int) or values.get("view", "face") not in VIEWS:
+        raise InputError(f"{path}: needs a size in pixels, and as view one of {', '.join(VIEWS)}.")
+    defaults = {"view": "face", "warp_size": values["size"]}
+    try:
+        points = _points(values.get("points"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: points are {{arcface: {{scale: s, offset: o}}}} or five pairs ({error!r})."
+        ) from error
+    return Template(**{"name": path.stem, **defaults, **values, "points": points})
+
+
+def _points(value: Any) -> Points | None:
+    """The five targets as pairs."""
+    if value is None:
+        return None
+    if isinstance(value, dict):
+        value = value["arcface"]["scale"] * ARCFACE + value["arcface"]["offset"]
+    return tuple((float(x), float(y)) for x, y in np.reshape(value, (5, 2)))
