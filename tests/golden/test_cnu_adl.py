@@ -62,7 +62,7 @@ def small_model(variant, tmp_path, **layout):
 def test_outputs_are_those_of_keras(variant, tmp_path):
     model = small_model(variant, tmp_path)
     with torch.inference_mode():
-        raw = model(block=torch.tensor(BLOCKS[variant]), picture=keras_pictures()[None])[0]
+        raw = model(block=torch.tensor(BLOCKS[variant]), images=keras_pictures()[None])[0]
     got = torch.cat([raw[:, :7].softmax(dim=1), raw[:, 7:]], dim=1).numpy()
     np.testing.assert_allclose(got, KERAS[variant], rtol=0, atol=1e-6)
 

@@ -26,7 +26,7 @@ def samples_of(trials, mode="corrected", purpose="predict", target="mtl", varian
 def shown(trial, sample):
     """Rows (chunk, T) of the pictures in a sample; every frame of a trial has a picture of its own."""
     everything = trial.crops["cnu224"].read(np.arange(len(trial.times)))
-    rows = [int(np.flatnonzero((everything == picture).all(axis=(1, 2, 3)))[0]) for picture in sample["picture"]]
+    rows = [int(np.flatnonzero((everything == picture).all(axis=(1, 2, 3)))[0]) for picture in sample["images"]]
     return np.array(rows)[sample["block"]]
 
 
@@ -82,14 +82,14 @@ def test_chunks_show_the_same_blocks_however_long_they_are(mode, chunk):
     single = samples_of([trial], mode, "train", chunk=1, balance=False)
     want = {tuple(shown(trial, single.read(index, None))[0]) for index in range(len(single))}
     assert {tuple(block) for block in blocks} == want
-    assert samples.read(0, None)["picture"].shape[0] <= chunk + TINY["block"] - 1
+    assert samples.read(0, None)["images"].shape[0] <= chunk + TINY["block"] - 1
 
 
 def test_every_picture_is_read_once_per_chunk():
     trial = trial_in_memory(64, unseen=())
     samples = samples_of([trial], block=16)
     assert len(samples) == 2  # of 32 frames
-    assert samples.read(1, None)["picture"].shape == (47, 224, 224, 3)
+    assert samples.read(1, None)["images"].shape == (47, 224, 224, 3)
     assert "expr" not in samples.read(0, None)
 
 
@@ -185,12 +185,12 @@ def test_augmentation_moves_a_block_together_or_each_picture_on_its_own():
     same = replace(trial, crops={"cnu224": Still(trial.crops["cnu224"])})
     for mode, together in (("corrected", True), ("faithful", False)):
         samples = samples_of([same], mode, "train", augment=True, balance=False)
-        draws = [samples.read(2, np.random.default_rng(seed))["picture"] for seed in (3, 3, 4)]
+        draws = [samples.read(2, np.random.default_rng(seed))["images"] for seed in (3, 3, 4)]
         np.testing.assert_array_equal(draws[0], draws[1])
         assert (draws[0] != draws[2]).any()
         moved_alike = [(pictures == pictures[0]).all() for pictures in draws]
         assert all(moved_alike) == together
-        np.testing.assert_array_equal(samples.read(2, None)["picture"][0], same.crops["cnu224"].read(np.array([0]))[0])
+        np.testing.assert_array_equal(samples.read(2, None)["images"][0], same.crops["cnu224"].read(np.array([0]))[0])
 
 
 class Still:
@@ -244,7 +244,7 @@ def test_stored_vectors_take_the_place_of_pictures():
     vectors = np.arange(12 * 71, dtype=np.float32).reshape(12, 71)
     given = replace(trial, features={"embed.cnu": vectors})
     sample = samples_of([given], face_features="embed.cnu").read(0, None)
-    assert "picture" not in sample
+    assert "images" not in sample
     rows = sample["vectors"][sample["block"]][..., 0] / 71
     np.testing.assert_array_equal(rows[5], [3, 4, 5, 6])
     np.testing.assert_array_equal(rows[2], [0, 1, 1, 3])  # frame 2 has no face

@@ -15,6 +15,7 @@ from support.tsav import labels_of, valence_of
 from wildaffect import systems
 from wildaffect.corpus.label_spaces import EXPRESSIONS7 as EXPRESSIONS
 from wildaffect.errors import InputError
+from wildaffect.systems.base import batch_norms
 from wildaffect.systems.cnu_adl.recipe import auxiliary_targets, expression_loss, published_concordance, scores
 from wildaffect.systems.cnu_adl.spec import NETWORK_CLASSES
 
@@ -220,6 +221,18 @@ def test_frozen_layers_learn_nothing_and_normalise_as_the_mode_says(tmp_path, mo
     model.train()
     model.face.eval()
     assert not torch.allclose(training, plan.forward(model, batch))
+
+
+@pytest.mark.parametrize("synchronised", [False, True])
+def test_frozen_batch_norms_learn_nothing_on_several_gpus_either(tmp_path, synchronised):
+    plan = recipe(mode="faithful", face_training="upper", **given_weights(tmp_path))
+    model = plan.model()
+    if synchronised:
+        model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    start_phase(plan, model)
+    norms = [layer for part in plan.frozen(model, 0) for layer in batch_norms([part])]
+    assert len(norms) == 12 and {layer.momentum for layer in norms} == {0.0}
+    assert all(isinstance(layer, torch.nn.SyncBatchNorm) == synchronised for layer in norms)
 
 
 def test_keeping_layers_at_random_is_refused():

@@ -107,7 +107,7 @@ def test_predictions_need_neither_labels_nor_company(trained, corpus, tmp_path):
     alone.write_bytes((folder / "model.safetensors").read_bytes())
     predict(
         alone, system="cnu_adl", variant="frames_stat", target="mtl", mode="corrected", recipe=TINY, trials=["b_right"],
-        output=tmp_path / "p.parquet", cache_mib=0, batch=3, **corpus.inputs(),
+        output=tmp_path / "p.parquet", cache_mib=0, **corpus.inputs(),
     )  # fmt: skip
     got, want = pd.read_parquet(tmp_path / "p.parquet"), every[every["trial"] == "b_right"]
     np.testing.assert_allclose(got[OUTPUTS], want[OUTPUTS], rtol=1e-4, atol=1e-5)

@@ -97,7 +97,7 @@ def test_predictions_reproduce_the_validation_score(trained, corpus, mode):
 def test_predictions_need_neither_labels_nor_company(trained, corpus):
     folder = trained["corrected"][1]
     every = predictions(corpus, folder, "every.parquet")
-    alone = predictions(corpus, folder, "alone.parquet", trials=["t1"], labels=None, cache_mib=0, batch=3)
+    alone = predictions(corpus, folder, "alone.parquet", trials=["t1"], labels=None, cache_mib=0, recipe={"batch": 3})
     want = every[every["trial"] == "t1"]
     np.testing.assert_allclose(alone[list(OUTPUTS)], want[list(OUTPUTS)], rtol=1e-4, atol=1e-5)
 

@@ -108,7 +108,7 @@ def test_predictions_need_neither_labels_nor_statistics_nor_company(trained, cor
     alone = tmp_path / "weights.safetensors"
     alone.write_bytes((folder / "model.safetensors").read_bytes())
     arguments = {"variant": "two_stream", "target": "mtl", "mode": "corrected", "recipe": TINY, "trials": ["b_right"]}
-    predict(alone, system="tsav", output=tmp_path / "p.parquet", cache_mib=0, batch=3, **arguments, **corpus.inputs())
+    predict(alone, system="tsav", output=tmp_path / "p.parquet", cache_mib=0, **arguments, **corpus.inputs())
     got = pd.read_parquet(tmp_path / "p.parquet")
     want = every[every["trial"] == "b_right"]
     np.testing.assert_allclose(got[list(OUTPUTS)], want[list(OUTPUTS)], rtol=1e-4, atol=1e-5)

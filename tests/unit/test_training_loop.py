@@ -6,10 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from support.runs import FrameRecipe, frame_trials
 from wildaffect.errors import InputError
 from wildaffect.systems import build_recipe
+from wildaffect.systems.base import Freezing, FrozenMode, trainable
 from wildaffect.systems.types import Schedule
 from wildaffect.training.loop import Loop
 from wildaffect.training.runtime import open_fabric
@@ -108,10 +110,10 @@ def test_accumulated_batches_equal_one_large_batch(tmp_path):
             model[3].p = 0.0
             return model
 
-        def optimizer(self, parameters):
-            return torch.optim.SGD(parameters, lr=0.1)
+        def configure_optimizer(self, model):
+            return torch.optim.SGD(model.parameters(), lr=0.1)
 
-        def order(self, count, epoch, seed):
+        def epoch_indices(self, count, epoch, seed):
             return np.arange(20)
 
         def loss(self, outputs, batch):
@@ -188,6 +190,105 @@ def test_worker_processes_change_nothing(tmp_path):
         )  # fmt: skip
         results.append(loop.run()[1])
     assert equal(*results)
+
+
+class Sgd(FrameRecipe):
+    """Without momentum, so that a step is the rate times the gradient."""
+
+    def configure_optimizer(self, model):
+        return torch.optim.SGD(trainable(model), lr=self.settings.learning_rate)
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_gradients_are_scaled_down_to_the_norm_once_per_step(tmp_path, monkeypatch, accumulate):
+    norms = []
+    step = torch.optim.SGD.step
+
+    def watched(self, *arguments, **options):
+        gradients = [part.grad for group in self.param_groups for part in group["params"] if part.grad is not None]
+        norms.append(float(torch.cat([part.flatten() for part in gradients]).norm()))
+        return step(self, *arguments, **options)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", watched)
+    schedule = Schedule(epochs=2, batch=6, accumulate=accumulate)
+    run(tmp_path / "free", Sgd(schedule))
+    assert len(norms) == 2 * -(-4 // accumulate) and max(norms) > 0.02
+    norms.clear()
+    run(tmp_path / "limited", Sgd(replace(schedule, gradient_norm=0.02)))
+    assert len(norms) == 2 * -(-4 // accumulate)
+    assert max(norms) == pytest.approx(0.02, rel=1e-4)
+
+
+def test_the_smallest_value_is_the_best_where_the_metric_is_minimised(tmp_path):
+    class Minimised(FrameRecipe):
+        maximise = False
+
+    scores = [0.5, 0.3, 0.4, 0.35, 0.35]
+    progress, _ = run(tmp_path / "a", Minimised(Schedule(epochs=5, batch=6), scores=scores))
+    assert (progress.best_epoch, progress.best) == (1, 0.3)
+    progress, _ = run(tmp_path / "b", Minimised(Schedule(epochs=9, batch=6, patience=2), scores=[*scores, 0.1]))
+    assert (progress.epoch, progress.reason) == (4, "no new best in 2 epochs")
+    falling = Minimised(Schedule(epochs=12, batch=6), scores=[1 - epoch / 20 for epoch in range(12)])
+    assert [row["lr"] for row in run(tmp_path / "c", falling)[0].history] == [1e-2] * 12
+    rising = Minimised(Schedule(epochs=9, batch=6), scores=[0.1 + epoch / 20 for epoch in range(9)])
+    assert [row["lr"] for row in run(tmp_path / "d", rising)[0].history] == pytest.approx([1e-2] * 7 + [1e-3] * 2)
+
+
+class WarmUp(Sgd):
+    """The rate rises with every optimiser step: 0, 1, 2 … thousandths of the highest."""
+
+    steps = None
+
+    def configure_scheduler(self, optimizer, steps_per_epoch):
+        self.steps = steps_per_epoch
+        return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: step / 1000)
+
+
+@pytest.mark.parametrize(("accumulate", "steps"), [(1, 4), (3, 2)])
+def test_schedules_follow_optimiser_steps(tmp_path, accumulate, steps):
+    recipe = WarmUp(Schedule(epochs=3, batch=6, accumulate=accumulate, scheduler_per_step=True))
+    progress, _ = run(tmp_path, recipe)
+    assert recipe.steps == steps
+    assert [row["lr"] for row in progress.history] == pytest.approx([epoch * steps * 1e-5 for epoch in range(3)])
+
+
+def test_schedules_per_step_continue_after_a_kill(tmp_path):
+    schedule = Schedule(epochs=4, batch=6, scheduler_per_step=True)
+    whole, best = run(tmp_path / "whole", WarmUp(schedule))
+
+    def stop(row):
+        if row["epoch"] == 1:
+            raise Stop
+
+    with pytest.raises(Stop):
+        run(tmp_path / "parts", WarmUp(schedule), report=stop)
+    parts, resumed = run(tmp_path / "parts", WarmUp(schedule))
+    assert [row["lr"] for row in parts.history] == [row["lr"] for row in whole.history]
+    assert equal(best, resumed)
+
+
+@pytest.mark.parametrize("synchronised", [False, True])
+@pytest.mark.parametrize("mode", FrozenMode)
+def test_frozen_modules(mode, synchronised):
+    """Batch norms of several GPUs are frozen as those of one."""
+    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2, momentum=0.3), nn.Dropout(0.5), nn.BatchNorm1d(2))
+    if synchronised:
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        assert isinstance(model[1], nn.SyncBatchNorm)
+    freezing = Freezing(model, mode)
+    freezing.freeze([model[0], model[1], model[2]])
+    freezing.train()
+    assert trainable(model) == [model[3].weight, model[3].bias]
+    assert model[3].training and model[3].momentum == 0.1
+    assert [model[1].training, model[2].training] == [mode is not FrozenMode.EVALUATION] * 2
+    assert model[1].momentum == (0.0 if mode is FrozenMode.BATCH_STATISTICS else 0.3)
+    if not synchronised:
+        before = model[1].running_mean.clone()
+        model(torch.randn(8, 2))
+        assert torch.equal(before, model[1].running_mean) == (mode is not FrozenMode.DRIFTING)
+    freezing.freeze([])
+    freezing.train()
+    assert len(trainable(model)) == 6 and model[1].training and model[1].momentum == 0.3
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

@@ -11,10 +11,12 @@ import torch
 from safetensors import safe_open
 
 from support.runs import TINY, Corpus, Stop, predict, predictions, train, train_in_two_parts
+from wildaffect import systems
 from wildaffect.errors import InputError
 from wildaffect.files import sha256
 from wildaffect.scoring import ccc
 from wildaffect.systems import build_model, load_weights
+from wildaffect.training.inputs import partition_trials
 
 LONGER = TINY | {"epochs": 12}
 
@@ -200,6 +202,32 @@ def test_the_callers_random_state_and_threads_stay(corpus):
     train(**corpus.train_arguments("state", recipe=TINY | {"epochs": 1}))
     assert torch.equal(before, torch.get_rng_state())
     assert torch.get_num_threads() == threads
+
+
+def test_a_fold_trains_on_its_own_trials(corpus):
+    """Fold 1 trains on what fold 0 holds out, and the other way round."""
+    record = train(**corpus.train_arguments("fold1", fold=1, recipe=TINY | {"epochs": 1}))
+    assert record["fold"] == 1
+    assert record["data"]["train"] == {"trials": 2, "frames": 79 + 82, "samples": 7}
+    assert (record["data"]["validation"]["trials"], record["data"]["validation"]["frames"]) == (3, 70 + 73 + 76)
+    pooled = np.concatenate([np.load(corpus.features["mfcc39"][name]) for name in ("t3", "t4")])
+    stored = json.loads((corpus.folder / "fold1" / "run" / "stats.json").read_text())
+    np.testing.assert_allclose(stored["train"]["mfcc39"]["mean"], pooled.mean(axis=0), rtol=1e-4)
+
+
+def test_partitions_are_those_of_the_fold(corpus):
+    target = systems.spec("lfan").targets["valence"]
+    found = {
+        (fold, part): partition_trials(corpus.folds, target, fold, part)["va"]
+        for fold in (0, 1)
+        for part in ("train", "validation")
+    }
+    assert found == {
+        (0, "train"): ("t0", "t1", "t2"),
+        (0, "validation"): ("t3", "t4"),
+        (1, "train"): ("t3", "t4"),
+        (1, "validation"): ("t0", "t1", "t2"),
+    }
 
 
 def test_data_hash_follows_labels(tmp_path):

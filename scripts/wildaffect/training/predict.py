@@ -14,7 +14,7 @@ from torch import nn
 
 from wildaffect import systems
 from wildaffect.errors import InputError
-from wildaffect.files import json_beside, sha256
+from wildaffect.files import json_beside
 from wildaffect.provenance import stable_hash
 from wildaffect.systems.base import Recipe
 from wildaffect.systems.types import Purpose, Setup, TrialData
@@ -70,37 +70,33 @@ def predict(
     known = read_labels(labels, recipe.target, dict.fromkeys(recipe.target.labels, trials)) if labels else {}
     files = {name: inputs.of(name, needs) for name in trials}
     opened = [open_trial(name, files[name], needs, known.get(name, {})) for name in trials]
-    stored = json_beside(weights, "stats.json")
-    statistics = recipe.statistics(opened, stored and stored["train"]) if opened else {}
-    digest = sha256(weights)
-
-    schema = predictions_schema(recipe.target.columns)
-    made_of = {
-        **setup.names(),
-        "recipe": setup.settings.plain(),
-        "weights": digest,
-        "statistics": statistics,
-        "code": code,
-        "device": runtime.device,
-        "precision": runtime.precision,
-        "labels": _identities(labels or {}),
-    }
-    keys = {name: stable_hash({**made_of, "files": _identities(files[name])}) for name in trials}
-    with tempfile.TemporaryDirectory() if state is None else nullcontext(state) as folder:
-        tables = TrialTables(Path(folder), keys, schema)
-        missing = [trial for trial in opened if trial.name not in tables]
-        if missing:
-            with reproducible(runtime.threads):
-                model = recipe.model()
-                systems.load_weights(model, weights)
-                model = fabric.setup_module(model)
-                cached = cache_images(missing, runtime.cache_mib)
-                for trial, values in predict_trials(recipe, model, cached, statistics, fabric, runtime.workers):
-                    tables.write(trial.name, _table(recipe, trial, values))
-        parts = [tables.read(name) for name in trials]
-        about = {**setup.names(), "weights": digest}
-        write_table(output, pa.concat_tables(parts) if parts else schema.empty_table(), schema, about)
-        tables.clean()
+    with reproducible(runtime.threads):
+        model = recipe.model()
+        digest = systems.load_weights(model, weights)
+        stored = json_beside(weights, "stats.json")
+        statistics = recipe.statistics(opened, stored and stored["train"]) if opened else {}
+        made_of = {
+            **setup.names(),
+            "recipe": setup.settings.plain(),
+            "weights": digest,
+            "statistics": statistics,
+            "code": code,
+            "device": runtime.device,
+            "precision": runtime.precision,
+            "labels": _identities(labels or {}),
+        }
+        keys = {name: stable_hash({**made_of, "files": _identities(files[name])}) for name in trials}
+        schema = predictions_schema(recipe.target.columns)
+        with tempfile.TemporaryDirectory() if state is None else nullcontext(state) as folder:
+            tables = TrialTables(Path(folder), keys, schema)
+            missing = cache_images([trial for trial in opened if trial.name not in tables], runtime.cache_mib)
+            model = fabric.setup_module(model)
+            for trial, values in predict_trials(recipe, model, missing, statistics, fabric, runtime.workers):
+                tables.write(trial.name, _table(recipe, trial, values))
+            parts = [tables.read(name) for name in trials]
+            about = {**setup.names(), "weights": digest}
+            write_table(output, pa.concat_tables(parts) if parts else schema.empty_table(), schema, about)
+            tables.clean()
 
 
 def check_record(setup: Setup, weights: Path) -> None:
