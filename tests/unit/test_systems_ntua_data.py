@@ -43,9 +43,9 @@ def test_what_a_variant_reads():
     assert SPEC.needs("visual", "corrected", usual).crops == ("arcface112", "ntua_body112", "ntua_context112")
     assert SPEC.needs("face", "corrected", usual).crops == ("arcface112",)
     assert SPEC.needs("aural", "faithful", usual) == Needs(crops=(), features=("ntua_mel",))
-    fewer = {"streams": ["context", "face"]}
+    fewer = resolve_settings("ntua", {"streams": ["context", "face"]})
     assert SPEC.needs("visual", "faithful", fewer).crops == ("arcface112", "ntua_context112")
-    assert SPEC.needs("face", "faithful", {"streams": ["body"]}).crops == ("arcface112",)
+    assert SPEC.needs("face", "faithful", resolve_settings("ntua", {"streams": ["body"]})).crops == ("arcface112",)
 
 
 def test_corrected_chunks_run_over_all_frames_and_count_the_labelled():
