@@ -11,7 +11,6 @@ import pytest
 from wildaffect.errors import InputError
 from wildaffect.scoring import editions
 from wildaffect.scoring.tasks import task_of, task_value, tracks_of
-from wildaffect.systems.toolbox.metrics import RANKED
 
 NEW = """
 event: made up
@@ -73,7 +72,3 @@ def test_a_file_that_is_no_edition_is_named(tmp_path, monkeypatch, text):
     monkeypatch.setattr(editions, "FOLDER", tmp_path)
     with pytest.raises(InputError, match=r"abaw9\.yaml: not an edition"):
         editions.editions.__wrapped__()
-
-
-def test_systems_select_epochs_by_the_ranked_scores_of_2020():
-    assert {name: task.score for name, task in editions.edition_tasks("abaw1").items() if name in RANKED} == RANKED

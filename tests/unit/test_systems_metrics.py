@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from wildaffect.corpus import label_spaces
+from wildaffect.scoring import scorer
 from wildaffect.scoring.editions import get_task
+from wildaffect.systems.toolbox import metrics
 from wildaffect.systems.toolbox.metrics import RANKED, task_scores
 
 
@@ -20,10 +22,8 @@ def test_units_are_active_above_one_half():
 
 
 def test_selection_and_scores_share_one_threshold():
-    from wildaffect.scoring import scorer
-
     assert label_spaces.AU_THRESHOLD == 0.5
-    assert scorer.THRESHOLD == label_spaces.AU_THRESHOLD
+    assert scorer.AU_THRESHOLD is metrics.AU_THRESHOLD is label_spaces.AU_THRESHOLD
 
 
 @pytest.mark.parametrize("task", RANKED)
