@@ -19,13 +19,6 @@ def test_units_are_active_above_one_half():
     assert scores["criterion"] == pytest.approx(0.5 * scores["au_f1"] + 0.5 * scores["au_accuracy"])
 
 
-def test_selection_and_scores_share_one_threshold():
-    from wildaffect.scoring import scorer
-
-    assert label_spaces.AU_THRESHOLD == 0.5
-    assert scorer.THRESHOLD == label_spaces.AU_THRESHOLD
-
-
 @pytest.mark.parametrize("task", RANKED)
 def test_the_ranked_score_is_that_of_the_first_edition(task):
     assert RANKED[task] == get_task("abaw1", task).score
