@@ -30,8 +30,10 @@ def test_what_is_saved_comes_back(tmp_path, kind):
     else:
         torch.save(source.state_dict() if kind == "pth" else {"state_dict": source.state_dict(), "epoch": 3}, path)
     assert not same(source, other)
-    assert load_weights(other, path, sha256(path).upper()) == sha256(path)
+    report = load_weights(other, path, sha256(path).upper())
     assert same(source, other)
+    assert sorted(report.matched) == sorted(source.state_dict())
+    assert (report.missing, report.unexpected, report.sha256) == ((), (), sha256(path))
 
 
 def test_another_hash_is_refused(tmp_path):

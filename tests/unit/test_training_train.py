@@ -75,7 +75,7 @@ def test_record(trained, corpus):
 def test_weights_have_the_original_keys(trained):
     _, folder = trained["corrected"]
     model = build_model("lfan", "multimodal", **TINY["backbone"])
-    assert load_weights(model, folder / "model.safetensors") == sha256(folder / "model.safetensors")
+    assert load_weights(model, folder / "model.safetensors").sha256 == sha256(folder / "model.safetensors")
     with safe_open(folder / "model.safetensors", "pt") as file:
         assert json.loads(file.metadata()["wildaffect"])["system"] == "lfan"
 

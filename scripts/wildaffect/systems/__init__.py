@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from wildaffect.systems.base import Recipe
+    from wildaffect.systems.weights import LoadReport
 
 GROUP = "wildaffect.systems"
 """Entry points of systems in other packages."""
@@ -134,7 +135,7 @@ def recorded_settings(
     return resolve_settings(system, {**_with_new_names(spec(system).settings, record), **(changes or {})})
 
 
-def load_weights(model: "torch.nn.Module", path: str | Path, sha256: str | None = None) -> str:
+def load_weights(model: "torch.nn.Module", path: str | Path, sha256: str | None = None) -> "LoadReport":
     """Load a weight file into ``model``; see :func:`wildaffect.systems.weights.load_weights`."""
     from wildaffect.systems import weights
 

@@ -21,8 +21,7 @@ from wildaffect.config import Section, keys, sections
 from wildaffect.corpus.label_spaces import AU8, AU12, EXPRESSIONS7, VALENCE_AROUSAL
 from wildaffect.errors import InputError
 from wildaffect.faces import templates as crop_templates
-from wildaffect.features.names import EMBED_PREFIX, IMPORT_PREFIX
-from wildaffect.features.spec import find_feature
+from wildaffect.features.spec import EMBED_PREFIX, IMPORT_PREFIX, find_feature
 from wildaffect.systems.base import Freezing, Recipe, trainable
 from wildaffect.systems.settings import RecipeSettings
 from wildaffect.systems.types import Labels, Needs, Purpose, Samples, Spec, TrialData
@@ -275,28 +274,23 @@ def _trial(index: int, count: int, needs: Needs, labels: Mapping[str, Sequence[s
     return TrialData(
         f"trial{index}",
         np.arange(count) / FPS,
-        {
-            name: _MadeUpImages(
-                count, (crop_templates.get_template(name).size, crop_templates.get_template(name).size, 3), rng
-            )
-            for name in needs.crops
-        },
+        {name: _MadeUpImages(count, (_side(name), _side(name), 3), rng) for name in needs.crops},
         {name: _feature(name, count, rng) for name in needs.features},
         {
             task: _labels(np.stack([values[name] for name in columns], axis=1), known)
             for task, columns in labels.items()
         },
-        {
-            name: _MadeUpImages(
-                count, (crop_templates.get_template(name).size, crop_templates.get_template(name).size), rng
-            )
-            for name in needs.masks
-        },
+        {name: _MadeUpImages(count, (_side(name), _side(name)), rng) for name in needs.masks},
     )
 
 
 def _labels(values: np.ndarray, known: np.ndarray) -> Labels:
     return Labels(np.where(known[:, None], values, np.nan).astype(np.float32), known)
+
+
+def _side(template: str) -> int:
+    """Pixels of the crops of a template."""
+    return crop_templates.get_template(template).size
 
 
 def _feature(name: str, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -14,6 +15,24 @@ from torch import Tensor, nn
 from wildaffect import files
 from wildaffect.errors import InputError
 from wildaffect.tables import METADATA_KEY
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What a weight file brought into a model.
+
+    Attributes:
+        path: The file.
+        sha256: Its hash.
+        matched: Keys that were loaded.
+        missing, unexpected: Keys of one side alone; empty, as others are refused.
+    """
+
+    path: str
+    sha256: str
+    matched: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
 
 
 def read_weights(path: str | Path, sha256: str | None = None) -> tuple[dict[str, Tensor], str]:
@@ -49,15 +68,15 @@ def read_weights(path: str | Path, sha256: str | None = None) -> tuple[dict[str,
     return dict(content), found
 
 
-def load_weights(model: nn.Module, path: str | Path, sha256: str | None = None) -> str:
+def load_weights(model: nn.Module, path: str | Path, sha256: str | None = None) -> LoadReport:
     """Load ``path`` into ``model``, strictly: same keys, same shapes, else :class:`InputError` and the model stays as it was.
 
     Returns:
-        SHA-256 of the file.
+        What was loaded.
     """
     state, digest = read_weights(path, sha256)
     load_state(model, state, path)
-    return digest
+    return LoadReport(str(path), digest, tuple(state))
 
 
 def load_state(model: nn.Module, state: Mapping[str, Tensor], path: str | Path) -> None:
