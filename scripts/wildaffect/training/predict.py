@@ -72,7 +72,7 @@ def predict(
     opened = [open_trial(name, files[name], needs, known.get(name, {})) for name in trials]
     with reproducible(runtime.threads):
         model = recipe.model()
-        digest = systems.load_weights(model, weights)
+        digest = systems.load_weights(model, weights).sha256
         stored = json_beside(weights, "stats.json")
         statistics = recipe.statistics(opened, stored and stored["train"]) if opened else {}
         made_of = {
