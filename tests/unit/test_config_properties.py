@@ -67,9 +67,8 @@ def values_of(node: dict[str, Any], path: str, schema: dict[str, Any] = SCHEMA) 
         case "array" if "prefixItems" in node:
             return st.tuples(*(values_of(part, path, schema) for part in node["prefixItems"])).map(list)
         case "array":
-            return st.lists(
-                values_of(node["items"], path, schema), min_size=node.get("minItems", 0), max_size=6, unique=True
-            )
+            sizes = {"min_size": node.get("minItems", 0), "max_size": min(node.get("maxItems", 6), 6)}
+            return st.lists(values_of(node["items"], path, schema), **sizes, unique=True)
         case "object" if "properties" in node:
             required = {name: values_of(part, f"{path}.{name}", schema) for name, part in node["properties"].items()}
             optional = {name: required.pop(name) for name in [*required] if name not in node.get("required", ())}

@@ -272,9 +272,9 @@ def _join_by_position(detections, tracklets, shots, parent, samples, apart, join
         near = (waited > 0) & (waited <= RETURN_FRAMES) & (shots[last] == shots[first[later]])
         return pairwise_iou(detections.boxes[last], detections.boxes[first[[later]]])[:, 0] * near
 
-    # Of those that begin in one frame the one that overlaps most goes first, whatever their order.
+    # Of those that begin in one frame the one that overlaps most goes first, of equals the one further left, whatever their order.
     best = [overlaps(later).max(initial=0) for later in range(count)]
-    for later in np.lexsort([np.negative(best), detections.frame[first]]):
+    for later in np.lexsort([*detections.boxes[first].T[::-1], np.negative(best), detections.frame[first]]):
         free = ~apart[parent, parent[later]] & (parent != parent[later])
         free &= (samples[parent] == 0) | (samples[parent[later]] == 0)
         overlap = overlaps(later) * free
