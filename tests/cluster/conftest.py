@@ -96,7 +96,7 @@ def finish(process: subprocess.Popen, project: Path) -> str:
 
 
 def assert_same_tables(local: Path, project: Path) -> None:
-    """Every table and array of two runs is the same, byte for byte; temporary files of killed jobs have names of their own."""
+    """Every table and array of two runs is the same, byte for byte; temporary files of killed jobs and kept states are no results."""
     first, second = (
         {
             path.relative_to(folder / "results"): path.read_bytes()
