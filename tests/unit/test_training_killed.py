@@ -42,7 +42,7 @@ def start_and_kill(arguments, at, root, pause):
     """Run the training until step ``at`` (from 1) is announced and ``pause`` seconds longer, then kill it; its exit status."""
     (arguments["output"].parent / "arguments").write_bytes(pickle.dumps(arguments))
     command = [sys.executable, "-c", PROGRAM, str(arguments["output"].parent / "arguments")]
-    environment = os.environ | {"PYTHONPATH": str(root / "scripts")}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root / "scripts"), str(root / "tests")])}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         for number, _ in enumerate(process.stdout, 1):
             if number == at:
