@@ -266,17 +266,19 @@ def _join_by_position(detections, tracklets, shots, parent, samples, apart, join
     bounds = np.searchsorted(tracklets[order], np.arange(count + 1))
     first, last = order[bounds[:-1]], order[bounds[1:] - 1]
 
-    def overlaps(later: int) -> np.ndarray:
-        """Overlap of the first box of a tracklet with the last ones of those that ended shortly before it in the same shot."""
+    def returns(later: int) -> tuple[np.ndarray, np.ndarray]:
+        """Tracklets that ended shortly before this one in the same shot, and how much their last boxes overlap with its first."""
         waited = detections.frame[first[later]] - detections.frame[last]
-        near = (waited > 0) & (waited <= RETURN_FRAMES) & (shots[last] == shots[first[later]])
-        return pairwise_iou(detections.boxes[last], detections.boxes[first[[later]]])[:, 0] * near
+        ended = np.flatnonzero((waited > 0) & (waited <= RETURN_FRAMES) & (shots[last] == shots[first[later]]))
+        return ended, pairwise_iou(detections.boxes[last[ended]], detections.boxes[first[[later]]])[:, 0]
 
     # Of those that begin in one frame the one that overlaps most goes first, of equals the one further left, whatever their order.
-    best = [overlaps(later).max(initial=0) for later in range(count)]
+    candidates = [returns(later) for later in range(count)]
+    best = [overlap.max(initial=0) for _, overlap in candidates]
     for later in np.lexsort([*detections.boxes[first].T[::-1], np.negative(best), detections.frame[first]]):
-        free = ~apart[parent, parent[later]] & (parent != parent[later])
-        free &= (samples[parent] == 0) | (samples[parent[later]] == 0)
-        overlap = overlaps(later) * free
-        if overlap.max() >= RETURN_OVERLAP:
-            join(parent[int(overlap.argmax())], parent[later])
+        ended, overlap = candidates[later]
+        own, others = parent[later], parent[ended]
+        free = ~apart[others, own] & (others != own) & ((samples[others] == 0) | (samples[own] == 0))
+        overlap = overlap * free
+        if overlap.max(initial=0) >= RETURN_OVERLAP:
+            join(others[int(overlap.argmax())], own)
