@@ -202,7 +202,9 @@ class IdentitySchedule:
         Returns:
             The smallest distance of one of them from the vector known before at its position; 0 if there is none.
         """
-        pairs = [(new, old) for new, old in zip(vectors, self._known, strict=True) if new is not None and old is not None]
+        pairs = [
+            (new, old) for new, old in zip(vectors, self._known, strict=True) if new is not None and old is not None
+        ]
         self._known = [old if new is None else new for new, old in zip(vectors, self._known, strict=True)]
         return min((float(np.linalg.norm(new - old)) for new, old in pairs), default=0.0)
 

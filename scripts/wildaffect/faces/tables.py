@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -176,7 +177,7 @@ class TrialFaces:
         """Bool (N,): frames with a face."""
         return self.source != NONE
 
-    @property
+    @cached_property
     def quality(self) -> np.ndarray:
         """Strings (N,): `GOOD`, `SMALL` or `MISALIGNED`; empty where there is no face."""
         with np.errstate(invalid="ignore"):
