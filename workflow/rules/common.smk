@@ -23,7 +23,7 @@ from wildaffect.features.registry import body_source, configured, weights_file
 from wildaffect.provenance import code_fingerprint
 from wildaffect.scoring import editions
 from wildaffect.scoring.tasks import task_value
-from wildaffect.workflow.corpus import detector_files, given_values, official_folders, without_given
+from wildaffect.workflow.corpus import detector_files, given_values, official_images, without_given
 from wildaffect.workflow.instances import Instance, tasks_of
 from wildaffect.workflow.plan import make_plan
 

@@ -23,8 +23,8 @@ class Template:
         points: Where the five landmarks go in the warped crop; None: the box is stretched to the whole crop.
         interpolation: Of the warp.
         resized_from: Name of the template whose stored crops this one is a resized copy of.
-        official: Folder of the organisers' images that can stand for this crop.
-        official_border: Black pixels around such an image.
+        official: Kinds of folders whose images can stand for this crop, the best first, each with the black pixels around such an
+            image; a negative number: the pixels of the image that are left off on each side.
     """
 
     name: str
@@ -34,8 +34,7 @@ class Template:
     points: Points | None = None
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     resized_from: str | None = None
-    official: str | None = None
-    official_border: int = 0
+    official: tuple[tuple[str, int], ...] = ()
 
     @property
     def needs_bodies(self) -> bool:

@@ -21,6 +21,8 @@ SEVERITIES = ("error", "warning", "info")
 LOW_COVERAGE = 0.5
 # Fractions of the frames with a face: several people or doubtful crops in fewer are not worth a line, in more a warning.
 NOTED, OFTEN, THROUGHOUT = 0.1, 0.5, 0.9
+# A fifth of the organisers' trials has one or two images more than frames (LFAN spec 2.9).
+EXPECTED_BEYOND = 2
 
 JOIN_SEVERITY = {"one_more": "info", "more": "warning", "fewer": "warning", "far_off": "error"}
 AUDIO_FLAGS = {
@@ -169,6 +171,10 @@ def face_findings(video: str, metadata: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding(trial, video, "warning", "low_face_coverage", detail, "recorded")
         yield from _followed(trial, video, person, metadata)
         yield from _doubtful_crops(trial, video, person)
+        if beyond := person.get("pictures_beyond", 0):
+            severity = "info" if beyond <= EXPECTED_BEYOND else "warning"
+            detail = f"{beyond} images of the face after the last of {metadata['frames']} frames"
+            yield Finding(trial, video, severity, "images_beyond", detail, "left out")
 
 
 def _followed(trial: str, video: str, person: Mapping[str, Any], metadata: Mapping[str, Any]) -> Iterator[Finding]:

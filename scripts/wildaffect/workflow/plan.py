@@ -12,7 +12,7 @@ from wildaffect.faces import templates as crop_templates
 from wildaffect.faces.options import pack_files
 from wildaffect.features.registry import FEATURES
 from wildaffect.features.registry import problems as feature_problems
-from wildaffect.workflow.corpus import RawInputs, scan
+from wildaffect.workflow.corpus import RawInputs, official_images, scan
 from wildaffect.workflow.inputs import Inputs
 from wildaffect.workflow.instances import Folds, Instance, divide, list_instances, tasks_of
 from wildaffect.workflow.outputs import Outputs, Runs, Submissions, plan_outputs
@@ -41,7 +41,7 @@ def check_files(config: Mapping[str, Any], inputs: Inputs) -> None:
     """Raise one `InputError` for all model, sample and override files that the run needs and that are missing."""
     models_dir, templates = Path(config["models_dir"]), inputs.templates()
     if config["faces"]["source"] == "official":
-        problems = _official_problems(config, templates)
+        problems = _official_problems(config, templates, list(inputs.corpus.video_of))
     else:
         problems = _detector_problems(config["faces"], models_dir)
     sounds = [name for name in config["features"]["single_pass"] if name in FEATURES]
@@ -90,11 +90,21 @@ def _detector_problems(faces: Mapping[str, Any], models_dir: Path) -> list[str]:
     return problems
 
 
-def _official_problems(config: Mapping[str, Any], templates: Sequence[str]) -> list[str]:
+def _official_problems(config: Mapping[str, Any], templates: Sequence[str], trials: Sequence[str]) -> list[str]:
     """Problems of the section `faces` with `source: official`."""
     faces, problems = config["faces"], []
-    if not faces["official_root"] or not (Path(faces["official_root"]) / "cropped_aligned").is_dir():
-        problems.append(f"faces.official_root: {faces['official_root']} is no folder that holds cropped_aligned/.")
+    images = official_images(faces["official_root"])
+    kinds = [kind for kind in (crop_templates.ALIGNED, crop_templates.TRACKS) if kind in images]
+    if not kinds:
+        problems.append(
+            f"faces.official_root: {faces['official_root']} is no folder that holds cropped_aligned/ or face_256/ with a folder of "
+            "images for each trial."
+        )
+    elif absent := [trial for trial in trials if trial not in images[kinds[0]]]:
+        problems.append(
+            f"faces.official_root: {len(absent)} of {len(trials)} trials have no folder of images in {kinds[0]}/, the first is "
+            f"{absent[0]!r}."
+        )
     if faces["overrides"]:
         problems.append("faces.overrides: corrects tracks, which faces.source official does not have.")
     bodies = config["features"]["bodies"]
@@ -104,7 +114,7 @@ def _official_problems(config: Mapping[str, Any], templates: Sequence[str]) -> l
             + (", and not source face_box." if bodies["source"] == "face_box" else ".")
         )
     try:
-        crop_templates.check_official(templates)
+        crop_templates.check_official(templates, images)
     except InputError as error:
         problems.append(str(error))
     return problems
