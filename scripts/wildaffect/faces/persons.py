@@ -40,7 +40,7 @@ from wildaffect.faces.tables import (
     source_counts,
 )
 from wildaffect.faces.tracking import track_faces
-from wildaffect.media.frames import read_frames
+from wildaffect.media.frames import kept_view, read_frames
 from wildaffect.tables import read_metadata, read_table, write_table
 
 OVERRIDE_COLUMNS = ("trial", "first_frame", "last_frame", "track", "x", "y")
@@ -74,7 +74,7 @@ def assign_persons(
     ``seen_together``, ``order_reversed`` and ``identity_swaps`` (tracklets cut because the identity changed) as hints of swapped people;
     ``company``: how many of the ``frames_with_face`` show several people who stay, and how many people these show; ``overview``: the
     first frame that shows the most people, one of them followed if possible, with their tracks and boxes, or null; ``smallest_face`` of
-    the detections.
+    the detections; ``view`` of the frame table, if it has one, for those who decode the video again.
 
     Args:
         detections: Table of detections of the video.
@@ -87,7 +87,8 @@ def assign_persons(
     Raises:
         InputError: For an unknown person and a CSV that cannot be read.
     """
-    count = read_frames(frames).about["frames"]
+    clip = read_frames(frames).about
+    count = clip["frames"]
     persons = set(trials.values())
     found = detections_from_table(read_table(detections, DETECTIONS_SCHEMA))
     about = read_metadata(detections)
@@ -128,7 +129,7 @@ def assign_persons(
         "frames_with_face": shown,
         "smallest_face": about.get("smallest_face", 0.0),
         "options": {"interpolate": options.interpolate, "hold": options.hold},
-    }
+    } | kept_view(clip)
     write_table(output, pa.concat_tables(parts), PERSONS_SCHEMA, metadata)
 
 

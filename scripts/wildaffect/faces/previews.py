@@ -1,6 +1,7 @@
 """Images for people: the contact sheet of a trial, the overlay of a video."""
 
 import os
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -60,9 +61,14 @@ def contact_sheet(
     drawn += [blank] * (-len(drawn) % columns if len(drawn) > columns else 0)
     width = min(columns, len(drawn))
     parts = [np.hstack(drawn[start : start + width]) for start in range(0, len(drawn), width)]
-    overview = read_metadata(persons).get("overview")
-    if video is not None and overview:
-        parts.append(_overview(Path(video), overview, int(rows.track[overview["frame"]])))
+    about = read_metadata(persons)
+    if video is not None and (overview := about.get("overview")):
+        image = next(
+            (image for index, image in decode(Path(video), 1, about.get("view")) if index == overview["frame"]), None
+        )
+        if image is None:
+            raise InputError(f"{video}: has no frame {overview['frame']} any more. Run the face stage again.")
+        parts.append(_overview(image, overview, int(rows.track[overview["frame"]])))
     wide = max(part.shape[1] for part in parts)
     return encode_jpeg(np.vstack([_widened(part, wide) for part in parts]))
 
@@ -75,12 +81,8 @@ def write_contact_sheet(
         partial.write_bytes(contact_sheet(crops, persons, video))
 
 
-def _overview(video: Path, overview: dict[str, Any], followed: int) -> np.ndarray:
-    """The whole frame with everybody's box and track; green is the track ``followed`` there."""
-    frame = overview["frame"]
-    image = next((image for index, image in decode(video, 1) if index == frame), None)
-    if image is None:
-        raise InputError(f"{video}: has no frame {frame} any more. Run the face stage again.")
+def _overview(image: np.ndarray, overview: dict[str, Any], followed: int) -> np.ndarray:
+    """A whole frame with everybody's box and track; green is the track ``followed`` there."""
     scale = min(1.0, OVERVIEW / image.shape[0], 12 * TILE / image.shape[1])
     size = [max(1, round(scale * length)) for length in image.shape[1::-1]]
     drawn = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
@@ -89,7 +91,7 @@ def _overview(video: Path, overview: dict[str, Any], followed: int) -> np.ndarra
         colour = COLOURS[DETECTED] if face["track"] == followed else OTHERS
         cv2.rectangle(drawn, (x0, y0), (x1, y1), colour, 2)
         _write_words(drawn, f"track {face['track']}", (max(2, x0), max(14, y0 - 6)), colour)
-    _write_words(drawn, f"frame {frame}", (6, drawn.shape[0] - 8), (70, 70, 70))
+    _write_words(drawn, f"frame {overview['frame']}", (6, drawn.shape[0] - 8), (70, 70, 70))
     return drawn
 
 
@@ -145,7 +147,8 @@ def draw_overlay(
         if not table.about["frames"]:
             partial.write_bytes(b"")
             return
-        _write(partial, Path(video), table.times, trials, threads)
+        images = decode(Path(video), threads, table.about.get("view"))
+        _write(partial, Path(video), images, table.times, trials, threads)
 
 
 def draw_persons(image: np.ndarray, trials: dict[str, TrialFaces], frame: int, scale: float = 1.0) -> np.ndarray:
@@ -182,12 +185,19 @@ def draw_persons(image: np.ndarray, trials: dict[str, TrialFaces], frame: int, s
     return drawn
 
 
-def _write(path: Path, video: Path, times: np.ndarray, trials: dict[str, TrialFaces], threads: int) -> None:
+def _write(
+    path: Path,
+    video: Path,
+    images: Iterable[tuple[int, np.ndarray]],
+    times: np.ndarray,
+    trials: dict[str, TrialFaces],
+    threads: int,
+) -> None:
     stamps = np.round((times - times[0]) * CLOCK).astype(int)
     with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
         stream: Any = None
         decoded = 0
-        for frame, image in prefetch(decode(video, threads), 2):
+        for frame, image in prefetch(images, 2):
             if frame >= len(times):
                 break
             scale = min(1.0, MOST_PIXELS / max(image.shape[:2]))
