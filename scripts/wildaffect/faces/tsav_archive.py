@@ -49,7 +49,7 @@ def entry_names(info: str | os.PathLike) -> dict[tuple[str, str], str]:
             if len(values) != 4 or values[1] not in LABELS or values[2] not in SPLITS:
                 raise InputError(f"{info}, line {line}: expected video, AU, EX or VA, train, val or test, position.")
             splits.setdefault(values[0], {}).setdefault(values[3], {})[values[1]] = values[2]
-    entries = {}
+    entries: dict[tuple[str, str], str] = {}
     for video in sorted(splits, key=_order):
         positions = list(splits[video])
         for position, labels in splits[video].items():
@@ -62,4 +62,4 @@ def entry_names(info: str | os.PathLike) -> dict[tuple[str, str], str]:
 def _order(video: str) -> tuple[bool, str]:
     """The second batch, video28 and later, comes last; file names are compared with their endings."""
     numbered = SECOND_BATCH.fullmatch(video)
-    return bool(numbered) and int(numbered[1]) >= FIRST_OF_SECOND_BATCH, f"{video}."
+    return numbered is not None and int(numbered[1]) >= FIRST_OF_SECOND_BATCH, f"{video}."
