@@ -1,6 +1,7 @@
 """Prediction and label tables for the scorer: reading files and folders, matching rows by trial and frame."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ import pyarrow.parquet as pq
 from wildaffect.corpus.labels import parse_annotation
 from wildaffect.errors import InputError
 from wildaffect.scoring.tasks import Task
+from wildaffect.tables import read_metadata
 
 KEYS = ("trial", "frame", "time_s", "source")
 """Columns of a prediction table that are no predictions."""
 FRAMES_PER_TRIAL = 2**32
+NOTES = "notes"
+"""Key of a prediction table's metadata: what a reader must know of it, a sentence each."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,19 @@ def read_parquet(path: Path) -> pa.Table:
         return as_table(pq.read_table(path), str(path))
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path}: not a readable Parquet table ({error}). Delete it and run again.") from error
+
+
+def read_notes(path: Path) -> list[str]:
+    """The notes in the metadata of a prediction table, and in those of all tables that it was made from, each once."""
+    return list(dict.fromkeys(_notes(read_metadata(path))))
+
+
+def _notes(metadata: Any) -> Iterator[str]:
+    if isinstance(metadata, dict):
+        yield from metadata.get(NOTES, ())
+    if isinstance(metadata, dict | list):
+        for value in metadata.values() if isinstance(metadata, dict) else metadata:
+            yield from _notes(value)
 
 
 def numbers(table: pa.Table, columns: tuple[str, ...]) -> np.ndarray:

@@ -16,7 +16,7 @@ from wildaffect.corpus.labels import labels_schema
 from wildaffect.errors import InputError
 from wildaffect.faces.crops import CropFile
 from wildaffect.faces.landmarks import LandmarkMasks
-from wildaffect.features.spec import rows_per_second
+from wildaffect.features.spec import find_feature, of_trial, rows_per_second
 from wildaffect.files import sha256
 from wildaffect.media.frames import read_frames
 from wildaffect.systems.types import Images, Labels, Needs, Target, TrialData
@@ -129,6 +129,52 @@ def open_trial(name: str, files: Mapping[str, Path], needs: Needs, labels: Mappi
                 "Delete the label table and run again."
             )
     return TrialData(name, times, crops, features, labels, masks)
+
+
+def check_columns(
+    trials: Iterable[TrialData],
+    files: Mapping[str, Mapping[str, Path]],
+    known: Mapping[str, Sequence[int]] | None = None,
+) -> dict[str, list[int]]:
+    """Check that the rows of a feature are what a model is given in all trials.
+
+    Args:
+        trials: Opened trials.
+        files: Files of each trial, as `JobInputs.of` gives them.
+        known: Shape of a row by feature, as the training had it. Of features without an entry it is that of their definition or, of vectors
+            that come from elsewhere, of the first trial.
+
+    Returns:
+        Shape of a row by feature.
+
+    Raises:
+        InputError: Names feature, file, what was expected and what was found.
+    """
+    shapes, known = {}, known or {}
+    for trial in trials:
+        for feature, values in trial.features.items():
+            expected = shapes.setdefault(feature, list(known.get(feature) or _own_shape(feature, values)))
+            if list(values.shape[1:]) != expected or values.dtype.kind not in "fiu":
+                like = (
+                    "in the training"
+                    if feature in known
+                    else "in the other trials"
+                    if of_trial(feature)
+                    else "it is defined"
+                )
+                raise InputError(
+                    f"{files[trial.name][f'feature {feature}']}: feature {feature} of trial {trial.name} has rows of shape "
+                    f"{values.shape[1:]} and type {values.dtype}; expected are numbers of shape {tuple(expected)}, as {like}. Delete the "
+                    "file and run again, or look at where the feature comes from."
+                )
+    return shapes
+
+
+def _own_shape(feature: str, values: np.ndarray) -> tuple[int, ...]:
+    if of_trial(feature):
+        return values.shape[1:2] or (1,)
+    spec = find_feature(feature)
+    return () if spec.rows_per_second and spec.dim == 1 else (spec.dim,)
 
 
 def _open_feature(path: Path) -> np.ndarray:

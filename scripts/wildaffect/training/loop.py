@@ -1,6 +1,7 @@
 """The epoch loop all systems share, and what an interrupted training needs to continue as if nothing had happened."""
 
 import logging
+import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
+from wildaffect.errors import InputError
 from wildaffect.files import atomic
 from wildaffect.systems.base import Freezing, Recipe
 from wildaffect.systems.types import Samples, TrialData
@@ -225,10 +227,17 @@ class Loop:
             # The loss is that of the whole batch on every process: a concordance is no mean of those of its parts.
             outputs = gather(self._recipe.forward(self._model, part), rows, self._fabric)
             loss = self._recipe.loss(outputs, GatheredBatch(part, rows, self._fabric))
+            value = float(loss.detach())
+            if not math.isfinite(value):
+                raise InputError(
+                    f"the training loss is {value:g} in epoch {epoch}, batch {number} of {count} (both counted from 0), at learning rate "
+                    f"{self._rate():g}: training cannot go on. Lower learning_rate, or look for values that are no numbers in features and "
+                    "labels."
+                )
             self._fabric.backward(loss / min(step, count - number // step * step))
             if (number + 1) % step == 0 or number + 1 == count:
                 self._step()
-            total += float(loss.detach()) * len(outputs)
+            total += value * len(outputs)
         return total / len(order)
 
     def _step(self) -> None:

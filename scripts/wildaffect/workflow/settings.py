@@ -304,6 +304,10 @@ class System(Section):
     trained: Text | None = None
     """Predict with these weights instead of training: the runs folder of earlier results, or one weights file."""
 
+    accept_inputs: Names = ()
+    """Differences between the inputs that the weights were trained on and those here that are known not to matter, such as
+    [faces.model, faces.options.threshold]; a name stands for all that begin with it. Any other difference is refused, which names it."""
+
     fusion: Fusion = Fusion()
     """How the test predictions of several folds become one."""
 
@@ -361,7 +365,7 @@ class Submission(Section):
     """The organisers' sample file by task, whose rows are followed; only with a single edition."""
 
     allow_partial: bool = False
-    """Write files even if a test video could not be predicted; the gaps are filled and counted."""
+    """Write files even if a test video could not be predicted (the gaps are filled and counted), or weights of a fold are missing."""
 
 
 class Report(Section):
