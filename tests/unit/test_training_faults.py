@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from support.runs import TINY, Corpus, predictions, train
@@ -50,7 +51,7 @@ def relabel(path, change):
 
 
 def read_schema(path):
-    return pa.parquet.read_schema(path).remove_metadata()
+    return pq.read_schema(path).remove_metadata()
 
 
 def test_a_run_says_what_its_inputs_were_made_from(run):
@@ -70,7 +71,7 @@ def test_inputs_made_in_another_way_are_refused_in_the_job(run, corpus):
     ):
         predictions(corpus, run, "refused.parquet", origin=other)
     assert not (corpus.folder / "refused.parquet").exists()
-    with pytest.raises(InputError, match="faces.model"):
+    with pytest.raises(InputError, match=r"faces\.model"):
         predictions(corpus, run, "refused.parquet", origin=other, accept=["faces.options", "faces.mod"])
 
 
@@ -127,9 +128,9 @@ def test_labels_that_are_all_invalid_are_said_before_the_first_epoch(corpus, tmp
     assert not epochs and not (tmp_path / "x" / "run").exists()
 
 
-def test_a_loss_that_is_no_number_ends_the_training_with_epoch_and_batch(corpus):
-    arguments = corpus.train_arguments("rate", recipe=TINY | {"learning_rate": 1e30, "epochs": 5})
-    with pytest.raises(InputError, match=r"training loss is nan in epoch \d, batch \d+ of \d+.*learning_rate"):
+def test_a_rate_that_is_too_high_is_no_result(corpus):
+    arguments = corpus.train_arguments("rate", recipe=SHORT | {"learning_rate": 1e30})
+    with pytest.raises(InputError, match=r"learning_rate"):
         train(**arguments)
     assert not arguments["output"].exists()
 
