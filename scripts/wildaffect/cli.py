@@ -67,6 +67,7 @@ def run_score(options: argparse.Namespace) -> int:
         allow_missing=options.allow_missing,
         resamples=options.bootstrap,
         seed=options.seed,
+        names=(str(options.predictions), str(options.labels)),
     ).to_pylist()
     if options.json:
         print(json.dumps([_without_nan(row) for row in rows], indent=2))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,15 @@ def as_table(table: Any, name: str) -> pa.Table:
         have = ", ".join(table.column_names)
         raise InputError(f"{name}: column {' and '.join(missing)} missing; the table has {have}.")
     return table
+
+
+@contextmanager
+def named(name: str) -> Iterator[None]:
+    """Begin the message of an `InputError` about a table with the name of the table."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
 
 
 def read_parquet(path: Path) -> pa.Table:
