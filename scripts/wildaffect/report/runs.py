@@ -1,7 +1,7 @@
 """Training runs: learning curves and provenance; the models that a run used, with licences, and notes on what is approximate."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +161,32 @@ def notes(config: Mapping[str, Any], runs: Sequence[Mapping[str, Any]] = ()) -> 
                 f"{name} predicts with given weights ({block['trained']}); whether they were trained on the scored trials is not known."
             )
     return sentences + _untrained_units(runs)
+
+
+def uncompared(predictions: Iterable[str]) -> list[str]:
+    """Models whose inputs could not be compared with those of their training, a sentence each.
+
+    Args:
+        predictions: Prediction tables, smoothed or fused or not.
+    """
+    found = (
+        part for path in predictions for part in _parts(read_metadata(path)) if part.get("inputs_compared") is False
+    )
+    names = dict.fromkeys("/".join(part[key] for key in ("system", "variant", "target")) for part in found)
+    return [
+        f"What the weights of {name} were trained on is not recorded: whether the inputs here are made in the same way is not known."
+        for name in names
+    ]
+
+
+def _parts(metadata: Any) -> Iterator[Mapping[str, Any]]:
+    """The metadata of a table, and those of all tables that it was made from."""
+    if isinstance(metadata, dict):
+        yield metadata
+        metadata = list(metadata.values())
+    if isinstance(metadata, list):
+        for value in metadata:
+            yield from _parts(value)
 
 
 def _untrained_units(runs: Sequence[Mapping[str, Any]]) -> list[str]:
