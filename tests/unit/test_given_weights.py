@@ -147,6 +147,7 @@ def test_runs_of_earlier_versions_and_published_weights_are_not_compared(films):
     [
         ({"mode": "faithful"}, "its run.json says mode faithful, but corrected was asked for"),
         ({"variant": "unimodal"}, "its run.json says variant unimodal, but multimodal was asked for"),
+        ({"best_epoch": None}, "its run.json says that no epoch had a score"),
     ],
 )
 def test_weights_of_something_else_are_refused_by_their_record(films, change, words):

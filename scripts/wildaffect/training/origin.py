@@ -63,7 +63,7 @@ def read_origin(weights: Path) -> Origin:
 
 
 def check_record(names: Mapping[str, str], weights: Path) -> None:
-    """:class:`InputError` if the run record beside ``weights`` says that they belong to something else.
+    """:class:`InputError` if the run record beside ``weights`` says that they are of something else, or that no epoch had a score.
 
     Args:
         names: System, variant, target and mode that are asked for.
@@ -76,6 +76,10 @@ def check_record(names: Mapping[str, str], weights: Path) -> None:
                 f"{weights}: its {RECORD} says {key} {record.get(key)}, but {value} was asked for. "
                 f"Ask for {record.get(key)}, or name other weights."
             )
+    if record.get("best_epoch", 0) is None:
+        raise InputError(
+            f"{weights}: its {RECORD} says that no epoch had a score: these are the weights that training began with. Train again."
+        )
 
 
 def compare(trained: Origin, here: Origin, accept: Sequence[str] = ()) -> Agreement:
