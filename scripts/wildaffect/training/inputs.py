@@ -150,7 +150,8 @@ def check_columns(
     Raises:
         InputError: Names feature, file, what was expected and what was found.
     """
-    shapes, known = {}, known or {}
+    shapes: dict[str, list[int]] = {}
+    known = known or {}
     for trial in trials:
         for feature, values in trial.features.items():
             expected = shapes.setdefault(feature, list(known.get(feature) or _own_shape(feature, values)))

@@ -148,7 +148,7 @@ def notes(names: Mapping[str, str], agreement: Agreement, corpus: str | None) ->
 
 
 def _leaves(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found = {}
+    found: dict[str, Any] = {}
     for key, value in values.items():
         found |= _leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return found

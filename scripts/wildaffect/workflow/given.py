@@ -1,6 +1,7 @@
 """Checks of given weights before any job: what can be known of them without PyTorch."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def _trained(instance: Instance, weights: str, inputs: Inputs) -> Iterator[tuple
     """What is wrong with the trained weights of one instance, with their path."""
     block = inputs.config["systems"][instance.system]
     names = {key: getattr(instance, key) for key in ("system", "variant", "target")}
-    if problem := _problem(weights, lambda: _check_names(names, block["mode"], Path(weights))):
+    if problem := _problem(weights, partial(_check_names, {**names, "mode": block["mode"]})):
         yield weights, problem
         return
     agreement = compare(read_origin(Path(weights)), inputs.origin(instance), block["accept_inputs"])
@@ -36,20 +37,21 @@ def _trained(instance: Instance, weights: str, inputs: Inputs) -> Iterator[tuple
         yield weights, problem
 
 
-def _check_names(names: Mapping[str, str], mode: str, weights: Path) -> None:
+def _check_names(names: Mapping[str, str], weights: Path) -> None:
     """Compare with the run record beside the weights, else with what they say of themselves (published ones say nothing)."""
     about = read_header(weights)[1] if weights.suffix == SUFFIX else {}
-    check_record({**names, "mode": mode}, weights)
+    check_record(names, weights)
     if not weights.with_name(RECORD).exists():
         for key, value in names.items():
-            if about.get(key, value) != value:
+            # A lone file has no statistics, so it may be run in the mode that needs none.
+            if key != "mode" and about.get(key, value) != value:
                 raise InputError(f"{weights}: these are weights of {key} {about[key]}, but {value} was asked for.")
 
 
 def _initial(instance: Instance, inputs: Inputs) -> Iterator[tuple[str, str]]:
     """What is wrong with the initial weights that the recipe of one instance names, with their path."""
     for key, path in initial_weights(inputs.settings[instance].plain()):
-        if problem := _problem(path, lambda path=path: _check_file(Path(path))):
+        if problem := _problem(path, _check_file):
             yield path, f"config.systems.{instance.system}.recipe.{key}: {problem}"
 
 
@@ -76,10 +78,10 @@ def _check_file(path: Path) -> None:
         read_header(path)
 
 
-def _problem(path: str, check: Callable[[], None]) -> str:
+def _problem(path: str, check: Callable[[Path], None]) -> str:
     """What ``check`` says of ``path``, without the path."""
     try:
-        check()
+        check(Path(path))
     except InputError as error:
         return str(error).removeprefix(f"{path}: ")
     return ""

@@ -42,16 +42,16 @@ def check_held_out(folds: Folds, trainings: Iterable[Instance]) -> None:
 
 def check_divisions(folds: Folds, trainings: Iterable[Instance]) -> None:
     """Raise an `InputError` if any training has no trials to learn from, or none by which the best epoch is selected."""
-    problems = {}
-    for instance in trainings:
-        for partition in ("train", "validation"):
-            if not folds.trials_of(instance, partition):
-                tasks = ", ".join(tasks_of(instance))
-                problems[f"fold {instance.fold} has no {partition} trials of task {tasks}"] = None
+    problems = [
+        f"fold {instance.fold} has no {partition} trials of task {', '.join(tasks_of(instance))}"
+        for instance in trainings
+        for partition in ("train", "validation")
+        if not folds.trials_of(instance, partition)
+    ]
     if problems:
         raise InputError(
             f"config.folds: scheme {folds.scheme} leaves trainings without trials, and the best epoch is selected on validation trials.\n"
-            + "\n".join(f"  - {problem}" for problem in problems)
+            + "\n".join(f"  - {problem}" for problem in dict.fromkeys(problems))
             + "\nChoose scheme: grouped, which makes folds of all labelled trials, name other folds or targets, or add annotations."
         )
 
