@@ -155,6 +155,34 @@ def test_weights_of_something_else_are_refused_by_their_record(films, change, wo
     assert words in refused(config(films))
 
 
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"made_from": "x"}', '{"recipe": [1]}', '{"folds": 3}', "null and void", "\xff"]
+)
+def test_a_damaged_record_is_named(films, text):
+    record = trained(films).with_name("run.json")
+    record.write_text(text, encoding="latin-1")
+    assert str(record) in refused(config(films))
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "[]",
+        "1",
+        "{}",
+        '{"a": 1}',
+        '{"a": {"shape": [1]}}',
+        '{"a": {"shape": [Infinity], "data_offsets": [0, 4]}}',
+        "[" * 99_999,
+    ],
+)
+def test_heads_that_are_none_are_refused(tmp_path, head):
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(len(head).to_bytes(8, "little") + head.encode() + bytes(4))
+    with pytest.raises(InputError, match=r"w\.safetensors: .*no complete"):
+        read_header(path)
+
+
 def test_weights_without_record_say_themselves_what_they_are_of(films):
     weights = write_run(films / "alone", **(LFAN | {"target": "arousal"}))
     weights.with_name("run.json").unlink()

@@ -31,7 +31,7 @@ def read_header(path: str | os.PathLike) -> tuple[dict[str, tuple[int, ...]], di
         known = json.loads(about)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}). Check the path and who may read it.") from error
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise InputError(f"{path}: no complete {SUFFIX} file. Copy it again, or train again.") from error
     if not shapes or 8 + length + end != total:
         raise InputError(

@@ -58,8 +58,27 @@ class Agreement:
 
 def read_origin(weights: Path) -> Origin:
     """What the run record beside ``weights`` says; nothing is known without a record, or by one of an earlier version."""
-    record = json_beside(weights, RECORD) or {}
+    record = read_record(weights)
     return Origin(record.get("made_from"), record.get("corpus"), record.get("folds") or ())
+
+
+def read_record(weights: Path) -> dict[str, Any]:
+    """The run record beside ``weights``, empty without one; :class:`InputError` if it is none that a training writes."""
+    record = json_beside(weights, RECORD)
+    if record is None:
+        return {}
+    kinds = {
+        "made_from": dict | None,
+        "corpus": str | None,
+        "folds": list | None,
+        "feature_rows": dict | None,
+        "recipe": dict | None,
+    }
+    if not isinstance(record, dict) or not all(isinstance(record.get(key), kind) for key, kind in kinds.items()):
+        raise InputError(
+            f"{weights.with_name(RECORD)}: not a record of a training. Copy the run folder again, or train again."
+        )
+    return record
 
 
 def check_record(names: Mapping[str, str], weights: Path) -> None:
@@ -69,7 +88,7 @@ def check_record(names: Mapping[str, str], weights: Path) -> None:
         names: System, variant, target and mode that are asked for.
         weights: Weights file.
     """
-    record = json_beside(weights, RECORD) or names
+    record = read_record(weights) or names
     for key, value in names.items():
         if record.get(key) != value:
             raise InputError(

@@ -23,7 +23,16 @@ from wildaffect.systems.types import Purpose, Setup, TrialData
 from wildaffect.tables import read_table, write_table
 from wildaffect.training.batches import as_array, outputs_of
 from wildaffect.training.inputs import JobInputs, Runtime, cache_images, check_columns, open_trial, read_labels
-from wildaffect.training.origin import RECORD, UNKNOWN, Agreement, Origin, check_record, compare, read_origin, refusal
+from wildaffect.training.origin import (
+    UNKNOWN,
+    Agreement,
+    Origin,
+    check_record,
+    compare,
+    read_origin,
+    read_record,
+    refusal,
+)
 from wildaffect.training.origin import notes as agreement_notes
 from wildaffect.training.runtime import open_fabric, reproducible
 
@@ -85,7 +94,7 @@ def predict(
     known = read_labels(labels, recipe.target, dict.fromkeys(recipe.target.labels, trials)) if labels else {}
     files = {name: inputs.of(name, needs) for name in trials}
     opened = [open_trial(name, files[name], needs, known.get(name, {})) for name in trials]
-    check_columns(opened, files, (json_beside(weights, RECORD) or {}).get("feature_rows"))
+    check_columns(opened, files, read_record(weights).get("feature_rows"))
     with reproducible(runtime.threads):
         model = recipe.model()
         digest = systems.load_weights(model, weights).sha256

@@ -11,12 +11,11 @@ from wildaffect.content import Contents
 from wildaffect.corpus.folds import trial_groups
 from wildaffect.corpus.trials import PARTITIONS, Corpus
 from wildaffect.features.spec import of_trial
-from wildaffect.files import json_beside
 from wildaffect.provenance import stable_hash
 from wildaffect.scoring.editions import edition_tasks, editions, get_task
 from wildaffect.submission.writer import submitted_trials
 from wildaffect.systems.types import Needs, RecipeSettings
-from wildaffect.training.origin import Origin
+from wildaffect.training.origin import Origin, read_record
 from wildaffect.workflow.instances import Folds, Instance, tasks_of, trained_file
 from wildaffect.workflow.origins import Origins
 
@@ -180,8 +179,8 @@ class Inputs:
     def _settings(self, instance: Instance) -> RecipeSettings:
         block = self.config["systems"][instance.system]
         trained = block["trained"]
-        record = json_beside(trained_file(Path(trained), instance), "run.json") if trained else None
-        return systems.recorded_settings(instance.system, (record or {}).get("recipe", {}), block["recipe"])
+        record = read_record(Path(trained_file(Path(trained), instance))) if trained else {}
+        return systems.recorded_settings(instance.system, record.get("recipe") or {}, block["recipe"])
 
 
 def _kinds(needs: Needs) -> dict[str, list[str]]:
