@@ -118,6 +118,17 @@ def test_what_one_side_lacks_is_a_difference(films):
     assert "features.mfcc39.columns: trained on nothing, here 39" in refused(config(films))
 
 
+def test_parameters_of_a_computation_are_compared_but_not_versions_of_libraries(films):
+    def change(record):
+        mfcc = record["made_from"]["features"]["mfcc39"]
+        assert "opensmile" not in mfcc
+        mfcc["hop_s"] = 0.02
+
+    trained(films, change=change)
+    message = refused(config(films))
+    assert "features.mfcc39.hop_s: trained on 0.02, here 0.01" in message and message.count("trained on") == 2
+
+
 def test_what_decides_only_how_fast_a_detector_is_does_not_count(films, tmp_path):
     network = films / "networks" / "det.onnx"
     network.write_text("a network")

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from wildaffect.systems.types import Needs
 
 SPEED = ("batch",)
 """Options of a detector that decide how fast it is, not what it finds."""
+VERSIONS = ("opensmile",)
+"""Parameters of a feature that are versions of libraries."""
 WORDS = ("path", "description", "licence", "citation")
 """Keys of an imported feature that say nothing of its values."""
 
@@ -78,7 +80,11 @@ class Origins:
             return {**entry, "weights": self._weights(entry["weights"])}
         spec = FEATURES[feature]
         given = {kind: self._weights(section[f"vggish_{kind}"]) for kind in ("weights", "pca") if getattr(spec, kind)}
-        return {"rule": spec.rule.name, "rate_hz": spec.rate_hz, "columns": spec.dim, **given}
+        # Networks are known by their weights; what else they do is not read, as that would import PyTorch.
+        computed = (
+            {} if given else {key: value for key, value in _parameters(spec.module).items() if key not in VERSIONS}
+        )
+        return {"rule": spec.rule.name, "rate_hz": spec.rate_hz, "columns": spec.dim, **given, **computed}
 
     def _embedding(self, feature: str) -> Mapping[str, Any]:
         return self.config["features"]["embeddings"][feature.removeprefix(EMBED_PREFIX)]
@@ -99,6 +105,10 @@ class Origins:
 
 def _template(name: str) -> dict[str, Any]:
     return {key: value for key, value in crop_templates.value(name).items() if key != "name"}
+
+
+def _parameters(module: str) -> dict[str, Any]:
+    return import_module(module).parameters()
 
 
 def _packaged(package: str) -> str:
