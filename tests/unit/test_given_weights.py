@@ -228,6 +228,16 @@ def test_initial_weights_that_are_absent_are_refused_before_any_job(films):
     assert "no/such.pth: config.systems.lfan.recipe.backbone.weights: no such file" in message
 
 
+def test_initial_weights_of_another_system_are_refused_before_any_job(films):
+    affwild2(films / "labelled", {"Train_Set": ["x", "y"], "Validation_Set": ["z"]}, ["x.mp4", "y.mp4", "z.mp4"])
+    weights = write_run(films / "other", **(LFAN | {"system": "m3t"}))
+    block = BLOCK | {"recipe": {"backbone": {"weights": str(weights)}}}
+    raw = config(films, corpus={"root": str(films / "labelled")}, systems={"lfan": block})
+    assert "these are weights of m3t, which lfan cannot start from" in refused(raw)
+    write_run(films / "other", **LFAN)
+    assert make_plan(raw).instances
+
+
 def test_numbers_are_no_files():
     assert list(initial_weights({"loss_weights": {"va": 1.0}, "visual_weights": "v.pth", "weights": None})) == [
         ("visual_weights", "v.pth")

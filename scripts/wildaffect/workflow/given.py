@@ -51,7 +51,7 @@ def _check_names(names: Mapping[str, str], weights: Path) -> None:
 def _initial(instance: Instance, inputs: Inputs) -> Iterator[tuple[str, str]]:
     """What is wrong with the initial weights that the recipe of one instance names, with their path."""
     for key, path in initial_weights(inputs.settings[instance].plain()):
-        if problem := _problem(path, _check_file):
+        if problem := _problem(path, partial(_check_initial, instance.system)):
             yield path, f"config.systems.{instance.system}.recipe.{key}: {problem}"
 
 
@@ -69,13 +69,14 @@ def initial_weights(settings: Mapping[str, Any], above: str = "") -> Iterator[tu
             yield name, value
 
 
-def _check_file(path: Path) -> None:
+def _check_initial(system: str, path: Path) -> None:
     if not path.is_file() or not path.stat().st_size:
         raise InputError(
             f"{path}: {'empty' if path.is_file() else 'no such file'}. Name a file of weights, or leave the key out."
         )
-    if path.suffix == SUFFIX:
-        read_header(path)
+    about = read_header(path)[1] if path.suffix == SUFFIX else {}
+    if about.get("system", system) != system:
+        raise InputError(f"{path}: these are weights of {about['system']}, which {system} cannot start from.")
 
 
 def _problem(path: str, check: Callable[[Path], None]) -> str:
