@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from support.corpora import touch, write_annotation
+from support.corpora import touch, write_annotation, write_run
 from support.lists import prediction_files, training_files
 from support.m3t import TINY, TINY_NETWORK
 from wildaffect import systems
@@ -293,7 +293,7 @@ def test_imported_vectors_are_read_per_trial(plan, tmp_path):
 
 def test_given_weights_keep_the_vectors_they_were_trained_with(plan, tmp_path):
     run = tmp_path / "runs" / "m3t" / "visual_mtl" / "va" / "fold0"
-    touch(run / "model.safetensors")
+    write_run(run)
     block = {"variants": ["visual_mtl"], "targets": ["va"], "trained": str(tmp_path / "runs")}
     with pytest.raises(InputError, match=r"import\.senet"):
         plan(block)

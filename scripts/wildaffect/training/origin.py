@@ -88,12 +88,11 @@ def check_record(names: Mapping[str, str], weights: Path) -> None:
         names: System, variant, target and mode that are asked for.
         weights: Weights file.
     """
-    record = read_record(weights) or names
+    record = read_record(weights)
     for key, value in names.items():
-        if record.get(key) != value:
+        if (found := record.get(key, value)) != value:
             raise InputError(
-                f"{weights}: its {RECORD} says {key} {record.get(key)}, but {value} was asked for. "
-                f"Ask for {record.get(key)}, or name other weights."
+                f"{weights}: its {RECORD} says {key} {found}, but {value} was asked for. Ask for {found}, or name other weights."
             )
     if record.get("best_epoch", 0) is None:
         raise InputError(
