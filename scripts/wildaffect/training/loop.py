@@ -227,6 +227,9 @@ class Loop:
             # The loss is that of the whole batch on every process: a concordance is no mean of those of its parts.
             outputs = gather(self._recipe.forward(self._model, part), rows, self._fabric)
             loss = self._recipe.loss(outputs, GatheredBatch(part, rows, self._fabric))
+            self._fabric.backward(loss / min(step, count - number // step * step))
+            if (number + 1) % step == 0 or number + 1 == count:
+                self._step()
             value = float(loss.detach())
             if not math.isfinite(value):
                 raise InputError(
@@ -234,9 +237,6 @@ class Loop:
                     f"{self._rate():g}: training cannot go on. Lower learning_rate, or look for values that are no numbers in features and "
                     "labels."
                 )
-            self._fabric.backward(loss / min(step, count - number // step * step))
-            if (number + 1) % step == 0 or number + 1 == count:
-                self._step()
             total += value * len(outputs)
         return total / len(order)
 
