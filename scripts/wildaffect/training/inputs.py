@@ -174,8 +174,8 @@ def check_columns(
 def _own_shape(feature: str, values: np.ndarray) -> tuple[int, ...]:
     if of_trial(feature):
         return values.shape[1:2] or (1,)
-    spec = find_feature(feature)
-    return () if spec.rows_per_second and spec.dim == 1 else (spec.dim,)
+    columns = len(find_feature(feature).columns)
+    return () if rows_per_second(feature) and columns == 1 else (columns,)
 
 
 def _open_feature(path: Path) -> np.ndarray:
