@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pc
-import pyarrow.parquet as pq
 
 from wildaffect.corpus.labels import parse_annotation
 from wildaffect.errors import InputError
 from wildaffect.scoring.tasks import Task
+from wildaffect.tables import read_all
 
 KEYS = ("trial", "frame", "time_s", "source")
 """Columns of a prediction table that are no predictions."""
@@ -59,10 +59,7 @@ def as_table(table: Any, name: str) -> pa.Table:
 
 def read_parquet(path: Path) -> pa.Table:
     """Read a Parquet prediction or label table with all its columns; `InputError` if it cannot be read."""
-    try:
-        return as_table(pq.read_table(path), str(path))
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{path}: not a readable Parquet table ({error}). Delete it and run again.") from error
+    return as_table(read_all(path), str(path))
 
 
 def numbers(table: pa.Table, columns: tuple[str, ...]) -> np.ndarray:
@@ -151,7 +148,7 @@ def read_rows(path: Path, task: Task) -> pa.Table:
         return read_folder(path, task)
     if not path.is_file():
         raise InputError(f"{path}: no such file or folder.")
-    readers = {".parquet": pq.read_table, ".csv": _read_csv, ".txt": lambda file: read_list(file, task)}
+    readers = {".parquet": read_all, ".csv": _read_csv, ".txt": lambda file: read_list(file, task)}
     if path.suffix not in readers:
         raise InputError(f"{path}: expected a folder, .parquet, .csv or .txt.")
     try:
