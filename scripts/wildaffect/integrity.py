@@ -116,7 +116,9 @@ def check(path: str | os.PathLike) -> None:
         stated = _beside(path).read_text(errors="replace")
     except FileNotFoundError:
         return
-    if stated != f"{_crc32_of_file(path):08x}\n":
+    with intact(path, "a readable file"):
+        found = f"{_crc32_of_file(path):08x}\n"
+    if stated != found:
         raise damaged(path, f"its content does not fit the checksum in {_beside(path)}")
 
 

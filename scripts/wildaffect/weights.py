@@ -54,7 +54,10 @@ def read_weights(path: str | os.PathLike, sha256: str | None = None) -> tuple[di
 
 def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Arrays of numbers by name from an ``.npz`` file; `InputError` if it is anything else."""
-    with foreign(path, "a readable weights file"), np.load(path, allow_pickle=False) as archive:
+    with (
+        foreign(path, "a weight file that can be read", "Save the variables by numpy.savez."),
+        np.load(path, allow_pickle=False) as archive,
+    ):
         arrays = dict(archive)
         for name, values in arrays.items():
             if values.dtype.kind not in "fiu":

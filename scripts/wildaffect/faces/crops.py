@@ -124,17 +124,17 @@ class CropFile:
         if rows.size and (rows.min() < 0 or rows.max() >= len(self)):
             raise IndexError(f"{self.path}: rows {rows.min()} to {rows.max()} asked for, it has {len(self)}")
         images = np.zeros((len(rows), self.size, self.size, 3), np.uint8)
-        for out, row in zip(images, rows.tolist(), strict=True):
-            if self.valid[row]:
-                out[...] = self._decoded(row)
+        with intact(self.path, "a crop file with readable images"):
+            for out, row in zip(images, rows.tolist(), strict=True):
+                if self.valid[row]:
+                    out[...] = self._decoded(row)
         return images
 
     def _decoded(self, row: int) -> np.ndarray:
-        with intact(self.path, f"a crop file with a readable image of frame {row}"):
-            data = self._chunks[row // self.about["chunk"]][row % self.about["chunk"]].as_buffer()
-            if self._checks is not None and self._checks[row] != _checksum(row, data, valid=True):
-                raise damaged(self.path, f"the crop of frame {row} does not fit its checksum")
-            return decode_jpeg(data).reshape(self.size, self.size, 3)
+        data = self._chunks[row // self.about["chunk"]][row % self.about["chunk"]].as_buffer()
+        if self._checks is not None and self._checks[row] != _checksum(row, data, valid=True):
+            raise damaged(self.path, f"the crop of frame {row} does not fit its checksum")
+        return decode_jpeg(data).reshape(self.size, self.size, 3)
 
 
 def _checksum(row: int, image, *, valid: bool) -> int:

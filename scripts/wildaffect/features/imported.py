@@ -212,7 +212,7 @@ def fill(values: np.ndarray, present: np.ndarray, times: np.ndarray, rule: str, 
 
 def _read_npy(found: ImportedFeature, path: Path, trial: str, video: str, frames: int) -> np.ndarray:
     with foreign(path, "a readable .npy file"):
-        rows = np.load(path, mmap_mode="r", allow_pickle=False)
+        rows = np.lib.format.open_memmap(path, mode="r")
     width = len(found.column_names)
     if rows.ndim != 2 or rows.shape[1] != width or rows.dtype.kind not in "fiu":
         raise InputError(f"{path}: holds {rows.dtype} {rows.shape}, expected numbers (frames, {width}).")

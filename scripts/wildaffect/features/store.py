@@ -113,7 +113,7 @@ def open_array(path: str | os.PathLike) -> np.ndarray:
     """
     with intact(path, "a readable .npy file"):
         check(path)
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        return np.lib.format.open_memmap(path, mode="r")
 
 
 def write_valid(feature: str | os.PathLike, valid: np.ndarray) -> None:
