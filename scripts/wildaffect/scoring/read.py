@@ -233,7 +233,7 @@ def _read_csv(path: Path, task: Task) -> pa.Table:
         table = csv.read_csv(
             path, convert_options=csv.ConvertOptions(column_types=texts, null_values=[""], strings_can_be_null=True)
         )
-    names = table.column_names
+        names = table.column_names
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"{path}, line 1: column {twice[0]!r} is named more than once. Keep one of each name.")
     for name in set(texts) & set(names) - {"trial"}:
