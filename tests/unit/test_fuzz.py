@@ -38,7 +38,6 @@ from wildaffect.submission.validator import validate
 from wildaffect.systems.cnu_adl.keras_files import read_keras
 from wildaffect.weights import read_arrays, read_weights
 
-RNG = np.random.default_rng(6)
 STATE = {"conv.weight": torch.arange(48.0).reshape(4, 3, 2, 2), "bias": torch.zeros(4), "steps": torch.tensor(7)}
 VA = get_task("abaw2", "va")
 LISTED = get_task("abaw5", "va")
@@ -71,7 +70,7 @@ def keras(path: Path) -> None:
 
 
 def openpose(path: Path) -> None:
-    points = [round(float(value), 2) for value in RNG.uniform(1, 300, 75)]
+    points = [round(float(value), 2) for value in np.random.default_rng(6).uniform(1, 300, 75)]
     path.write_text(json.dumps({"version": 1.3, "people": [{"pose_keypoints_2d": points}] * 2}))
 
 
@@ -110,7 +109,7 @@ def manifest(path: Path) -> None:
 
 
 def image(path: Path) -> None:
-    Image.fromarray(RNG.integers(0, 256, (40, 30, 3), np.uint8)).save(path)
+    Image.fromarray(np.random.default_rng(6).integers(0, 256, (40, 30, 3), np.uint8)).save(path)
 
 
 def imported(path: Path) -> np.ndarray:
@@ -166,7 +165,7 @@ READERS = [
     ("d.onnx", tiny_onnx, lambda path: DetectorNetwork(path, "cpu", 1, 0.5, 1), anything, 60),
     ("p.parquet", lambda path: pq.write_table(ROWS, path), scored(VA), anything, 300),
     ("i.parquet", lambda path: pq.write_table(ROWS, path), imported, lambda found: found.shape == (20, 2), 100),
-    ("a.npy", lambda path: np.save(path, RNG.normal(size=(20, 2))), imported_array, lambda found: found.shape == (20, 2), 200),
+    ("a.npy", lambda path: np.save(path, np.arange(40.0).reshape(20, 2) / 7), imported_array, lambda found: found.shape == (20, 2), 200),
     ("p.csv", lambda path: pc.write_csv(ROWS, path), scored(VA), finite, 300),
     ("p.txt", listed, scored(LISTED), finite, 300),
     ("v.txt", annotation, lambda path: parse_annotation(path, "va"), lambda found: np.nanmax(np.abs(found.values), initial=0) <= 1, 300),
@@ -288,6 +287,13 @@ def test_numbers_of_tables_are_what_they_were(tmp_path):
     assert found["frame"].to_pylist() == [0, 1, 2]
     assert found["valence"].to_pylist() == [0.5, None, 1.0]
     assert found["arousal"].to_pylist() == [1e-3, -0.25, 0.123456789012345678]
+
+
+def test_people_of_two_body_models_in_one_file_are_refused(tmp_path):
+    people = [{"pose_keypoints_2d": [50.0] * 3 * joints} for joints in (18, 25)]
+    (tmp_path / "0_keypoints.json").write_text(json.dumps({"people": people}))
+    with pytest.raises(InputError, match=r"0_keypoints\.json: people with 18 and 25 joints"):
+        list(openpose_people(tmp_path, 1))
 
 
 def test_a_column_twice_is_named(tmp_path):

@@ -88,9 +88,13 @@ def _read(path: Path, joints: int) -> People:
     if not people:
         return people_of(np.zeros((0, joints, 3), np.float32))
     known = [joints] if joints else [count for count in JOINTS if count != 17]
-    wrong = {len(person) for person in people} - set(known)
-    if wrong:
+    counts = {len(person) for person in people}
+    if wrong := counts - set(known):
         raise InputError(f"{path}: a person with {min(wrong)} joints, expected {' or '.join(map(str, known))}.")
+    if len(counts) > 1:
+        raise InputError(
+            f"{path}: people with {' and '.join(map(str, sorted(counts)))} joints, expected those of one body model."
+        )
     keypoints = np.stack(people)
     if not np.isfinite(keypoints).all():
         raise InputError(f"{path}: a keypoint is not a finite number.")
