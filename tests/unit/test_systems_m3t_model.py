@@ -15,7 +15,7 @@ from wildaffect import systems
 from wildaffect.errors import InputError
 from wildaffect.systems.m3t.checkpoint import VARIANTS, advice, detect
 from wildaffect.systems.m3t.model import Recurrent, from_identity, normalised
-from wildaffect.systems.weights import save_weights
+from wildaffect.weights import save_weights
 from wildaffect.workflow.instances import Instance
 from wildaffect.workflow.plan import make_plan
 

@@ -9,6 +9,7 @@ from wildaffect.corpus.folder import find_videos
 from wildaffect.corpus.trials import PARTITIONS, PERSONS, TASKS, Corpus, Finding, Trial, split_person
 from wildaffect.errors import InputError
 from wildaffect.files import atomic
+from wildaffect.integrity import foreign
 
 COLUMNS = (
     "trial",
@@ -70,12 +71,17 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
     """Rows of the table, columns checked."""
     if not path.is_file():
         raise InputError(f"{path}: not found. corpus.layout: table needs it; see README, 'Any other data set'.")
-    with path.open(newline="", encoding="utf-8-sig") as handle:
+    with (
+        foreign(path, "a CSV table in UTF-8", "Save it as CSV UTF-8."),
+        path.open(newline="", encoding="utf-8-sig") as handle,
+    ):
         reader = csv.DictReader(handle)
         columns = reader.fieldnames or ()
         unknown = sorted(set(columns) - set(COLUMNS))
         if unknown:
             raise InputError(f"{path}: unknown columns {unknown}. Known columns: {', '.join(COLUMNS)}.")
+        if len(set(columns)) < len(columns):
+            raise InputError(f"{path}: a column is named twice: {', '.join(columns)}.")
         if "media" not in columns:
             raise InputError(f"{path}: column 'media' is missing. Known columns: {', '.join(COLUMNS)}.")
         return list(reader)
@@ -83,6 +89,8 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
 
 def _trial(row: Mapping[str, str], line: str) -> Trial:
     """The trial of one row, defaults filled in; `line` names file and line in messages."""
+    if None in row:
+        raise InputError(f"{line}: more values than columns; put names with commas into quotation marks.")
     values = {key: (value or "").strip() or None for key, value in row.items()}
     if not values["media"]:
         raise InputError(f"{line}: 'media' is empty.")

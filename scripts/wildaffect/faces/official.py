@@ -6,6 +6,7 @@ k - 1, and frames in which the organisers found no face are left out.
 
 import logging
 import os
+import re
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from wildaffect.errors import InputError
 from wildaffect.faces.alignment import Template, resize
@@ -29,6 +30,7 @@ from wildaffect.faces.tables import (
     source_counts,
 )
 from wildaffect.faces.templates import ALIGNED
+from wildaffect.integrity import foreign
 from wildaffect.media.frames import read_frames
 from wildaffect.tables import write_table
 
@@ -121,7 +123,7 @@ def list_images(folder: Path, count: int) -> tuple[dict[int, Path], int]:
     """Find the images of one trial by frame index, and count those beyond the last of ``count`` frames."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of images. Check faces.official_root or use faces.source detect.")
-    images = {int(path.stem) - 1: path for path in folder.glob("*.jpg") if path.stem.isdecimal()}
+    images = {int(path.stem) - 1: path for path in folder.glob("*.jpg") if re.fullmatch("[0-9]{1,9}", path.stem)}
     inside = {frame: path for frame, path in images.items() if 0 <= frame < count}
     return inside, len(images) - len(inside)
 
@@ -139,11 +141,8 @@ def _facts(person: str, rows: TrialFaces, beyond: int) -> dict[str, Any]:
 
 
 def _open(path: Path) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (OSError, UnidentifiedImageError) as error:
-        raise InputError(f"{path}: not a readable image ({error}). Unpack the archive again.") from error
+    with foreign(path, "a readable image", "Unpack the archive again."), Image.open(path) as image:
+        return image.convert("RGB")
 
 
 def _fit(image: Image.Image, template: Template) -> np.ndarray:

@@ -13,8 +13,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from wildaffect.errors import InputError
-from wildaffect.files import atomic
+from wildaffect.integrity import Record, check, intact, sealed
 from wildaffect.media.container import PacketCount, UnreadableError, audio_stream, decoded, open_media
 from wildaffect.media.track import Track, dejitter
 from wildaffect.tables import read_metadata
@@ -64,7 +63,7 @@ def write_audio(video: str | os.PathLike, frames: str | os.PathLike, output: str
     """
     clock = read_metadata(frames)
     count, flag = PacketCount(), "absent"
-    with atomic(output) as partial:
+    with sealed(output) as partial:
         try:
             with open_media(video) as container:
                 stream = audio_stream(container)
@@ -102,11 +101,9 @@ def read_about(path: str | os.PathLike) -> dict[str, Any]:
 
 @contextmanager
 def _open(path: str | os.PathLike) -> Iterator[tuple[soundfile.SoundFile, dict[str, Any]]]:
-    try:
-        with soundfile.SoundFile(path) as file:
-            yield file, json.loads(file.comment)
-    except (soundfile.SoundFileError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: not a FLAC file of this pipeline ({error}). Delete it and run again.") from error
+    check(path)
+    with intact(path, "a FLAC file of this pipeline"), soundfile.SoundFile(path) as file:
+        yield file, Record(json.loads(file.comment), path)
 
 
 def _write_stream(

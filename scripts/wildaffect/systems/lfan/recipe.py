@@ -16,7 +16,8 @@ from wildaffect.systems.lfan.model import build as build_model
 from wildaffect.systems.lfan.spec import LfanSettings, needs
 from wildaffect.systems.toolbox import RowSelection, all_rows, concordance, labelled_rows
 from wildaffect.systems.types import Purpose, Schedule, Target, TrialData
-from wildaffect.systems.weights import load_state, read_weights
+from wildaffect.systems.weights import load_state
+from wildaffect.weights import read_weights
 
 TASK = "va"
 PHASES = {"gradual": 3, "all": 1, "frozen": 1}

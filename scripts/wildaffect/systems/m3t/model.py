@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from wildaffect.errors import InputError
 from wildaffect.systems.m3t.checkpoint import AUDIO, CHANNELS, POSITIONS, VARIANTS, VECTORS, advice, is_identity
-from wildaffect.systems.weights import read_weights
+from wildaffect.weights import read_weights
 
 # Blocks whose output is pooled (M3T spec 3.1).
 POOLED = 3
