@@ -402,6 +402,7 @@ def test_orientation_is_that_of_each_frame(tmp_path, monkeypatch):
     assert turns == [upright, upright, quarter, quarter, upright, upright, quarter]
 
 
+@pytest.mark.slow  # tables of tone mapping take seconds
 @pytest.mark.parametrize(("transfer", "name"), [("smpte2084", "PQ"), ("arib-std-b67", "HLG")])
 def test_high_dynamic_range_is_mapped(tmp_path, transfer, name):
     """Diffuse white, 203 cd/m2, is code 0.58 of PQ and 0.75 of HLG (ITU-R BT.2408): it must come out bright, and middle grey in order."""

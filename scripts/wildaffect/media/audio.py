@@ -130,7 +130,8 @@ def _write_stream(
     path: Path, video: str | os.PathLike, clock: Mapping[str, Any], wanted: int | None, channel: int | None = None
 ) -> Track | None:
     """Write the audio on the clock of the video, the mean of all channels or one of them; silence, and None, if there is none to use."""
-    count, flag, streams = PacketCount(), "absent", {}
+    count, flag = PacketCount(), "absent"
+    streams: dict[str, Any] = {}
     try:
         with open_media(video) as container:
             chosen = audio_stream(container, wanted)
