@@ -14,6 +14,7 @@ sys.path[:0] = [SCRIPTS, str(Path(workflow.basedir) / "rules")]
 import records
 from engine import remember_answers
 from records import unrecorded
+from pathvars import replace_leading_only
 from snakemake_interface_executor_plugins.settings import ExecMode
 from wildaffect import paths, systems
 from wildaffect.errors import InputError
@@ -40,6 +41,7 @@ except InputError as error:
 RESULTS = PLAN.config["results_dir"]
 records.run_code_in(SCRIPTS)
 records.keep_records(RESULTS)
+replace_leading_only(workflow.pathvars)
 # A job that runs on its own, as on a cluster, reads the rules again, but not what to run.
 run_code = partial(records.run_code, records.planned_code(RESULTS) if workflow.exec_mode != ExecMode.DEFAULT else {})
 given, is_made = partial(records.given, RESULTS), partial(records.is_made, RESULTS)

@@ -5,9 +5,10 @@ challenge pages of ABAW 1-8 and the data sets' own folder names.
 """
 
 import re
+import unicodedata
 from pathlib import Path
 
-from wildaffect.corpus.folder import find_videos, walk_files
+from wildaffect.corpus.folder import find_videos, video_name, walk_files
 from wildaffect.corpus.trials import Corpus, Finding, Trial, split_person
 from wildaffect.errors import InputError
 
@@ -29,7 +30,7 @@ TEST_LISTS = {
 SAMPLE = re.compile(r"sample|example", re.IGNORECASE)
 
 
-def scan(root: Path, annotations: Path, edition: str) -> Corpus:
+def scan(root: Path, annotations: Path, edition: str, results: Path | None = None) -> Corpus:
     """Trials of an Aff-Wild2 copy.
 
     Trials are sorted by annotation file name in plain byte order, the order that LFAN's folds rely on (LFAN spec 2.1). An annotated trial
@@ -39,27 +40,33 @@ def scan(root: Path, annotations: Path, edition: str) -> Corpus:
         root: Folder of the media, at any depth.
         annotations: Folder of the annotation folders and test lists, at any depth.
         edition: Stored with every trial.
+        results: Folder of the results, which is never searched.
 
     Raises:
         InputError: There are no annotations or none of them has a video, or a trial is assigned to two partitions of one task.
     """
-    videos = find_videos(root)
-    assignments = _assignments(annotations)
+    found = find_videos(root, results)
+    videos = found.media
+    assignments = _assignments(annotations, results)
     if not assignments:
         raise InputError(
             f"{annotations}: no annotation folders found. Expected for example "
             "VA_Estimation_Challenge/Train_Set/<trial>.txt (see README, 'Your own Aff-Wild2 in three steps'); "
             "for videos without labels set corpus.layout: folder."
         )
-    trials, findings = [], []
-    for name in sorted(assignments, key=lambda trial: f"{trial}.txt"):
-        video, person = split_person(name)
+    trials, findings = [], list(found.findings)
+    for annotated in sorted(assignments, key=lambda trial: f"{trial}.txt"):
+        stem, person = split_person(annotated)
+        video = video_name(stem)
+        name = video + annotated[len(stem) :]
         if video not in videos:
             detail = f"no video file with the stem {video!r} below {root.name}"
             findings.append(Finding(name, video, "error", "missing_media", detail, "trial left out"))
             continue
         tasks = {
-            f"{kind}_{task}": value for task, assigned in assignments[name].items() for kind, value in assigned.items()
+            f"{kind}_{task}": value
+            for task, assigned in assignments[annotated].items()
+            for kind, value in assigned.items()
         }
         trials.append(Trial(name, video, videos[video], person, edition=edition, **tasks))
     used = {trial.video for trial in trials}
@@ -74,10 +81,10 @@ def scan(root: Path, annotations: Path, edition: str) -> Corpus:
     return Corpus(tuple(trials), tuple(findings))
 
 
-def _assignments(annotations: Path) -> dict[str, dict[str, dict[str, str]]]:
+def _assignments(annotations: Path, results: Path | None) -> dict[str, dict[str, dict[str, str]]]:
     """Partition and annotation of every trial and task, `{trial: {task: {"partition": …, "annotation": …}}}`, from folders and lists."""
     assignments: dict[str, dict[str, dict[str, str]]] = {}
-    for path in walk_files(annotations):
+    for path in walk_files(annotations, results):
         if path.suffix.lower() != ".txt":
             continue
         task, partition = _task_and_partition(path)
@@ -109,7 +116,7 @@ def _assign(
     assignments, annotations: Path, name: str, task: str, partition: str, annotation: str | None, source: Path
 ) -> None:
     """Record that `source` assigns trial `name` to `partition` of `task`; a second, different assignment is an error."""
-    tasks = assignments.setdefault(name, {})
+    tasks = assignments.setdefault(unicodedata.normalize("NFC", name), {})
     assignment = {"partition": partition, "annotation": annotation}
     if tasks.setdefault(task, assignment) != assignment:
         raise InputError(

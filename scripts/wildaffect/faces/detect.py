@@ -2,9 +2,10 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -95,7 +96,9 @@ def detect_faces(
     schedule, search = IdentitySchedule(options.identity_every), detector.search()
     rows, cuts, decoded = _Rows(), [], 0
     # While a batch is searched the next one is decoded.
-    images = prefetch(_with_cuts(video, threads), max(2, detector.batch)) if about["frames"] else iter(())
+    images = (
+        prefetch(_with_cuts(video, threads, about.get("view")), max(2, detector.batch)) if about["frames"] else iter(())
+    )
     for batch in _batches(images, detector.batch):
         for (image, new_shot), faces in zip(batch, search.find(*map(list, zip(*batch, strict=True))), strict=True):
             if new_shot:
@@ -123,10 +126,12 @@ def detect_faces(
     write_table(output, table, DETECTIONS_SCHEMA, metadata)
 
 
-def _with_cuts(video: str | os.PathLike, threads: int) -> Iterator[tuple[np.ndarray, bool]]:
+def _with_cuts(
+    video: str | os.PathLike, threads: int, view: Mapping[str, Any] | None
+) -> Iterator[tuple[np.ndarray, bool]]:
     """Yield the images of a video, and whether a new shot begins with each."""
     is_cut = CutFinder()
-    for _, image in decode(Path(video), threads):
+    for _, image in decode(Path(video), threads, view):
         yield image, is_cut(image)
 
 

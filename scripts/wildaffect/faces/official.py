@@ -31,7 +31,7 @@ from wildaffect.faces.tables import (
 )
 from wildaffect.faces.templates import ALIGNED
 from wildaffect.integrity import foreign
-from wildaffect.media.frames import read_frames
+from wildaffect.media.frames import kept_view, read_frames
 from wildaffect.tables import write_table
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,9 @@ def read_official(
         parts.append(rows_table(trial, rows))
         facts[trial] = _facts(person, rows, beyond)
     quiet = {"tracks": [], "seen_together": 0, "order_reversed": 0, "identity_swaps": 0, "options": {}}
-    write_table(persons, pa.concat_tables(parts), PERSONS_SCHEMA, {"trials": facts, "frames": count} | quiet)
+    write_table(
+        persons, pa.concat_tables(parts), PERSONS_SCHEMA, {"trials": facts, "frames": count} | quiet | kept_view(about)
+    )
     size = {"width": about["width"], "height": about["height"]}
     found = ABOUT | {"frames": count, "frames_with_face": int(seen.sum())} | size
     write_table(detections, DETECTIONS_SCHEMA.empty_table(), DETECTIONS_SCHEMA, found)

@@ -38,7 +38,7 @@ from wildaffect.faces.tables import (
 )
 from wildaffect.faces.tracking import track_faces
 from wildaffect.integrity import foreign
-from wildaffect.media.frames import read_frames
+from wildaffect.media.frames import kept_view, read_frames
 from wildaffect.tables import read_metadata, read_table, write_table
 
 OVERRIDE_COLUMNS = ("trial", "first_frame", "last_frame", "track", "x", "y")
@@ -64,7 +64,8 @@ def assign_persons(
     The table has one row per decoded frame and trial, trials in the order given, frames ascending; columns of a frame without the person
     are null. Metadata: per trial the number of frames of each source, ``coverage`` (the fraction with a face), tracks used and how many
     joined without identity; ``tracks`` (number, first and last frame, detections, mean box) for writing overrides; ``seen_together``,
-    ``order_reversed`` and ``identity_swaps`` (tracklets cut because the identity changed) as hints of swapped people.
+    ``order_reversed`` and ``identity_swaps`` (tracklets cut because the identity changed) as hints of swapped people; ``view`` of the
+    frame table, if it has one, for those who decode the video again.
 
     Args:
         detections: Table of detections of the video.
@@ -77,7 +78,8 @@ def assign_persons(
     Raises:
         InputError: For an unknown person and a CSV that cannot be read.
     """
-    count = read_frames(frames).about["frames"]
+    clip = read_frames(frames).about
+    count = clip["frames"]
     found = detections_from_table(read_table(detections, DETECTIONS_SCHEMA))
     about = read_metadata(detections)
     cuts = about["cuts"]
@@ -102,7 +104,7 @@ def assign_persons(
         "order_reversed": assignment.reversed,
         "identity_swaps": swaps,
         "options": {"interpolate": options.interpolate, "hold": options.hold},
-    }
+    } | kept_view(clip)
     write_table(output, pa.concat_tables(parts), PERSONS_SCHEMA, metadata)
 
 

@@ -1,6 +1,7 @@
 """Images for people: the contact sheet of a trial, the overlay of a video."""
 
 import os
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,8 @@ def draw_overlay(
         if not table.about["frames"]:
             partial.write_bytes(b"")
             return
-        _write(partial, Path(video), table.times, trials, threads)
+        images = decode(Path(video), threads, table.about.get("view"))
+        _write(partial, Path(video), images, table.times, trials, threads)
 
 
 def draw_persons(image: np.ndarray, trials: dict[str, TrialFaces], frame: int, scale: float = 1.0) -> np.ndarray:
@@ -136,12 +138,19 @@ def draw_persons(image: np.ndarray, trials: dict[str, TrialFaces], frame: int, s
     return drawn
 
 
-def _write(path: Path, video: Path, times: np.ndarray, trials: dict[str, TrialFaces], threads: int) -> None:
+def _write(
+    path: Path,
+    video: Path,
+    images: Iterable[tuple[int, np.ndarray]],
+    times: np.ndarray,
+    trials: dict[str, TrialFaces],
+    threads: int,
+) -> None:
     stamps = np.round((times - times[0]) * CLOCK).astype(int)
     with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
         stream: Any = None
         decoded = 0
-        for frame, image in prefetch(decode(video, threads), 2):
+        for frame, image in prefetch(images, 2):
             if frame >= len(times):
                 break
             scale = min(1.0, MOST_PIXELS / max(image.shape[:2]))

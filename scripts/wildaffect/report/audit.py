@@ -5,8 +5,9 @@ Nothing is decided here: each stage records its anomalies in the metadata of its
 
 import csv
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,22 @@ AUDIO_FLAGS = {
     "clipped": ("info", "{clipped_fraction:.2%} of the samples at full scale", "kept"),
     "damaged": ("warning", "{failed_packets} audio packets could not be decoded", "silence in their place"),
     "rate_changed": ("info", "the sample rate changes inside the file", "later parts resampled to the first rate"),
+    "unplaced": (
+        "warning",
+        "the clock of the audio steps at {unplaced_s[0][0]:.3f} s, that of the frames does not",
+        "goes on without the step, marked invalid from there",
+    ),
+    "cancelling": (
+        "warning",
+        "the channels cancel each other; channel {channel} of {channels} is used",
+        "one channel instead of the mean",
+    ),
+    "dead_channel": ("warning", "only silence in channel {dead_channels} of {channels}", "averaged with the others"),
+    "not_finite": ("warning", "{not_finite} samples are no finite numbers", "set to 0"),
 }
+# Reasons for a stream that need no second look.
+STATED = ("default", "as the table of trials says")
+LISTED = 5
 
 
 def write_audit(
@@ -144,6 +160,50 @@ def media_findings(video: str, metadata: Mapping[str, Any]) -> Iterator[Finding]
         yield finding(
             "info", "anamorphic", f"sample aspect {metadata['sample_aspect']}", "recorded, pixels kept as stored"
         )
+    yield from stream_findings(video, metadata)
+    if "changes" in metadata:
+        rule = f"all images are {metadata['width']}x{metadata['height']}, others fitted in with their aspect kept"
+        yield finding("warning", "image_changes", _changes(metadata["changes"], metadata["changed"]), rule)
+    if "hdr" in metadata:
+        yield finding(
+            "info", "high_dynamic_range", metadata["hdr"], "tone-mapped to BT.709 by libswscale (colorimetric)"
+        )
+    clocks = metadata.get("clocks", [])
+    steps = [
+        f"{after['begin_s'] - before['end_s']:+.3f} s at frame {after['frame']}" for before, after in pairwise(clocks)
+    ]
+    if steps:
+        rule = "frames and audio go on without the steps"
+        yield finding("warning", "clock_steps", f"the file's clock steps by {_some(steps, len(steps))}", rule)
+
+
+def stream_findings(video: str, metadata: Mapping[str, Any]) -> Iterator[Finding]:
+    """Which stream was used, where the file has several of its kind; of a frame table's or an audio file's metadata."""
+    if streams := metadata.get("streams"):
+        detail = (
+            f"{len(streams['of'])} {streams['kind']} stream{'s' * (len(streams['of']) > 1)}, "
+            f"used stream {streams['used']} ({streams['reason']})"
+        )
+        severity = "info" if streams["reason"] in STATED else "warning"
+        yield Finding("", video, severity, f"{streams['kind']}_stream", detail, "the others are not used")
+
+
+def _changes(changes: Sequence[Mapping[str, int]], changed: int) -> str:
+    """Changes of the image in words: the size from each frame on, the rotation where that changes too."""
+    turned = len({change["rotation"] for change in changes}) > 1
+    words = [
+        f"{change['width']}x{change['height']}"
+        + (f" turned by {change['rotation']} degrees" if turned else "")
+        + f" from frame {change['frame']}"
+        for change in changes
+    ]
+    return _some(words, changed + 1)
+
+
+def _some(words: Sequence[str], count: int) -> str:
+    """The first few of ``count`` things."""
+    more = count - len(words[:LISTED])
+    return ", ".join(words[:LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def audio_findings(video: str, metadata: Mapping[str, Any]) -> Iterator[Finding]:
@@ -151,6 +211,7 @@ def audio_findings(video: str, metadata: Mapping[str, Any]) -> Iterator[Finding]
     for flag in metadata["flags"]:
         severity, detail, rule = AUDIO_FLAGS[flag]
         yield Finding("", video, severity, f"audio_{flag}", detail.format(**metadata), rule)
+    yield from stream_findings(video, metadata)
 
 
 def face_findings(video: str, metadata: Mapping[str, Any]) -> Iterator[Finding]:

@@ -14,14 +14,14 @@ from wildaffect.provenance import stable_hash
 from wildaffect.tables import write_table
 
 
-def scan(block: Mapping[str, Any]) -> Corpus:
-    """The corpus that the section `corpus` describes: scanned, or as the demo will be rendered."""
+def scan(block: Mapping[str, Any], results: Path) -> Corpus:
+    """The corpus that the section `corpus` describes: scanned, but not in the folder `results`, or as the demo will be rendered."""
     if block["layout"] == "demo":
         from wildaffect.demo.corpus import demo_corpus
 
         return demo_corpus(**block["demo"])
     annotations = Path(block["annotations"]) if block["annotations"] else None
-    return scan_corpus(block["layout"], Path(block["root"]), annotations, block["edition"])
+    return scan_corpus(block["layout"], Path(block["root"]), annotations, block["edition"], results)
 
 
 def write_corpus_tables(
@@ -35,7 +35,7 @@ def write_corpus_tables(
         corpus: Section `corpus` of the configuration.
         folds_config: Section `folds`.
     """
-    found = scan(corpus)
+    found = scan(corpus, trials.parents[1])
     findings = [asdict(finding) for finding in found.findings]
     write_table(trials, trials_table(found.trials), TRIALS, {"findings": findings, "corpus": dict(corpus)})
     table = make_folds(found.trials, folds_config["scheme"], folds_config["count"], folds_config["seed"])

@@ -195,7 +195,7 @@ def make_plan(raw: Mapping[str, Any]) -> Plan:
         InputError: The message names everything that is wrong.
     """
     config = complete_settings(raw)
-    corpus = scan(config["corpus"])
+    corpus = scan(config["corpus"], Path(config["results_dir"]))
     folds = divide(corpus, config["folds"])
     instances = list_instances(config["systems"], folds.divisions)
     runs, inputs = Runs(config, folds, instances), Inputs(config, folds, instances)
