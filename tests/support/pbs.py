@@ -51,7 +51,7 @@ class Done(NamedTuple):
 
 @dataclass
 class Job:
-    """One job. ``truth`` says how it really ended; ``ghost`` that its node was cut off and goes on without the server."""
+    """One job. ``truth`` says how it really ended."""
 
     id: str
     script: Path
@@ -66,7 +66,7 @@ class Job:
     started: float | None = None
     ended: float | None = None
     exit: int | None = None
-    runs: int = 0
+    dies: float = 0
     truth: str = ""
     used: dict[str, str] = field(default_factory=dict)
 
@@ -78,10 +78,11 @@ class Models:
         running: Work under way, by job; the same work twice is an error at once.
         finished: Tokens of scripts that came to their end, with their status.
         lag: Seconds after which files are seen on the network file system.
+        killed: The status that PBS gives a killed job; a shell may make it a 0.
     """
 
-    def __init__(self, fate: Callable[[Job], tuple[float, int]], lag: float = 0) -> None:
-        self.fate, self.lag = fate, lag
+    def __init__(self, fate: Callable[[Job], tuple[float, int]], lag: float = 0, killed: int = 271) -> None:
+        self.fate, self.lag, self.killed = fate, lag, killed
         self.running: dict[str, set[str]] = {}
         self.finished: dict[str, int] = {}
         self._ends: dict[str, tuple[float, int]] = {}
@@ -120,7 +121,7 @@ class Models:
         """No status is left behind."""
         self.running.pop(job.id, None)
         self._ends.pop(job.id, None)
-        return 271
+        return self.killed
 
 
 class Processes:
@@ -162,6 +163,7 @@ class Server:
         dialect: ``pro`` or ``torque``.
         faults: ``(from, until, kind)`` with kind ``away``, ``host unknown``, ``hangs``, or ``deaf``: jobs are taken, but nobody learns.
         accounting: Seconds after its end for which a job is still said to be exiting.
+        dying: Seconds for which a deleted job runs on.
         largest: Memory of the largest node, in megabytes.
         at_once: Jobs that run side by side.
     """
@@ -171,6 +173,7 @@ class Server:
     dialect: str = "pro"
     faults: list[tuple[float, float, str]] = field(default_factory=list)
     accounting: float = 0
+    dying: float = 0
     largest: int = 64_000
     at_once: int = 100
     gpus: int = 0
@@ -225,8 +228,11 @@ class Server:
     def _qdel(self, arguments: list[str]) -> Done:
         unknown = [name for name in arguments if not (job := self._find(name)) or job.state == "F"]
         for name in arguments:
-            if name not in unknown:
-                self.end(self._find(name), "deleted")
+            job = self._find(name)
+            if name not in unknown and job.state == "R" and self.dying:
+                job.state, job.dies = "E", self.now + self.dying
+            elif name not in unknown and job.state != "E":
+                self.end(job, "deleted")
         return Done(153 if unknown else 0, "", "".join(f"qdel: Unknown Job Id {name}\n" for name in unknown))
 
     def _pbsnodes(self, arguments: list[str]) -> Done:
@@ -282,26 +288,28 @@ class Server:
         """Start what can start, and end what ends."""
         with self._lock:
             for job in list(self.jobs.values()):
-                if job.state == "R":
+                if job.state in "RE":
                     status = self.jobs_run.poll(job, self.now)
                     age = self.now - job.started
                     if status is not None:
                         self._close(job, status, "finished" if status in (0, 113) else "ended")
+                    elif job.state == "E" and self.now >= job.dies:
+                        self.end(job, "deleted")
                     elif age > limit_of(job):
                         with job.log.open("a") as log:
                             log.write(f"=>> PBS: job killed: walltime {age:.0f} exceeded limit {limit_of(job)}\n")
                         self.end(job, "walltime")
             self.jobs_run.poll(Job("", Path(), "", Path(), {}), self.now)
-            room = self.at_once - sum(job.state == "R" for job in self.jobs.values())
+            room = self.at_once - sum(job.state in "RE" for job in self.jobs.values())
             for job in [job for job in self.jobs.values() if job.state == "Q" and not job.truth][: max(room, 0)]:
-                job.state, job.started, job.runs = "R", self.now, job.runs + 1
+                job.state, job.started = "R", self.now
                 job.comment = "Job run at Tue Nov 24 at 10:00 on (n1:ncpus=1)"
                 self.jobs_run.start(job, self.now)
 
     def end(self, job: Job, truth: str) -> None:
         """Kill a job, for a limit, on request, or because its node went down: it runs again if it may."""
         with self._lock:
-            if job.state == "R":
+            if job.state in "RE":
                 status = self.jobs_run.kill(job)
                 if truth == "memory":
                     job.used["mem"] = job.asked.get("mem", "")
@@ -389,7 +397,7 @@ def commands(server: Server, folder: Path, tick: float = 0.1) -> Iterator[Path]:
             for thread in threads:
                 thread.join()
             for job in server.jobs.values():
-                if job.state == "R":
+                if job.state in "RE":
                     server.end(job, "deleted")
 
 

@@ -22,8 +22,8 @@ REASONS = {
     "finished": "ended with status 3",
     "walltime": "killed by PBS: walltime .* exceeded",
     "memory": "killed by PBS: memory .* exceeded",
-    "deleted": "SIGTERM|no longer knows|deleted, or ended",
-    "rerun": "SIGTERM|no longer knows",
+    "deleted": "by SIG(TERM|KILL)|no longer knows|deleted, or ended|not trusted",
+    "rerun": "by SIG(TERM|KILL)|no longer knows|not trusted",
     "never": "Can Never Run",
 }
 
@@ -35,11 +35,12 @@ class World:
         self.random = random.Random(seed)
         self.folder = folder
         dice = self.random
-        self.models = Models(self.fate, lag=dice.choice([0, 0, 30, 60]))
+        self.models = Models(self.fate, lag=dice.choice([0, 0, 30, 60]), killed=dice.choice([271, 265, 143, 0]))
         self.server = Server(
             self.models,
             history=dice.random() < 0.5,
             accounting=dice.choice([0, 0, 40]),
+            dying=dice.choice([0, 30]),
             faults=self.faults(),
             at_once=dice.choice([2, 5, 100]),
             now=1000,
