@@ -105,9 +105,6 @@ class Models:
 
     def poll(self, job: Job, now: float) -> int | None:
         """The status, once the job has ended by itself."""
-        for due, path, text in [entry for entry in self._written if entry[0] <= now]:
-            self._written.remove((due, path, text))
-            path.write_text(text)
         end, status = self._ends.get(job.id, (now + 1, 0))
         if now < end:
             return None
@@ -116,6 +113,12 @@ class Models:
             self._written.append((now + self.lag, job.script.with_suffix(".exit"), f"{status}\n"))
         del self._ends[job.id]
         return status
+
+    def settle(self, now: float) -> None:
+        """Show files whose time has come."""
+        for due, path, text in [entry for entry in self._written if entry[0] <= now]:
+            self._written.remove((due, path, text))
+            path.write_text(text)
 
     def kill(self, job: Job) -> int:
         """No status is left behind."""
@@ -141,6 +144,9 @@ class Processes:
     def poll(self, job: Job, now: float) -> int | None:
         status = self._processes[job.id].poll()
         return 256 - status if status is not None and status < 0 else status
+
+    def settle(self, now: float) -> None:
+        """Real files are there at once."""
 
     def kill(self, job: Job) -> int:
         process = self._processes[job.id]
@@ -299,7 +305,7 @@ class Server:
                         with job.log.open("a") as log:
                             log.write(f"=>> PBS: job killed: walltime {age:.0f} exceeded limit {limit_of(job)}\n")
                         self.end(job, "walltime")
-            self.jobs_run.poll(Job("", Path(), "", Path(), {}), self.now)
+            self.jobs_run.settle(self.now)
             room = self.at_once - sum(job.state in "RE" for job in self.jobs.values())
             for job in [job for job in self.jobs.values() if job.state == "Q" and not job.truth][: max(room, 0)]:
                 job.state, job.started = "R", self.now

@@ -138,6 +138,7 @@ def test_a_killed_job_leaves_old_results_old(project):
         (project / "out").mkdir()
         for name in (*(f"{i}.{end}" for i in range(4) for end in "ab"), "trained"):
             (project / "out" / name).write_text("0\n")
+        run.run("--touch", "--forceall", "--config", "rate=0")
         first = run.start("--retries", "0", *slow_training(30))
         until(lambda: run.begun("trained"), 60, "no training")
         run.server.end(run.job_of("trained"), "walltime")

@@ -140,7 +140,7 @@ def submit(site: Site, script: str, options: Options) -> str:
     command += ["-q", options.queue] if options.queue else []
     command += ["-A", options.account] if options.account else []
     command += pbs.request(properties, site.dialect, options.gpu, options.max_mem)
-    command += [*shlex.split(options.extra), str(site.file(token, "sh"))]
+    command += [*shlex.split(options.extra), f"{base}.sh"]
     job = enqueue(site, command, token)
     write(site.file(pbs.short(job), "job"), token)
     write(site.file(token, "json"), json.dumps({**record, "job": job}))
@@ -274,6 +274,8 @@ def status(site: Site, job: str) -> tuple:
         silent=silent,
         requested=record["walltime"],
     )
+    if Path(record["log"]).exists():
+        reason += f" What it printed: {record['log']}"
     never_runs = revoke(site, token)
     if verdict.cause in ("never", "held", "silent"):
         delete(site, [record])
