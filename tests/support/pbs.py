@@ -243,23 +243,33 @@ class Server:
 
     def _pbsnodes(self, arguments: list[str]) -> Done:
         gpus = f"     resources_available.ngpus = {self.gpus}\n" if self.gpus else ""
-        return Done(0, f"n1\n     state = free\n     resources_available.mem = {self.largest}mb\n     resources_available.ncpus = 16\n{gpus}")
+        return Done(
+            0,
+            f"n1\n     state = free\n     resources_available.mem = {self.largest}mb\n     resources_available.ncpus = 16\n{gpus}",
+        )
 
     def _qstat(self, arguments: list[str]) -> Done:
         if "-Bf" in arguments or "-B" in arguments:
             more = "    job_history_enable = True\n" if self.history else ""
-            return Done(0, f"Server: head\n    server_state = Active\n    pbs_version = 23.06.06\n    default_queue = workq\n{more}")
+            return Done(
+                0,
+                f"Server: head\n    server_state = Active\n    pbs_version = 23.06.06\n    default_queue = workq\n{more}",
+            )
         if "-Qf" in arguments:
             return Done(0, "Queue: workq\n    queue_type = Execution\n    enabled = True\n    started = True\n")
         names = [word for word in arguments if word[0].isdigit()]
         past = "-x" in arguments
         if past and not self.history:
             return Done(0, "", "qstat: PBS is not configured to maintain job history\n")
-        shown = [job for name in names if (job := self._find(name)) and (job.state != "F" or past or self._lingers(job))]
+        shown = [
+            job for name in names if (job := self._find(name)) and (job.state != "F" or past or self._lingers(job))
+        ]
         known = {short(job.id) for job in shown}
         lost = "".join(f"qstat: Unknown Job Id {name}\n" for name in names if short(name) not in known)
         blocks = {job.id: self._attributes(job) for job in shown}
-        out = as_json(blocks) if "json" in arguments else "".join(as_text(name, block) for name, block in blocks.items())
+        out = (
+            as_json(blocks) if "json" in arguments else "".join(as_text(name, block) for name, block in blocks.items())
+        )
         return Done(153 if lost else 0, out, lost)
 
     def _lingers(self, job: Job) -> bool:
@@ -267,7 +277,11 @@ class Server:
 
     def _attributes(self, job: Job) -> dict:
         lingers = job.state == "F" and self._lingers(job)
-        found: dict = {"Job_Name": job.name, "job_state": "E" if lingers else job.state, "Rerunable": "True" if job.rerunnable else "False"}
+        found: dict = {
+            "Job_Name": job.name,
+            "job_state": "E" if lingers else job.state,
+            "Rerunable": "True" if job.rerunnable else "False",
+        }
         found["Resource_List"] = {key: job.asked[key] for key in ("mem", "walltime") if key in job.asked}
         if job.used:
             found["resources_used"] = job.used
@@ -330,7 +344,9 @@ class Server:
                 self._close(job, None, job.truth or "deleted")
 
     def _close(self, job: Job, status: int | None, truth: str) -> None:
-        word = {"walltime": "exceeded resource walltime", "finished": "finished", "ended": "failed"}.get(truth, "terminated")
+        word = {"walltime": "exceeded resource walltime", "finished": "finished", "ended": "failed"}.get(
+            truth, "terminated"
+        )
         job.state, job.ended, job.exit, job.truth = "F", self.now, status, truth
         job.comment = f"{job.comment} and {word}"
         if job.started is not None:
@@ -407,7 +423,9 @@ def commands(server: Server, folder: Path, tick: float = 0.1) -> Iterator[Path]:
                     server.end(job, "deleted")
 
 
-def job_script(folder: Path, name: str, *, body: str = "true", rule: str = "detect", resources: dict | None = None, **properties) -> str:
+def job_script(
+    folder: Path, name: str, *, body: str = "true", rule: str = "detect", resources: dict | None = None, **properties
+) -> str:
     """A job script as the workflow engine writes it."""
     about = {
         "type": "single",

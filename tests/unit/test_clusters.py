@@ -40,7 +40,9 @@ def test_no_answer_is_no_end():
     assert told((0, running), (10, None), (10_000, None), (10_001, running)) == [running, {}, {}, running]
 
 
-@pytest.mark.parametrize("state", ["COMPLETED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "FAILED", "RUNNING", "COMPLETING", "REQUEUED"])
+@pytest.mark.parametrize(
+    "state", ["COMPLETED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "FAILED", "RUNNING", "COMPLETING", "REQUEUED"]
+)
 def test_what_the_executor_understands_is_left_alone(state):
     assert told((0, {"1": state})) == [{"1": state}]
 

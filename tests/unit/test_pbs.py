@@ -48,8 +48,18 @@ EXPECTED = {
         "110": ("failed", "Can Never Run: Insufficient amount of resource: mem (R: 4tb A: 190gb T: 190gb)"),
         "112": ("failed", "too many failed attempts"),
     },
-    "pbspro2021.json": {"201": ("failed", "not trusted"), "202": ("failed", "status 1"), "203": ("running", ""), "204": ("running", "")},
-    "pbspro2021.txt": {"201": ("failed", "not trusted"), "202": ("failed", "status 1"), "203": ("running", ""), "204": ("running", "")},
+    "pbspro2021.json": {
+        "201": ("failed", "not trusted"),
+        "202": ("failed", "status 1"),
+        "203": ("running", ""),
+        "204": ("running", ""),
+    },
+    "pbspro2021.txt": {
+        "201": ("failed", "not trusted"),
+        "202": ("failed", "status 1"),
+        "203": ("running", ""),
+        "204": ("running", ""),
+    },
     "torque4.txt": {
         "301": ("failed", "not trusted"),
         "302": ("failed", "killed by PBS: walltime 00:01:00 exceeded"),
@@ -146,7 +156,10 @@ def test_silence_counts_while_it_is_asked_into():
         ("=>> PBS: job killed: walltime 73 exceeded limit 60", "killed by PBS: walltime 00:01:00 exceeded"),
         ("=>> PBS: job killed: mem 2101248kb exceeded limit 2048000kb", "killed by PBS: memory 2048000kb exceeded"),
         ("=>> PBS: job killed: ncpus 4.2 exceeded limit 1 (sum)", "killed by PBS: cores 1 exceeded"),
-        ("slurmstepd: error: *** JOB 5 ON n1 CANCELLED AT 2026 DUE TO TIME LIMIT ***", "killed by PBS: walltime 00:10:00 exceeded"),
+        (
+            "slurmstepd: error: *** JOB 5 ON n1 CANCELLED AT 2026 DUE TO TIME LIMIT ***",
+            "killed by PBS: walltime 00:10:00 exceeded",
+        ),
         ("Cgroup mem limit exceeded: …", "killed by PBS: memory exceeded"),
         ("nothing", "PBS no longer knows the job"),
     ],
@@ -181,7 +194,9 @@ def test_a_killed_script_leaves_no_status(tmp_path, shell, name):
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-@pytest.mark.parametrize(("body", "status"), [("true", 0), ("exit 3", 3), ("kill -TERM $$", 143), ("cat", 0), ("exit 0", 0)])
+@pytest.mark.parametrize(
+    ("body", "status"), [("true", 0), ("exit 3", 3), ("kill -TERM $$", 143), ("cat", 0), ("exit 0", 0)]
+)
 def test_a_script_that_ends_leaves_its_status_once(tmp_path, shell, body, status):
     assert started(tmp_path, SHELLS[shell], f"echo x >> runs; sh -c '{body}'").wait(10) == status
     assert (tmp_path / "t.exit").read_text() == f"{status}\n"
@@ -222,7 +237,9 @@ def site(tmp_path, monkeypatch):
     """The helpers at work in an empty folder, with a server that is a model. Nothing runs unless the test lets time pass."""
     monkeypatch.chdir(tmp_path)
     server = Server(Waiting())
-    return jobs.Site(run="me", call=server.call, now=lambda: server.now, sleep=server.advance, is_running=lambda run: run == "me"), server
+    return jobs.Site(
+        run="me", call=server.call, now=lambda: server.now, sleep=server.advance, is_running=lambda run: run == "me"
+    ), server
 
 
 class Waiting:
@@ -388,7 +405,9 @@ def test_a_walltime_kill_is_named(site, tmp_path):
     job = jobs.submit(site, job_script(tmp_path, "a", resources={"runtime": 1}), jobs.Options())
     server.advance(300)
     word, reason = jobs.status(site, job)
-    assert word == "failed" and reason.startswith("killed by PBS: walltime 00:01:00 exceeded. It is repeated with more time")
+    assert word == "failed" and reason.startswith(
+        "killed by PBS: walltime 00:01:00 exceeded. It is repeated with more time"
+    )
 
 
 # Beginning again after Snakemake was killed.
@@ -398,7 +417,9 @@ def submit_again(site, server, tmp_path, **changes):
     """Let a run submit, begin, and be killed; what the next one does with the same work."""
     first = jobs.submit(site, job_script(tmp_path, "a"), jobs.Options())
     server.advance(60)
-    second = jobs.submit(site._replace(run="next", is_running=lambda run: False), job_script(tmp_path, "a", **changes), jobs.Options())
+    second = jobs.submit(
+        site._replace(run="next", is_running=lambda run: False), job_script(tmp_path, "a", **changes), jobs.Options()
+    )
     return first, second
 
 

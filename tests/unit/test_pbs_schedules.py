@@ -73,7 +73,9 @@ class World:
         end = self.server.now + seconds
         while self.server.now < end:
             self.server.advance(min(10, end - self.server.now))
-            if self.random.random() < 0.02 and (running := [job for job in self.server.jobs.values() if job.state in "RQ"]):
+            if self.random.random() < 0.02 and (
+                running := [job for job in self.server.jobs.values() if job.state in "RQ"]
+            ):
                 self.server.end(self.random.choice(running), self.random.choice(["deleted", "memory", "rerun"]))
 
     def live(self) -> None:
@@ -97,7 +99,9 @@ class World:
     def submit(self, site, name: str, under_way: dict) -> None:
         resources = {"mem_mb": 10**6 if name == self.too_large else 1000, "runtime": 30}
         params = {"code": self.random.choice("112")}
-        script = job_script(self.folder, name, resources=resources, params=params, rule=self.random.choice(["detect", "detect"]))
+        script = job_script(
+            self.folder, name, resources=resources, params=params, rule=self.random.choice(["detect", "detect"])
+        )
         (self.folder / name).touch()
         try:
             under_way[name] = jobs.submit(site, script, jobs.Options(logs=str(self.folder / "logs")))

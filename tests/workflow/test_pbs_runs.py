@@ -63,12 +63,20 @@ def project(tmp_path) -> Path:
     folder = tmp_path / "project"
     helpers = folder / "workflow" / "profiles" / "pbs"
     shutil.copytree(HELPERS, helpers, ignore=shutil.ignore_patterns("__pycache__"))
-    for name, value in (("GRACE = 120", "GRACE = 3"), ("QSTAT_TIMEOUT, ", "QSTAT_TIMEOUT, "), ("LONGEST_PAUSE = 300", "LONGEST_PAUSE = 2")):
+    for name, value in (
+        ("GRACE = 120", "GRACE = 3"),
+        ("QSTAT_TIMEOUT, ", "QSTAT_TIMEOUT, "),
+        ("LONGEST_PAUSE = 300", "LONGEST_PAUSE = 2"),
+    ):
         for file in helpers.glob("*.py"):
             file.write_text(file.read_text().replace(name, value))
     profile = yaml.safe_load((HELPERS / "profile.yaml").read_text())
     profile["cluster-generic-status-cmd"] += " --refresh 0.5"
-    profile |= {"groups": {"cut": "faces", "join": "faces"}, "group-components": {"faces": 2}, "seconds-between-status-checks": 1}
+    profile |= {
+        "groups": {"cut": "faces", "join": "faces"},
+        "group-components": {"faces": 2},
+        "seconds-between-status-checks": 1,
+    }
     profile |= {"set-resources": {"train": {"seconds": 1}}, "latency-wait": 3, "max-jobs-per-timespan": "100/1s"}
     (helpers / "profile.yaml").write_text(yaml.safe_dump(profile))
     (folder / "Snakefile").write_text(SNAKEFILE.format(rules=str(ROOT / "workflow" / "rules")))
@@ -88,7 +96,13 @@ class Run:
         environment = os.environ | {"PATH": f"{self.programs}:{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"}
         with self.log.open("a") as log:
             return subprocess.Popen(
-                command, cwd=self.project, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, umask=0o022
+                command,
+                cwd=self.project,
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                umask=0o022,
             )
 
     def run(self, *arguments: str, status: int = 0) -> str:
@@ -98,6 +112,12 @@ class Run:
         text = self.log.read_text()[before:]
         assert found == status, text[-5000:]
         return text
+
+    def kill(self, process: subprocess.Popen) -> None:
+        """kill -9, and what the user does before the next start."""
+        process.kill()
+        process.wait()
+        self.run("--unlock")
 
     def journal(self, word: str) -> list[str]:
         path = self.project / "journal"
@@ -168,9 +188,7 @@ def test_a_killed_snakemake_finds_its_training_again_and_replaces_its_batches(pr
     with on_pbs(project) as run:
         first = run.start(*slow_training(15))
         until(lambda: run.begun("trained") and run.journal("end"), 60, "nothing runs")
-        first.kill()
-        first.wait()
-        time.sleep(1)
+        run.kill(first)
         assert any(job.state == "R" for job in run.server.jobs.values()), "killed as it was, it could cancel nothing"
         run.run(*slow_training(15))
         run.check()
@@ -182,8 +200,7 @@ def test_a_training_with_other_parameters_is_not_taken_over(project):
     with on_pbs(project) as run:
         first = run.start(*slow_training(20))
         until(lambda: run.begun("trained"), 60, "nothing runs")
-        first.kill()
-        first.wait()
+        run.kill(first)
         run.run("--config", "rate=2")
         run.check(rate=2)
 
@@ -227,8 +244,8 @@ def test_random_schedules_through_snakemake(project, seed):
             if chance < 0.15 and running:
                 run.server.end(dice.choice(running), dice.choice(["deleted", "memory"]))
             elif chance < 0.22 and run.server.now < 40:
-                process.send_signal(dice.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
-                process.wait()
+                process.send_signal(dice.choice([signal.SIGTERM, signal.SIGINT]))
+                run.kill(process) if dice.random() < 0.5 else process.wait()
                 process = run.start("--retries", "5", *slow_training(4))
         if process.wait(120):
             run.run()

@@ -8,7 +8,9 @@ from snakemake.scheduling.job_scheduler import JobScheduler
 from snakemake_executor_plugin_slurm.job_status_query import query_job_status_squeue
 
 PREEMPTED = "PREEMPTED"
-OVER = frozenset({"COMPLETED", "BOOT_FAIL", "CANCELLED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT", "ERROR"})
+OVER = frozenset(
+    {"COMPLETED", "BOOT_FAIL", "CANCELLED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT", "ERROR"}
+)
 FAILED_OTHERWISE = frozenset({"REVOKED", "LAUNCH_FAILED", "RECONFIG_FAIL", "SPECIAL_EXIT"})
 """States of jobs that are over, those that the executor knows and those that it takes for running."""
 GRACE = 120
@@ -67,7 +69,9 @@ class States:
             forgets: A job that is missing is no longer known, as with squeue; sacct may be late.
         """
         states = {job: words.split()[0] for job, words in states.items() if words.split() and words != "UNKNOWN"}
-        missing = {job for job, state in self._last.items() if job not in states and state not in OVER} if forgets else set()
+        missing = (
+            {job for job, state in self._last.items() if job not in states and state not in OVER} if forgets else set()
+        )
         for job in missing:
             if self._for(job) > GRACE:
                 logger.error(f"SLURM job {job} is known no more; it was last {self._last[job]}. It counts as failed.")

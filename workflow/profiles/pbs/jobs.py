@@ -136,7 +136,21 @@ def submit(site: Site, script: str, options: Options) -> str:
     base = str((site.folder / token).absolute())
     write(site.file(token, "sh"), pbs.wrapped(script, int(properties.get("threads", 1)), base, umask))
     write(site.file(token, "json"), json.dumps(record))
-    command = ["qsub", "-N", name, "-S", "/bin/sh", "-r", "n", "-j", "oe", "-o", record["log"], "-W", f"umask={umask:04o}"]
+    command = [
+        "qsub",
+        "-N",
+        name,
+        "-S",
+        "/bin/sh",
+        "-r",
+        "n",
+        "-j",
+        "oe",
+        "-o",
+        record["log"],
+        "-W",
+        f"umask={umask:04o}",
+    ]
     command += ["-q", options.queue] if options.queue else []
     command += ["-A", options.account] if options.account else []
     command += pbs.request(properties, site.dialect, options.gpu, options.max_mem)
@@ -159,7 +173,9 @@ def enqueue(site: Site, command: list, token: str) -> str:
             if done and done.status and not pbs.UNREACHABLE.search(said):
                 raise SystemExit(f"pbs submit: {said}\n  {shlex.join(command)}")
             if site.now() > end:
-                raise SystemExit(f"pbs submit: PBS could not be reached for {SUBMIT_FOR // 60} minutes: {said}\n  {shlex.join(command)}")
+                raise SystemExit(
+                    f"pbs submit: PBS could not be reached for {SUBMIT_FOR // 60} minutes: {said}\n  {shlex.join(command)}"
+                )
             if os.getppid() != parent:
                 raise SystemExit("pbs submit: Snakemake has ended.")
             site.sleep(pause)
@@ -279,7 +295,9 @@ def status(site: Site, job: str) -> tuple:
     never_runs = revoke(site, token)
     if verdict.cause in ("never", "held", "silent"):
         delete(site, [record])
-    if verdict.cause == "silent" and not never_runs:  # it may run: nobody's now, and ended before another takes its place
+    if (
+        verdict.cause == "silent" and not never_runs
+    ):  # it may run: nobody's now, and ended before another takes its place
         write(site.file(token, "json"), json.dumps({**record, "run": ""}))
     else:
         close(site, record, verdict, reason)

@@ -36,7 +36,14 @@ UNREACHABLE = re.compile(
 
 LIMITS = {-24: "ncpus", -25: "ncpus", -26: "vmem", -27: "mem", -28: "cput", -29: "walltime"}
 """Exit_status of PBS Pro for jobs that went over a limit."""
-WORDS = {"mem": "memory", "pmem": "memory", "vmem": "virtual memory", "pvmem": "virtual memory", "ncpus": "cores", "cput": "CPU time"}
+WORDS = {
+    "mem": "memory",
+    "pmem": "memory",
+    "vmem": "virtual memory",
+    "pvmem": "virtual memory",
+    "ncpus": "cores",
+    "cput": "CPU time",
+}
 CURES = {
     "walltime": "It is repeated with more time; raise `runtime` of {rule} under set-resources if that happens often.",
     "mem": "It is repeated with more memory, up to --max-mem; raise `mem_mb` of {rule} under set-resources if that happens often.",
@@ -208,7 +215,9 @@ def job_of(seen: dict | None) -> Job:
     return Job(*seen["job"]) if seen and seen["job"] else Job()
 
 
-def phrase(cause: str, *, ended: int | None, job: Job, log: str, rule: str, silent: float = 0, requested: str = "") -> str:
+def phrase(
+    cause: str, *, ended: int | None, job: Job, log: str, rule: str, silent: float = 0, requested: str = ""
+) -> str:
     """One or two sentences for the user: why a job failed, and the cure.
 
     Args:
@@ -247,7 +256,9 @@ def phrase(cause: str, *, ended: int | None, job: Job, log: str, rule: str, sile
     if job.exit == 0:
         return f"PBS counts it as good, but its script did not come to its end, so its results are not trusted.{said}"
     if job.exit < 0:
-        return f"PBS could not run it (Exit_status {job.exit}).{said} It is repeated; ask the site if that happens often."
+        return (
+            f"PBS could not run it (Exit_status {job.exit}).{said} It is repeated; ask the site if that happens often."
+        )
     killed = _signal(job.exit)
     if killed:
         return f"killed{killed} (Exit_status {job.exit}): deleted, preempted, or its node went down.{said}"
@@ -359,7 +370,9 @@ def wrapped(script: str, threads: int, base: str, umask: int) -> str:
     """
     bounded, count = re.subn(r"--cores '?(all|\d+)'?(?=\s)", f"--cores {threads}", script)
     if not count:
-        raise SystemExit("pbs submit: the job script does not say --cores, so its cores cannot be limited; nothing was submitted.")
+        raise SystemExit(
+            "pbs submit: the job script does not say --cores, so its cores cannot be limited; nothing was submitted."
+        )
     first, rest = bounded.split("\n", 1)
     begun, ended = shlex.quote(f"{base}.begun"), shlex.quote(f"{base}.exit")
     return f"""{first}
