@@ -251,6 +251,9 @@ class Waiting:
     def poll(self, job, now):
         return None
 
+    def settle(self, now):
+        pass
+
     def kill(self, job):
         return 271
 
@@ -453,7 +456,7 @@ def test_no_job_begins_beside_one_of_which_pbs_says_nothing(site, tmp_path):
     server.advance(60)
     server.faults = [(0, 1e9, "away")]
     after = site._replace(run="next", is_running=lambda run: False)
-    with pytest.raises(SystemExit, match="1.head of an earlier run makes the same results"):
+    with pytest.raises(SystemExit, match=r"1\.head of an earlier run makes the same results"):
         jobs.submit(after, job_script(tmp_path, "a", params={"code": "2"}), jobs.Options())
     assert len(server.jobs) == 1
 

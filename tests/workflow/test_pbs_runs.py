@@ -23,9 +23,12 @@ SHELLS = (("dash",), ("bash",), ("bash", "--posix"))
 # Two batches of two videos, a training; a lock tells of two copies side by side, whoever was killed before.
 SNAKEFILE = """
 import sys
-sys.path.insert(0, {rules!r})
-from clusters import cancel_jobs_on_sigterm
+sys.path[:0] = [{rules!r}, {scripts!r}]
+from clusters import cancel_all_jobs, cancel_jobs_on_sigterm
+from records import keep_records
+keep_records("out")
 cancel_jobs_on_sigterm()
+cancel_all_jobs()
 RATE = config.get("rate", 1)
 
 rule all:
@@ -79,7 +82,9 @@ def project(tmp_path) -> Path:
     }
     profile |= {"set-resources": {"train": {"seconds": 1}}, "latency-wait": 3, "max-jobs-per-timespan": "100/1s"}
     (helpers / "profile.yaml").write_text(yaml.safe_dump(profile))
-    (folder / "Snakefile").write_text(SNAKEFILE.format(rules=str(ROOT / "workflow" / "rules")))
+    (folder / "Snakefile").write_text(
+        SNAKEFILE.format(rules=str(ROOT / "workflow" / "rules"), scripts=str(ROOT / "scripts"))
+    )
     (folder / "work").write_text(WORK)
     return folder
 
@@ -134,7 +139,7 @@ class Run:
     def check(self, rate: int = 1) -> None:
         """All results are those of a job that finished, and nothing ran twice at the same time."""
         assert not self.journal("twice")
-        made = {str(path.relative_to(self.project)): path for path in (self.project / "out").iterdir()}
+        made = {str(path.relative_to(self.project)): path for path in (self.project / "out").glob("[!.]*")}
         assert len(made) == 9 and set(made) <= set(self.journal("end"))
         assert {path.read_text() for path in made.values()} == {f"{rate}\n"}
         assert {path.stat().st_mode & 0o777 for path in made.values()} == {0o644}, "the user's umask"

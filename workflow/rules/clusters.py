@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import snakemake_executor_plugin_slurm as slurm
 from snakemake.scheduling.job_scheduler import JobScheduler
 from snakemake_executor_plugin_slurm.job_status_query import query_job_status_squeue
+from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
 PREEMPTED = "PREEMPTED"
 OVER = frozenset(
@@ -29,6 +30,22 @@ def cancel_jobs_on_sigterm() -> None:
             raise KeyboardInterrupt
 
     JobScheduler.exit_gracefully = end
+
+
+def cancel_all_jobs() -> None:
+    """Let a run that ends cancel all of its jobs: Snakemake forgets those of which it is just asking how they are."""
+    report = RemoteExecutor.report_job_submission
+
+    def submitted(self, job_info, *arguments, **options) -> None:
+        report(self, job_info, *arguments, **options)
+        self.__dict__.setdefault("all_jobs", {})[job_info.job] = job_info
+
+    def cancel(self) -> None:
+        running = set(self.workflow.scheduler.running)
+        self.cancel_jobs([info for job, info in self.__dict__.get("all_jobs", {}).items() if job in running])
+        self.shutdown()
+
+    RemoteExecutor.report_job_submission, RemoteExecutor.cancel = submitted, cancel
 
 
 def complete_states_of_slurm() -> None:

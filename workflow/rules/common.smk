@@ -11,7 +11,7 @@ from snakemake.exceptions import WorkflowError
 SCRIPTS = str(Path(workflow.basedir).parent / "scripts")
 sys.path[:0] = [SCRIPTS, str(Path(workflow.basedir) / "rules")]
 
-from clusters import cancel_jobs_on_sigterm, complete_states_of_slurm
+from clusters import cancel_all_jobs, cancel_jobs_on_sigterm, complete_states_of_slurm
 from records import keep_records, planned_code, run_code_in
 from snakemake_interface_executor_plugins.settings import ExecMode
 from wildaffect import paths, systems
@@ -39,6 +39,7 @@ except InputError as error:
 run_code_in(SCRIPTS)
 keep_records(PLAN.config["results_dir"])
 cancel_jobs_on_sigterm()
+cancel_all_jobs()
 complete_states_of_slurm()
 # A job that runs on its own, as on a cluster, reads the rules again, but not what to run.
 PLANNED = planned_code(PLAN.config["results_dir"]) if workflow.exec_mode != ExecMode.DEFAULT else {}

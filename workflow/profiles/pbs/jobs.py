@@ -4,7 +4,7 @@ Below ``.snakemake/pbs`` of the folder where Snakemake runs, one submission has 
 
     TOKEN.json    what was submitted, by which run of Snakemake; TOKEN.over.json once it has succeeded or failed
     TOKEN.sh      the script that PBS runs
-    TOKEN.begun   PBS's id, made by the script when it begins, or "revoked", made here: whoever makes it first decides whether the script runs
+    TOKEN.begun   PBS's id, made by the script when it begins, or "revoked", made here: who makes it first decides if the script runs
     TOKEN.exit    the exit status of a script that came to its end
     ID.job        the token of PBS's id
     qstat.json    what PBS last said about all of them
@@ -73,7 +73,7 @@ class Site(NamedTuple):
     dialect: str = "pro"
     refresh: float = 30
     folder: Path = FOLDER
-    run: str = os.environ.get("SNAKEMAKE_CLUSTER_SIDECAR_VARS", "")
+    run: str = ""
     call: Callable = call
     now: Callable = time.time
     sleep: Callable = time.sleep
@@ -197,11 +197,12 @@ def check_site(site: Site, script: str, gpu: str) -> None:
     memory = site.folder / "site.json"
     about = [site.run, gpu, asked]
     last = read(memory)
-    if last.get("about") != about or not site.run:
+    if last.get("about") != about:
         done = site.call(["pbsnodes", "-a"], QSTAT_TIMEOUT) if asked else None
         nodes = pbs.nodes_of(done.out) if done and done.status == 0 else []
         last = {"about": about, "problem": pbs.missing_gpus(nodes, gpu, asked)}
         write(memory, json.dumps(last))
+        prune(site)
     if last["problem"]:
         raise SystemExit(f"pbs submit: {last['problem']}")
 
@@ -345,34 +346,13 @@ def cancel(site: Site, jobs: list) -> None:
     """Delete jobs; those that PBS does not hear of in time will not run either. Returns at once, as Snakemake waits two seconds only."""
     for job in jobs:
         revoke(site, text_of(site.file(pbs.short(job), "job")))
+    for record in live(site):
+        if record["run"] == site.run and not record["job"]:
+            revoke(site, record["token"])  # it was just being submitted
     subprocess.Popen(
         ["qdel", *jobs],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
-
-
-def end_run(site: Site, run: str) -> None:
-    """Delete all jobs of a run that is ending; Snakemake forgets those that it is just asking about."""
-    records = [record for record in live(site) if record["run"] == run]
-    records = [record for record in records if exit_status(site, record["token"]) is None]
-    for record in records:
-        revoke(site, record["token"])
-    delete(site, records)
-
-
-def watch(run: str) -> None:
-    """Wait beside Snakemake, and end its jobs with it. If it is killed, they stay, and the next run takes over or replaces them."""
-    ending = []
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is Snakemake's; it ends this process
-    signal.signal(signal.SIGTERM, lambda *_: ending.append(True))
-    site = Site(run=run)
-    prune(site)
-    print(run, flush=True)
-    parent = os.getppid()
-    while os.getppid() == parent and not ending:
-        time.sleep(0.3)
-    if ending:
-        end_run(site, run)
 
 
 def prune(site: Site) -> None:
@@ -391,8 +371,11 @@ def delete(site: Site, records: list) -> None:
 
 
 def run_name() -> str:
-    """A name for the run of Snakemake that started this process."""
-    return f"{socket.gethostname()}:{os.getppid()}:{_started(os.getppid())}"
+    """A name for the run of Snakemake that started this process, perhaps through a shell."""
+    parent = os.getppid()
+    if text_of(Path(f"/proc/{parent}/comm")) in ("sh", "dash", "bash"):
+        parent = int(text_of(Path(f"/proc/{parent}/stat")).rpartition(")")[2].split()[1])
+    return f"{socket.gethostname()}:{parent}:{_started(parent)}"
 
 
 def process_runs(run: str) -> bool:

@@ -60,8 +60,8 @@ class Job(NamedTuple):
     state: str = "?"
     exit: int | None = None
     comment: str = ""
-    used: dict = {}
-    asked: dict = {}
+    used: dict = {}  # noqa: RUF012 (a tuple's default, never changed)
+    asked: dict = {}  # noqa: RUF012
 
 
 class Answer(NamedTuple):
@@ -234,7 +234,7 @@ def phrase(
     if cause == "held":
         return f"PBS could not start it and holds it: {job.comment}. Ask the site why. It was deleted."
     if cause == "silent":
-        return f"PBS has not answered for {silent / 3600:.0f} hours (see `qstat -B`). The job may still run; no second one is begun beside it."
+        return f"PBS has not answered for {silent / 3600:.0f} hours (see `qstat -B`). It may still run; none is begun beside it."
     over = limit(job, log, requested)
     if over:
         resource, value = over
