@@ -3,14 +3,32 @@
 import asyncio
 import logging
 import sys
+from types import SimpleNamespace
 
 import pytest
 from snakemake_executor_plugin_slurm.job_status_query import query_job_status_sacct, query_job_status_squeue
+from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
 from support.pipeline import ROOT
 
 sys.path.insert(0, str(ROOT / "workflow" / "rules"))
-from clusters import GRACE, States
+from clusters import GRACE, States, cancel_all_jobs
+
+
+def test_a_run_that_ends_cancels_those_too_that_it_is_just_asking_about(monkeypatch):
+    """The executor's own list is empty in that moment."""
+    monkeypatch.setattr(RemoteExecutor, "report_job_submission", lambda self, info, **_: self.active_jobs.append(info))
+    monkeypatch.setattr(RemoteExecutor, "cancel", RemoteExecutor.cancel)
+    cancel_all_jobs()
+    cancelled, scheduler = [], SimpleNamespace(running={"over", "repeated", "asked"})
+    executor = SimpleNamespace(active_jobs=[], workflow=SimpleNamespace(scheduler=scheduler))
+    executor.cancel_jobs, executor.shutdown = cancelled.extend, lambda: None
+    for job, number in (("over", 1), ("repeated", 2), ("asked", 3), ("repeated", 4)):
+        RemoteExecutor.report_job_submission(executor, SimpleNamespace(job=job, external_jobid=number))
+    scheduler.running.remove("over")
+    executor.active_jobs.clear()
+    RemoteExecutor.cancel(executor)
+    assert [info.external_jobid for info in cancelled] == [4, 3]
 
 
 class Slurm:
