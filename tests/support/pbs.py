@@ -4,6 +4,7 @@
 real shell (:class:`Processes`); :func:`commands` puts programs of these names before all others, for code that starts them.
 """
 
+import importlib
 import itertools
 import json
 import os
@@ -23,6 +24,9 @@ from typing import NamedTuple
 from support.pipeline import ROOT
 
 HELPERS = ROOT / "workflow" / "profiles" / "pbs"
+sys.path.insert(0, str(HELPERS))
+jobs, pbs = importlib.import_module("jobs"), importlib.import_module("pbs")
+
 UNREACHABLE = {
     "away": "Connection refused\n{program}: cannot connect to server head (errno=15010)",
     "host unknown": "Unknown Host.\n{program}: cannot connect to server head (errno=15008)",

@@ -1,33 +1,34 @@
 """Jobs on SLURM end in Snakemake as they end there."""
 
 import asyncio
+import importlib
 import logging
 import sys
 from types import SimpleNamespace
 
 import pytest
 from snakemake_executor_plugin_slurm.job_status_query import query_job_status_sacct, query_job_status_squeue
-from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
 from support.pipeline import ROOT
 
 sys.path.insert(0, str(ROOT / "workflow" / "rules"))
-from clusters import GRACE, States, cancel_all_jobs
+clusters = importlib.import_module("clusters")
 
 
 def test_a_run_that_ends_cancels_those_too_that_it_is_just_asking_about(monkeypatch):
     """The executor's own list is empty in that moment."""
-    monkeypatch.setattr(RemoteExecutor, "report_job_submission", lambda self, info, **_: self.active_jobs.append(info))
-    monkeypatch.setattr(RemoteExecutor, "cancel", RemoteExecutor.cancel)
-    cancel_all_jobs()
+    executors = clusters.RemoteExecutor
+    monkeypatch.setattr(executors, "report_job_submission", lambda self, info, **_: self.active_jobs.append(info))
+    monkeypatch.setattr(executors, "cancel", executors.cancel)
+    clusters.cancel_all_jobs()
     cancelled, scheduler = [], SimpleNamespace(running={"over", "repeated", "asked"})
     executor = SimpleNamespace(active_jobs=[], workflow=SimpleNamespace(scheduler=scheduler))
     executor.cancel_jobs, executor.shutdown = cancelled.extend, lambda: None
     for job, number in (("over", 1), ("repeated", 2), ("asked", 3), ("repeated", 4)):
-        RemoteExecutor.report_job_submission(executor, SimpleNamespace(job=job, external_jobid=number))
+        executors.report_job_submission(executor, SimpleNamespace(job=job, external_jobid=number))
     scheduler.running.remove("over")
     executor.active_jobs.clear()
-    RemoteExecutor.cancel(executor)
+    executors.cancel(executor)
     assert [info.external_jobid for info in cancelled] == [4, 3]
 
 
@@ -45,7 +46,7 @@ class Slurm:
 
 def told(*answers, command=query_job_status_squeue) -> list[dict]:
     slurm = Slurm(*answers)
-    states = States(slurm.ask, now=lambda: slurm.time)
+    states = clusters.States(slurm.ask, now=lambda: slurm.time)
     found = []
     while slurm.answers:
         found.append(asyncio.run(states(command("run-id"), logging.getLogger("test")))[0])
@@ -71,7 +72,9 @@ def test_a_preempted_job_may_be_requeued():
 
 
 def test_a_job_that_stays_preempted_has_ended(caplog):
-    found = told((0, {"1": "PREEMPTED"}), (GRACE, {"1": "PREEMPTED"}), (GRACE + 1, {"1": "PREEMPTED"}))
+    found = told(
+        (0, {"1": "PREEMPTED"}), (clusters.GRACE, {"1": "PREEMPTED"}), (clusters.GRACE + 1, {"1": "PREEMPTED"})
+    )
     assert found == [{"1": "PREEMPTED"}, {"1": "PREEMPTED"}, {"1": "CANCELLED"}]
     assert "SLURM job 1 ended: PREEMPTED" in caplog.text
 
@@ -84,7 +87,13 @@ def test_states_that_the_executor_takes_for_running_are_ends(state, caplog):
 
 def test_a_job_that_is_known_no_more_has_failed(caplog):
     """As after a long absence of the controller, or of the question."""
-    found = told((0, {"1": "RUNNING", "2": "COMPLETED"}), (10, {}), (10 + GRACE, {}), (11 + GRACE, {}), (5000, {}))
+    found = told(
+        (0, {"1": "RUNNING", "2": "COMPLETED"}),
+        (10, {}),
+        (10 + clusters.GRACE, {}),
+        (11 + clusters.GRACE, {}),
+        (5000, {}),
+    )
     assert found == [{"1": "RUNNING", "2": "COMPLETED"}, {}, {}, {"1": "ERROR"}, {}]
     assert "it was last RUNNING" in caplog.text
 
@@ -103,6 +112,6 @@ def test_who_cancelled_a_job_is_no_part_of_its_state():
 
 def test_without_accounting_the_controller_is_asked():
     slurm = Slurm((0, None), (0, {"1": "RUNNING"}))
-    states = asyncio.run(States(slurm.ask)(query_job_status_sacct("run-id"), logging.getLogger("test")))[0]
+    states = asyncio.run(clusters.States(slurm.ask)(query_job_status_sacct("run-id"), logging.getLogger("test")))[0]
     assert states == {"1": "RUNNING"}
     assert slurm.asked[1] == query_job_status_squeue("run-id")

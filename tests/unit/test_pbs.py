@@ -12,11 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from support.pbs import HELPERS, Server, job_script
-
-sys.path.insert(0, str(HELPERS))
-import jobs
-import pbs
+from support.pbs import HELPERS, Server, job_script, jobs, pbs
 
 DATA = Path(__file__).parents[1] / "data" / "pbs"
 SHELLS = {"dash": ["dash"], "bash": ["bash"], "bash as sh": ["bash", "--posix"]}

@@ -5,14 +5,10 @@ No result counts that an unfinished job made, nothing runs twice at the same tim
 
 import random
 import re
-import sys
 
 import pytest
 
-from support.pbs import HELPERS, Models, Server, job_script, short
-
-sys.path.insert(0, str(HELPERS))
-import jobs
+from support.pbs import Models, Server, job_script, jobs, short
 
 RUNS = 150
 ROUND = 20

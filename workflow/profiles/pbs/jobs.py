@@ -136,21 +136,8 @@ def submit(site: Site, script: str, options: Options) -> str:
     base = str((site.folder / token).absolute())
     write(site.file(token, "sh"), pbs.wrapped(script, int(properties.get("threads", 1)), base, umask))
     write(site.file(token, "json"), json.dumps(record))
-    command = [
-        "qsub",
-        "-N",
-        name,
-        "-S",
-        "/bin/sh",
-        "-r",
-        "n",
-        "-j",
-        "oe",
-        "-o",
-        record["log"],
-        "-W",
-        f"umask={umask:04o}",
-    ]
+    command = ["qsub", "-N", name, "-S", "/bin/sh", "-r", "n", "-j", "oe"]
+    command += ["-o", record["log"], "-W", f"umask={umask:04o}"]
     command += ["-q", options.queue] if options.queue else []
     command += ["-A", options.account] if options.account else []
     command += pbs.request(properties, site.dialect, options.gpu, options.max_mem)
@@ -181,9 +168,9 @@ def enqueue(site: Site, command: list, token: str) -> str:
             site.sleep(pause)
             pause = min(2 * pause, 60)
     except BaseException:
-        if not revoke(site, token):
+        if not revoke(site, token) and holder(site, token) not in ("", REVOKED):
             return holder(site, token)  # it was taken unheard, and runs
-        site.file(token, "json").unlink()
+        close(site, read(site.file(token, "json")), pbs.Verdict("failed", "refused"))
         raise
 
 
@@ -233,7 +220,7 @@ def end_for_good(site: Site, record: dict) -> None:
     """
     token = record["token"]
     if not revoke(site, token) and exit_status(site, token) is None and holder(site, token) != REVOKED:
-        job = holder(site, token) or record["job"]
+        job = name_in_pbs(site, record)
         end = site.now() + DEATH_TIMEOUT
         while not is_over(site, job):
             if site.now() > end:
@@ -272,7 +259,7 @@ def status(site: Site, job: str) -> tuple:
         return "failed", f"there is no record of it in {site.folder}: was that removed? It was deleted."
     ended = exit_status(site, token)
     last = read(site.folder / "qstat.json") if ended is not None else look(site)
-    seen = last.get("jobs", {}).get(pbs.short(holder(site, token) or job))
+    seen = last.get("jobs", {}).get(pbs.short(name_in_pbs(site, record)))
     if last.get("heard", 0) < record["submitted"]:
         seen = None  # said before, of another job with the same number
     silent = site.now() - max(last["silent"], record["submitted"]) if last.get("failures") else 0
@@ -296,9 +283,8 @@ def status(site: Site, job: str) -> tuple:
     never_runs = revoke(site, token)
     if verdict.cause in ("never", "held", "silent"):
         delete(site, [record])
-    if (
-        verdict.cause == "silent" and not never_runs
-    ):  # it may run: nobody's now, and ended before another takes its place
+    if verdict.cause == "silent" and not never_runs:
+        # It may run. It is nobody's now, and is ended before another takes its place.
         write(site.file(token, "json"), json.dumps({**record, "run": ""}))
     else:
         close(site, record, verdict, reason)
@@ -314,7 +300,7 @@ def look(site: Site) -> dict:
         if not allowed or site.now() - last.get("asked", 0) < pause:
             return last
         waiting = [record for record in live(site) if record["job"] and exit_status(site, record["token"]) is None]
-        names = sorted({holder(site, record["token"]) or record["job"] for record in waiting} - {REVOKED})
+        names = sorted({name_in_pbs(site, record) for record in waiting})
         if not names:
             return last
         answer, history = ask(site, names, last.get("history", True))
@@ -365,7 +351,7 @@ def prune(site: Site) -> None:
 
 def delete(site: Site, records: list) -> None:
     """qdel."""
-    names = [pbs_id for record in records for pbs_id in {record["job"], holder(site, record["token"])} - {"", REVOKED}]
+    names = [name for record in records for name in {record["job"], name_in_pbs(site, record)} - {""}]
     if names:
         site.call(["qdel", *names], QDEL_TIMEOUT)
 
@@ -422,6 +408,12 @@ def revoke(site: Site, token: str) -> bool:
 def holder(site: Site, token: str) -> str:
     """PBS's id of the job that began the script; empty if none did."""
     return text_of(site.file(token, "begun"))
+
+
+def name_in_pbs(site: Site, record: dict) -> str:
+    """The id of the job that runs the script; while none does, of the last one that was submitted with it."""
+    began = holder(site, record["token"])
+    return record["job"] if began in ("", REVOKED) else began
 
 
 def exit_status(site: Site, token: str) -> int | None:
