@@ -229,6 +229,7 @@ class Server:
             f"{next(self._numbers)}.head", script, options["-N"], Path(options["-o"]), asked,
             rerunnable=options.get("-r") != "n", submitted=self.now,
         )  # fmt: skip
+        job.state = "H" if "-h" in arguments else "Q"
         self.jobs[job.id] = job
         if int(asked.get("mem", "0mb")[:-2]) > self.largest:
             job.comment = f"Can Never Run: Insufficient amount of resource: mem (R: {asked['mem']} A: {self.largest}mb T: {self.largest}mb)"
@@ -344,7 +345,7 @@ class Server:
                     return
                 code = {"walltime": -29, "memory": -27}.get(truth, status)
                 self._close(job, code, truth)
-            elif job.state == "Q":
+            elif job.state in "QH":
                 self._close(job, None, job.truth or "deleted")
 
     def _close(self, job: Job, status: int | None, truth: str) -> None:

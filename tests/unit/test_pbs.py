@@ -323,18 +323,22 @@ def test_a_refused_submission_says_what_qsub_said(site, tmp_path):
     assert server.now == 0 and jobs.live(site) == []
 
 
-def test_the_name_of_gpus_is_checked_before_any_job(site, tmp_path):
+def test_gpus_are_tried_before_any_job(site, tmp_path):
     site, server = site
     script = job_script(tmp_path, "a").replace("--cores", "--set-resources base64//dHJhaW46Z3B1PTE= --cores")
-    with pytest.raises(SystemExit, match=r"no node .*'ngpus', .*train:gpu=1.*--gpu in the profile, or set gpu: 0"):
-        jobs.submit(site, script, jobs.Options())
-    with pytest.raises(SystemExit):
-        jobs.submit(site, script, jobs.Options())
-    assert [words[0] for words in server.asked] == ["pbsnodes"], "asked once per run"
+    for _ in range(2):
+        with pytest.raises(
+            SystemExit, match=r"train:gpu=1.*Unknown resource: ngpus.*--gpu in the profile, or set gpu: 0"
+        ):
+            jobs.submit(site, script, jobs.Options())
+    assert [words[0] for words in server.asked] == ["qsub", "pbsnodes"], "asked once per run"
     server.gpus = 2
-    assert jobs.submit(site._replace(run="next"), script, jobs.Options())
-    none = script.replace("dHJhaW46Z3B1PTE=", "dHJhaW46Z3B1PTA=")
+    job = jobs.submit(site._replace(run="next"), script, jobs.Options())
+    assert {name: found.state for name, found in server.jobs.items()} == {"1.head": "F", job: "Q"}, (
+        "the trial is deleted"
+    )
     server.gpus = 0
+    none = script.replace("dHJhaW46Z3B1PTE=", "dHJhaW46Z3B1PTA=")
     assert jobs.submit(site._replace(run="third"), none, jobs.Options()), "train:gpu=0"
 
 

@@ -228,7 +228,7 @@ def test_a_signal_cancels_all_jobs(project, number):
 def test_gpus_that_the_site_does_not_have_are_named_before_any_job(project):
     with on_pbs(project) as run:
         text = run.run("--set-resources", "train:gpu=1", "train:seconds=1", status=1)
-        assert "no node of this PBS offers 'ngpus'" in text and not run.server.jobs
+        assert "PBS takes no such job: qsub: Unknown resource: ngpus" in text and not run.server.jobs
 
 
 @pytest.mark.slow

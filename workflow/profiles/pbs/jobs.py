@@ -109,7 +109,7 @@ def submit(site: Site, script: str, options: Options) -> str:
     """
     site.folder.mkdir(parents=True, exist_ok=True)
     properties = pbs.properties_of(script)
-    check_site(site, script, options.gpu)
+    check_site(site, script, options)
     work = {key: properties.get(key) for key in ("rule", "wildcards", "input", "output", "params", "log")}
     work["targets"] = pbs.targets_of(script)
     for record in left_over(site, work):
@@ -138,10 +138,7 @@ def submit(site: Site, script: str, options: Options) -> str:
     write(site.file(token, "json"), json.dumps(record))
     command = ["qsub", "-N", name, "-S", "/bin/sh", "-r", "n", "-j", "oe"]
     command += ["-o", record["log"], "-W", f"umask={umask:04o}"]
-    command += ["-q", options.queue] if options.queue else []
-    command += ["-A", options.account] if options.account else []
-    command += pbs.request(properties, site.dialect, options.gpu, options.max_mem)
-    command += [*shlex.split(options.extra), f"{base}.sh"]
+    command += [*where(site, properties, options), f"{base}.sh"]
     job = enqueue(site, command, token)
     write(site.file(pbs.short(job), "job"), token)
     write(site.file(token, "json"), json.dumps({**record, "job": job}))
@@ -174,24 +171,47 @@ def enqueue(site: Site, command: list, token: str) -> str:
         raise
 
 
-def check_site(site: Site, script: str, gpu: str) -> None:
-    """Once per run: PBS knows the resource by which GPUs are asked for, whatever job needs the first.
+def check_site(site: Site, script: str, options: Options) -> None:
+    """Once per run: PBS takes jobs that ask for GPUs, if any job of the run will, whatever job is submitted first.
 
     Raises:
         SystemExit: It does not.
     """
     asked = pbs.gpu_requests(script)
     memory = site.folder / "site.json"
-    about = [site.run, gpu, asked]
+    about = [site.run, list(options), asked]
     last = read(memory)
     if last.get("about") != about:
-        done = site.call(["pbsnodes", "-a"], QSTAT_TIMEOUT) if asked else None
-        nodes = pbs.nodes_of(done.out) if done and done.status == 0 else []
-        last = {"about": about, "problem": pbs.missing_gpus(nodes, gpu, asked)}
+        last = {"about": about, "problem": gpu_problem(site, options, asked) if asked else ""}
         write(memory, json.dumps(last))
         prune(site)
     if last["problem"]:
         raise SystemExit(f"pbs submit: {last['problem']}")
+
+
+def gpu_problem(site: Site, options: Options, asked: list) -> str:
+    """What PBS says against a job with a GPU, by one that is held and deleted at once; empty if nothing, or if nobody answers."""
+    script = (site.folder / "check.sh").absolute()
+    write(script, "exit 0\n")
+    about = {"resources": {"mem_mb": 100, "runtime": 1, "gpu": 1}}
+    command = ["qsub", "-h", "-N", "w_check", "-j", "oe", "-o", "/dev/null", *where(site, about, options), str(script)]
+    done = site.call(command, QSUB_TIMEOUT)
+    if done and done.status == 0:
+        site.call(["qdel", *done.out.split()[-1:]], QDEL_TIMEOUT)
+    if not done or done.status == 0:
+        return ""
+    said = f"{done.out}{done.err}".strip()
+    nodes = site.call(["pbsnodes", "-a"], QSTAT_TIMEOUT)
+    known = pbs.nodes_of(nodes.out) if nodes and nodes.status == 0 else []
+    return "" if pbs.UNREACHABLE.search(said) else pbs.no_gpus(said, asked, known)
+
+
+def where(site: Site, properties: dict, options: Options) -> list:
+    """Arguments of qsub that say where a job runs, and with what."""
+    command = ["-q", options.queue] if options.queue else []
+    command += ["-A", options.account] if options.account else []
+    command += pbs.request(properties, site.dialect, options.gpu, options.max_mem)
+    return [*command, *shlex.split(options.extra)]
 
 
 def left_over(site: Site, work: dict) -> list:

@@ -433,13 +433,11 @@ def nodes_of(text: str) -> list:
     return nodes
 
 
-def missing_gpus(nodes: list, gpu: str, asked: list) -> str:
-    """What is wrong with the site's name for GPUs, before a job asks for one; empty if nothing is, or if PBS lists no nodes."""
-    if not asked or not nodes or any(node.get(gpu, "0") not in ("", "0") for node in nodes):
-        return ""
+def no_gpus(said: str, asked: list, nodes: list) -> str:
+    """What to do about a PBS that takes no job with a GPU."""
     offered = sorted({key for node in nodes for key in node if re.search("gpu|accel|mic", key)})
     also = f" Its nodes have: {', '.join(offered)}." if offered else ""
     return (
-        f"no node of this PBS offers {gpu!r}, and this run will ask for GPUs ({', '.join(asked)}).{also} Name the site's resource with "
-        "--gpu in the profile, or set gpu: 0 under set-resources."
+        f"this run will ask for GPUs ({', '.join(asked)}), and PBS takes no such job: {said}.{also} Name the site's resource with --gpu "
+        "in the profile, or set gpu: 0 under set-resources."
     )
