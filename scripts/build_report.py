@@ -9,7 +9,7 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from wildaffect.manifests import read_lists
     from wildaffect.provenance import main_versions
     from wildaffect.report.build import RunFiles, build_report
-    from wildaffect.report.models import notes, used_models
+    from wildaffect.report.runs import notes, used_models
     from wildaffect.scoring.tasks import tracks_of
 
     given, config = snakemake.input, snakemake.params.config

@@ -8,7 +8,7 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from wildaffect import paths, systems
     from wildaffect.job import device
     from wildaffect.manifests import files_by_trial, read_lists
-    from wildaffect.training.jobs import JobInputs, Runtime
+    from wildaffect.training.inputs import JobInputs, Runtime
     from wildaffect.training.predict import predict
 
     what = snakemake.wildcards

@@ -8,7 +8,7 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from wildaffect import paths, systems
     from wildaffect.job import device, launch_processes
     from wildaffect.manifests import files_by_trial, read_lists, video_of_trial
-    from wildaffect.training.jobs import FoldData, JobInputs, Runtime
+    from wildaffect.training.inputs import FoldData, JobInputs, Runtime
     from wildaffect.training.train import train
 
     if not launch_processes(snakemake.resources.get("tasks", 1), snakemake.resources.get("nodes", 1)):

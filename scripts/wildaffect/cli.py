@@ -187,7 +187,7 @@ def run_label_files(options: argparse.Namespace) -> int:
     """Write the files and print their number."""
     from wildaffect.corpus.trials import TRIALS, trials_from_table
     from wildaffect.scoring.read import read_parquet
-    from wildaffect.submission.label_files import write_label_files
+    from wildaffect.submission.export import write_label_files
     from wildaffect.tables import read_table
 
     trials = {trial.trial: trial for trial in trials_from_table(read_table(options.trials, TRIALS))}
@@ -256,7 +256,7 @@ def add_summary(commands) -> None:
 
 def run_summary(options: argparse.Namespace) -> int:
     """Print the ranked scores and the path of the report."""
-    from wildaffect.report.summary import score_lines
+    from wildaffect.report.scores import score_lines
 
     report, scores = options.results / "report" / "index.html", options.results / "scores" / "scores.csv"
     if not report.is_file():

@@ -9,8 +9,7 @@ from support.golden import read_golden
 from support.runs import trial_in_memory
 from wildaffect.scoring import ccc
 from wildaffect.systems.lfan.data import WindowSamples
-from wildaffect.systems.toolbox.losses import concordance
-from wildaffect.systems.toolbox.sampling import all_rows, windows
+from wildaffect.systems.toolbox import all_rows, concordance, windows
 
 VARIANTS = ("unimodal", "multimodal")
 # Relative to the largest value; the reference states 3e-5 for the face vectors, whose own spread between kernels is 1e-5.

@@ -17,12 +17,11 @@ from wildaffect.corpus.labels import labels_schema
 from wildaffect.faces.crops import CROPS, encode_jpeg
 from wildaffect.media.frames import FRAMES
 from wildaffect.systems.base import Freezing, Recipe
-from wildaffect.systems.settings import RecipeSettings
-from wildaffect.systems.types import Labels, Schedule, Setup, Target, TrialData
+from wildaffect.systems.types import Labels, RecipeSettings, Schedule, Setup, Target, TrialData
 from wildaffect.tables import METADATA_KEY, write_table
 from wildaffect.training import predict as prediction
 from wildaffect.training import train as training
-from wildaffect.training.jobs import FoldData, JobInputs, Runtime
+from wildaffect.training.inputs import FoldData, JobInputs, Runtime
 
 # A face network and a recipe that learn the corpus below in seconds on one thread.
 TINY_BACKBONE = {"units": [1, 1, 1, 1], "channels": [4, 4, 8, 8, 8], "embedding": 32, "pooling": 4}

@@ -14,9 +14,8 @@ from torch import nn  # noqa: E402
 from support.runs import FrameRecipe, frame_trials  # noqa: E402
 from wildaffect.job import launch_processes  # noqa: E402
 from wildaffect.systems.types import Schedule  # noqa: E402
-from wildaffect.training.loop import Loop  # noqa: E402
+from wildaffect.training.loop import Checkpoint, Loop  # noqa: E402
 from wildaffect.training.runtime import open_fabric, processes, reproducible  # noqa: E402
-from wildaffect.training.state import Checkpoint  # noqa: E402
 
 
 class WithoutDropout(FrameRecipe):

@@ -7,7 +7,7 @@ import pytest
 
 from wildaffect.demo.affect import TICKS, affect, frame_times, within
 from wildaffect.demo.plan import plan
-from wildaffect.demo.voice import voice
+from wildaffect.demo.render import voice
 
 SECONDS = 20.0
 GRID = np.arange(0, SECONDS, 0.04)

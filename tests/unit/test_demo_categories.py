@@ -19,7 +19,7 @@ from wildaffect.demo.affect import (
     within,
 )
 from wildaffect.demo.plan import plan
-from wildaffect.demo.portrait import Physique, landmarks, portrait
+from wildaffect.demo.subject import Physique, landmarks, portrait
 
 PLANE = arrays(np.float64, st.tuples(st.just(2), st.integers(1, 40)), elements=st.floats(-1, 1))
 AVERAGE = Physique(width=1, length=1, nose=1, mouth=1, brows=0, smile=0, vividness=1)

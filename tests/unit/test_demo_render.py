@@ -13,9 +13,8 @@ from wildaffect.corpus.trials import TASKS
 from wildaffect.demo.affect import EXPRESSIONS, UNITS, affect, expressions, frame_times, units, within
 from wildaffect.demo.corpus import annotation_path, demo_corpus
 from wildaffect.demo.plan import SIZE, plan
-from wildaffect.demo.render import TEST_LISTS, render_video, write_annotations
+from wildaffect.demo.render import TEST_LISTS, render_video, voice, write_annotations
 from wildaffect.demo.subject import draw_subject
-from wildaffect.demo.voice import voice
 
 SEED = 3
 HEADERS = {"va": "valence,arousal", "expr": ",".join(EXPRESSIONS), "au": ",".join(UNITS)}

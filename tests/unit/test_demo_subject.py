@@ -6,8 +6,7 @@ import pytest
 
 from wildaffect.demo.affect import affect
 from wildaffect.demo.plan import SIZE, plan
-from wildaffect.demo.portrait import landmark_weights, landmarks, portrait
-from wildaffect.demo.subject import draw_subject, frames, mesh, poses
+from wildaffect.demo.subject import draw_subject, frames, landmark_weights, landmarks, mesh, portrait, poses
 
 SECONDS = 20.0
 SUBJECTS = [person.traits for video in plan() for person in video.persons]

@@ -15,9 +15,8 @@ from support.bodies import persons_table
 from support.faces import write_video
 from wildaffect.errors import InputError
 from wildaffect.features.bodies import keypoint_rcnn
-from wildaffect.features.bodies.find import find_bodies
+from wildaffect.features.bodies.find import find_bodies, openpose_people, people_of
 from wildaffect.features.bodies.keypoint_rcnn import detected_people, open_keypoint_rcnn
-from wildaffect.features.bodies.openpose import openpose_people, people_of
 from wildaffect.features.bodies.table import JOINTS, People, nearest, read_bodies, write_bodies
 from wildaffect.tables import read_metadata
 

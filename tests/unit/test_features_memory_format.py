@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from wildaffect.features.memory_format import channels_last
+from wildaffect.features.networks import channels_last
 
 NARROW, WIDE, PLAIN = nn.Conv2d(7, 8, 1, 2), nn.Conv2d(8, 4, 1, 2), nn.Conv2d(3, 4, 3, 2)
 

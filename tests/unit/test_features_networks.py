@@ -12,7 +12,7 @@ from torchvision.transforms.v2 import functional
 
 from wildaffect.errors import InputError
 from wildaffect.features.embeddings import NETWORKS, describe_embedding, open_network, preparation, prepare
-from wildaffect.features.state_dicts import read_state
+from wildaffect.features.networks import read_state
 from wildaffect.features.vggface import VggFace
 from wildaffect.files import sha256
 from wildaffect.workflow.settings import Embedding

@@ -15,7 +15,7 @@ from support.results import CLASSES, VARIANTS, build_results, face_sources, inva
 from wildaffect.errors import InputError
 from wildaffect.report import media, traces
 from wildaffect.report.page import json_block
-from wildaffect.report.summary import score_lines
+from wildaffect.report.scores import score_lines
 
 NASTY = 'a <b> & "ü" </script><img src=x onerror=alert(1)>'.replace("/", "\\")
 SECTIONS = ["what", "scores", "audit", "media", "learning", "predictions", "models", "provenance"]

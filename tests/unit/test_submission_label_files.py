@@ -9,7 +9,7 @@ import pytest
 from wildaffect.cli import main
 from wildaffect.corpus.trials import Trial, trials_table
 from wildaffect.errors import InputError
-from wildaffect.submission.label_files import write_label_files
+from wildaffect.submission.export import write_label_files
 from wildaffect.submission.validator import validate
 from wildaffect.systems.tsav.spec import OUTPUTS
 

@@ -9,7 +9,7 @@ from support.runs import curve, pictures, trial_in_memory
 from wildaffect.errors import InputError
 from wildaffect.features.statistics import column_statistics, scalar_statistics
 from wildaffect.systems import build_recipe
-from wildaffect.systems.toolbox.sampling import labelled_rows, windows
+from wildaffect.systems.toolbox import labelled_rows, windows
 
 LABEL = curve(4, 30)
 VALID = np.isin(np.arange(30), [3, 4, 5, 20], invert=True)

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wildaffect.systems.toolbox.losses import concordance
+from wildaffect.systems.toolbox import concordance
 
 
 def series(seed, batch=2, time=300):

@@ -6,8 +6,8 @@ import pytest
 from wildaffect.corpus import label_spaces
 from wildaffect.scoring import scorer
 from wildaffect.scoring.editions import get_task
-from wildaffect.systems.toolbox import metrics
-from wildaffect.systems.toolbox.metrics import RANKED, task_scores
+from wildaffect.systems import toolbox
+from wildaffect.systems.toolbox import RANKED, task_scores
 
 
 def test_units_are_active_above_one_half():
@@ -23,7 +23,7 @@ def test_units_are_active_above_one_half():
 
 def test_selection_and_scores_share_one_threshold():
     assert label_spaces.AU_THRESHOLD == 0.5
-    assert scorer.AU_THRESHOLD is metrics.AU_THRESHOLD is label_spaces.AU_THRESHOLD
+    assert scorer.AU_THRESHOLD is toolbox.AU_THRESHOLD is label_spaces.AU_THRESHOLD
 
 
 @pytest.mark.parametrize("task", RANKED)

@@ -14,7 +14,7 @@ from wildaffect.errors import InputError
 from wildaffect.systems.ntua.model import normalised
 from wildaffect.systems.ntua.recipe import occurring_scores
 from wildaffect.systems.ntua.spec import SPEC, STREAMS
-from wildaffect.systems.toolbox.losses import concordance
+from wildaffect.systems.toolbox import concordance
 from wildaffect.systems.weights import load_weights
 
 MODES = ("corrected", "faithful")

@@ -18,7 +18,7 @@ from wildaffect import systems
 from wildaffect.errors import InputError
 from wildaffect.scoring.fusion import fuse
 from wildaffect.systems.ntua.spec import SPEC
-from wildaffect.systems.toolbox.metrics import task_scores
+from wildaffect.systems.toolbox import task_scores
 from wildaffect.workflow.plan import make_plan
 
 CASES = [

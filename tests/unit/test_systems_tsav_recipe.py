@@ -10,7 +10,7 @@ from torchvision.models.video import r2plus1d_18
 from support.tsav import TINY, labels_of, trial_in_memory, valence_of
 from wildaffect import systems
 from wildaffect.errors import InputError
-from wildaffect.systems.toolbox.metrics import task_scores
+from wildaffect.systems.toolbox import task_scores
 from wildaffect.systems.tsav.recipe import expression_loss, unit_loss, valence_arousal_loss
 from wildaffect.systems.tsav.spec import COLUMNS, OUTPUTS, SPEC
 

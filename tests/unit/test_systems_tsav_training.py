@@ -16,12 +16,11 @@ from wildaffect.errors import InputError
 from wildaffect.faces.landmarks import draw_landmarks
 from wildaffect.faces.persons import PERSONS_SCHEMA
 from wildaffect.media.frames import FRAMES
-from wildaffect.systems.toolbox.metrics import task_scores
+from wildaffect.systems.toolbox import task_scores
 from wildaffect.systems.tsav.spec import COLUMNS, OUTPUTS
 from wildaffect.systems.types import Needs
 from wildaffect.tables import write_table
-from wildaffect.training.inputs import cache_images, open_trial, partition_trials
-from wildaffect.training.jobs import JobInputs
+from wildaffect.training.inputs import JobInputs, cache_images, open_trial, partition_trials
 
 MODES = ("corrected", "faithful")
 

@@ -13,9 +13,8 @@ from wildaffect.errors import InputError
 from wildaffect.systems import build_recipe
 from wildaffect.systems.base import Freezing, FrozenMode, trainable
 from wildaffect.systems.types import Schedule
-from wildaffect.training.loop import Loop
+from wildaffect.training.loop import Checkpoint, Loop
 from wildaffect.training.runtime import open_fabric
-from wildaffect.training.state import Checkpoint
 
 SCHEDULE = Schedule(epochs=4, batch=6)
 RELEASING = Schedule(epochs=100, batch=24, phases=3, minimum_rate=1e-6, patience=20, reload_best=True)

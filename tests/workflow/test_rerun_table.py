@@ -114,7 +114,7 @@ def test_docstrings_and_descriptions_leave_everything_alone(finished, plan):
     for path in library.rglob("*.py"):
         text = path.read_text()
         path.write_text(re.sub(r'^"""', '"""Once more: ', text, count=1))
-    described = library / "systems/lfan/settings.py"
+    described = library / "systems/lfan/spec.py"
     text = described.read_text()
     described.write_text(re.sub(r'^    """', '    """In other words: ', text, flags=re.MULTILINE))
     assert described.read_text().count("In other words") > 10
@@ -164,7 +164,7 @@ def test_a_learning_rate_reruns_that_training(plan):
 
 def test_a_default_of_a_recipe_reruns_that_training(finished, plan):
     """Given values and defaults count alike: by value."""
-    replace(finished[0] / LIBRARY / "systems/lfan/settings.py", "] = 300\n", "] = 299\n")
+    replace(finished[0] / LIBRARY / "systems/lfan/spec.py", "] = 300\n", "] = 299\n")
     jobs = plan()
     assert jobs["train_system"] == 1 and set(jobs) <= {"train_system", *AFTER_TRAINING, *REPORT}
 

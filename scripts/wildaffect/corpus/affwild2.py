@@ -7,7 +7,7 @@ challenge pages of ABAW 1-8 and the data sets' own folder names.
 import re
 from pathlib import Path
 
-from wildaffect.corpus.media_files import find_videos, walk_files
+from wildaffect.corpus.folder import find_videos, walk_files
 from wildaffect.corpus.trials import Corpus, Finding, Trial, split_person
 from wildaffect.errors import InputError
 

@@ -12,8 +12,7 @@ from wildaffect.faces.alignment import Template, crop_transform, resize, warp
 from wildaffect.faces.crops import CropFile, crop_writer, decode_jpeg, encode_jpeg
 from wildaffect.faces.previews import write_contact_sheet
 from wildaffect.faces.tables import read_trial
-from wildaffect.media.decode import decode
-from wildaffect.media.prefetch import prefetch
+from wildaffect.media.decode import decode, prefetch
 
 # Frames decoded ahead of cutting.
 AHEAD = 2

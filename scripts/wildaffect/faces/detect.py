@@ -14,9 +14,8 @@ from wildaffect.errors import InputError
 from wildaffect.faces.detectors import Faces, open_detector
 from wildaffect.faces.options import DetectionOptions
 from wildaffect.faces.tables import DETECTIONS_SCHEMA, pairwise_iou, points_column
-from wildaffect.media.decode import decode
+from wildaffect.media.decode import decode, prefetch
 from wildaffect.media.frames import read_frames
-from wildaffect.media.prefetch import prefetch
 from wildaffect.tables import write_table
 
 SIDE = 32

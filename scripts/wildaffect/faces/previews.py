@@ -13,9 +13,8 @@ from wildaffect.errors import InputError
 from wildaffect.faces.crops import CropFile, encode_jpeg
 from wildaffect.faces.tables import DETECTED, HELD, INTERPOLATED, NONE, TrialFaces, read_trial
 from wildaffect.files import atomic
-from wildaffect.media.decode import decode
+from wildaffect.media.decode import decode, prefetch
 from wildaffect.media.frames import read_frames
-from wildaffect.media.prefetch import prefetch
 from wildaffect.tables import read_metadata
 
 TILE = 96

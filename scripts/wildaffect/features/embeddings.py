@@ -13,8 +13,8 @@ from torch.nn.functional import interpolate
 from wildaffect.errors import InputError
 from wildaffect.faces.crops import CropFile
 from wildaffect.features.frames import OF_IMAGE
+from wildaffect.features.networks import load_exactly, read_state
 from wildaffect.features.spec import EMBED_PREFIX, OWN_NOTICE, SEEDED, FeatureSpec, write_about
-from wildaffect.features.state_dicts import load_exactly, read_state
 from wildaffect.features.store import save_blocks, write_valid
 from wildaffect.features.vggface import PREPARATION as FACE_PREPARATION
 from wildaffect.features.vggface import VggFace, prepared

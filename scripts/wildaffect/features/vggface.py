@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wildaffect.features.memory_format import channels_last
+from wildaffect.features.networks import channels_last
 
 CHANNELS = (64, 256, 512, 1024, 2048)
 """Outputs of the first layer and of the four stages."""

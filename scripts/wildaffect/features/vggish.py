@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from wildaffect.errors import InputError
+from wildaffect.features.networks import UNREADABLE, load_exactly, read_state
 from wildaffect.features.signal import RATE
 from wildaffect.features.spec import SEEDED
-from wildaffect.features.state_dicts import UNREADABLE, load_exactly, read_state
 from wildaffect.features.store import Rows, pieces
 from wildaffect.models import resolve
 

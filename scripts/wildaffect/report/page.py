@@ -9,7 +9,7 @@ import jinja2
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from wildaffect.report.summary import mean_and_deviation, number
+from wildaffect.report.scores import mean_and_deviation, number
 
 TEMPLATES = Path(__file__).parent / "templates"
 UNSAFE = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"})

@@ -1,12 +1,14 @@
-"""Training runs: learning curves and provenance."""
+"""Training runs: learning curves and provenance; the models that a run used, with licences, and notes on what is approximate."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from wildaffect.errors import InputError
+from wildaffect.tables import read_metadata
 
 
 def read_run(entry: Mapping) -> dict:
@@ -75,3 +77,99 @@ def selection(run: Mapping) -> dict | None:
     if not curves or epoch is None or metric not in curves["metrics"] or epoch not in curves["epoch"]:
         return None
     return {"metric": metric, "epoch": epoch, "value": curves["metrics"][metric][curves["epoch"].index(epoch)]}
+
+
+def used_models(detections: Iterable[str], abouts: Iterable[str], runs: Sequence[Mapping[str, Any]]) -> list[dict]:
+    """Every model that a result depends on, once.
+
+    Args:
+        detections: Detection tables.
+        abouts: The `about.json` of the features.
+        runs: Dicts with system, variant, target and the path of a `run.json`.
+
+    Returns:
+        Dicts with name, licence, sha256, trained (None for software) and source, by name and source.
+    """
+    models = [
+        *(model for path in detections for model in _detector_models(path)),
+        *(model for path in abouts for model in _feature_models(path)),
+        *(model for run in runs for model in _initial_weights(run)),
+    ]
+    unique = {json.dumps(entry, sort_keys=True): entry for entry in models}
+    return sorted(unique.values(), key=lambda entry: (entry["name"], entry["source"]))
+
+
+def _detector_models(path: str) -> list[dict]:
+    metadata = read_metadata(path)
+    shared = {"licence": metadata["licence"], "trained": True, "source": metadata["backend"]}
+    return [{"name": name, "sha256": digest, **shared} for name, digest in metadata["files"].items()]
+
+
+def _feature_models(path: str) -> list[dict]:
+    """The weights of a feature and the software that computed it."""
+    metadata = json.loads(Path(path).read_text())
+    source = f"feature {metadata['id']}"
+    models = []
+    if weights := metadata["weights"]:
+        licence = weights.get("licence") or weights.get("note")
+        entry = {"name": weights["name"], "licence": licence, "sha256": weights["sha256"]}
+        models.append(entry | {"trained": weights["trained"], "source": source})
+    if notice := metadata["notice"]:
+        name = "openSMILE" if "openSMILE" in notice else metadata["id"]
+        models.append({"name": name, "licence": notice, "sha256": None, "trained": None, "source": source})
+    return models
+
+
+def _initial_weights(run: Mapping[str, Any]) -> list[dict]:
+    record = json.loads(Path(run["path"]).read_text())
+    shared = {"trained": True, "source": f"initial weights of {run['system']}"}
+    return [
+        {"name": Path(w["file"]).name, "licence": w.get("licence"), "sha256": w["sha256"], **shared}
+        for w in record["initial_weights"]
+    ]
+
+
+def notes(config: Mapping[str, Any], runs: Sequence[Mapping[str, Any]] = ()) -> list[str]:
+    """What is approximate or reduced in this run, one sentence each.
+
+    Args:
+        config: The completed configuration.
+        runs: As in `used_models`.
+    """
+    sentences = []
+    if config["features"]["vggish_weights"] == "seeded":
+        sentences.append(
+            "VGGish has random weights here (features.vggish_weights: seeded): its 128 values are a random projection of the log-mel "
+            "spectrogram, not the published embedding."
+        )
+    if config["features"]["bodies"] and config["features"]["bodies"]["source"] == "face_box":
+        sentences.append(
+            "Body boxes were not detected (features.bodies.source: face_box): they are derived from face boxes by fixed proportions."
+        )
+    for name, block in config["systems"].items():
+        if block["recipe"] and not block["trained"]:
+            changed = ", ".join(sorted(block["recipe"]))
+            sentences.append(
+                f"The recipe of {name} differs from the published one in: {changed} (see the configuration below)."
+            )
+        if block["mode"] == "corrected":
+            sentences.append(
+                f"{name} runs in corrected mode: documented bugs of the original are repaired (see its card)."
+            )
+        if block["trained"]:
+            sentences.append(
+                f"{name} predicts with given weights ({block['trained']}); whether they were trained on the scored trials is not known."
+            )
+    return sentences + _untrained_units(runs)
+
+
+def _untrained_units(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Units that a network predicts without a training label, a sentence per variant and target."""
+    units_of = {}
+    for run in runs:
+        if units := json.loads(Path(run["path"]).read_text()).get("unlabelled"):
+            units_of[f"{run['system']}/{run['variant']}/{run['target']}"] = ", ".join(units)
+    return [
+        f"{name} was trained without labels of {units}, which the corpus does not have: its predictions of them are meaningless."
+        for name, units in units_of.items()
+    ]

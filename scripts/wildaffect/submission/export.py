@@ -1,16 +1,23 @@
-"""Predictions as one CSV file per trial, for people without a Parquet reader."""
+"""Predictions in other forms: one CSV file per trial, and label files as TSAV's authors wrote them for the 2020 challenge (TSAV spec 6)."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
+from wildaffect.corpus.trials import Trial
 from wildaffect.errors import InputError
 from wildaffect.files import atomic
-from wildaffect.scoring.read import KEYS, read_parquet
+from wildaffect.scoring.editions import edition_tasks
+from wildaffect.scoring.read import KEYS, as_table, read_parquet, sort_rows
+from wildaffect.scoring.scorer import decide, missing_columns
+from wildaffect.scoring.tasks import Part
+from wildaffect.submission.expected import known_format
 
 
 def export_csv(folder: Path, predictions: Sequence[Mapping]) -> None:
@@ -50,3 +57,80 @@ def join_columns(tables: Mapping[str, pa.Table]) -> pa.Table:
     for target, names in values.items():
         columns |= {name if uses[name] == 1 else f"{target}.{name}": tables[target][name] for name in names}
     return pa.table(columns | {"source": first["source"]})
+
+
+EDITION = "abaw1"
+FOLDERS = {"validation": "val", "test": "test"}
+SETS = {"va": "VA_Set", "expr": "EXPR_Set", "au": "AU_Set"}
+NAMES = ("original", "corrected")
+
+
+def write_label_files(predictions: Any, trials: Mapping[str, Trial], output: Path, names: str) -> list[Path]:
+    """Write ``<output>/{val,test}/{VA,EXPR,AU}_Set/<name>.txt`` for every predicted trial that a task holds out.
+
+    A file has a header and a line per frame: valence and arousal limited to [-1, 1] with three decimals, a class number, or eight units
+    above 0.5 as 0 or 1.
+
+    Args:
+        predictions: Arrow or pandas with trial, frame and the columns of one or more tasks, a row per decoded frame.
+        trials: Trials by name.
+        output: Folder to write to.
+        names: ``corrected`` calls a file as its trial. ``original`` keeps the media file's extension in the names of validation files,
+            and adds ``_main`` to the main person of a video with several.
+
+    Returns:
+        Paths of the files.
+
+    Raises:
+        InputError: For a predicted trial that is none of ``trials``, for gaps in its rows, and if there is nothing to write.
+    """
+    table = as_table(predictions, "predictions")
+    rows = sort_rows(table, "predictions")
+    persons = Counter(trial.video for trial in trials.values())
+    written = []
+    for task in edition_tasks(EDITION).values():
+        (part,) = task.parts
+        if missing_columns(table.column_names, part):
+            continue
+        decided = decide(table, part)[rows.order]
+        for name, part_rows in rows.slices().items():
+            if name not in trials:
+                raise InputError(f"predictions: trial {name!r} is not in the table of trials.")
+            trial = trials[name]
+            partition = trial.partition(task.name)
+            if partition not in FOLDERS:
+                continue
+            _check_complete(name, rows.frame[part_rows], decided[part_rows])
+            stem = name if names == "corrected" else original_name(trial, partition, persons[trial.video] > 1)
+            path = output / FOLDERS[partition] / SETS[task.name] / f"{stem}.txt"
+            with atomic(path) as partial:
+                partial.write_text(
+                    "\n".join([known_format(task).header, *_lines(decided[part_rows], part)]) + "\n", newline="\n"
+                )
+            written.append(path)
+    if not written:
+        raise InputError(
+            f"predictions: no trial is held out for validation or testing by a task of {EDITION} whose columns are there."
+        )
+    return written
+
+
+def original_name(trial: Trial, partition: str, has_company: bool) -> str:
+    """Name of a trial's file in the original's manner (TSAV spec 6 and decision 9), without ``.txt``.
+
+    ``has_company``: the video shows other annotated persons.
+    """
+    media = PurePath(trial.media)
+    stem = media.name if partition == "validation" else media.stem
+    return f"{stem}_{trial.person}" if has_company or trial.person != "main" else stem
+
+
+def _check_complete(name: str, frames: np.ndarray, decided: np.ndarray) -> None:
+    if not np.array_equal(frames, np.arange(len(frames))) or np.isnan(decided).any():
+        raise InputError(f"predictions: trial {name!r} has frames without a prediction; predict all of them.")
+
+
+def _lines(values: np.ndarray, part: Part) -> list[str]:
+    if part.kind == "values":
+        return [",".join(f"{value:.3f}" for value in row) for row in values.clip(-1, 1).tolist()]
+    return [",".join(map(str, row)) for row in values.astype(int).tolist()]

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from wildaffect.config import Section, keys, parse, sections
 from wildaffect.errors import InputError
-from wildaffect.systems.settings import RecipeSettings
-from wildaffect.systems.types import Setup, Spec
+from wildaffect.systems.types import RecipeSettings, Setup, Spec
 
 if TYPE_CHECKING:
     import torch

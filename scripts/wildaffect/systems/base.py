@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from wildaffect.errors import InputError
-from wildaffect.systems.settings import RecipeSettings
-from wildaffect.systems.types import Purpose, Samples, Schedule, Target, TrialData
+from wildaffect.systems.types import Purpose, RecipeSettings, Samples, Schedule, Target, TrialData
 
 S = TypeVar("S", bound=RecipeSettings)
 

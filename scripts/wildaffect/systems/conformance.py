@@ -23,8 +23,7 @@ from wildaffect.errors import InputError
 from wildaffect.faces import templates as crop_templates
 from wildaffect.features.spec import EMBED_PREFIX, IMPORT_PREFIX, find_feature
 from wildaffect.systems.base import Freezing, Recipe, trainable
-from wildaffect.systems.settings import RecipeSettings
-from wildaffect.systems.types import Labels, Needs, Purpose, Samples, Spec, TrialData
+from wildaffect.systems.types import Labels, Needs, Purpose, RecipeSettings, Samples, Spec, TrialData
 from wildaffect.systems.weights import load_weights, save_weights
 
 FPS = 25

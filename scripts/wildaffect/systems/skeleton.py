@@ -9,13 +9,29 @@ from wildaffect.files import atomic
 
 FILES = {
     "__init__.py": '"""NAME."""\n',
-    "spec.py": '''"""What NAME offers and needs; read while the workflow is planned, so no torch here."""
+    "spec.py": '''"""What NAME offers and needs, and its settings; read while the workflow is planned, so no torch here."""
 
-from PACKAGE.settings import Settings
 from wildaffect.corpus.label_spaces import VALENCE_AROUSAL
-from wildaffect.systems.types import Needs, Spec, Target
+from wildaffect.systems.types import Batch, Count, Epochs, LearningRate, Needs, RecipeSettings, Spec, Target
 
 FEATURE = "mfcc39"
+
+
+class Settings(RecipeSettings):
+    """NAME; shared settings are those of :class:`wildaffect.systems.types.RecipeSettings`."""
+
+    epochs: Epochs = 10
+    batch: Batch = 4
+    learning_rate: LearningRate = 2e-3
+
+    window: Count = 100
+    """Frames per window, which is a sample."""
+
+    hop: Count = 50
+    """Frames between the starts of neighbouring windows."""
+
+    hidden: Count = 32
+    """Units of the recurrent network, per direction."""
 
 
 def needs(variant: str, mode: str, settings: Settings) -> Needs:
@@ -33,27 +49,6 @@ SPEC = Spec(
     modes=("corrected",),
     small={"hidden": 8, "batch": 2},
 )
-''',
-    "settings.py": '''"""Settings of NAME."""
-
-from wildaffect.systems.settings import Batch, Count, Epochs, LearningRate, RecipeSettings
-
-
-class Settings(RecipeSettings):
-    """NAME; shared settings are those of :class:`wildaffect.systems.settings.RecipeSettings`."""
-
-    epochs: Epochs = 10
-    batch: Batch = 4
-    learning_rate: LearningRate = 2e-3
-
-    window: Count = 100
-    """Frames per window, which is a sample."""
-
-    hop: Count = 50
-    """Frames between the starts of neighbouring windows."""
-
-    hidden: Count = 32
-    """Units of the recurrent network, per direction."""
 ''',
     "model.py": '''"""The network of NAME."""
 
@@ -86,7 +81,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from PACKAGE.spec import FEATURE
-from wildaffect.systems.toolbox.sampling import RowSelection, average, windows
+from wildaffect.systems.toolbox import RowSelection, average, windows
 
 
 class Windows:
@@ -135,13 +130,10 @@ from torch import Tensor, nn
 
 from PACKAGE.data import Windows
 from PACKAGE.model import build as build_model
-from PACKAGE.settings import Settings
-from PACKAGE.spec import FEATURE
+from PACKAGE.spec import FEATURE, Settings
 from wildaffect.features.statistics import column_statistics
 from wildaffect.systems.base import Recipe
-from wildaffect.systems.toolbox.losses import concordance
-from wildaffect.systems.toolbox.metrics import task_scores
-from wildaffect.systems.toolbox.sampling import all_rows
+from wildaffect.systems.toolbox import all_rows, concordance, task_scores
 from wildaffect.systems.types import Purpose, Target, TrialData
 
 

@@ -20,8 +20,7 @@ from wildaffect.systems.base import Recipe
 from wildaffect.systems.types import Purpose, Setup, TrialData
 from wildaffect.tables import read_table, write_table
 from wildaffect.training.batches import as_array, outputs_of
-from wildaffect.training.inputs import cache_images, open_trial, read_labels
-from wildaffect.training.jobs import JobInputs, Runtime
+from wildaffect.training.inputs import JobInputs, Runtime, cache_images, open_trial, read_labels
 from wildaffect.training.runtime import open_fabric, reproducible
 
 

@@ -17,6 +17,9 @@ from wildaffect.systems.base import Recipe
 from wildaffect.systems.types import Needs, Purpose, Samples, Setup, Target, TrialData
 from wildaffect.systems.weights import save_weights
 from wildaffect.training.inputs import (
+    FoldData,
+    JobInputs,
+    Runtime,
     cache_images,
     data_hash,
     open_trial,
@@ -24,10 +27,8 @@ from wildaffect.training.inputs import (
     read_labels,
     unlabelled_units,
 )
-from wildaffect.training.jobs import FoldData, JobInputs, Runtime
-from wildaffect.training.loop import Loop
+from wildaffect.training.loop import Checkpoint, Loop, Progress
 from wildaffect.training.runtime import device_name, open_fabric, reproducible
-from wildaffect.training.state import Checkpoint, Progress
 
 PARTITIONS = ("train", "validation")
 PACKAGES = ("torch", "lightning", "numpy", "pyarrow", "safetensors")

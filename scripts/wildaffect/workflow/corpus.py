@@ -9,7 +9,7 @@ from wildaffect import paths
 from wildaffect.corpus.folds import FOLDS, make_folds
 from wildaffect.corpus.scan import scan_corpus
 from wildaffect.corpus.trials import TASKS, TRIALS, Corpus, Finding, Trial, trials_table
-from wildaffect.faces.detectors.packs import pack_files
+from wildaffect.faces.options import pack_files
 from wildaffect.provenance import stable_hash
 from wildaffect.tables import write_table
 

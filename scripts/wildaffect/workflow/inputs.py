@@ -14,8 +14,7 @@ from wildaffect.files import json_beside
 from wildaffect.provenance import stable_hash
 from wildaffect.scoring.editions import edition_tasks, editions, get_task
 from wildaffect.submission.writer import submitted_trials
-from wildaffect.systems.settings import RecipeSettings
-from wildaffect.systems.types import Needs
+from wildaffect.systems.types import Needs, RecipeSettings
 from wildaffect.workflow.instances import Folds, Instance, tasks_of, trained_file
 
 OF_VIDEO = {"frames": paths.FRAMES, "audio": paths.AUDIO, "persons": paths.PERSONS}

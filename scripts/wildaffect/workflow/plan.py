@@ -1,16 +1,113 @@
-"""The plan: everything that the configuration and the corpus decide."""
+"""The plan: everything that the configuration and the corpus decide, and checks of what would fail later."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from wildaffect.corpus.folds import shared_videos
 from wildaffect.corpus.trials import Corpus
-from wildaffect.workflow.checks import check_files, check_held_out
+from wildaffect.errors import InputError
+from wildaffect.faces import templates as crop_templates
+from wildaffect.faces.options import pack_files
+from wildaffect.features.registry import FEATURES
+from wildaffect.features.registry import problems as feature_problems
 from wildaffect.workflow.corpus import RawInputs, scan
 from wildaffect.workflow.inputs import Inputs
-from wildaffect.workflow.instances import Folds, Instance, divide, list_instances
+from wildaffect.workflow.instances import Folds, Instance, divide, list_instances, tasks_of
 from wildaffect.workflow.outputs import Outputs, Runs, Submissions, plan_outputs
 from wildaffect.workflow.settings import complete_settings, with_single_passes
+
+
+def check_held_out(folds: Folds, trainings: Iterable[Instance]) -> None:
+    """Raise an `InputError` if any fold trains on a video that it holds out."""
+    used = {(task, instance.fold) for instance in trainings for task in tasks_of(instance)}
+    problems = []
+    for task, fold in sorted(used):
+        if shared := shared_videos(folds.divisions.get((task, fold), {}), folds.corpus.video_of):
+            problems.append(
+                f"task {task}, fold {fold}: {len(shared)} videos are both trained on and held out, first {shared[0]!r}"
+            )
+    if problems:
+        raise InputError(
+            "corpus: training would see held-out videos.\n"
+            + "\n".join(f"  - {problem}" for problem in problems)
+            + "\nCorrect the "
+            "partitions, or declare it with folds.allow_shared_videos: true; scores are then not those of unseen videos."
+        )
+
+
+def check_files(config: Mapping[str, Any], inputs: Inputs) -> None:
+    """Raise one `InputError` for all model, sample and override files that the run needs and that are missing."""
+    models_dir, templates = Path(config["models_dir"]), inputs.templates()
+    if config["faces"]["source"] == "official":
+        problems = _official_problems(config, templates)
+    else:
+        problems = _detector_problems(config["faces"], models_dir)
+    sounds = [name for name in config["features"]["single_pass"] if name in FEATURES]
+    features = _made(inputs.features(), sounds)
+    problems += feature_problems(config["features"], features, inputs.corpus.video_of, models_dir)
+    scenes = [name for name in config["faces"]["single_pass"] if name in crop_templates.scenes()]
+    shown = [name for name in _made(templates, scenes) if name in crop_templates.with_bodies()]
+    if shown and not config["features"]["bodies"]:
+        problems.append(
+            f"features.bodies: crops {', '.join(shown)} show a person's body, or the scene without it, but no bodies are looked for. Set "
+            "it to one of the sources keypoint_rcnn, openpose and face_box (guessed from the face), or leave out what needs them."
+        )
+    submission = config["submission"]
+    problems += [
+        f"submission.samples.{task}: {path} does not exist."
+        for task, path in submission["samples"].items()
+        if not Path(path).is_file()
+    ]
+    if submission["samples"] and len(submission["editions"]) != 1:
+        problems.append("submission.samples: a sample belongs to one edition; name exactly one in submission.editions.")
+    if problems:
+        raise InputError("configuration:\n" + "\n".join(f"  - {problem}" for problem in problems))
+
+
+def _made(needed: Sequence[str], together: Sequence[str]) -> list[str]:
+    """What is made if `needed` is asked for: all of `together` as soon as one of them is needed."""
+    return sorted({*needed, *together} if {*needed} & {*together} else needed)
+
+
+def _detector_problems(faces: Mapping[str, Any], models_dir: Path) -> list[str]:
+    """Problems of the section `faces` with `source: detect`."""
+    problems = []
+    try:
+        if faces["backend"] == "retinaface":
+            pack_files(faces["model"], models_dir)
+    except InputError as error:
+        problems.append(f"{error} Without a download: faces.backend: dlib, faces.model: hog.")
+    sources = {**crop_templates.resized(), crop_templates.SHEETS: crop_templates.SHEET_SOURCE}
+    problems += [
+        f"faces.single_pass: {name} is made from {sources[name]}, which is not named with it. Add {sources[name]} or leave out {name}."
+        for name in faces["single_pass"]
+        if name in sources and sources[name] not in faces["single_pass"]
+    ]
+    if faces["overrides"] and not Path(faces["overrides"]).is_file():
+        problems.append(f"faces.overrides: {faces['overrides']} does not exist.")
+    return problems
+
+
+def _official_problems(config: Mapping[str, Any], templates: Sequence[str]) -> list[str]:
+    """Problems of the section `faces` with `source: official`."""
+    faces, problems = config["faces"], []
+    if not faces["official_root"] or not (Path(faces["official_root"]) / "cropped_aligned").is_dir():
+        problems.append(f"faces.official_root: {faces['official_root']} is no folder that holds cropped_aligned/.")
+    if faces["overrides"]:
+        problems.append("faces.overrides: corrects tracks, which faces.source official does not have.")
+    bodies = config["features"]["bodies"]
+    if bodies and bodies["person"] == "face":
+        problems.append(
+            "features.bodies.person: face needs the places of faces, which faces.source official does not have. Use first"
+            + (", and not source face_box." if bodies["source"] == "face_box" else ".")
+        )
+    try:
+        crop_templates.check_official(templates)
+    except InputError as error:
+        problems.append(str(error))
+    return problems
 
 
 @dataclass(frozen=True)

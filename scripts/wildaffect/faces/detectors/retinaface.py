@@ -13,8 +13,8 @@ from insightface.model_zoo.landmark import Landmark
 from wildaffect.errors import InputError
 from wildaffect.faces.detectors import EveryImage, Faces, VideoSearch
 from wildaffect.faces.detectors.following import Follower
-from wildaffect.faces.detectors.packs import PACKS, pack_files
 from wildaffect.faces.detectors.scrfd import DetectorNetwork, Found, Scanner, bind_session
+from wildaffect.faces.options import PACKS, pack_files
 from wildaffect.faces.options import RetinaFaceOptions as Options
 from wildaffect.files import sha256
 

@@ -76,7 +76,7 @@ def quantised(raw: np.ndarray, vectors: np.ndarray, means: np.ndarray) -> np.nda
 
 def read_pca(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
     """Vectors float64 (128, 128) and means (128,) from ``.npz``, ``.pth``, ``.pt`` or ``.safetensors`` with the published names."""
-    from wildaffect.features.state_dicts import UNREADABLE, read_state
+    from wildaffect.features.networks import UNREADABLE, read_state
 
     path = Path(path)
     try:

@@ -18,7 +18,7 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from wildaffect.errors import InputError
 from wildaffect.features.bodies.table import People
-from wildaffect.features.state_dicts import load_exactly, read_state
+from wildaffect.features.networks import load_exactly, read_state
 from wildaffect.media.decode import decode
 from wildaffect.models import resolve
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from wildaffect.corpus.label_spaces import EXPRESSIONS7
-from wildaffect.systems.toolbox.metrics import check_classes
+from wildaffect.systems.toolbox import check_classes
 from wildaffect.systems.types import Target, TrialData
 
 SIDE = 224

@@ -28,10 +28,8 @@ from wildaffect.systems.cnu_adl.data import (
 from wildaffect.systems.cnu_adl.keras_files import load_face
 from wildaffect.systems.cnu_adl.model import CLASSES, Affect
 from wildaffect.systems.cnu_adl.model import build as build_model
-from wildaffect.systems.cnu_adl.settings import CnuAdlSettings
-from wildaffect.systems.cnu_adl.spec import COLUMNS, NETWORK_CLASSES
-from wildaffect.systems.toolbox.losses import concordance
-from wildaffect.systems.toolbox.metrics import task_scores
+from wildaffect.systems.cnu_adl.spec import COLUMNS, NETWORK_CLASSES, CnuAdlSettings
+from wildaffect.systems.toolbox import concordance, task_scores
 from wildaffect.systems.types import Purpose, Schedule, Target, TrialData
 
 # Frames per chunk wherever nothing is trained.

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from wildaffect.systems.lfan.model import IMAGE
-from wildaffect.systems.toolbox.sampling import RowSelection, average, windows
+from wildaffect.systems.toolbox import RowSelection, average, windows
 from wildaffect.systems.types import TrialData
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wildaffect.features.memory_format import channels_last
+from wildaffect.features.networks import channels_last
 
 IMAGE = 40
 CHANNELS = (64, 64, 128, 256, 512)

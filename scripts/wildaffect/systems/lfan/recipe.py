@@ -13,10 +13,8 @@ from wildaffect.scoring import ccc
 from wildaffect.systems.base import FrozenMode, Recipe
 from wildaffect.systems.lfan.data import WindowSamples
 from wildaffect.systems.lfan.model import build as build_model
-from wildaffect.systems.lfan.settings import LfanSettings
-from wildaffect.systems.lfan.spec import needs
-from wildaffect.systems.toolbox.losses import concordance
-from wildaffect.systems.toolbox.sampling import RowSelection, all_rows, labelled_rows
+from wildaffect.systems.lfan.spec import LfanSettings, needs
+from wildaffect.systems.toolbox import RowSelection, all_rows, concordance, labelled_rows
 from wildaffect.systems.types import Purpose, Schedule, Target, TrialData
 from wildaffect.systems.weights import load_state, read_weights
 

@@ -1,8 +1,95 @@
-"""What LFAN offers and needs; read while the workflow is planned, so no torch here."""
+"""What LFAN offers and needs, and its settings; read while the workflow is planned, so no torch here."""
 
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from wildaffect.config import Section
 from wildaffect.corpus.label_spaces import VALENCE_AROUSAL
-from wildaffect.systems.lfan.settings import LfanSettings
-from wildaffect.systems.types import Needs, Spec, Target
+from wildaffect.systems.types import (
+    Batch,
+    Count,
+    Dropout,
+    Epochs,
+    FiveCounts,
+    FourCounts,
+    LearningRate,
+    MinimumRate,
+    Needs,
+    Patience,
+    RecipeSettings,
+    Sha256,
+    Spec,
+    Target,
+    WeightDecay,
+)
+
+
+class Backbone(Section):
+    """The face network. The defaults are IR-50; smaller ones are meant for small machines and small corpora."""
+
+    units: FourCounts = (3, 4, 14, 3)
+    """Residual units per stage."""
+
+    channels: FiveCounts = (64, 64, 128, 256, 512)
+    """Channels of the first layer and of the four stages."""
+
+    embedding: Count = 512
+    """Length of the face vector."""
+
+    pooling: Literal[1, 2, 4] = 1
+    """Side of the squares of pixels averaged before the first layer; 1: full resolution, as published."""
+
+    dropout: Dropout = 0.4
+    """Dropout before the face vector."""
+
+    weights: str | None = None
+    """File with initial weights of the face network (the published run started from a face-expression network); null: random ones."""
+
+    sha256: Sha256 | None = None
+    """Expected SHA-256 of that file; null: any."""
+
+
+class LfanSettings(RecipeSettings):
+    """Leader-follower attentive fusion (LFAN). The defaults are the published recipe."""
+
+    renamed: ClassVar[Mapping[str, str]] = {
+        **RecipeSettings.renamed,
+        "early_stop_per_phase": "patience_per_phase",
+    }
+
+    window: Annotated[int, Field(ge=2)] = 300
+    """Frames per window, which is a sample."""
+
+    hop: Count = 200
+    """Frames between the starts of neighbouring windows."""
+
+    batch: Batch = 8
+    epochs: Epochs = 100
+    learning_rate: LearningRate = 1e-5
+    weight_decay: WeightDecay = 1e-3
+    minimum_rate: MinimumRate = 1e-6
+    patience: Patience = 20
+
+    patience_per_phase: bool = False
+    """Count patience again from 0 in every phase. The published run did not, so its last phase is seldom reached."""
+
+    reload_best: bool = True
+    """Return to the best weights after every epoch that brought no new best."""
+
+    augment: bool = True
+    """Train on random 40-pixel cuts and mirrored windows instead of the centre cut."""
+
+    backbone_training: Literal["gradual", "all", "frozen"] = "gradual"
+    """What of the face network is trained.
+    - gradual: frozen at first, then released in three phases: output layer; last stage; last three units of the stage before
+    - all: everything from the start
+    - frozen: it keeps its initial weights"""
+
+    backbone: Backbone = Backbone()
+    """The face network."""
+
 
 FEATURES = ("vggish128", "mfcc39")
 

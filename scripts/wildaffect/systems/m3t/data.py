@@ -9,7 +9,7 @@ import numpy as np
 
 from wildaffect.errors import InputError
 from wildaffect.systems.m3t.spec import TEMPLATE, ZEROS
-from wildaffect.systems.toolbox.sampling import average
+from wildaffect.systems.toolbox import average
 from wildaffect.systems.types import Images, Target, TrialData
 
 SIDE = 112

@@ -20,11 +20,8 @@ from wildaffect.systems.m3t.checkpoint import VARIANTS
 from wildaffect.systems.m3t.data import Audio, Reader, Vectors, WindowSamples, choices, task_labels, training_starts
 from wildaffect.systems.m3t.model import build as build_model
 from wildaffect.systems.m3t.model import load_stream
-from wildaffect.systems.m3t.settings import M3tSettings
-from wildaffect.systems.m3t.spec import OUTPUTS, audio_feature
-from wildaffect.systems.toolbox.losses import concordance
-from wildaffect.systems.toolbox.metrics import check_classes
-from wildaffect.systems.toolbox.sampling import windows
+from wildaffect.systems.m3t.spec import OUTPUTS, M3tSettings, audio_feature
+from wildaffect.systems.toolbox import check_classes, concordance, windows
 from wildaffect.systems.types import Purpose, Schedule, Target, TrialData
 
 ENCODERS = ("visual", "audio")

@@ -1,9 +1,149 @@
-"""What M3T offers and needs; read while the workflow is planned, so no torch here."""
+"""What M3T offers and needs, and its settings; read while the workflow is planned, so no torch here."""
 
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from wildaffect.config import Section
 from wildaffect.corpus.label_spaces import EXPRESSIONS7, VALENCE_AROUSAL
 from wildaffect.systems.m3t.checkpoint import VARIANTS
-from wildaffect.systems.m3t.settings import M3tSettings
-from wildaffect.systems.types import Needs, Spec, Target
+from wildaffect.systems.types import (
+    Count,
+    Epochs,
+    Factor,
+    FiveCounts,
+    LearningRate,
+    Needs,
+    PlateauFactor,
+    PlateauPatience,
+    RecipeSettings,
+    Spec,
+    Target,
+    WeightDecay,
+)
+
+VectorFeature = Annotated[str, Field(pattern=r"^(zeros|(import|embed)\.[a-z0-9_]+)$")]
+
+
+class Network(Section):
+    """Other structures that the published code had, and cheaper networks for small machines and small corpora."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"picture_pooling": "image_pooling"}
+
+    outputs: Literal[2, 9] | None = None
+    """2: valence and arousal only, also for variants that are published with expressions; null: as the variant says."""
+
+    channels: FiveCounts = (64, 128, 256, 512, 512)
+    """Channels of the five convolutions."""
+
+    hidden: Count = 512
+    """Units of the visual and the joint recurrent networks, per direction."""
+
+    audio_hidden: Annotated[int, Field(ge=2)] = 256
+    """Units of the recurrent network of the audio, per direction; twice as many is the size at which both modalities are joined."""
+
+    split_layer: Literal[2, 3, 4, 5] = 3
+    """Number of convolutions that the towers of valence and arousal share; 5: one tower."""
+
+    fc_layers: Literal[1, 2, 3] = 2
+    """Linear layers after a recurrent network."""
+
+    image_pooling: Literal[1, 2] = 1
+    """2: average squares of 2 x 2 pixels and leave the first pooling layer out, a quarter of the first layer's cost; 1: as published."""
+
+
+class M3tSettings(RecipeSettings):
+    """M3T. The defaults are those of the published code, which was meant for all of Aff-Wild2 on a GPU."""
+
+    renamed: ClassVar[Mapping[str, str]] = {**RecipeSettings.renamed, "decay_factor": "plateau_factor"}
+
+    window: Annotated[int, Field(ge=2)] = 32
+    """Frames per window, which is a sample."""
+
+    stride: Count = 16
+    """Frames between the starts of neighbouring windows in prediction; what overlaps is averaged."""
+
+    validation_stride: Count = 32
+    """The same for the score after each epoch; at most window, so that every frame is scored."""
+
+    windows_per_epoch: Count = 200
+    """Windows drawn per epoch and training trial."""
+
+    resample: bool = False
+    """Train also on windows of which up to a quarter of the labels and up to a quarter of the faces are missing, and list those of negative
+    mean valence twice. In faithful mode the missing labels are then learnt as -5, as in every run of the original but the first."""
+
+    augment: bool = True
+    """Train on random cuts and mirrored windows instead of the centre cut."""
+
+    cutout: bool = False
+    """Cover a random quarter or more of every training window, the same in all frames."""
+
+    batch: Count = 96
+    """Windows per batch. The loss is a correlation over all frames of a batch, so it depends on this."""
+
+    epochs: Epochs = 30
+
+    optimizer: Literal["adam", "sgd"] = "adam"
+    """Optimiser; sgd has a momentum of 0.9 (and its published weight_decay is 5e-4)."""
+
+    learning_rate: LearningRate = 5e-5
+    weight_decay: WeightDecay = 1e-4
+
+    gradient_norm: Annotated[float, Field(gt=0)] | None = 1.0
+    """Gradients are scaled down to this norm over all trainable tensors; null: as they are."""
+
+    scheduler: Literal["plateau", "exponential"] = "plateau"
+    """When the learning rate is multiplied by plateau_factor.
+    - plateau: when the score stops rising
+    - exponential: after every epoch"""
+
+    plateau_patience: PlateauPatience = 3
+    plateau_factor: PlateauFactor = 0.5
+
+    lowest_rate: Factor = 1e-6
+    """The scheduler plateau goes no lower."""
+
+    loss: Literal["ccc", "mse"] = "ccc"
+    """Loss on valence and arousal.
+    - ccc: 1 - concordance over all frames of the batch
+    - mse: mean square error"""
+
+    valence_weight: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Weight of valence in the loss on valence and arousal; arousal has the rest."""
+
+    expression_weight: Factor = 0.8
+    """Factor of the cross-entropy of the expression, for the target mtl."""
+
+    freeze_encoders: bool = False
+    """Train only what joins the two modalities; for the audio-visual variants, with visual_weights and audio_weights."""
+
+    face_vectors: VectorFeature = "import.senet"
+    """Feature with a vector per frame that both towers receive beside the 3-D network. Published are SENet-101 vectors, which can only be
+    imported: describe them as features.import.senet. Nobody else has them, so choose a replacement: embed.<name> is a frozen network of
+    your own (a resnet18 or resnet34 gives 512 columns), zeros leaves them out."""
+
+    face_columns: Count = 512
+    """Leading columns of face_vectors that are read."""
+
+    arousal_vectors: VectorFeature | None = None
+    """Other vectors for the arousal tower, as in the older layout with TCAE (import.tcae or what its import is called); null: face_vectors
+    for both, as in the last published code, which read TCAE and never used it."""
+
+    arousal_columns: Count = 256
+    """Leading columns of arousal_vectors that are read; TCAE's 268 are 256 of its encoder and 12 scores that were left out."""
+
+    network: Network = Network()
+    """Structure and size of the network."""
+
+    visual_weights: str | None = None
+    """File to start the visual stream from: a visual or audio-visual model, or the identity pre-training (its five convolutions then start
+    both towers); null: random weights."""
+
+    audio_weights: str | None = None
+    """File to start the audio stream from, an audio or audio-visual model; null: random weights."""
+
 
 TEMPLATE = "m3t256"
 ZEROS = "zeros"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wildaffect.features.audio.ntua_mel import silence, windows
-from wildaffect.systems.toolbox.sampling import RowSelection
+from wildaffect.systems.toolbox import RowSelection
 from wildaffect.systems.types import TrialData
 
 

@@ -16,7 +16,7 @@ from torchvision.models import resnet18, resnet50
 
 from wildaffect.corpus.label_spaces import EXPRESSIONS7, VALENCE_AROUSAL
 from wildaffect.systems.ntua.spec import STREAMS
-from wildaffect.systems.toolbox.slim import scale_channels, scaled
+from wildaffect.systems.toolbox import scale_channels, scaled
 from wildaffect.systems.weights import load_state, read_weights
 
 TRUNKS = {"resnet18": resnet18, "resnet50": resnet50}
@@ -48,7 +48,7 @@ def build(
     """``visual``, ``aural`` or ``face`` with ``outputs`` 2 (valence, arousal) or 7 (expression logits), in the published form by default.
 
     ``streams`` leaves some of the variant's out, ``face`` is the trunk of the face or of the audio, ``scene`` that of body and context;
-    see settings.py for the rest.
+    see spec.py for the rest.
     """
     chosen = [name for name in STREAMS[variant] if streams is None or name in streams]
     kind = face or ("resnet18" if variant == "aural" else "resnet50")

@@ -14,11 +14,16 @@ from wildaffect.systems.base import Recipe, trainable
 from wildaffect.systems.ntua.data import AudioWindows, ChunkSamples
 from wildaffect.systems.ntua.model import StreamNetwork, load_trunk, normalised
 from wildaffect.systems.ntua.model import build as build_model
-from wildaffect.systems.ntua.settings import NtuaSettings
-from wildaffect.systems.ntua.spec import AUDIO, streams, templates
-from wildaffect.systems.toolbox.losses import concordance
-from wildaffect.systems.toolbox.metrics import check_classes, criterion, task_scores
-from wildaffect.systems.toolbox.sampling import RowSelection, all_rows, labelled_rows
+from wildaffect.systems.ntua.spec import AUDIO, NtuaSettings, streams, templates
+from wildaffect.systems.toolbox import (
+    RowSelection,
+    all_rows,
+    check_classes,
+    concordance,
+    criterion,
+    labelled_rows,
+    task_scores,
+)
 from wildaffect.systems.types import Purpose, Target, TrialData
 
 

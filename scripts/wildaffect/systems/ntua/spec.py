@@ -1,8 +1,131 @@
-"""What NTUA offers and needs; read while the workflow is planned, so no torch here."""
+"""What NTUA offers and needs, and its settings; read while the workflow is planned, so no torch here."""
 
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, Field
+
+from wildaffect.config import Section, distinct
 from wildaffect.corpus.label_spaces import EXPRESSIONS7, VALENCE_AROUSAL
-from wildaffect.systems.ntua.settings import NtuaSettings
-from wildaffect.systems.types import Needs, Spec, Target
+from wildaffect.systems.types import (
+    Count,
+    Dropout,
+    Epochs,
+    LearningRate,
+    Natural,
+    Needs,
+    Patience,
+    RecipeSettings,
+    Spec,
+    Target,
+    WeightDecay,
+    Width,
+)
+
+Trunk = Literal["resnet18", "resnet50"]
+
+
+class Network(Section):
+    """The network. The defaults are the published ones; narrower and coarser ones are meant for small machines and small corpora."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"picture_pooling": "image_pooling"}
+
+    face: Trunk | None = None
+    """Trunk of the face or of the audio; null: resnet18 for the variant aural, resnet50 for the others."""
+
+    scene: Trunk = "resnet50"
+    """Trunk of body and context."""
+
+    cell: Literal["lstm", "gru", "rnn"] = "lstm"
+    """Recurrent cell; forwards and backwards in visual and aural, forwards alone in face."""
+
+    hidden: Count = 512
+    """Size of its state."""
+
+    layers: Count = 1
+    """Recurrent layers."""
+
+    dropout: Dropout = 0.1
+    """Dropout between recurrent layers; without effect on a single one."""
+
+    width: Width = 1.0
+    """Factor on the channels of every layer of the trunks."""
+
+    image_pooling: Literal[1, 2, 4] = 1
+    """Side of the squares of pixels averaged before a trunk."""
+
+    mel_pooling: Literal[1, 2, 4, 8, 16] = 1
+    """Neighbouring columns of an audio window averaged before the trunk."""
+
+
+class TrunkWeights(Section):
+    """Files with initial weights of the trunks, in torchvision's names (a classifier on top is left out): the authors took ImageNet's for
+    all, Places365's for context and their own AffectNet's for the face. null: random weights."""
+
+    face: str | None = None
+    """Trunk of the face."""
+
+    body: str | None = None
+    """Trunk of the body."""
+
+    context: str | None = None
+    """Trunk of the scene."""
+
+    audio: str | None = None
+    """Trunk of the audio."""
+
+
+class NtuaSettings(RecipeSettings):
+    """Face, body, context and audio (NTUA). The defaults are the published configuration file; what its authors ran is not known."""
+
+    streams: Annotated[
+        tuple[Literal["face", "body", "context"], ...], Field(min_length=1), AfterValidator(distinct)
+    ] = ("face", "body", "context")
+    """Streams of the variant visual; the others ignore this."""
+
+    duration: Annotated[int, Field(ge=2)] = 16
+    """Frames per chunk."""
+
+    batch: Count = 16
+    """Chunks per batch. The loss on valence and arousal is a correlation over the batch."""
+
+    epochs: Epochs = 300
+
+    chunks_per_epoch: Count | None = None
+    """Chunks drawn for every epoch; null: all, as published."""
+
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    """Optimiser; momentum is for sgd only."""
+
+    learning_rate: LearningRate = 1e-3
+
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Momentum of SGD."""
+
+    weight_decay: WeightDecay = 5e-4
+
+    patience: Patience = 11
+    """As in the published code, which ends training after one epoch more than its configured 10."""
+
+    learn_without_face: bool = True
+    """Frames without a face, whose image is black, count in the loss, as published."""
+
+    centre_windows: bool = False
+    """Audio windows of frames in the first five seconds are centred too, with silence before the start. Published windows begin with the
+    video at the earliest, so all these frames share one."""
+
+    mask_columns: Natural = 100
+    """Longest run of columns masked in an audio window at random, in training for valence and arousal; 0: none."""
+
+    mask_bands: Natural = 10
+    """The same for mel bands."""
+
+    network: Network = Network()
+    """Size and kind of the network."""
+
+    weights: TrunkWeights = TrunkWeights()
+    """Files with initial weights of the trunks."""
+
 
 STREAMS = {"visual": ("face", "body", "context"), "aural": ("audio",), "face": ("face",)}
 """Streams of each variant, in the order in which their features are joined (NTUA spec 3.3)."""

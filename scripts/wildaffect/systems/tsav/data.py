@@ -9,7 +9,7 @@ import numpy as np
 
 from wildaffect.corpus.label_spaces import EXPRESSIONS7
 from wildaffect.features.audio.tsav_mel import SILENCE
-from wildaffect.systems.toolbox.metrics import check_classes
+from wildaffect.systems.toolbox import check_classes
 from wildaffect.systems.tsav.spec import TEMPLATE
 from wildaffect.systems.types import Target, TrialData
 

@@ -11,8 +11,7 @@ from torch.nn import functional as F
 
 from wildaffect.features.audio.tsav_mel import centred_images, faithful_images
 from wildaffect.systems.base import Recipe
-from wildaffect.systems.toolbox.losses import concordance
-from wildaffect.systems.toolbox.metrics import task_scores
+from wildaffect.systems.toolbox import concordance, task_scores
 from wildaffect.systems.tsav.data import (
     ClipSamples,
     Picked,
@@ -22,11 +21,9 @@ from wildaffect.systems.tsav.data import (
     label_weights,
     without_contradictions,
 )
-from wildaffect.systems.tsav.model import TwoStream, normalised
+from wildaffect.systems.tsav.model import TwoStream, load_audio, load_video, normalised
 from wildaffect.systems.tsav.model import build as build_model
-from wildaffect.systems.tsav.pretrained import load_audio, load_video
-from wildaffect.systems.tsav.settings import TsavSettings
-from wildaffect.systems.tsav.spec import COLUMNS, OUTPUTS, needs
+from wildaffect.systems.tsav.spec import COLUMNS, OUTPUTS, TsavSettings, needs
 from wildaffect.systems.types import Purpose, Schedule, Target, TrialData
 
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from wildaffect.media.prefetch import prefetch
+from wildaffect.media.decode import prefetch
 
 
 def test_same_items_in_order():

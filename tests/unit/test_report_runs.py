@@ -4,7 +4,7 @@ import json
 
 import pyarrow as pa
 
-from wildaffect.report.models import notes, used_models
+from wildaffect.report.runs import notes, used_models
 from wildaffect.tables import write_table
 
 

@@ -1,5 +1,6 @@
 """Every setting of a system is read by its code."""
 
+import inspect
 import re
 
 import pytest
@@ -17,9 +18,10 @@ def names_of(section) -> list[str]:
 @pytest.mark.parametrize("system", sorted(systems.available()))
 def test_no_setting_is_dead(root, system):
     folder = root / "scripts" / "wildaffect" / "systems" / system
-    code = "\n".join(path.read_text() for path in folder.glob("*.py") if path.name != "settings.py")
-    code += (folder.parent / "base.py").read_text()
-    names = names_of(systems.spec(system).settings)
+    spec = systems.spec(system)
+    code = "\n".join(path.read_text() for path in folder.glob("*.py") if path.name != "spec.py")
+    code += (folder.parent / "base.py").read_text() + inspect.getsource(spec.needs)
+    names = names_of(spec.settings)
     assert len(names) > 20
     assert [name for name in names if not re.search(rf"\b{name}\b", code)] == []
 
@@ -29,7 +31,7 @@ def test_lfan_pictures_vary_only_where_asked():
 
     from support.runs import trial_in_memory
     from wildaffect.systems.lfan.data import WindowSamples
-    from wildaffect.systems.toolbox.sampling import all_rows
+    from wildaffect.systems.toolbox import all_rows
 
     axis = all_rows(trial_in_memory(np.zeros(50, np.float32)), "va")
     frames = {}

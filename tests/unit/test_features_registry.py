@@ -9,7 +9,7 @@ import pytest
 from support.corpora import affwild2
 from wildaffect.errors import InputError
 from wildaffect.faces.templates import scenes as scene_templates
-from wildaffect.features.settings import configured, problems
+from wildaffect.features.registry import configured, problems
 from wildaffect.features.spec import of_trial
 from wildaffect.systems.lfan import spec
 from wildaffect.systems.types import Needs

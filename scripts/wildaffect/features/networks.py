@@ -1,4 +1,4 @@
-"""State dicts from local files, read without running anything that is in them."""
+"""What networks that make features have in common: weights from local files, read without running anything in them, and memory layout."""
 
 import os
 import pickle
@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from wildaffect.errors import InputError
 
@@ -54,3 +55,25 @@ def load_exactly(network: torch.nn.Module, state: Mapping[str, torch.Tensor], pa
     # Half-precision files are computed with in single precision; counters stay whole numbers.
     single = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
     network.load_state_dict(single, assign=True)
+
+
+SAFE_CHANNELS = 8
+
+
+def channels_last(images: Tensor, network: nn.Module) -> Tensor:
+    """``images`` (n, c, H, W) as ``network`` computes them fastest; the values stay.
+
+    Channels innermost take a third less time on CPUs. They are not used where a strided 1x1 convolution has fewer than 8 input channels:
+    on processors with AVX2 but without AVX-512, oneDNN's backward pass of such a convolution (PyTorch 2.11) writes beyond its buffers.
+    """
+    return images.contiguous(memory_format=torch.channels_last) if _is_safe(network) else images.contiguous()
+
+
+def _is_safe(network: nn.Module) -> bool:
+    return not any(
+        isinstance(layer, nn.Conv2d)
+        and layer.kernel_size == (1, 1)
+        and layer.stride != (1, 1)
+        and layer.in_channels < SAFE_CHANNELS
+        for layer in network.modules()
+    )

@@ -1,1 +1,0 @@
-"""What several systems use: losses, metrics, sampling, narrower networks."""
