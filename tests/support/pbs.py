@@ -174,6 +174,7 @@ class Server:
         faults: ``(from, until, kind)`` with kind ``away``, ``host unknown``, ``hangs``, or ``deaf``: jobs are taken, but nobody learns.
         accounting: Seconds after its end for which a job is still said to be exiting.
         dying: Seconds for which a deleted job runs on.
+        reruns: Jobs are run again although they asked not to be.
         largest: Memory of the largest node, in megabytes.
         at_once: Jobs that run side by side.
     """
@@ -184,6 +185,7 @@ class Server:
     faults: list[tuple[float, float, str]] = field(default_factory=list)
     accounting: float = 0
     dying: float = 0
+    reruns: bool = False
     largest: int = 64_000
     at_once: int = 100
     gpus: int = 0
@@ -227,7 +229,7 @@ class Server:
             return Done(188, "", f"qsub: Unknown resource: {unknown[0]}\n")
         job = Job(
             f"{next(self._numbers)}.head", script, options["-N"], Path(options["-o"]), asked,
-            rerunnable=options.get("-r") != "n", submitted=self.now,
+            rerunnable=self.reruns or options.get("-r") != "n", submitted=self.now,
         )  # fmt: skip
         job.state = "H" if "-h" in arguments else "Q"
         self.jobs[job.id] = job

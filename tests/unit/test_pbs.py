@@ -468,6 +468,16 @@ def test_a_job_of_a_run_that_goes_on_elsewhere_is_left_alone(site, tmp_path):
     assert server.jobs[first].state == "Q"
 
 
+@pytest.mark.parametrize("shell", [[], ["sh", "-c", '"$0" "$@"; exit $?']])
+def test_a_run_is_known_by_its_process(shell):
+    """Snakemake starts submit through a shell, and cancel itself."""
+    code = f"import sys; sys.path.insert(0, {str(HELPERS)!r}); import jobs; print(jobs.run_name())"
+    name = subprocess.check_output([*shell, sys.executable, "-c", code], text=True).strip()
+    assert name.split(":")[1] == str(os.getpid())
+    assert jobs.process_runs(name)
+    assert not jobs.process_runs(f"{name}0") and not jobs.process_runs(f"elsewhere{name}") and not jobs.process_runs("")
+
+
 # The programs.
 
 

@@ -18,7 +18,7 @@ REASONS = {
     "finished": "ended with status 3",
     "walltime": "killed by PBS: walltime .* exceeded",
     "memory": "killed by PBS: memory .* exceeded",
-    "deleted": "by SIG(TERM|KILL)|no longer knows|deleted, or ended|not trusted",
+    "deleted": "by SIG(TERM|KILL)|no longer knows|deleted, or ended|not trusted|ran the job twice",
     "rerun": "by SIG(TERM|KILL)|no longer knows|not trusted",
     "never": "Can Never Run",
 }
@@ -37,6 +37,7 @@ class World:
             history=dice.random() < 0.5,
             accounting=dice.choice([0, 0, 40]),
             dying=dice.choice([0, 30]),
+            reruns=dice.random() < 0.2,
             faults=self.faults(),
             at_once=dice.choice([2, 5, 100]),
             now=1000,
