@@ -71,7 +71,7 @@ class World:
         while self.server.now < end:
             self.server.advance(min(10, end - self.server.now))
             if self.random.random() < 0.02 and (
-                running := [job for job in self.server.jobs.values() if job.state in "RQ"]
+                running := [job for job in self.server.jobs.values() if job.state in "RQ" and not job.truth]
             ):
                 self.server.end(self.random.choice(running), self.random.choice(["deleted", "memory", "rerun"]))
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -101,14 +102,10 @@ class Run:
         environment = os.environ | {"PATH": f"{self.programs}:{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"}
         with self.log.open("a") as log:
             return subprocess.Popen(
-                command,
-                cwd=self.project,
-                env=environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                umask=0o022,
-            )
+                command, cwd=self.project, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, umask=0o022,
+                # A shell that runs the tests in the background lets its children ignore Ctrl-C.
+                preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+            )  # fmt: skip
 
     def run(self, *arguments: str, status: int = 0) -> str:
         """What a whole run printed."""
