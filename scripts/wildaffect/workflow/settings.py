@@ -473,7 +473,7 @@ def _choose(values: dict[str, Any], spec: Spec) -> list[Problem]:
     problems: list[Problem] = []
     for key, known in (("variants", spec.variants), ("targets", tuple(spec.targets))):
         if values[key] == "all":
-            values[key] = list(known)
+            values[key] = [name for name in known if name not in spec.on_request]
         for index, chosen in enumerate(values[key]):
             if chosen not in known:
                 problems.append(((key, index), f"{shown(chosen)} is not possible{nearest(chosen, known)}"))
