@@ -1,14 +1,17 @@
-"""Atomic files, checksums, and JSON files beside other files."""
+"""Atomic files, checksums, JSON files beside other files, and YAML files."""
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from wildaffect.errors import InputError
+
+LONGEST_NAME = 255
+"""Bytes of a file's name that file systems allow."""
 
 
 @contextmanager
@@ -21,6 +24,9 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    if len(os.fsencode(partial.name)) > LONGEST_NAME >= len(os.fsencode(path.name)):
+        short = hashlib.sha256(os.fsencode(path.stem)).hexdigest()[:32]
+        partial = path.with_name(f".{short}.{os.getpid()}.partial{path.suffix}")
     try:
         yield partial
         with partial.open("rb") as handle:
@@ -42,15 +48,38 @@ def json_beside(path: str | os.PathLike, name: str) -> Any:
     Raises:
         InputError: The file is damaged.
     """
+    from wildaffect.integrity import read_json  # which needs this module
+
     beside = Path(path).with_name(name)
-    try:
-        return json.loads(beside.read_text()) if beside.exists() else None
-    except ValueError as error:
-        raise InputError(f"{beside}: not readable JSON ({error}). Train this instance again.") from error
+    return read_json(beside) if beside.exists() else None
 
 
 def read_yaml(path: str | os.PathLike) -> Any:
-    """Content of a YAML file that is part of the project, parsed in C where PyYAML has it."""
+    """Content of a YAML or JSON file of the project or of a plug-in, parsed in C where PyYAML has it.
+
+    Raises:
+        InputError: The file cannot be read, is no YAML, or holds what no configuration may hold either.
+    """
     import yaml  # most who need this module do not
 
-    return yaml.load(Path(path).read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    from wildaffect.config import MAX_DEPTH, place, unreadable
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        # The parser in C follows any depth, to a crash of the process.
+        events = yaml.parse(text, loader)
+        steps = (
+            isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            for event in events
+        )
+        if any(depth > MAX_DEPTH for depth in accumulate(steps)):
+            raise InputError(f"{path}: is nested more than {MAX_DEPTH} levels deep. Make it flatter.")
+        content = yaml.load(text, loader)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}). Check the path and who may read it.") from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise InputError(f"{path}: not readable YAML ({error}). Correct the file.") from error
+    if problems := unreadable(content):
+        raise InputError("\n".join(f"{place(str(path), where)}: {what}" for where, what in problems))
+    return content

@@ -12,6 +12,7 @@ from wildaffect.corpus.folder import find_videos, one_content, printable, rememb
 from wildaffect.corpus.trials import PARTITIONS, PERSONS, TASKS, Corpus, Finding, Trial, split_person
 from wildaffect.errors import InputError
 from wildaffect.files import atomic
+from wildaffect.integrity import foreign
 
 STREAMS = ("video_stream", "audio_stream")
 COLUMNS = (
@@ -82,12 +83,17 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
     """Rows of the table, columns checked."""
     if not path.is_file():
         raise InputError(f"{path}: not found. corpus.layout: table needs it; see README, 'Any other data set'.")
-    with path.open(newline="", encoding="utf-8-sig") as handle:
+    with (
+        foreign(path, "a CSV table in UTF-8", "Save it as CSV UTF-8."),
+        path.open(newline="", encoding="utf-8-sig") as handle,
+    ):
         reader = csv.DictReader(handle)
         columns = reader.fieldnames or ()
         unknown = sorted(set(columns) - set(COLUMNS))
         if unknown:
             raise InputError(f"{path}: unknown columns {unknown}. Known columns: {', '.join(COLUMNS)}.")
+        if len(set(columns)) < len(columns):
+            raise InputError(f"{path}: a column is named twice: {', '.join(columns)}.")
         if "media" not in columns:
             raise InputError(f"{path}: column 'media' is missing. Known columns: {', '.join(COLUMNS)}.")
         return list(reader)
@@ -95,6 +101,8 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
 
 def _trial(row: Mapping[str, str], line: str) -> Trial:
     """The trial of one row, defaults filled in; `line` names file and line in messages."""
+    if None in row:
+        raise InputError(f"{line}: more values than columns; put names with commas into quotation marks.")
     values = {key: (value or "").strip() or None for key, value in row.items()}
     if not values["media"]:
         raise InputError(f"{line}: 'media' is empty.")
@@ -109,11 +117,11 @@ def _trial(row: Mapping[str, str], line: str) -> Trial:
     return Trial(name, video, values["media"], person, **_partitions(values, line), **_annotations(values), **streams)
 
 
-def _stream(values: Mapping[str, str | None], column: str, line: str) -> int | None:
+def _stream(values: Mapping[str, str | None], column: str, line: str) -> str | None:
     given = values.get(column)
     if given is not None and not (given.isascii() and given.isdigit()):
         raise InputError(f"{line}: {column} is {given!r}, expected the index of a stream (0, 1, ...) or nothing.")
-    return None if given is None else int(given)
+    return given
 
 
 def _as_stored(root: Path, media: str) -> str:
@@ -146,7 +154,7 @@ def _check_names(path: Path, trials: Sequence[Trial]) -> None:
         raise InputError(f"{path}: trials named more than once: {', '.join(repeated)}.")
 
 
-def _streams(trial: Trial) -> tuple[int | None, int | None]:
+def _streams(trial: Trial) -> tuple[str | None, str | None]:
     return trial.video_stream, trial.audio_stream
 
 

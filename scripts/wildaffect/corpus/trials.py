@@ -50,8 +50,8 @@ class Trial:
     annotation_expr: str | None = None
     annotation_au: str | None = None
     edition: str | None = None
-    video_stream: int | None = None
-    audio_stream: int | None = None
+    video_stream: str | None = None
+    audio_stream: str | None = None
 
     def partition(self, task: str) -> str | None:
         """Official partition of the trial for `task`."""
@@ -102,7 +102,7 @@ class Corpus:
     @cached_property
     def streams(self) -> dict[str, tuple[int | None, int | None]]:
         """Indices of the video and the audio stream to use by video; None: chosen by rule."""
-        return {trial.video: (trial.video_stream, trial.audio_stream) for trial in self.trials}
+        return {trial.video: (_index(trial.video_stream), _index(trial.audio_stream)) for trial in self.trials}
 
     @cached_property
     def video_of(self) -> dict[str, str]:
@@ -123,6 +123,10 @@ class Corpus:
         for trial in self.trials:
             persons.setdefault(trial.video, {})[trial.trial] = trial.person
         return persons
+
+
+def _index(digits: str | None) -> int | None:
+    return None if digits is None else int(digits)
 
 
 def split_person(trial: str) -> tuple[str, str]:

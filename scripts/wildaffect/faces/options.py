@@ -114,6 +114,10 @@ PACKS = {
 }
 
 
+# The field that every ONNX file begins with: the version of the format.
+_ONNX = b"\x08"
+
+
 def pack_files(model: str, models_dir: Path | None) -> dict[str, Path]:
     """Files by role (detector, landmarks, identity) of a pack below ``models_dir``, or of one ONNX file (detector alone).
 
@@ -136,4 +140,7 @@ def pack_files(model: str, models_dir: Path | None) -> dict[str, Path]:
     for path in files.values():
         if not path.is_file():
             raise InputError(f"{path}: model file not found. Put it there or name another model in faces.model.")
+        with path.open("rb") as file:
+            if file.read(1) != _ONNX:
+                raise InputError(f"{path}: not an ONNX model. Fetch it again or name another model in faces.model.")
     return files

@@ -24,6 +24,7 @@ import numpy as np
 import pyarrow as pa
 
 from wildaffect.corpus.trials import PERSONS
+from wildaffect.decimals import decimal, whole
 from wildaffect.errors import InputError
 from wildaffect.faces.gaps import fill_gaps
 from wildaffect.faces.options import TrackingOptions
@@ -40,6 +41,7 @@ from wildaffect.faces.tables import (
     source_counts,
 )
 from wildaffect.faces.tracking import track_faces
+from wildaffect.integrity import foreign
 from wildaffect.media.frames import kept_view, read_frames
 from wildaffect.tables import read_metadata, read_table, write_table
 
@@ -415,7 +417,10 @@ class Override:
 
 def read_overrides(path: str | os.PathLike) -> list[Override]:
     """Read the rows of a CSV with the columns `OVERRIDE_COLUMNS`; ``track`` or ``x`` and ``y`` (pixels) may be empty."""
-    with Path(path).open(newline="", encoding="utf-8-sig") as handle:
+    with (
+        foreign(path, "a readable table of overrides", "Save it as CSV in UTF-8."),
+        Path(path).open(newline="", encoding="utf-8-sig") as handle,
+    ):
         reader = csv.DictReader(handle)
         if tuple(reader.fieldnames or ()) != OVERRIDE_COLUMNS:
             raise InputError(
@@ -426,11 +431,13 @@ def read_overrides(path: str | os.PathLike) -> list[Override]:
 
 def _parse(path, line: int, row: dict[str, str]) -> Override:
     try:
-        first, last = int(row["first_frame"]), int(row["last_frame"])
-        track = int(row["track"]) if row["track"] else None
-        point = (float(row["x"]), float(row["y"])) if row["x"] or row["y"] else None
-    except (TypeError, ValueError) as error:
+        first, last = whole(row["first_frame"]), whole(row["last_frame"])
+        track = whole(row["track"]) if row["track"] else None
+        point = (decimal(row["x"]), decimal(row["y"])) if row["x"] or row["y"] else None
+    except (TypeError, AttributeError, ValueError) as error:
         raise InputError(f"{path} line {line}: {error}. Frames and track are whole numbers, x and y pixels.") from error
+    if None in row:
+        raise InputError(f"{path} line {line}: more values than columns. Put texts with commas into quotation marks.")
     if first > last or (track is not None and point is not None):
         raise InputError(
             f"{path} line {line}: first_frame must not exceed last_frame; give track or x and y, not both."
