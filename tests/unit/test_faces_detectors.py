@@ -17,7 +17,7 @@ from skimage.data import astronaut
 from support.faces import write_detector, write_video
 from wildaffect.config import parse
 from wildaffect.errors import InputError
-from wildaffect.faces.detect import DETECTIONS_SCHEMA, CutFinder, detect_faces
+from wildaffect.faces.detect import DETECTIONS_SCHEMA, CutFinder, FaceWatch, detect_faces
 from wildaffect.faces.detectors import BACKENDS, Faces, detector_options, open_detector
 from wildaffect.faces.options import DETECTORS, DlibOptions, RetinaFaceOptions
 from wildaffect.faces.tables import detections_from_table
@@ -351,6 +351,44 @@ def test_where_much_changes_and_all_faces_are_other_peoples_it_is_a_cut(tmp_path
         backend="dlib", model="hog", options=DlibOptions(identity_every=100),
     )  # fmt: skip
     assert read_metadata(tmp_path / "d.parquet")["cuts"] == cuts
+
+
+@pytest.mark.parametrize("each", [1, 3])
+def test_portraits_before_one_background_are_cuts_without_identity(tmp_path, monkeypatch, each):
+    """The image changes too little for a cut, the faces do not."""
+    pictures = []
+    for number in range(8):
+        picture = np.full((360, 640, 3), 200, np.uint8)
+        picture[40:160, 100:200] = cv2.resize(slide(number), (100, 120))
+        pictures += [picture] * each
+    write_video(tmp_path / "v.mkv", pictures)
+    write_frame_table(tmp_path / "v.mkv", tmp_path / "f.parquet")
+    faces = Passport()
+    faces.identity = None
+    monkeypatch.setattr("wildaffect.faces.detect.open_detector", lambda *_: faces)
+    detect_faces(
+        tmp_path / "v.mkv", tmp_path / "f.parquet", tmp_path / "d.parquet",
+        backend="dlib", model="hog", options=DlibOptions(),
+    )  # fmt: skip
+    assert read_metadata(tmp_path / "d.parquet")["cuts"] == list(range(each, 8 * each, each))
+
+
+def test_a_face_that_moves_turns_or_flickers_is_not_replaced(portrait):
+    """Of two faces one may be replaced, as where somebody passes; an empty or outside box is nobody."""
+    watch = FaceWatch()
+    box = np.array([[150.0, 40, 300, 200]], np.float32)
+    for step in range(8):
+        assert not watch(np.roll(portrait, 12 * step, axis=1), box + 12 * step * np.array([1, 0, 1, 0]))
+    for share in (1, 0.5, 1, 0.3):
+        assert not watch((portrait * share).astype(np.uint8), box)
+    assert not watch(255 - portrait, box)
+    two = np.concatenate([box, box + 200 * np.array([1, 0, 1, 0])])
+    other = portrait.copy()
+    other[40:200, 350:500] = cv2.resize(slide(1), (150, 160))
+    watch(portrait, two)
+    assert not watch(other, two)
+    assert not watch(portrait, np.array([[-50.0, -50, -10, -10], [10, 10, 10, 10]], np.float32))
+    assert not watch(portrait, np.zeros((0, 4), np.float32))
 
 
 @pytest.mark.parametrize("shape", [(3, 5000), (5000, 3), (1, 900), (2, 2)])
