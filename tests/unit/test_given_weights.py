@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from support.corpora import affwild2, touch, write_run
 from wildaffect.errors import InputError
@@ -219,6 +221,18 @@ def test_damaged_weights_are_refused_before_any_job(films, damage):
 def test_the_head_of_a_file_says_what_is_in_it(films):
     shapes, about = read_header(write_run(films / "run", **LFAN))
     assert shapes == {"w": (1,)} and about == LFAN
+
+
+def test_weights_that_lie_alone_are_compared_by_their_head(films):
+    weights = trained(films)
+    record = json.loads(weights.with_name("run.json").read_text())
+    alone = films / "alone.safetensors"
+    save_file({"w": np.zeros(1, np.float32)}, alone, {"wildaffect": json.dumps(record)})
+    systems = {"lfan": BLOCK | {"trained": str(alone)}}
+    assert make_plan(config(films, systems=systems)).instances
+    assert "faces.model.name: trained on hog, here cnn" in refused(
+        config(films, systems=systems, faces=FACES | {"model": "cnn"})
+    )
 
 
 def test_initial_weights_that_are_absent_are_refused_before_any_job(films):

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from support.runs import TINY, Corpus, predictions, train
+from support.runs import TINY, Corpus, predict, predictions, train
 from wildaffect.errors import InputError
 from wildaffect.scoring.fusion import fuse_files
 from wildaffect.scoring.read import read_notes
@@ -113,6 +113,20 @@ def test_weights_of_the_demo_say_that_they_mean_nothing_elsewhere(corpus, tmp_pa
     assert list(pd.read_csv(tmp_path / "demo" / "t0.csv")) == ["frame", "time_s", "valence", "source"]
     exported = pd.read_csv(tmp_path / "people" / "t0.csv")
     assert set(exported["note"]) == {" ".join(notes)}
+
+
+def test_weights_that_lie_alone_still_know_what_they_were_trained_on(corpus, tmp_path):
+    arguments = corpus.train_arguments("moved", recipe=SHORT, origin=Origin(MADE_FROM, "demo", (0, 1)))
+    record = train(**arguments)
+    for name in ("model.safetensors", "stats.json"):
+        shutil.copy(arguments["output"] / name, tmp_path / name)
+    what = {key: record[key] for key in ("system", "variant", "target", "mode", "recipe")} | corpus.inputs()
+    what |= {"trials": ["t2"], "output": tmp_path / "alone.parquet"}
+    predict(tmp_path / "model.safetensors", **what, origin=Origin(MADE_FROM, "folder"))
+    (note,) = read_notes(tmp_path / "alone.parquet")
+    assert "means nothing" in note
+    with pytest.raises(InputError, match=r"faces\.model: trained on hog, here nothing"):
+        predict(tmp_path / "model.safetensors", **what, origin=Origin({"features": MADE_FROM["features"]}, "folder"))
 
 
 @pytest.mark.parametrize(("partition", "rows"), [("validation", 51), ("train", 45 + 48)])
