@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from wildaffect.corpus.label_spaces import AU8, AU12, EXPRESSIONS8, VALENCE_AROUSAL
 from wildaffect.errors import InputError
@@ -24,6 +23,7 @@ from wildaffect.scoring.scorer import (
     trial_scores,
 )
 from wildaffect.scoring.tasks import Part, Task, Tracks
+from wildaffect.tables import read_all
 
 RUN_COLUMNS = ("system", "variant", "target", "fold", "partition")
 SCORE_COLUMNS = (*RUN_COLUMNS, "edition", "metric", "value", "frames", "trials", "note")
@@ -83,7 +83,7 @@ def score_predictions(
         InputError: If a labelled trial of a fold's partition was not predicted at all.
     """
     tables = {task: read_parquet(path) for task, path in labels.items()}
-    assigned = pq.read_table(folds).to_pylist() if folds else []
+    assigned = read_all(folds).to_pylist() if folds else []
     score_rows, trial_rows = [], []
     for (system, variant), entries in _grouped(predictions).items():
         for predicted in _series(entries):

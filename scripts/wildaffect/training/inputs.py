@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from wildaffect.corpus.folds import FOLDS, fold_trials
 from wildaffect.corpus.labels import labels_schema
@@ -17,10 +16,11 @@ from wildaffect.errors import InputError
 from wildaffect.faces.crops import CropFile
 from wildaffect.faces.landmarks import LandmarkMasks
 from wildaffect.features.spec import find_feature, of_trial, rows_per_second
+from wildaffect.features.store import open_array
 from wildaffect.files import sha256
 from wildaffect.media.frames import read_frames
 from wildaffect.systems.types import Images, Labels, Needs, Target, TrialData
-from wildaffect.tables import read_table
+from wildaffect.tables import read_schema, read_table
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def open_trial(name: str, files: Mapping[str, Path], needs: Needs, labels: Mappi
     times = read_frames(files["frames"]).times
     crops = {template: CropFile(files[f"crop {template}"]) for template in needs.crops}
     masks = {template: LandmarkMasks(files["persons"], name) for template in needs.masks}
-    features = {feature: _open_feature(files[f"feature {feature}"]) for feature in needs.features}
+    features = {feature: open_array(files[f"feature {feature}"]) for feature in needs.features}
     rows = {
         **{f"crop {template}": len(crop.valid) for template, crop in crops.items()},
         **{f"feature {name}": len(values) for name, values in features.items() if rows_per_second(name) is None},
@@ -178,13 +178,6 @@ def _own_shape(feature: str, values: np.ndarray) -> tuple[int, ...]:
     return () if rows_per_second(feature) and columns == 1 else (columns,)
 
 
-def _open_feature(path: Path) -> np.ndarray:
-    try:
-        return np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable .npy file ({error}). Delete it and run again.") from error
-
-
 def partition_trials(
     folds: Path, target: Target, fold: int, partition: str, videos: Mapping[str, str] | None = None
 ) -> dict[str, tuple[str, ...]]:
@@ -238,11 +231,8 @@ def unlabelled_units(paths: Mapping[str, Path], target: Target) -> list[str]:
 
 
 def _absent_columns(path: Path, task: str, target: Target) -> list[str]:
-    """Units that are not labelled; :class:`InputError` if none is, or for columns of another task. No damage of the file."""
-    try:
-        present = pq.read_schema(path).names
-    except (OSError, pa.ArrowInvalid):
-        return []  # reading the table says so
+    """Units that are not labelled; :class:`InputError` if none is, or for columns of another task."""
+    present = read_schema(path).names
     absent = [column for column in target.labels[task] if column not in present]
     if absent and (task != "au" or len(absent) == len(target.labels[task])):
         raise InputError(

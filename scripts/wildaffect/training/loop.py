@@ -1,5 +1,6 @@
 """The epoch loop all systems share, and what an interrupted training needs to continue as if nothing had happened."""
 
+import contextlib
 import logging
 import math
 import shutil
@@ -15,7 +16,7 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from wildaffect.errors import InputError
-from wildaffect.files import atomic
+from wildaffect.integrity import check, intact, sealed
 from wildaffect.systems.base import Freezing, Recipe
 from wildaffect.systems.types import Samples, TrialData
 from wildaffect.training.batches import GatheredBatch, batches, gather, validate
@@ -67,15 +68,24 @@ class Checkpoint:
         self._path = Path(folder) / "last.ckpt"
 
     def load(self) -> tuple[Progress, dict[str, Any]] | None:
-        """Progress and the state dicts saved with it, or None if there is nothing to resume."""
+        """Progress and the state dicts saved with it, or None if there is nothing to resume; a damaged file is set aside."""
         if not self._path.exists():
             return None
-        content = torch.load(self._path, "cpu", weights_only=True)
-        return Progress(**content["progress"]), content["states"]
+        try:
+            with intact(self._path, "a checkpoint"):
+                check(self._path)
+                content = torch.load(self._path, "cpu", weights_only=True)
+                return Progress(**content["progress"]), content["states"]
+        except InputError as error:
+            aside = self._path.with_suffix(".damaged")
+            with contextlib.suppress(FileNotFoundError):  # another process of this training was faster
+                self._path.replace(aside)
+            log.warning("%s It is set aside as %s, and training starts anew.", error, aside)
+            return None
 
     def save(self, progress: Progress, **states: Any) -> None:
         """Write atomically: a kill leaves either the last checkpoint or this one."""
-        with atomic(self._path) as partial:
+        with sealed(self._path) as partial:
             torch.save({"progress": asdict(progress), "states": states}, partial)
 
     def remove(self) -> None:

@@ -13,11 +13,10 @@ import torch
 
 from wildaffect import systems
 from wildaffect.errors import InputError
-from wildaffect.files import atomic
+from wildaffect.integrity import sealed
 from wildaffect.provenance import stable_hash, versions
 from wildaffect.systems.base import Recipe
 from wildaffect.systems.types import Needs, Purpose, Samples, Setup, Target, TrialData
-from wildaffect.systems.weights import save_weights
 from wildaffect.training.inputs import (
     FoldData,
     JobInputs,
@@ -33,6 +32,7 @@ from wildaffect.training.inputs import (
 from wildaffect.training.loop import Checkpoint, Loop, Progress
 from wildaffect.training.origin import UNKNOWN, Origin
 from wildaffect.training.runtime import device_name, open_fabric, reproducible
+from wildaffect.weights import save_weights
 
 PARTITIONS = ("train", "validation")
 PACKAGES = ("torch", "lightning", "numpy", "pyarrow", "safetensors")
@@ -157,7 +157,7 @@ def _write(
     about: Mapping[str, Any],
 ) -> None:
     save_weights(best, output / "model.safetensors", about)
-    with atomic(output / "history.csv") as partial:
+    with sealed(output / "history.csv") as partial:
         pd.DataFrame(progress.history).to_csv(partial, index=False)
     _write_json(output / "stats.json", statistics)
     _write_json(output / "run.json", record)
@@ -239,5 +239,5 @@ def _outcome(recipe: Recipe, progress: Progress) -> dict[str, Any]:
 
 
 def _write_json(path: Path, value: Any) -> None:
-    with atomic(path) as partial:
+    with sealed(path) as partial:
         partial.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
