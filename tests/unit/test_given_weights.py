@@ -133,11 +133,11 @@ def test_parameters_of_a_computation_are_compared_but_not_versions_of_libraries(
 
 def test_what_decides_only_how_fast_a_detector_is_does_not_count(films, tmp_path):
     network = films / "networks" / "det.onnx"
-    network.write_text("a network")
+    network.write_bytes(b"\x08 a network")
     faces = {"backend": "retinaface", "model": str(network)}
     trained(films, faces=faces | {"options": {"batch": 4}})
     assert make_plan(config(films, faces=faces | {"options": {"batch": 1}})).instances
-    network.write_text("another network")
+    network.write_bytes(b"\x08 another network")
     assert "faces.model.detector: trained on SHA-256" in refused(config(films, faces=faces))
 
 
@@ -256,3 +256,13 @@ def test_numbers_are_no_files():
     assert list(initial_weights({"loss_weights": {"va": 1.0}, "visual_weights": "v.pth", "weights": None})) == [
         ("visual_weights", "v.pth")
     ]
+
+
+def test_the_kind_of_the_organisers_images_is_recorded(films):
+    touch(*(films / "official" / "cropped_aligned" / trial / "00001.jpg" for trial in ("x", "y", "z")))
+    faces = {"source": "official", "official_root": str(films / "official")}
+    recipe = {"variants": ["unimodal"], "targets": ["valence"]}
+    affwild2(films / "labelled", {"Train_Set": ["x", "y"], "Validation_Set": ["z"]}, ["x.mp4", "y.mp4", "z.mp4"])
+    plan = make_plan(config(films, faces=faces, corpus={"root": str(films / "labelled")}, systems={"lfan": recipe}))
+    made_from = plan.inputs.origin(plan.instances[0]).made_from
+    assert made_from["faces"] == {"source": "official", "images": {"arcface112": "cropped_aligned", "lfan48": None}}
