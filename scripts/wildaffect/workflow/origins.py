@@ -20,8 +20,8 @@ SPEED = ("batch",)
 """Options of a detector that decide how fast it is, not what it finds."""
 VERSIONS = ("opensmile",)
 """Parameters of a feature that are versions of libraries."""
-WORDS = ("path", "description", "licence", "citation")
-"""Keys of an imported feature that say nothing of its values."""
+WORDS = ("path", "kept", "description", "licence", "citation")
+"""Keys of an imported feature that name files of one corpus, or are words."""
 
 
 @dataclass(frozen=True)
