@@ -88,6 +88,7 @@ def test_each_given_file_is_known_by_its_content(copied):
         "media/a/audio.flac",
         "faces/a/detections.parquet",
         "crops/arcface112/a.arrow",
+        "faces/sheets/a.jpg",  # shows a whole frame
         "bodies/a.parquet",
     }
     others = {

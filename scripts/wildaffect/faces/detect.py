@@ -100,23 +100,24 @@ class FaceWatch:
     """
 
     def __init__(self):
-        self._boxes, self._patches = np.zeros((0, 4), np.float32), []
+        self._image = np.zeros((1, 1, 3), np.uint8)
+        self._boxes = np.zeros((0, 4), np.float32)
         self.doubtful = False
 
     def __call__(self, image: np.ndarray, boxes: np.ndarray) -> bool:
         """Decide whether all faces (boxes (n, 4)) of the next image that overlap one of the image before show another face."""
-        patches = [_patch(image, box) for box in boxes]
         overlap = pairwise_iou(boxes, self._boxes)
-        pairs = [
-            (patches[row], self._patches[int(overlap[row].argmax())])
-            for row in range(len(boxes))
-            if overlap[row].max(initial=0) >= SAME_POSITION
-        ]
-        self._boxes, self._patches = boxes, patches
-        changed = [(_difference(*pair), pair) for pair in pairs if _arrangement(*pair) < SAME_ARRANGEMENT]
-        whole = bool(pairs) and len(changed) == len(pairs)
-        self.doubtful = whole and all(difference >= DIFFERENCE / 2 for difference, _ in changed)
-        return whole and all(difference >= DIFFERENCE and _recoloured(*pair) for difference, pair in changed)
+        known = np.flatnonzero(overlap.max(axis=1, initial=0) >= SAME_POSITION)
+        pairs = []
+        for row in known:
+            now = _patch(image, boxes[row])
+            # A face moves and the boxes of some detectors jump: where it was, and where it is now, was another face.
+            pairs += [(now, _patch(self._image, box)) for box in (self._boxes[overlap[row].argmax()], boxes[row])]
+        self._image, self._boxes = image, boxes
+        self.doubtful = bool(pairs) and all(
+            _arrangement(*pair) < SAME_ARRANGEMENT and _difference(*pair) >= DIFFERENCE for pair in pairs
+        )
+        return self.doubtful and all(_recoloured(*pair) for pair in pairs)
 
 
 def _patch(image: np.ndarray, box: np.ndarray) -> np.ndarray:
