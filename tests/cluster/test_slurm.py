@@ -2,6 +2,7 @@
 
 import re
 import signal
+import subprocess
 import sys
 import time
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from cluster.conftest import assert_same_tables, finish
-from support.pipeline import run_workflow
+from support.pipeline import ROOT, run_workflow
 from support.slurm import until
 from wildaffect.cluster_check import check_cluster
 
@@ -56,31 +57,48 @@ def test_a_crash_of_the_node_a_cancelled_job_and_a_killed_snakemake_lose_nothing
     assert_same_tables(local, project)
 
 
+PATIENT = """
+import sys
+sys.path[:0] = [{rules!r}, {scripts!r}]
+import clusters
+clusters.GRACE = 10
+clusters.complete_states_of_slurm()
+rule all:
+    input: expand("out/{{i}}", i=range(3))
+rule wait:
+    output: "out/{{i}}"
+    resources: mem_mb=500, runtime=5
+    shell: "sleep 40; touch {{output}}"
+"""
+
+
 @pytest.mark.faults
-def test_an_absent_controller_and_a_preempted_job_lose_nothing(cluster, local, project, start):
+def test_an_absent_controller_and_a_preempted_job_lose_nothing(cluster, tmp_path):
     """No answer is no end; a job that is preempted and not requeued is repeated."""
-    run = start("slurm")
-    until(lambda: cluster.jobs("RUNNING"), 300, "nothing runs")
-    cluster.stop_controller()
-    time.sleep(30)
-    cluster.start_controller()
-    assert run.poll() is None, (project / "run.log").read_text()[-5000:]
+    (tmp_path / "Snakefile").write_text(
+        PATIENT.format(rules=str(ROOT / "workflow" / "rules"), scripts=str(ROOT / "scripts"))
+    )
+    options = ["--slurm-no-account", "--slurm-no-requeue", "--slurm-status-command", "squeue", "--retries", "2"]
+    options += ["--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "10"]
     before = set(cluster.jobs("PREEMPTED"))
-    until(lambda: cluster.jobs("RUNNING"), 300, "nothing runs any more")
-    urgent = [
-        "--partition=urgent",
-        "--nodes=2",
-        "--exclusive",
-        "--mem=32000",
-        "--time=5",
-        "--output=/dev/null",
-        "--wrap=sleep 5",
-    ]
-    cluster.run("sbatch", *urgent)
-    lost = until(lambda: set(cluster.jobs("PREEMPTED")) - before, 60, "nothing was preempted")
-    text = finish(run, project)
+    with (tmp_path / "run.log").open("w") as log:
+        command = [sys.executable, "-m", "snakemake", "--executor", "slurm", "--jobs", "3", *options]
+        run = subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        until(lambda: cluster.jobs("RUNNING"), 120, "nothing runs")
+        cluster.stop_controller()
+        time.sleep(15)
+        cluster.start_controller()
+        until(lambda: cluster.jobs("RUNNING"), 60, "nothing runs any more")
+        urgent = ["--partition=urgent", "--nodes=2", "--exclusive", "--mem=32000", "--time=5", "--output=/dev/null"]
+        cluster.run("sbatch", *urgent, "--wrap=sleep 5")
+        lost = until(lambda: set(cluster.jobs("PREEMPTED")) - before, 60, "nothing was preempted")
+        status = run.wait(400)
+    finally:
+        run.kill()
+    text = (tmp_path / "run.log").read_text()
+    assert status == 0, text[-5000:]
     assert all(f"SLURM job {job} ended: PREEMPTED" in text for job in lost)
-    assert_same_tables(local, project)
 
 
 def test_doctor_finds_that_it_will_do(cluster, tmp_path, monkeypatch):
