@@ -10,6 +10,9 @@ from typing import Any
 
 from wildaffect.errors import InputError
 
+LONGEST_NAME = 255
+"""Bytes of a file's name that file systems allow."""
+
 
 @contextmanager
 def atomic(path: str | os.PathLike) -> Iterator[Path]:
@@ -21,6 +24,9 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    if len(os.fsencode(partial.name)) > LONGEST_NAME >= len(os.fsencode(path.name)):
+        short = hashlib.sha256(os.fsencode(path.stem)).hexdigest()[:32]
+        partial = path.with_name(f".{short}.{os.getpid()}.partial{path.suffix}")
     try:
         yield partial
         with partial.open("rb") as handle:
