@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
@@ -19,6 +20,7 @@ from safetensors.torch import save_file
 from support.cnu_adl import small_checkpoint, write_keras
 from support.faces import write_detector
 from support.mutations import cut_copies, damaged_copies, outcomes
+from wildaffect.config import parse
 from wildaffect.corpus import table
 from wildaffect.corpus.labels import parse_annotation
 from wildaffect.decimals import decimal, whole
@@ -30,13 +32,16 @@ from wildaffect.faces.persons import OVERRIDE_COLUMNS, read_overrides
 from wildaffect.features.audio.vggish128_quantised import read_pca
 from wildaffect.features.bodies.find import openpose_people
 from wildaffect.features.imported import import_feature, imported_feature
+from wildaffect.files import read_yaml
 from wildaffect.models import read_manifest
 from wildaffect.scoring.editions import get_task
 from wildaffect.scoring.read import as_table, read_rows, sort_rows
 from wildaffect.submission.expected import expected_rows, read_counts
 from wildaffect.submission.validator import validate
 from wildaffect.systems.cnu_adl.keras_files import read_keras
+from wildaffect.systems.headers import read_header
 from wildaffect.weights import read_arrays, read_weights
+from wildaffect.workflow.settings import Configuration
 
 STATE = {"conv.weight": torch.arange(48.0).reshape(4, 3, 2, 2), "bias": torch.zeros(4), "steps": torch.tensor(7)}
 VA = get_task("abaw2", "va")
@@ -108,6 +113,10 @@ def manifest(path: Path) -> None:
     path.write_bytes((Path(__file__).parents[2] / "models.yaml").read_bytes())
 
 
+def configuration(path: Path) -> None:
+    path.write_bytes((Path(__file__).parents[2] / "config" / "demo.yaml").read_bytes())
+
+
 def image(path: Path) -> None:
     Image.fromarray(np.random.default_rng(6).integers(0, 256, (40, 30, 3), np.uint8)).save(path)
 
@@ -177,6 +186,8 @@ READERS = [
     ("1_keypoints.json", openpose, lambda path: list(openpose_people(path.parent, 2)), anything, 200),
     ("00001.jpg", image, official._open, lambda found: found.mode == "RGB", 150),
     ("models.yaml", manifest, read_manifest, anything, 30),
+    ("c.yaml", configuration, lambda path: parse(Configuration, read_yaml(path), path.name), anything, 60),
+    ("h.safetensors", safetensors, read_header, lambda found: isinstance(found[1], dict), 200),
 ]  # fmt: skip
 
 
@@ -322,6 +333,20 @@ def test_models_that_are_no_onnx_files_are_refused_when_the_run_is_planned(tmp_p
             pack_files(str(tmp_path / "d.onnx"), None)
     tiny_onnx(tmp_path / "d.onnx")
     assert pack_files(str(tmp_path / "d.onnx"), None) == {"detector": tmp_path / "d.onnx"}
+
+
+def test_a_graph_of_something_else_is_refused(tmp_path):
+    """It has as many outputs as a detector."""
+    value = onnx.helper.make_tensor_value_info
+    nodes = [onnx.helper.make_node("Identity", ["image"], [f"out{k}"]) for k in range(9)]
+    shape = [1, 3, "height", "width"]
+    outputs = [value(f"out{k}", onnx.TensorProto.FLOAT, shape) for k in range(9)]
+    for inputs in (shape, [1, 3], [1, 1, 64, 64]):
+        graph = onnx.helper.make_graph(nodes, "copies", [value("image", onnx.TensorProto.FLOAT, inputs)], outputs)
+        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)
+        (tmp_path / "d.onnx").write_bytes(model.SerializeToString())
+        with pytest.raises(InputError, match=r"d\.onnx: not a "):
+            DetectorNetwork(tmp_path / "d.onnx", "cpu", 1, 0.5, 1)
 
 
 def test_advice_to_read_weights_unsafely_is_not_passed_on(tmp_path):
