@@ -269,15 +269,19 @@ def run_summary(options: argparse.Namespace) -> int:
 
 def add_doctor(commands) -> None:
     """Add the command `wildaffect doctor`."""
-    parser = commands.add_parser("doctor", help="check the installation")
+    parser = commands.add_parser("doctor", help="check the installation, or a cluster from its login node")
+    parser.add_argument(
+        "--cluster", choices=("pbs", "slurm"), help="check this instead; one job of a second is submitted"
+    )
     parser.set_defaults(run=run_doctor)
 
 
 def run_doctor(options: argparse.Namespace) -> int:
     """Print the result of every check; status 1 if one failed."""
+    from wildaffect.cluster_check import check_cluster
     from wildaffect.doctor import check_installation
 
-    checks = check_installation()
+    checks = check_cluster(options.cluster) if options.cluster else check_installation()
     for part, passed, detail in checks:
         print(f"{'ok  ' if passed else 'FAIL'}  {part}: {detail}")
     return 0 if all(passed for _, passed, _ in checks) else 1

@@ -6,9 +6,10 @@ challenge pages of ABAW 1-8 and the data sets' own folder names.
 
 import re
 import unicodedata
+from collections.abc import Collection
 from pathlib import Path
 
-from wildaffect.corpus.folder import find_videos, video_name, walk_files
+from wildaffect.corpus.folder import find_videos, printable, video_name, walk_files
 from wildaffect.corpus.trials import Corpus, Finding, Trial, split_person
 from wildaffect.errors import InputError
 
@@ -47,7 +48,7 @@ def scan(root: Path, annotations: Path, edition: str, results: Path | None = Non
     """
     found = find_videos(root, results)
     videos = found.media
-    assignments = _assignments(annotations, results)
+    assignments, ignored = _assignments(annotations, results, videos)
     if not assignments:
         raise InputError(
             f"{annotations}: no annotation folders found. Expected for example "
@@ -55,6 +56,10 @@ def scan(root: Path, annotations: Path, edition: str, results: Path | None = Non
             "for videos without labels set corpus.layout: folder."
         )
     trials, findings = [], list(found.findings)
+    findings += [
+        Finding("", "", "info", "no_annotation", f"{printable(path)}: no rows of labels", "taken for no trial")
+        for path in ignored
+    ]
     for annotated in sorted(assignments, key=lambda trial: f"{trial}.txt"):
         stem, person = split_person(annotated)
         video = video_name(stem)
@@ -81,14 +86,23 @@ def scan(root: Path, annotations: Path, edition: str, results: Path | None = Non
     return Corpus(tuple(trials), tuple(findings))
 
 
-def _assignments(annotations: Path, results: Path | None) -> dict[str, dict[str, dict[str, str]]]:
-    """Partition and annotation of every trial and task, `{trial: {task: {"partition": …, "annotation": …}}}`, from folders and lists."""
+def _assignments(
+    annotations: Path, results: Path | None, videos: Collection[str]
+) -> tuple[dict[str, dict[str, dict[str, str]]], list[Path]]:
+    """Partition and annotation of every trial and task, `{trial: {task: {"partition": …, "annotation": …}}}`, from folders and lists.
+
+    Also the files among the annotations that have neither a video nor rows of labels: a README, say.
+    """
     assignments: dict[str, dict[str, dict[str, str]]] = {}
+    ignored = []
     for path in walk_files(annotations, results):
         if path.suffix.lower() != ".txt":
             continue
         task, partition = _task_and_partition(path)
         if task and partition:
+            if video_name(split_person(path.stem)[0]) not in videos and not _has_labels(annotations / path):
+                ignored.append(path)
+                continue
             annotation = None if partition == "test" else path.as_posix()
             _assign(assignments, annotations, path.stem, task, partition, annotation, path)
             continue
@@ -99,7 +113,19 @@ def _assignments(annotations: Path, results: Path | None) -> dict[str, dict[str,
             for name in (annotations / path).read_text(encoding="utf-8-sig").split("\n"):
                 if name.strip():
                     _assign(assignments, annotations, name.strip(), listed[0], "test", None, path)
-    return assignments
+    return assignments, ignored
+
+
+NUMBERS = re.compile(r"([\d\s,;.+\-e]|nan|inf)+", re.IGNORECASE)
+
+
+def _has_labels(path: Path) -> bool:
+    """Whether a file begins with a header, or numbers, and rows of numbers."""
+    with path.open("rb") as handle:
+        lines = handle.read(4096).decode(errors="replace").splitlines()
+    header, rows = lines[:1], [line.strip() for line in lines[1:10] if line.strip()]
+    titled = bool(header) and (" " not in header[0].strip() or "," in header[0])
+    return titled and all(NUMBERS.fullmatch(row) for row in rows)
 
 
 def _task_and_partition(path: Path) -> tuple[str | None, str | None]:

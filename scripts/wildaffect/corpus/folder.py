@@ -6,11 +6,12 @@ import os
 import re
 import stat
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from wildaffect import paths
+from wildaffect.content import RECORDS, Contents
 from wildaffect.corpus.trials import TASKS, Corpus, Finding, Trial
 from wildaffect.errors import InputError
 
@@ -25,8 +26,9 @@ DOCUMENT_SUFFIXES = frozenset((
     ".yaml", ".yml",
 ))
 # fmt: on
-# The organisers' face crops: millions of files, never videos.
-CROP_FOLDERS = ("cropped", "cropped_aligned")
+# Face crops of the organisers and of M3T: millions of files, never videos.
+CROP_FOLDERS = re.compile(r"cropped(_aligned)?(_new\w*)?|face_\d+", re.IGNORECASE)
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 # Bytes of a video's name: with the suffix of a trial and of a result they are less than the 255 that file systems allow.
 LONGEST_NAME = 240
 # Characters that end a line, belong to no text, or cannot be encoded.
@@ -55,7 +57,7 @@ class Videos:
 def walk_files(root: Path, results: Path | None = None) -> list[Path]:
     """All files below `root` relative to it, sorted.
 
-    Hidden files, the folders of the organisers' face crops, and folders of results are left out. Links to folders are followed, but no
+    Hidden files, images, folders of face crops, and folders of results are left out. Links to folders are followed, but no
     folder is read twice.
 
     Args:
@@ -71,10 +73,15 @@ def walk_files(root: Path, results: Path | None = None) -> list[Path]:
                 subfolders.clear()
                 continue
             seen.add(identity)
-            kept = [name for name in sorted(subfolders) if name[0] != "." and name.lower() not in CROP_FOLDERS]
+            kept = [name for name in sorted(subfolders) if name[0] != "." and not CROP_FOLDERS.fullmatch(name)]
             subfolders[:] = [name for name in kept if not (here / name).is_symlink()]
             links += [here / name for name in kept if name not in subfolders]
-            files += [Path(folder, name).relative_to(root) for name in names if not name.startswith(".")]
+            # Folders of other images may be as large: nothing but their names is looked at.
+            files += [
+                (here / name).relative_to(root)
+                for name in names
+                if name[0] != "." and not name.lower().endswith(IMAGE_SUFFIXES)
+            ]
     return sorted(files)
 
 
@@ -115,10 +122,11 @@ def printable(path: str | Path) -> str:
 
 
 def find_videos(root: Path, results: Path | None = None) -> Videos:
-    """All video files below `root`, see `walk_files`. Several links to one file are one video.
+    """All video files below `root`, see `walk_files`. Copies of and links to one file, with one name, are one video.
 
     Raises:
-        InputError: Two files have one name, which names a video, or a name contains braces, which are wildcards in names of results.
+        InputError: Two different files have one name, which names a video, or a name contains braces, which are wildcards in names of
+            results.
     """
     paths_of: dict[str, list[Path]] = {}
     findings, others = [], []
@@ -131,10 +139,12 @@ def find_videos(root: Path, results: Path | None = None) -> Videos:
             findings.append(Finding("", name, "error", "unusable_file", detail, "video left out"))
         else:
             paths_of.setdefault(name, []).append(path)
-    repeated = [same for same in paths_of.values() if len(same) > 1 and len({_identity(root / p) for p in same}) > 1]
+    several = {name: same for name, same in paths_of.items() if len(same) > 1}
+    contents = remembered_contents(results)
+    repeated = [same for same in several.values() if not one_content(root, same, contents)]
     if repeated:
         raise InputError(
-            f"{root}: several files share a name, and a video is known by its name. Keep one of each or rename:\n"
+            f"{root}: several different files share a name, and a video is known by its name. Keep one of each or rename:\n"
             + "\n".join(f"  {', '.join(map(printable, same))}" for same in repeated)
         )
     braces = [printable(same[0]) for name, same in paths_of.items() if set("{}") & set(name)]
@@ -142,7 +152,26 @@ def find_videos(root: Path, results: Path | None = None) -> Videos:
         raise InputError(f"{root}: names of videos must not contain braces. Rename: {', '.join(braces)}")
     media = {name: min(same, key=lambda path: (root / path).is_symlink()) for name, same in sorted(paths_of.items())}
     findings += _renamed(media)
+    for name, same in several.items():
+        detail = f"{', '.join(map(printable, same))}: one file or copies of it"
+        findings.append(
+            Finding("", name, "info", "several_copies", detail, f"one video, read from {printable(media[name])}")
+        )
     return Videos({name: str(path) for name, path in media.items()}, tuple(findings), tuple(others))
+
+
+def remembered_contents(results: Path | None) -> Contents:
+    """Hashes of files, remembered where the results lie, if there are any."""
+    return Contents(results / RECORDS / "contents.jsonl" if results else os.devnull)
+
+
+def one_content(root: Path, same: Sequence[Path], contents: Contents) -> bool:
+    """Whether all these files below `root` are one file, or copies of one, endings included. Only files of one size are read."""
+    if len({_identity(root / path) for path in same}) == 1:
+        return True
+    if len({path.suffix.lower() for path in same}) > 1 or len({(root / path).stat().st_size for path in same}) > 1:
+        return False
+    return len({contents.hash(root / path) for path in same}) == 1
 
 
 def unusable(path: Path) -> str:

@@ -28,4 +28,4 @@ def scan_corpus(layout: str, root: Path, annotations: Path | None, edition: str,
         return affwild2.scan(root, annotations, edition, results)
     if layout == "folder":
         return folder.scan(root, results)
-    return table.scan(root, annotations)
+    return table.scan(root, annotations, results)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from wildaffect.corpus.folder import find_videos, printable, unusable, video_name
+from wildaffect.corpus.folder import find_videos, one_content, printable, remembered_contents, unusable, video_name
 from wildaffect.corpus.trials import PARTITIONS, PERSONS, TASKS, Corpus, Finding, Trial, split_person
 from wildaffect.errors import InputError
 from wildaffect.files import atomic
@@ -25,13 +25,14 @@ COLUMNS = (
 )
 
 
-def scan(root: Path, annotations: Path) -> Corpus:
+def scan(root: Path, annotations: Path, results: Path | None = None) -> Corpus:
     """Trials of `root/trials.csv`.
 
     Column `media` (path below `root`) is needed, the others may be absent or empty. `trial` defaults to the stem of the media file and
     `person` to the suffix of the trial's name; annotation paths are relative to `annotations`. A trial with neither partition nor
     annotation is only predicted (partition `test` in every task); an annotated one without a partition is a training trial. A trial
-    whose media file does not exist is left out and becomes a finding. `video_stream` and `audio_stream` are the indices of the streams to
+    whose media file does not exist is left out and becomes a finding. Different media files may have one stem if their trials have
+    names; videos are then named by their paths. `video_stream` and `audio_stream` are the indices of the streams to
     use among all streams of the file, as `ffprobe` counts.
 
     Raises:
@@ -42,9 +43,10 @@ def scan(root: Path, annotations: Path) -> Corpus:
     if not trials:
         raise InputError(f"{path}: has a header but no rows.")
     _check_names(path, trials)
-    _check_stems(path, trials)
     _check_annotations(path, trials, annotations)
     trials = [replace(trial, media=_as_stored(root, str(trial.media))) for trial in trials]
+    trials = _told_apart(root, trials, results)
+    _check_stems(path, trials)
     missing = {trial for trial in trials if not (root / trial.media).is_file()}
     if len(missing) == len(trials):
         raise InputError(f"{path}: none of the media files exists below {root}.")
@@ -156,14 +158,37 @@ def _streams(trial: Trial) -> tuple[str | None, str | None]:
     return trial.video_stream, trial.audio_stream
 
 
+def _told_apart(root: Path, trials: Sequence[Trial], results: Path | None) -> list[Trial]:
+    """Different media files of one stem become videos named by their paths; copies of one file become one video."""
+    media_of: dict[str, dict[str, None]] = {}
+    for trial in trials:
+        media_of.setdefault(trial.video, {})[trial.media] = None
+    contents = remembered_contents(results)
+    renamed: dict[str, tuple[str, str]] = {}
+    for video, media in media_of.items():
+        if len(media) == 1:
+            continue
+        files = [Path(name) for name in media]
+        copies = all((root / file).is_file() for file in files) and one_content(root, files, contents)
+        for file, name in zip(files, media, strict=True):
+            parts = [part for part in file.with_suffix("").parts if part not in ("..", "/")]
+            renamed[name] = (video, next(iter(media))) if copies else (video_name("_".join(parts)), name)
+    return [
+        replace(trial, video=renamed[trial.media][0], media=renamed[trial.media][1])
+        if trial.media in renamed
+        else trial
+        for trial in trials
+    ]
+
+
 def _check_stems(path: Path, trials: Sequence[Trial]) -> None:
-    """No two media files share a stem, and trials of one use the same streams."""
+    """No two media files are one video, and trials of one use the same streams."""
     media: dict[str, str] = {}
     streams: dict[str, tuple] = {}
     for trial in trials:
         if media.setdefault(trial.video, trial.media) != trial.media:
             raise InputError(
-                f"{path}: {media[trial.video]} and {trial.media} share the stem {trial.video!r}. Rename one."
+                f"{path}: {media[trial.video]} and {trial.media} would both be the video {trial.video!r}. Rename one."
             )
         if streams.setdefault(trial.video, _streams(trial)) != _streams(trial):
             raise InputError(

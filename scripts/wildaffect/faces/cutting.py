@@ -132,4 +132,4 @@ def cut_together(
     cut_crops(video, persons, trial, templates, threads=threads)
     if sheet is not None:
         crops = {template.name: path for template, path in templates.items()}
-        write_contact_sheet(crops[sheet_source], persons, sheet)
+        write_contact_sheet(video, crops[sheet_source], persons, sheet)

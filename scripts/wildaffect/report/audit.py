@@ -20,6 +20,10 @@ from wildaffect.tables import read_metadata, read_table
 COLUMNS = tuple(field.name for field in fields(Finding))
 SEVERITIES = ("error", "warning", "info")
 LOW_COVERAGE = 0.5
+# Fractions of the frames with a face: several people or doubtful crops in fewer are not worth a line, in more a warning.
+NOTED, OFTEN, THROUGHOUT = 0.1, 0.5, 0.9
+# A fifth of the organisers' trials has one or two images more than frames (LFAN spec 2.9).
+EXPECTED_BEYOND = 2
 
 JOIN_SEVERITY = {"one_more": "info", "more": "warning", "fewer": "warning", "far_off": "error"}
 AUDIO_FLAGS = {
@@ -216,16 +220,53 @@ def audio_findings(video: str, metadata: Mapping[str, Any]) -> Iterator[Finding]
 
 def face_findings(video: str, metadata: Mapping[str, Any]) -> Iterator[Finding]:
     """Findings of a person table's metadata."""
+    smallest = metadata.get("smallest_face", 0)
+    limit = f"; faces under about {smallest:.0f} pixels cannot be found (faces.options)" if smallest else ""
     for trial, person in metadata["trials"].items():
         coverage = person["coverage"]
         if coverage == 0:
-            yield Finding(
-                trial, video, "warning", "no_face", "no face in any frame", "predicted without a face, marked no_face"
-            )
+            detail = f"no face in any frame{limit}"
+            yield Finding(trial, video, "warning", "no_face", detail, "predicted without a face, marked no_face")
         elif coverage < LOW_COVERAGE:
-            yield Finding(
-                trial, video, "warning", "low_face_coverage", f"a face in {coverage:.0%} of the frames", "recorded"
-            )
+            detail = f"a face in {coverage:.0%} of the frames{limit}"
+            yield Finding(trial, video, "warning", "low_face_coverage", detail, "recorded")
+        yield from _followed(trial, video, person, metadata)
+        yield from _doubtful_crops(trial, video, person)
+        if beyond := person.get("pictures_beyond", 0):
+            severity = "info" if beyond <= EXPECTED_BEYOND else "warning"
+            detail = f"{beyond} images of the face after the last of {metadata['frames']} frames"
+            yield Finding(trial, video, severity, "images_beyond", detail, "left out")
+
+
+def _followed(trial: str, video: str, person: Mapping[str, Any], metadata: Mapping[str, Any]) -> Iterator[Finding]:
+    """What a trial without a suffix followed, where that was a choice."""
+    if person.get("person") != "main" or len(metadata["trials"]) > 1:
+        return
+    if person.get("follows") == "shots":
+        detail = (
+            f"nobody stays: the most prominent person is seen in {person['presence']:.0%} of the frames with a face"
+        )
+        yield Finding(
+            trial, video, "warning", "no_main_person", detail, "the most prominent face of each shot was followed"
+        )
+    company = metadata.get("company", {"frames": 0})
+    if company["frames"] and (often := company["frames"] / metadata["frames_with_face"]) >= NOTED:
+        when = "throughout" if often >= THROUGHOUT else f"in {often:.0%} of the frames with a face"
+        severity = "warning" if often >= OFTEN else "info"
+        rule = "the most prominent one was followed; see sheet"
+        yield Finding(trial, video, severity, "several_faces", f"{company['people']} faces {when}", rule)
+
+
+def _doubtful_crops(trial: str, video: str, person: Mapping[str, Any]) -> Iterator[Finding]:
+    """Crops that show little of the face, or not as the template says."""
+    shown = sum(person.get(source, 0) for source in ("detected", "interpolated", "held"))
+    for quality, detail, rule in (
+        ("misaligned", "landmarks of no use", "crop taken from the box, upright; see sheet"),
+        ("small", "a face of less than 32 pixels", "enlarged"),
+    ):
+        if (count := person.get(quality, 0)) and count >= NOTED * shown:
+            severity = "warning" if count >= OFTEN * shown else "info"
+            yield Finding(trial, video, severity, f"{quality}_faces", f"{detail} in {count} of {shown} frames", rule)
 
 
 def label_findings(task: str, metadata: Mapping[str, Any], video_of: Mapping[str, str]) -> Iterator[Finding]:

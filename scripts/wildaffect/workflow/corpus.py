@@ -9,7 +9,11 @@ from wildaffect import paths
 from wildaffect.corpus.folds import FOLDS, make_folds
 from wildaffect.corpus.scan import scan_corpus
 from wildaffect.corpus.trials import TASKS, TRIALS, Corpus, Finding, Trial, trials_table
+from wildaffect.faces import templates as crop_templates
+from wildaffect.faces.official_folders import ImageFolder, image_folders
 from wildaffect.faces.options import pack_files
+from wildaffect.faces.templates import get_template
+from wildaffect.faces.tsav_archive import alignment_files
 from wildaffect.provenance import stable_hash
 from wildaffect.tables import write_table
 
@@ -117,10 +121,17 @@ def detector_files(config: Mapping[str, Any]) -> list[str]:
     return [str(path) for path in pack_files(faces["model"], Path(config["models_dir"])).values()]
 
 
-def official_folders(root: str, kind: str, trials: Iterable[str]) -> list[str]:
-    """The organisers' images of ``trials``, as far as they are there; ``kind`` is ``cropped_aligned`` or ``cropped``."""
-    folders = (Path(root, kind, trial) for trial in trials)
-    return [str(folder) for folder in folders if folder.is_dir()]
+def official_images(root: str | None) -> dict[str, dict[str, ImageFolder]]:
+    """Folders of images that others cut, by kind and trial, of the kinds that there are."""
+    kinds = dict.fromkeys(kind for name in crop_templates.official() for kind, _ in get_template(name).official)
+    found = {kind: image_folders(root, kind) for kind in kinds} if root else {}
+    return {kind: folders for kind, folders in found.items() if folders}
+
+
+def tsav_alignments(root: str, trials: Iterable[Trial]) -> dict[str, str]:
+    """File of TSAV's alignment archive by trial, as far as there is one."""
+    files = alignment_files(root)
+    return {t.trial: str(files[t.video, t.person]) for t in trials if (t.video, t.person) in files}
 
 
 def given_values(settings: Any) -> list[str]:

@@ -14,7 +14,7 @@ from wildaffect.features.registry import FEATURES
 from wildaffect.features.registry import problems as feature_problems
 from wildaffect.paths import SUBMISSION, wildcards
 from wildaffect.scoring.ensembles import SYSTEM as ENSEMBLE
-from wildaffect.workflow.corpus import RawInputs, scan
+from wildaffect.workflow.corpus import RawInputs, official_images, scan, tsav_alignments
 from wildaffect.workflow.given import check_given_weights
 from wildaffect.workflow.inputs import Inputs
 from wildaffect.workflow.instances import Folds, Instance, divide, list_instances, tasks_of
@@ -85,7 +85,9 @@ def check_files(config: Mapping[str, Any], inputs: Inputs) -> None:
     """Raise one `InputError` for all model, sample and override files that the run needs and that are missing."""
     models_dir, templates = Path(config["models_dir"]), inputs.templates()
     if config["faces"]["source"] == "official":
-        problems = _official_problems(config, templates)
+        problems = _official_problems(config, templates, list(inputs.corpus.video_of))
+    elif config["faces"]["source"] == "tsav":
+        problems = _tsav_problems(config["faces"], inputs.corpus)
     else:
         problems = _detector_problems(config["faces"], models_dir)
     sounds = [name for name in config["features"]["single_pass"] if name in FEATURES]
@@ -134,11 +136,21 @@ def _detector_problems(faces: Mapping[str, Any], models_dir: Path) -> list[str]:
     return problems
 
 
-def _official_problems(config: Mapping[str, Any], templates: Sequence[str]) -> list[str]:
+def _official_problems(config: Mapping[str, Any], templates: Sequence[str], trials: Sequence[str]) -> list[str]:
     """Problems of the section `faces` with `source: official`."""
     faces, problems = config["faces"], []
-    if not faces["official_root"] or not (Path(faces["official_root"]) / "cropped_aligned").is_dir():
-        problems.append(f"faces.official_root: {faces['official_root']} is no folder that holds cropped_aligned/.")
+    images = official_images(faces["official_root"])
+    kinds = [kind for kind in (crop_templates.ALIGNED, crop_templates.TRACKS) if kind in images]
+    if not kinds:
+        problems.append(
+            f"faces.official_root: {faces['official_root']} is no folder that holds cropped_aligned/ or face_256/ with a folder of "
+            "images for each trial."
+        )
+    elif absent := [trial for trial in trials if trial not in images[kinds[0]]]:
+        problems.append(
+            f"faces.official_root: {len(absent)} of {len(trials)} trials have no folder of images in {kinds[0]}/, the first is "
+            f"{absent[0]!r}."
+        )
     if faces["overrides"]:
         problems.append("faces.overrides: corrects tracks, which faces.source official does not have.")
     bodies = config["features"]["bodies"]
@@ -148,9 +160,28 @@ def _official_problems(config: Mapping[str, Any], templates: Sequence[str]) -> l
             + (", and not source face_box." if bodies["source"] == "face_box" else ".")
         )
     try:
-        crop_templates.check_official(templates)
+        crop_templates.check_official(templates, images)
     except InputError as error:
         problems.append(str(error))
+    return problems
+
+
+def _tsav_problems(faces: Mapping[str, Any], corpus: Corpus) -> list[str]:
+    """Problems of the section `faces` with `source: tsav`."""
+    problems = []
+    if faces["overrides"]:
+        problems.append("faces.overrides: corrects tracks, which faces.source tsav does not have.")
+    if not faces["official_root"]:
+        return [*problems, "faces.official_root: name the folder of TSAV's alignment archive for faces.source tsav."]
+    try:
+        found = tsav_alignments(faces["official_root"], corpus.trials)
+    except InputError as error:
+        return [*problems, str(error)]
+    if absent := [trial.trial for trial in corpus.trials if trial.trial not in found]:
+        problems.append(
+            f"faces.official_root: {len(absent)} of {len(corpus.trials)} trials have no alignment in {faces['official_root']}, "
+            f"the first is {absent[0]!r}."
+        )
     return problems
 
 
