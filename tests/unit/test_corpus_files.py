@@ -191,6 +191,7 @@ def test_links_to_one_file_are_one_video(tmp_path):
     os.link(tmp_path / "z" / "a.mp4", tmp_path / "y" / "a.mp4")
     assert found(tmp_path) == {"a": "y/a.mp4"}
     touch(tmp_path / "other" / "a.mp4")
+    (tmp_path / "other" / "a.mp4").write_bytes(b"another video")
     with pytest.raises(InputError, match="share a name"):
         found(tmp_path)
 

@@ -81,6 +81,21 @@ def test_avi_is_timed_by_its_decoding_times(tmp_path, codec, b_frames, dropped):
         assert [count_of(image) for _, image in decode(path)] == [index % 50 for index in kept]
 
 
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+@pytest.mark.parametrize("b_frames", [0, 1, 3])
+def test_flash_and_beep_of_avi_are_together(tmp_path, codec, b_frames):
+    """The guessed times are late by the delay of B-frames, which the audio does not have."""
+    video = Video(
+        [index / 25 for index in range(50)], lambda index: flat(235 if index == 25 else 20), codec=codec,
+        options={"bf": str(b_frames)}, rate=Fraction(25), tick=Fraction(1, 25),
+    )  # fmt: skip
+    path = write_media(tmp_path / "a.avi", video, Sound(beep(1, 2, 16_000)))
+    frames, samples, _ = through(path)
+    assert max(decode(path), key=lambda pair: pair[1].mean())[0] == 25
+    assert onsets(samples, 16_000) == pytest.approx([frames.times[25]], abs=1e-3)
+    assert frames.about["video_start_s"] == 0
+
+
 def test_presentation_times_in_decoding_order_are_not_believed(tmp_path):
     """As programs write MP4 that leave out the differences of both times."""
     path = write_media(tmp_path / "a.avi", steady(75, options={"bf": "3", "b-adapt": "0"}))

@@ -146,8 +146,12 @@ def split_person(trial: str) -> tuple[str, str]:
 
 def trials_table(trials: Iterable[Trial]) -> pa.Table:
     """Arrow table with the columns of `TRIALS`; in names of files, bytes that are no UTF-8 are replaced."""
-    rows = [asdict(trial) | {"media": os.fsencode(trial.media).decode(errors="replace")} for trial in trials]
+    rows = [{name: _encodable(value) for name, value in asdict(trial).items()} for trial in trials]
     return pa.Table.from_pylist(rows, schema=TRIALS)
+
+
+def _encodable(text: str | None) -> str | None:
+    return None if text is None else os.fsencode(text).decode(errors="replace")
 
 
 def trials_from_table(table: pa.Table) -> tuple[Trial, ...]:

@@ -127,10 +127,12 @@ class PacketCount:
     Attributes:
         sent: Packets passed to the decoder.
         failed: Packets that could not be read or decoded.
+        first: Presentation and decoding time of the first packet, in ticks; None where it has none.
     """
 
     sent: int = 0
     failed: int = 0
+    first: tuple[int | None, int | None] | None = None
 
 
 @contextmanager
@@ -343,6 +345,8 @@ def decoded(
             return
         failures = 0
         count.sent += packet.size > 0 and not packet.is_discard
+        if count.first is None and packet.size:
+            count.first = packet.pts, packet.dts
         try:
             frames = packet.decode()
         except av.FFmpegError:

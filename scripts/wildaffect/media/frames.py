@@ -205,10 +205,14 @@ def write_frame_table(video: str | os.PathLike, output: str | os.PathLike, strea
         return
 
     pts, dts = np.frombuffer(stamps.pts, np.int64), np.frombuffer(stamps.dts, np.int64)
+    if metadata["container"] in DECODE_TIMED:
+        start = _own_decode_time(pts, count.first)
     if _decode_timed(metadata["container"], pts, dts):
         ticks, rules, clocks = _decode_ticks(dts, float(step), float(MAX_HOLD_S / base), start)
     else:
         ticks, rules, clocks = repair_clocks(pts, pts != NO_STAMP, float(step), float(MAX_HOLD_S / base))
+        if metadata["container"] in DECODE_TIMED and start is not None and len(ticks):
+            ticks = ticks + (start - ticks[0])
     times = (ticks - ticks[:1]) * float(base)
     shown = durations(times, float(stamps.last_duration * base) or None, float(step * base))
     decoded_s = float(ticks[-1] - ticks[0] + max(stamps.last_duration, step)) * base if len(pts) else 0.0
@@ -265,6 +269,19 @@ def _decode_timed(container: str, pts: np.ndarray, dts: np.ndarray) -> bool:
         guessed_right = known.any() and np.ptp(pts[known] - dts[known]) == 0 and (pts != NO_STAMP).all()
         return not guessed_right
     return bool((pts == NO_STAMP).all()) or in_decoding_order(pts, dts, NO_STAMP)
+
+
+def _own_decode_time(pts: np.ndarray, first: tuple[int | None, int | None] | None) -> int | None:
+    """When the packet of the first frame was due: that is when a file without presentation times shows it.
+
+    Args:
+        pts: Presentation times of the frames, guessed by adding one delay to all decoding times.
+        first: Presentation and decoding time of the first packet, of which no frame need have come.
+    """
+    guessed, due = first or (None, None)
+    if due is None or guessed is None or not len(pts) or pts[0] == NO_STAMP:
+        return due
+    return int(pts[0]) - (guessed - due)
 
 
 def _decode_ticks(

@@ -170,7 +170,7 @@ def media_findings(video: str, metadata: Mapping[str, Any]) -> Iterator[Finding]
         yield finding("warning", "image_changes", _changes(metadata["changes"], metadata["changed"]), rule)
     if "hdr" in metadata:
         yield finding(
-            "info", "high_dynamic_range", metadata["hdr"], "tone-mapped to BT.709 by libswscale (colorimetric)"
+            "info", "high_dynamic_range", metadata["hdr"], "tone-mapped to BT.709 (libswscale, relative colorimetric)"
         )
     clocks = metadata.get("clocks", [])
     steps = [
