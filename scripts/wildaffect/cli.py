@@ -316,10 +316,10 @@ def add_new_corpus(commands) -> None:
 
 def run_new_corpus(options: argparse.Namespace) -> int:
     """Write the table unless it exists."""
-    from wildaffect.corpus.table import new_table
+    from wildaffect.corpus.table import fill_in, new_table
 
     table = new_table(options.folder)
-    print(f"{table}: fill in partition_va and annotation_va (and expr, au), then set corpus.layout: table")
+    print(f"{table}: {fill_in()}")
     return 0
 
 

@@ -35,6 +35,7 @@ class Trial:
         partition_va, partition_expr, partition_au: Official partition by task; None where a task does not use the trial.
         annotation_va, annotation_expr, annotation_au: Annotation file by task, relative to the annotation folder; None without one.
         edition: Challenge edition that the annotations belong to.
+        subject, group: Whom or what it shows; trials that share one of them are never divided. Not in the table.
     """
 
     trial: str
@@ -48,6 +49,8 @@ class Trial:
     annotation_expr: str | None = None
     annotation_au: str | None = None
     edition: str | None = None
+    subject: str | None = None
+    group: str | None = None
 
     def partition(self, task: str) -> str | None:
         """Official partition of the trial for `task`."""
@@ -100,6 +103,11 @@ class Corpus:
         """The source video of each trial."""
         return {trial.trial: trial.video for trial in self.trials}
 
+    @cached_property
+    def group_of(self) -> dict[str, str]:
+        """What each trial must not be separated from; see `groups_of`."""
+        return groups_of(self.trials)
+
     def labelled_tasks(self) -> list[str]:
         """Tasks with at least one annotation."""
         return [task for task in TASKS if any(trial.annotation(task) for trial in self.trials)]
@@ -114,6 +122,30 @@ class Corpus:
         for trial in self.trials:
             persons.setdefault(trial.video, {})[trial.trial] = trial.person
         return persons
+
+
+def groups_of(trials: Iterable[Trial]) -> dict[str, str]:
+    """Group of each trial, called by its first video: trials of one video, subject or group belong together, and so do their others.
+
+    Examples:
+        >>> groups_of([Trial("a", "a", "a.mp4", subject="1"), Trial("b", "b", "b.mp4"), Trial("c", "c", "c.mp4", subject="1")])
+        {'a': 'a', 'b': 'b', 'c': 'a'}
+    """
+    above: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def top(key: tuple[str, str]) -> tuple[str, str]:
+        while (up := above.setdefault(key, key)) != key:
+            above[key], key = above[up], up
+        return key
+
+    trials = list(trials)
+    for trial in trials:
+        video = ("video", trial.video)
+        for key in (("subject", trial.subject), ("group", trial.group)):
+            if key[1]:
+                above[top((key[0], key[1]))] = top(video)
+    first: dict[tuple[str, str], str] = {}
+    return {trial.trial: first.setdefault(top(("video", trial.video)), trial.video) for trial in trials}
 
 
 def split_person(trial: str) -> tuple[str, str]:
@@ -131,9 +163,14 @@ def split_person(trial: str) -> tuple[str, str]:
     return trial, "main"
 
 
+def trial_row(trial: Trial) -> dict[str, str | None]:
+    """Row of the table `TRIALS`."""
+    return {name: value for name, value in asdict(trial).items() if name in TRIALS.names}
+
+
 def trials_table(trials: Iterable[Trial]) -> pa.Table:
     """Arrow table with the columns of `TRIALS`."""
-    return pa.Table.from_pylist([asdict(trial) for trial in trials], schema=TRIALS)
+    return pa.Table.from_pylist(list(map(trial_row, trials)), schema=TRIALS)
 
 
 def trials_from_table(table: pa.Table) -> tuple[Trial, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 from wildaffect import paths
 from wildaffect.corpus.folds import FOLDS, make_folds
 from wildaffect.corpus.scan import scan_corpus
-from wildaffect.corpus.trials import TASKS, TRIALS, Corpus, Finding, Trial, trials_table
+from wildaffect.corpus.trials import TASKS, TRIALS, Corpus, Finding, Trial, trial_row, trials_table
 from wildaffect.faces.options import pack_files
 from wildaffect.provenance import stable_hash
 from wildaffect.tables import write_table
@@ -73,7 +73,7 @@ class RawInputs:
 
     def annotated_rows(self, task: str) -> list[dict[str, Any]]:
         """Rows of the trials table that have an annotation of `task`."""
-        return [asdict(trial) for trial in self.corpus.trials if trial.annotation(task)]
+        return [trial_row(trial) for trial in self.corpus.trials if trial.annotation(task)]
 
     def annotated_frames(self, task: str) -> list[str]:
         """Frame tables of the videos annotated for `task`."""

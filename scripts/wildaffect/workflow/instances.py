@@ -1,14 +1,14 @@
 """Instances (system x variant x target x fold) and the trials that each is trained on, selected by and tested on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from wildaffect import systems
 from wildaffect.corpus.folds import fold_rows, fold_trials
-from wildaffect.corpus.trials import Corpus
+from wildaffect.corpus.trials import Corpus, trial_row
 from wildaffect.errors import InputError
 
 
@@ -125,7 +125,7 @@ class Folds:
     def trials_of_tasks(self, tasks: Sequence[str], fold: int, partition: str) -> tuple[str, ...]:
         """Trials of a partition for a model of `tasks`; test trials are the same in every fold."""
         fold = 0 if partition == "test" else fold
-        chosen = fold_trials(self._divisions_of(tasks, fold), partition, self.corpus.video_of)
+        chosen = fold_trials(self._divisions_of(tasks, fold), partition, self.corpus.group_of)
         return tuple(dict.fromkeys(name for names in chosen.values() for name in names))
 
     def fold_rows(self, tasks: Sequence[str], fold: int) -> list[dict[str, Any]]:
@@ -134,7 +134,7 @@ class Folds:
         return [
             {"task": task, "fold": fold, "trial": name, "partition": partition, "scheme": self.scheme}
             for partition in ("train", "validation")
-            for task, names in fold_trials(divisions, partition, self.corpus.video_of).items()
+            for task, names in fold_trials(divisions, partition, self.corpus.group_of).items()
             for name in names
         ]
 
@@ -145,7 +145,7 @@ class Folds:
 
     @cached_property
     def _trial_rows(self) -> dict[str, dict[str, Any]]:
-        return {trial.trial: asdict(trial) for trial in self.corpus.trials}
+        return {trial.trial: trial_row(trial) for trial in self.corpus.trials}
 
     def _divisions_of(self, tasks: Sequence[str], fold: int) -> dict[str, Mapping[str, tuple[str, ...]]]:
         return {task: self.divisions.get((task, fold), {}) for task in tasks}

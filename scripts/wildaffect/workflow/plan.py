@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wildaffect.corpus.folds import shared_videos
+from wildaffect.corpus.folds import shared_groups
 from wildaffect.corpus.trials import Corpus
 from wildaffect.errors import InputError
 from wildaffect.faces import templates as crop_templates
@@ -20,13 +20,14 @@ from wildaffect.workflow.settings import complete_settings, with_single_passes
 
 
 def check_held_out(folds: Folds, trainings: Iterable[Instance]) -> None:
-    """Raise an `InputError` if any fold trains on a video that it holds out."""
+    """Raise an `InputError` if any fold trains on a video, or on a subject, that it holds out."""
+    kind = "videos" if folds.corpus.group_of == folds.corpus.video_of else "videos or subjects"
     used = {(task, instance.fold) for instance in trainings for task in tasks_of(instance)}
     problems = []
     for task, fold in sorted(used):
-        if shared := shared_videos(folds.divisions.get((task, fold), {}), folds.corpus.video_of):
+        if shared := shared_groups(folds.divisions.get((task, fold), {}), folds.corpus.group_of):
             problems.append(
-                f"task {task}, fold {fold}: {len(shared)} videos are both trained on and held out, first {shared[0]!r}"
+                f"task {task}, fold {fold}: {len(shared)} {kind} are both trained on and held out, first {shared[0]!r}"
             )
     if problems:
         raise InputError(
