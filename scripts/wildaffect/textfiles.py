@@ -18,6 +18,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_BEGINNING = 2000
 _SEPARATORS = ",;\t"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
@@ -55,7 +56,7 @@ def read_text(path: Path) -> str:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
-    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
+    encoding = _encoding(data)
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -70,6 +71,18 @@ def read_lines(path: Path) -> list[str]:
     """Lines of a text file (`read_text`) without their ends; blank ones at the end are left out."""
     text = read_text(path).rstrip()
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n") if text else []
+
+
+def read_beginning(path: Path) -> list[str]:
+    """The first complete lines of a text file, as `read_lines` gives them; what is wrong further on is not noticed."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_BEGINNING)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
+    if len(data) < _BEGINNING:
+        return read_lines(path)
+    return data.decode(_encoding(data), errors="replace").splitlines()[:-1]
 
 
 def read_rows(path: Path, columns: Sequence[str], needed: Collection[str]) -> list[tuple[str, dict[str, str]]]:
@@ -108,6 +121,10 @@ def read_rows(path: Path, columns: Sequence[str], needed: Collection[str]) -> li
             )
         rows.append((where, dict(zip(header, map(str.strip, values), strict=True))))
     return rows
+
+
+def _encoding(data: bytes) -> str:
+    return next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
 
 
 def _reader(path: Path) -> Iterator[tuple[str, list[str]]]:

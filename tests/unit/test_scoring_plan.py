@@ -2,7 +2,7 @@
 
 import pytest
 
-from support.corpora import affwild2, touch
+from support.corpora import affwild2, touch, write_annotation
 from support.lists import listed_files
 from wildaffect.errors import InputError
 from wildaffect.workflow.plan import make_plan
@@ -156,7 +156,8 @@ def test_training_on_a_held_out_video_is_refused_unless_declared(tmp_path, root)
 
 def test_training_on_a_held_out_subject_is_refused_unless_declared(tmp_path, root):
     rows = [f"v{i}.mp4,a.txt,{'validation' if i > 3 else 'train'},s{i % 5}" for i in range(6)]
-    touch(tmp_path / "a.txt", *(tmp_path / f"v{i}.mp4" for i in range(6)))
+    touch(*(tmp_path / f"v{i}.mp4" for i in range(6)))
+    write_annotation(tmp_path / "a.txt", 2)
     (tmp_path / "trials.csv").write_text("\n".join(["media,annotation_va,partition_va,subject", *rows]) + "\n")
     raw = {**BASE, "corpus": {"root": str(tmp_path), "layout": "table"}, "systems": {"lfan": {}}}
     folds = {"scheme": "grouped", "count": 2}

@@ -7,11 +7,16 @@ from typing import Any
 
 from wildaffect import paths
 from wildaffect.corpus.folds import FOLDS, make_folds
+from wildaffect.corpus.labels import LabelRules, check_beginning
 from wildaffect.corpus.scan import scan_corpus
 from wildaffect.corpus.trials import TASKS, TRIALS, Corpus, Finding, Trial, trial_row, trials_table
-from wildaffect.faces.options import pack_files
+from wildaffect.errors import InputError
+from wildaffect.faces.options import pack_paths
 from wildaffect.provenance import stable_hash
+from wildaffect.scoring.editions import edition_tasks
 from wildaffect.tables import write_table
+
+_SHOWN = 3
 
 
 def scan(block: Mapping[str, Any]) -> Corpus:
@@ -71,6 +76,24 @@ class RawInputs:
         names = [trial.annotation(task) for trial in self.corpus.trials if trial.annotation(task)]
         return [f"{self.annotations()}/{name}" for name in names]
 
+    def classes(self) -> list[str]:
+        """Expressions of the edition that the annotations belong to; empty if it has none."""
+        tasks = edition_tasks(self.config["corpus"]["edition"])
+        found = [part.names for task in tasks.values() for part in task.parts if part.name == "expr"]
+        return list(found[0]) if found else []
+
+    def annotation_problems(self) -> list[str]:
+        """What is wrong with the first lines of annotation files, a line each; more than a few are counted."""
+        rules, classes, problems = LabelRules.from_plain(self.config["labels"]), self.classes(), []
+        for task in [] if self.rendered else self.corpus.labelled_tasks():
+            for file in dict.fromkeys(self.annotation_files(task)):
+                try:
+                    check_beginning(Path(file), task, classes, rules)
+                except InputError as error:
+                    problems.append(str(error))
+        more = [f"… and {len(problems) - _SHOWN} more annotation files."] if len(problems) > _SHOWN else []
+        return problems[:_SHOWN] + more
+
     def annotated_rows(self, task: str) -> list[dict[str, Any]]:
         """Rows of the trials table that have an annotation of `task`."""
         return [trial_row(trial) for trial in self.corpus.trials if trial.annotation(task)]
@@ -114,7 +137,7 @@ def detector_files(config: Mapping[str, Any]) -> list[str]:
     faces = config["faces"]
     if faces["source"] != "detect" or faces["backend"] != "retinaface":
         return []
-    return [str(path) for path in pack_files(faces["model"], Path(config["models_dir"])).values()]
+    return [str(path) for path in pack_paths(faces["model"], Path(config["models_dir"])).values()]
 
 
 def official_folders(root: str, kind: str, trials: Iterable[str]) -> list[str]:

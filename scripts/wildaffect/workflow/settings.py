@@ -2,7 +2,7 @@
 
 ``config.yaml``, ``workflow/schemas/config.schema.json`` and ``docs/configuration.md`` are written from here by
 `wildaffect.workflow.reference`. Options that belong to one library module stand there: detection and tracking in
-`wildaffect.faces.options`, the joining of labels in `wildaffect.corpus.labels`, recipes with their systems.
+`wildaffect.faces.options`, annotations in `wildaffect.corpus.labels`, recipes with their systems.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +27,7 @@ from wildaffect.config import (
     parse,
     shown,
 )
-from wildaffect.corpus.labels import VALENCE_AROUSAL, JoinRules
+from wildaffect.corpus.labels import VALENCE_AROUSAL, LabelRules
 from wildaffect.faces import templates
 from wildaffect.faces.options import DETECTORS, TrackingOptions
 from wildaffect.faces.templates import SHEET_SOURCE, SHEETS
@@ -378,7 +378,7 @@ class Configuration(Section):
     """Folder of everything that is made."""
 
     corpus: Corpus = Corpus()
-    labels: JoinRules = JoinRules()
+    labels: LabelRules = LabelRules()
     folds: Folds = Folds()
     faces: Faces = Faces()
     features: Features = Features()
