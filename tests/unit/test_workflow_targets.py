@@ -79,3 +79,24 @@ def test_classes_are_those_of_the_edition_of_the_corpus(tmp_path):
     assert make_plan(raw, ["labels"]).raw.classes()[-1] == "Other"
     with pytest.raises(InputError, match="what 'Other' is called"):
         make_plan(raw | {"corpus": {"root": str(tmp_path), "edition": "abaw2"}}, ["labels"])
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("aa_left,0,3,,,", "line 2: there is no trial 'aa_left'; did you mean 'a_left'"),
+        ("a_left,0,3,,x,1", "line 2: x 'x'"),
+    ],
+)
+def test_overrides_are_read_before_any_job(tmp_path, row, message):
+    affwild2(tmp_path, {"Train_Set": ["a_left", "b"]}, ["a.mp4", "b.mp4"])
+    table = tmp_path / "who.csv"
+    faces = {"backend": "dlib", "model": "hog", "overrides": str(table)}
+    raw = {"corpus": {"root": str(tmp_path)}, "systems": {}, "folds": {"scheme": "official"}, "faces": faces}
+    head = "trial,first_frame,last_frame,track,x,y\n"
+    table.write_text(f"{head}{row}\n")
+    with pytest.raises(InputError, match=f"faces.overrides: .*who.csv, {message}"):
+        make_plan(raw, needed_parts(["faces"]))
+    assert make_plan(raw, needed_parts(["media"]))
+    table.write_text(f"{head}a_left,0,3,,,\n")
+    assert make_plan(raw, needed_parts(["faces"]))

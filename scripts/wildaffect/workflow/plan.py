@@ -10,6 +10,7 @@ from wildaffect.corpus.trials import Corpus
 from wildaffect.errors import InputError
 from wildaffect.faces import templates as crop_templates
 from wildaffect.faces.options import pack_files
+from wildaffect.faces.overrides import check_trials, read_overrides
 from wildaffect.features.registry import FEATURES
 from wildaffect.features.registry import problems as feature_problems
 from wildaffect.workflow.corpus import RawInputs, scan
@@ -84,7 +85,7 @@ def _face_problems(config: Mapping[str, Any], inputs: Inputs) -> list[str]:
     if config["faces"]["source"] == "official":
         problems = _official_problems(config, templates)
     else:
-        problems = _detector_problems(config["faces"], models_dir)
+        problems = _detector_problems(config["faces"], models_dir, inputs.corpus)
     scenes = [name for name in config["faces"]["single_pass"] if name in crop_templates.scenes()]
     shown = [name for name in _made(templates, scenes) if name in crop_templates.with_bodies()]
     if shown and not config["features"]["bodies"]:
@@ -115,7 +116,7 @@ def _made(needed: Sequence[str], together: Sequence[str]) -> list[str]:
     return sorted({*needed, *together} if {*needed} & {*together} else needed)
 
 
-def _detector_problems(faces: Mapping[str, Any], models_dir: Path) -> list[str]:
+def _detector_problems(faces: Mapping[str, Any], models_dir: Path, corpus: Corpus) -> list[str]:
     """Problems of the section `faces` with `source: detect`."""
     problems = []
     try:
@@ -131,6 +132,11 @@ def _detector_problems(faces: Mapping[str, Any], models_dir: Path) -> list[str]:
     ]
     if faces["overrides"] and not Path(faces["overrides"]).is_file():
         problems.append(f"faces.overrides: {faces['overrides']} does not exist.")
+    elif faces["overrides"]:
+        try:
+            check_trials(read_overrides(faces["overrides"]), corpus.video_of)
+        except InputError as error:
+            problems.append(f"faces.overrides: {error}")
     return problems
 
 
