@@ -55,7 +55,7 @@ def read_text(path: Path) -> str:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
+        raise InputError(f"{path}: cannot be read as a text file ({error.strerror}).") from error
     encoding = _encoding(data)
     try:
         text = data.decode(encoding)
@@ -79,7 +79,7 @@ def read_beginning(path: Path) -> list[str]:
         with path.open("rb") as file:
             data = file.read(_BEGINNING)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
+        raise InputError(f"{path}: cannot be read as a text file ({error.strerror}).") from error
     if len(data) < _BEGINNING:
         return read_lines(path)
     return data.decode(_encoding(data), errors="replace").splitlines()[:-1]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from wildaffect.config import parse
 from wildaffect.corpus.label_spaces import EXPRESSIONS7, EXPRESSIONS8
-from wildaffect.corpus.labels import LabelRules, check_beginning, classify, join, label_table, parse_annotation
+from wildaffect.corpus.labels import LabelRules, check_labels, classify, join, label_table, parse_annotation
 from wildaffect.corpus.trials import Trial
 from wildaffect.errors import InputError
 
@@ -137,23 +137,30 @@ def test_classes_that_cannot_be_told_are_refused(tmp_path, text, rules, message)
 @pytest.mark.shared
 def test_files_of_other_data_sets_are_refused_at_their_beginning(name, task, message):
     path = Path(os.environ["WILDAFFECT_SHARED"]) / "cases" / f"{name}.txt"
-    for read in (parse_annotation, check_beginning):
-        with pytest.raises(InputError, match=message):
-            read(path, task, EXPRESSIONS7, LabelRules())
+    with pytest.raises(InputError, match=message):
+        parse_annotation(path, task, EXPRESSIONS7, LabelRules())
+    with pytest.raises(InputError, match=message):
+        check_labels(annotated(path.name, task), task, path.parent, EXPRESSIONS7, LabelRules())
     declared = LabelRules(scale=(-10, 10), classes={"Angry": "Anger", "Happy": "Happiness", "Sad": "Sadness"})
     if name != "label_nohdr":
         values = parse_annotation(path, task, EXPRESSIONS7, declared).values
         assert values.min() >= (-1 if task == "va" else 4) and values.max() == (1 if task == "va" else 4)
 
 
+def annotated(name: str, task: str) -> Trial:
+    return Trial("a", "a", "a.mp4", **{f"partition_{task}": "train", f"annotation_{task}": name})
+
+
 def test_the_beginning_of_a_long_file_is_checked_without_its_last_line(tmp_path):
-    text = "valence,arousal\n" + "0.25,0.25\n" * 500
-    check_beginning(write(tmp_path, text + "0,2\n"), "va", (), LabelRules())
-    with pytest.raises(InputError, match="line 101"):
-        check_beginning(
-            write(tmp_path, text.replace("0.25", "2.5", 200).replace("2.5", "0.25", 199)), "va", (), LabelRules()
-        )
-    check_beginning(write(tmp_path, text.encode("utf-16")), "va", (), LabelRules())
+    def check(text):
+        write(tmp_path, text)
+        check_labels(annotated("a.txt", "va"), "va", tmp_path, (), LabelRules())
+
+    row = "0.25,0.25\n"
+    check("valence,arousal\n" + row * 500 + "0,2\n")
+    check(("valence,arousal\n" + row * 500).encode("utf-16"))
+    with pytest.raises(InputError, match="line 102: 2 is not between"):
+        check("valence,arousal\n" + row * 100 + "0,2\n" + row * 400)
 
 
 def test_a_label_of_a_whole_clip_holds_for_every_frame(tmp_path):
@@ -163,9 +170,28 @@ def test_a_label_of_a_whole_clip_holds_for_every_frame(tmp_path):
     table, report = label_table("expr", trials, tmp_path, times, LabelRules(per_clip=True), EXPRESSIONS7)
     assert table["expression"].to_pylist() == [3] * 90 and all(table["valid"].to_pylist())
     assert (report["trials"]["a"]["kind"], report["trials"]["a"]["rule"]) == ("per_clip", "repeat")
+    inline = [Trial("a", "a", "a.mp4", partition_expr="train", clip_expr="Fear"), Trial("b", "b", "b.mp4")]
+    assert label_table("expr", inline, tmp_path, times, LabelRules(), EXPRESSIONS7)[0].equals(table)
     write(tmp_path, "expression\nFear\nFear\n")
     with pytest.raises(InputError, match="2 rows where one row for the whole clip"):
         label_table("expr", trials, tmp_path, times, LabelRules(per_clip=True), EXPRESSIONS7)
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        ({"clip_va": "6,0"}, "trials.csv, trial 'a': 6 is not between"),
+        ({"clip_expr": "Joy"}, "trials.csv, trial 'a': 'joy' is not a label"),
+    ],
+)
+def test_labels_of_whole_clips_are_checked_as_those_of_files(tmp_path, label, message):
+    (task,) = (name.removeprefix("clip_") for name in label)
+    with pytest.raises(InputError, match=message):
+        check_labels(Trial("a", "a", "a.mp4", **label), task, tmp_path, EXPRESSIONS7, LabelRules())
+    rules = LabelRules(scale=(0, 8), classes={"Joy": "Happiness"})
+    table, _ = label_table(task, [Trial("a", "a", "a.mp4", **label)], tmp_path, {"a": np.zeros(2)}, rules, EXPRESSIONS7)
+    expected = {"va": {"valence": [0.5] * 2, "arousal": [-1] * 2}, "expr": {"expression": [4, 4]}}[task]
+    assert table.select(list(expected)).to_pydict() == expected
 
 
 @pytest.mark.parametrize(

@@ -245,6 +245,20 @@ def test_a_new_table_takes_partitions_from_folders_and_is_read_again(tmp_path):
         new_table(tmp_path)
 
 
+def test_labels_of_whole_clips_stand_in_the_table(tmp_path):
+    touch(*(tmp_path / f"{name}.mp4" for name in "abc"))
+    rows = ["a.mp4,train,0.5,-0.25,", "b.mp4,validation,,,Fear", "c.mp4,test,,,"]
+    (tmp_path / "trials.csv").write_text("media,partition,valence,arousal,expression\n" + "\n".join(rows) + "\n")
+    corpus = scan_corpus("table", tmp_path, None, "abaw2")
+    assert corpus.labelled_tasks() == ["va", "expr"] and corpus.findings == ()
+    assert [(t.partition_va, t.partition_expr, t.clip_va, t.clip_expr) for t in corpus.trials] == [
+        ("train", None, "0.5,-0.25", None),
+        (None, "validation", None, "Fear"),
+        ("test", "test", None, None),
+    ]
+    assert make_folds(corpus.trials, "official", 2, 0).num_rows == 5
+
+
 def test_what_to_fill_in_names_every_partition_and_column():
     words = fill_in()
     assert all(word in words for word in (*PARTITIONS, *NEW_COLUMNS[3:], "valence,arousal", "-5", "AU1"))
@@ -257,6 +271,8 @@ def test_what_to_fill_in_names_every_partition_and_column():
         ('media,person\n"a.mp4",main\n\n"b\nb.mp4"\n', r"line 4: 1 values"),
         ('media,person\n"a.mp4,main\nb.mp4,main\n', r"line 2: unexpected end of data"),
         ("media,media\na.mp4,a.mp4\n", "more than once"),
+        ("media,valence\na.mp4,1\n", "line 2: valence and arousal are given together"),
+        ("media,expression,annotation_expr\na.mp4,Fear,a.txt\n", "line 2: has both annotation_expr and a label"),
         ("media,partition_va\na.mp4,trian\n", r"line 2: partition_va is 'trian'; did you mean 'train'"),
         ("media,partiton\na.mp4,train\n", r"unknown columns \['partiton'\]; did you mean 'partition'"),
         ("media,color\na.mp4,red\n", "unknown columns"),

@@ -7,7 +7,7 @@ Rows are never resampled or shifted.
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -112,37 +112,55 @@ def parse_annotation(
     Raises:
         InputError: The file is anything else; the message names the line.
     """
-    return _parse(path, read_lines(path), task, classes, rules)
+    return _parse(_lines_of(path), read_lines(path), task, classes, rules)
 
 
-def check_beginning(path: Path, task: str, classes: Sequence[str], rules: LabelRules) -> None:
-    """`InputError` if the first lines of an annotation file are not what `parse_annotation` reads; takes no time."""
-    _parse(path, read_beginning(path), task, classes, rules)
+def check_labels(trial: Trial, task: str, annotations: Path, classes: Sequence[str], rules: LabelRules) -> None:
+    """`InputError` if a trial's label of the whole clip, or the beginning of its annotation file, is not what a label is; takes no time."""
+    if name := trial.annotation(task):
+        _parse(_lines_of(annotations / name), read_beginning(annotations / name), task, classes, rules)
+    elif trial.labelled(task):
+        _clip_annotation(trial, task, classes, rules)
 
 
-def _parse(path: Path, lines: Sequence[str], task: str, classes: Sequence[str], rules: LabelRules) -> Annotation:
+Where = Callable[[int], str]
+"""Names the place of a row, counted from 0, in messages; that of the header for -1."""
+
+
+def _lines_of(path: Path) -> Where:
+    return lambda row: f"{path}, line {row + 2}"
+
+
+def _clip_annotation(trial: Trial, task: str, classes: Sequence[str], rules: LabelRules) -> Annotation:
+    """The label of the whole clip, as the only row of an annotation."""
+    header = NAMES_IN_ROWS if task == "expr" else ",".join(VALENCE_AROUSAL)
+    lines = [header, trial.clip_label(task) or ""]
+    return _parse(lambda row: f"trials.csv, trial {trial.trial!r}", lines, task, classes, rules)
+
+
+def _parse(where: Where, lines: Sequence[str], task: str, classes: Sequence[str], rules: LabelRules) -> Annotation:
     """Read the lines of an annotation file."""
     if not lines:
-        raise InputError(f"{path}: the annotation file is empty; expected a header line and one row per frame.")
+        raise InputError(f"{where(-1)}: the annotation file is empty; expected a header line and one row per frame.")
     header = tuple(field.strip() for field in lines[0].split(","))
     rows = lines[1:]
     if task == "va":
         names = tuple(name.lower() for name in header)
         if sorted(names) != sorted(VALENCE_AROUSAL):
-            raise InputError(f"{path}, line 1: the header is {lines[0]!r}, expected 'valence,arousal'.")
-        values = _on_scale(path, _numbers(path, rows, 2), rules.scale)
+            raise InputError(f"{where(-1)}: the header is {lines[0]!r}, expected 'valence,arousal'.")
+        values = _on_scale(where, _numbers(where, rows, 2), rules.scale)
         return Annotation(VALENCE_AROUSAL, values[:, [names.index(name) for name in VALENCE_AROUSAL]])
     if task == "expr":
         meanings = _meanings(classes, rules.classes)
         if [name.lower() for name in header] == [NAMES_IN_ROWS]:
-            return Annotation((NAMES_IN_ROWS,), _named(path, rows, meanings))
-        numbers = _by_header(path, header, classes, meanings, rules.classes)
-        positions = _whole(path, _numbers(path, rows, 1), len(header) - 1)
+            return Annotation((NAMES_IN_ROWS,), _named(where, rows, meanings))
+        numbers = _by_header(where, header, classes, meanings, rules.classes)
+        positions = _whole(where, _numbers(where, rows, 1), len(header) - 1)
         return Annotation((NAMES_IN_ROWS,), np.append(numbers, math.nan)[positions])
     wrong = [name for name in header if not (name.startswith("AU") and name[2:].isdigit())]
     if wrong or len(set(header)) != len(header):
-        raise InputError(f"{path}, line 1: the header is {lines[0]!r}, expected action units such as 'AU1,AU2,AU4'.")
-    units = _whole(path, _numbers(path, rows, len(header)), 1)
+        raise InputError(f"{where(-1)}: the header is {lines[0]!r}, expected action units such as 'AU1,AU2,AU4'.")
+    units = _whole(where, _numbers(where, rows, len(header)), 1)
     return Annotation(header, np.where(units < 0, math.nan, units))
 
 
@@ -205,7 +223,7 @@ def label_table(
 
     Args:
         task: `va`, `expr` or `au`.
-        trials: Trials; those without an annotation of the task are skipped.
+        trials: Trials; those without a label of the task are skipped.
         annotations: Folder that annotation paths are relative to.
         times: Seconds of every decoded frame, float64 (N,), by video.
         rules: How files are read, and differing numbers of rows and frames handled.
@@ -220,18 +238,20 @@ def label_table(
     """
     batches, joins, columns = [], {}, None
     for trial in trials:
-        name = trial.annotation(task)
-        if name is None:
+        if not trial.labelled(task):
             continue
-        path = annotations / name
-        annotation = parse_annotation(path, task, classes, rules)
+        path = annotations / (trial.annotation(task) or "trials.csv")
+        if trial.clip_label(task):
+            annotation = _clip_annotation(trial, task, classes, rules)
+        else:
+            annotation = parse_annotation(path, task, classes, rules)
         if columns not in (None, annotation.columns):
             raise InputError(
                 f"{path}: labels {annotation.columns}, but other files have {columns}. Do not mix editions."
             )
         columns = annotation.columns
         frame_times = times[trial.video]
-        if rules.per_clip:
+        if rules.per_clip or trial.clip_label(task):
             kind, rule, labels = "per_clip", "repeat", _repeated(path, annotation, len(frame_times))
         else:
             kind, rule = classify(len(annotation.values), len(frame_times), rules)
@@ -258,7 +278,7 @@ def write_labels(
     Args:
         output: Table to write, `labels/{task}.parquet`.
         task: `va`, `expr` or `au`.
-        trials: Trials; those without an annotation of the task are skipped.
+        trials: Trials; those without a label of the task are skipped.
         annotations: Folder that annotation paths are relative to.
         frames: Frame table of every video of the trials.
         rules: How files are read, and differing numbers of rows and frames handled.
@@ -308,7 +328,7 @@ def _meanings(classes: Sequence[str], table: Mapping[str, str | None]) -> dict[s
 
 
 def _by_header(
-    path: Path,
+    where: Where,
     header: Sequence[str],
     classes: Sequence[str],
     meanings: Mapping[str, float],
@@ -322,7 +342,7 @@ def _by_header(
     names, found = ",".join(header), [name.lower() for name in header]
     if all(number(name) is not None for name in header):
         raise InputError(
-            f"{path}, line 1: {names!r} is no header; expected the names of the classes, then a row for each frame. "
+            f"{where(-1)}: {names!r} is no header; expected the names of the classes, then a row for each frame. "
             "Without a header it is unknown what the numbers mean: add it."
         )
     unknown = [name for name in header if name.lower() not in meanings]
@@ -330,26 +350,26 @@ def _by_header(
     if unknown or absent or len(set(found)) < len(found):
         cure = f"what {unknown[0]!r} is called there" if unknown else "what each class is called there"
         raise InputError(
-            f"{path}, line 1: classes {names!r}, this edition has {','.join(classes)!r}. Check the edition, or say in "
+            f"{where(-1)}: classes {names!r}, this edition has {','.join(classes)!r}. Check the edition, or say in "
             f"labels.classes {cure}."
         )
     return np.array([meanings[name] for name in found])
 
 
-def _named(path: Path, rows: Sequence[str], meanings: Mapping[str, float]) -> np.ndarray:
+def _named(where: Where, rows: Sequence[str], meanings: Mapping[str, float]) -> np.ndarray:
     """Classes (rows, 1) of rows that hold their names."""
     numbers = meanings | {"-1": math.nan}
     names = [row.strip().lower() for row in rows]
-    for line, name in enumerate(names, 2):
+    for row, name in enumerate(names):
         if name not in numbers:
             raise InputError(
-                f"{path}, line {line}: {name!r} is not a label; expected -1 (none) or one of {', '.join(meanings)}. Others are named in "
+                f"{where(row)}: {name!r} is not a label; expected -1 (none) or one of {', '.join(meanings)}. Others are named in "
                 "labels.classes."
             )
     return np.array([numbers[name] for name in names]).reshape(-1, 1)
 
 
-def _numbers(path: Path, rows: Sequence[str], width: int) -> np.ndarray:
+def _numbers(where: Where, rows: Sequence[str], width: int) -> np.ndarray:
     """Finite numbers (rows, width) of lines from the second on; an `InputError` that names the first line that holds anything else."""
     text = ",".join(rows)
     if rows and _NUMBERS.fullmatch(text) and all(row.count(",") == width - 1 for row in rows):
@@ -359,20 +379,20 @@ def _numbers(path: Path, rows: Sequence[str], width: int) -> np.ndarray:
             values = np.array([math.nan])
         if np.isfinite(values).all():
             return values.reshape(-1, width)
-    return np.array([_row(path, line, row, width) for line, row in enumerate(rows, 2)]).reshape(-1, width)
+    return np.array([_row(where(row), line, width) for row, line in enumerate(rows)]).reshape(-1, width)
 
 
-def _row(path: Path, line: int, row: str, width: int) -> list[float]:
-    fields = row.split(",")
+def _row(where: str, line: str, width: int) -> list[float]:
+    fields = line.split(",")
     values = [value for value in map(number, fields) if value is not None]
     if len(values) < len(fields):
-        raise InputError(f"{path}, line {line}: {row!r} is not a label: {width} numbers are expected.")
+        raise InputError(f"{where}: {line!r} is not a label: {width} numbers are expected.")
     if len(values) != width:
-        raise InputError(f"{path}, line {line}: {len(values)} values where {width} are expected.")
+        raise InputError(f"{where}: {len(values)} values where {width} are expected.")
     return values
 
 
-def _on_scale(path: Path, values: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
+def _on_scale(where: Where, values: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
     """Map to [-1, 1]; NaN for the mark of an invalid value."""
     low, high = scale
     inside = (low <= values) & (values <= high)
@@ -381,21 +401,19 @@ def _on_scale(path: Path, values: np.ndarray, scale: tuple[float, float]) -> np.
         row, column = beyond[0]
         mark = "" if low <= INVALID <= high else f", nor is it {INVALID}, which marks a value that is no label"
         raise InputError(
-            f"{path}, line {row + 2}: {values[row, column]:g} is not between {low:g} and {high:g}{mark}. "
+            f"{where(row)}: {values[row, column]:g} is not between {low:g} and {high:g}{mark}. "
             "If the data set has another scale, declare it: labels.scale."
         )
     # Exact for [-1, 1].
     return np.where(inside, (values - (low + high) / 2) / ((high - low) / 2), math.nan)
 
 
-def _whole(path: Path, values: np.ndarray, highest: int) -> np.ndarray:
+def _whole(where: Where, values: np.ndarray, highest: int) -> np.ndarray:
     """Numbers from -1 to ``highest`` as int64; an `InputError` for what is no label."""
     unknown = np.argwhere(~np.isin(values, np.arange(-1, highest + 1)))
     if len(unknown):
         row, column = unknown[0]
-        raise InputError(
-            f"{path}, line {row + 2}: {values[row, column]:g} is not a label; expected -1 (none) or 0 to {highest}."
-        )
+        raise InputError(f"{where(row)}: {values[row, column]:g} is not a label; expected -1 (none) or 0 to {highest}.")
     return values.astype(np.int64)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from wildaffect.config import nearest
 from wildaffect.corpus.folder import find_videos
+from wildaffect.corpus.label_spaces import VALENCE_AROUSAL
 from wildaffect.corpus.trials import PARTITIONS, PERSONS, TASKS, Corpus, Finding, Trial, split_person
 from wildaffect.errors import InputError
 from wildaffect.files import atomic
@@ -22,6 +23,8 @@ COLUMNS = (
     "partition",
     *(f"partition_{task}" for task in TASKS),
     *(f"annotation_{task}" for task in TASKS),
+    *VALENCE_AROUSAL,
+    "expression",
 )
 NEW_COLUMNS = ("trial", "media", "person", "subject", "partition", *(f"annotation_{task}" for task in TASKS))
 """What `new_table` writes: all that most data sets need."""
@@ -41,7 +44,8 @@ def scan(root: Path, annotations: Path) -> Corpus:
     `person` to the suffix of the trial's name; annotation paths are relative to `annotations`. `partition` holds for the tasks whose own
     column is empty: `test` for all, `train` and `validation` for those annotated. A trial with neither partition nor annotation is only
     predicted (partition `test` in every task); an annotated one without a partition is a training trial. Trials of one `subject`, or of
-    one `group` of any other kind, are never divided by folds. A trial whose media file does not exist is left out and becomes a finding.
+    one `group` of any other kind, are never divided by folds. `valence` and `arousal`, or `expression`, label the whole clip instead of an
+    annotation file. A trial whose media file does not exist is left out and becomes a finding.
 
     Raises:
         InputError: The table is missing, malformed or ambiguous, an annotation file or every media file is missing.
@@ -93,6 +97,7 @@ def fill_in() -> str:
   annotation_va     path of a text file: the line valence,arousal, then a row of two numbers for each frame; -5 marks a row without label
   annotation_expr   the line with the names of the classes, then a row with the position of one of them (from 0) for each frame; -1: none
   annotation_au     the line with the names of action units, such as AU1,AU2,AU4, then a row of 0 and 1 for each frame; -1: none
+  valence, arousal, expression   (columns of your own) numbers and a class that hold for the whole clip, instead of a file
   subject           who it shows, if several videos show one person: folds never divide them
 and set corpus.layout: table and corpus.root. Other scales, class names and labels of whole clips: block labels of config.yaml."""
 
@@ -124,7 +129,8 @@ def _trial(row: Mapping[str, str], line: str) -> Trial:
     person = values.get("person") or split_person(name)[1]
     if person not in PERSONS:
         raise InputError(f"{line}: person is {person!r}, expected one of {PERSONS}.")
-    tasks = _partitions(values, line) | _annotations(values)
+    clip = _clip_labels(values, line)
+    tasks = _partitions(values, clip, line) | _annotations(values) | clip
     return Trial(
         name, video, values["media"], person, **tasks, subject=values.get("subject"), group=values.get("group")
     )
@@ -134,14 +140,26 @@ def _annotations(values: Mapping[str, str | None]) -> dict[str, str | None]:
     return {f"annotation_{task}": values.get(f"annotation_{task}") for task in TASKS}
 
 
-def _partitions(values: Mapping[str, str | None], line: str) -> dict[str, str | None]:
+def _clip_labels(values: Mapping[str, str | None], line: str) -> dict[str, str | None]:
+    """Labels of the whole clip, as rows of an annotation file."""
+    given = [values.get(name) for name in VALENCE_AROUSAL]
+    if any(given) and not all(given):
+        raise InputError(f"{line}: valence and arousal are given together or not at all.")
+    labels = {"clip_va": f"{given[0]},{given[1]}" if all(given) else None, "clip_expr": values.get("expression")}
+    for task in ("va", "expr"):
+        if labels[f"clip_{task}"] and values.get(f"annotation_{task}"):
+            raise InputError(f"{line}: has both annotation_{task} and a label of the whole clip; leave one out.")
+    return labels
+
+
+def _partitions(values: Mapping[str, str | None], clip: Mapping[str, str | None], line: str) -> dict[str, str | None]:
     """Partition of every task: as given for it, else as given for all; else `train` where annotated, and `test` where no task is named."""
     for column in ("partition", *(f"partition_{task}" for task in TASKS)):
         partition = values.get(column)
         if partition not in (None, *PARTITIONS):
             raise InputError(f"{line}: {column} is {partition!r}{nearest(str(partition), PARTITIONS)}.")
     common = values.get("partition")
-    annotated = {task: values.get(f"annotation_{task}") for task in TASKS}
+    annotated = {task: values.get(f"annotation_{task}") or clip.get(f"clip_{task}") for task in TASKS}
     given = {task: values.get(f"partition_{task}") for task in TASKS}
     if not any((common, *annotated.values(), *given.values())):
         common = "test"
@@ -183,11 +201,11 @@ def _check_annotations(path: Path, trials: Sequence[Trial], annotations: Path) -
 
 def _is_unlabelled(trial: Trial) -> bool:
     """Some task shall learn from the trial or be validated on it, but nothing is annotated; or no task uses it."""
-    return not any(trial.partition(task) == "test" or trial.annotation(task) for task in TASKS)
+    return not any(trial.partition(task) == "test" or trial.labelled(task) for task in TASKS)
 
 
 def _unlabelled(trial: Trial) -> Finding:
-    detail = "trials.csv names a partition for training or validation, but no annotation"
+    detail = "trials.csv names a partition for training or validation, but no annotation or label"
     return Finding(trial.trial, trial.video, "warning", "no_annotation", detail, "not trained on")
 
 

@@ -35,6 +35,7 @@ class Trial:
         partition_va, partition_expr, partition_au: Official partition by task; None where a task does not use the trial.
         annotation_va, annotation_expr, annotation_au: Annotation file by task, relative to the annotation folder; None without one.
         edition: Challenge edition that the annotations belong to.
+        clip_va, clip_expr: Label of the whole clip instead of an annotation file, as the row of one is written. Not in the table.
         subject, group: Whom or what it shows; trials that share one of them are never divided. Not in the table.
     """
 
@@ -49,6 +50,8 @@ class Trial:
     annotation_expr: str | None = None
     annotation_au: str | None = None
     edition: str | None = None
+    clip_va: str | None = None
+    clip_expr: str | None = None
     subject: str | None = None
     group: str | None = None
 
@@ -59,6 +62,14 @@ class Trial:
     def annotation(self, task: str) -> str | None:
         """Annotation file of the trial for `task`."""
         return getattr(self, f"annotation_{task}")
+
+    def clip_label(self, task: str) -> str | None:
+        """Label of the trial for `task` that holds for all its frames."""
+        return {"va": self.clip_va, "expr": self.clip_expr}.get(task)
+
+    def labelled(self, task: str) -> bool:
+        """Whether the trial has an annotation file or a label of the whole clip for `task`."""
+        return bool(self.annotation(task) or self.clip_label(task))
 
 
 @dataclass(frozen=True)
@@ -109,8 +120,8 @@ class Corpus:
         return groups_of(self.trials)
 
     def labelled_tasks(self) -> list[str]:
-        """Tasks with at least one annotation."""
-        return [task for task in TASKS if any(trial.annotation(task) for trial in self.trials)]
+        """Tasks with at least one labelled trial."""
+        return [task for task in TASKS if any(trial.labelled(task) for trial in self.trials)]
 
     def of_video(self, video: str) -> dict[str, str]:
         """Person by trial of one video."""

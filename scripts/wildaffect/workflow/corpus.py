@@ -7,7 +7,7 @@ from typing import Any
 
 from wildaffect import paths
 from wildaffect.corpus.folds import FOLDS, make_folds
-from wildaffect.corpus.labels import LabelRules, check_beginning
+from wildaffect.corpus.labels import LabelRules, check_labels
 from wildaffect.corpus.scan import scan_corpus
 from wildaffect.corpus.trials import TASKS, TRIALS, Corpus, Finding, Trial, trial_row, trials_table
 from wildaffect.errors import InputError
@@ -83,24 +83,29 @@ class RawInputs:
         return list(found[0]) if found else []
 
     def annotation_problems(self) -> list[str]:
-        """What is wrong with the first lines of annotation files, a line each; more than a few are counted."""
-        rules, classes, problems = LabelRules.from_plain(self.config["labels"]), self.classes(), []
-        for task in [] if self.rendered else self.corpus.labelled_tasks():
-            for file in dict.fromkeys(self.annotation_files(task)):
+        """What is wrong with labels of clips and with the first lines of annotation files, a line each; more than a few are counted."""
+        rules, classes = LabelRules.from_plain(self.config["labels"]), self.classes()
+        problems: dict[str, None] = {}
+        for trial in () if self.rendered else self.corpus.trials:
+            for task in TASKS:
                 try:
-                    check_beginning(Path(file), task, classes, rules)
+                    check_labels(trial, task, Path(self.annotations()), classes, rules)
                 except InputError as error:
-                    problems.append(str(error))
-        more = [f"… and {len(problems) - _SHOWN} more annotation files."] if len(problems) > _SHOWN else []
-        return problems[:_SHOWN] + more
+                    problems[str(error)] = None
+        more = [f"… and {len(problems) - _SHOWN} more of this kind."] if len(problems) > _SHOWN else []
+        return [*problems][:_SHOWN] + more
 
     def annotated_rows(self, task: str) -> list[dict[str, Any]]:
-        """Rows of the trials table that have an annotation of `task`."""
-        return [trial_row(trial) for trial in self.corpus.trials if trial.annotation(task)]
+        """Rows of the trials table that are labelled for `task`, with the labels of whole clips."""
+        return [
+            trial_row(trial) | ({f"clip_{task}": label} if (label := trial.clip_label(task)) else {})
+            for trial in self.corpus.trials
+            if trial.labelled(task)
+        ]
 
     def annotated_frames(self, task: str) -> list[str]:
         """Frame tables of the videos annotated for `task`."""
-        videos = dict.fromkeys(trial.video for trial in self.corpus.trials if trial.annotation(task))
+        videos = dict.fromkeys(trial.video for trial in self.corpus.trials if trial.labelled(task))
         return [paths.at(self.config["results_dir"], paths.FRAMES, video=video) for video in videos]
 
     def demo_annotations(self) -> list[str]:
