@@ -70,7 +70,7 @@ class Corpus(Section):
     """How videos and annotations are stored.
     - affwild2: annotation folders of any ABAW edition, videos anywhere below `root`
     - folder: any folder of videos without labels; everything is predicted
-    - table: `root`/trials.csv lists videos, partitions and annotation files
+    - table: `root`/trials.csv lists videos, partitions and annotation files; see docs/corpora.md
     - demo: a small rendered corpus with known labels (`make demo`)"""
 
     root: Text = "data/affwild2"
@@ -91,7 +91,8 @@ class Corpus(Section):
 
 
 class Folds(Section):
-    """Division of the labelled trials into training and validation, always by source video. Fold 0 is the official division."""
+    """Division of the labelled trials into training and validation, always by source video, and by subject where trials.csv names
+    subjects. Fold 0 is the official division."""
 
     scheme: Literal["official", "lfan", "grouped"] = "lfan"
     """How many folds there are and how they are cut.
@@ -106,8 +107,8 @@ class Folds(Section):
     """Seed of the shuffling of the scheme `grouped`."""
 
     allow_shared_videos: bool = False
-    """Train even if a fold validates on a video that it also trains on, for example on its other person. Scores are then not those
-    of unseen videos."""
+    """Train even if a fold validates on a video, or a subject, that it also trains on, for example on its other person. Scores are then not
+    those of unseen videos."""
 
 
 class Faces(Section):
