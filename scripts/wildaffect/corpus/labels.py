@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator
 
 from wildaffect.config import Section, Text, nearest
 from wildaffect.corpus.label_spaces import EXPRESSIONS8, VALENCE_AROUSAL
@@ -80,11 +80,12 @@ class LabelRules(Section):
     tolerance: Annotated[int, Field(ge=1)] = 30
     """Largest difference, in frames, that counts as near."""
 
-    @model_validator(mode="after")
-    def _scale_ascends(self) -> "LabelRules":
-        if self.scale[0] >= self.scale[1]:
-            raise ValueError(f"scale: {list(self.scale)} must be the least value, then the largest")
-        return self
+    @field_validator("scale")
+    @classmethod
+    def _ascending(cls, scale: tuple[float, float]) -> tuple[float, float]:
+        if scale[0] >= scale[1]:
+            raise ValueError(f"{list(scale)} must be the least value, then the largest")
+        return scale
 
 
 AS_DISTRIBUTED = LabelRules()
@@ -358,7 +359,7 @@ def _by_header(
 
 def _named(where: Where, rows: Sequence[str], meanings: Mapping[str, float]) -> np.ndarray:
     """Classes (rows, 1) of rows that hold their names."""
-    numbers = meanings | {"-1": math.nan}
+    numbers = {**meanings, "-1": math.nan}
     names = [row.strip().lower() for row in rows]
     for row, name in enumerate(names):
         if name not in numbers:
