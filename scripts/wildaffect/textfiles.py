@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from wildaffect.config import nearest
 from wildaffect.errors import InputError
@@ -61,9 +62,9 @@ def read_text(path: Path) -> str:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
         before = data[: error.start].decode(encoding, errors="ignore")
-        raise _not_text(path, before) from error
+        _refuse(path, before)
     if "\0" in text:
-        raise _not_text(path, text[: text.index("\0")])
+        _refuse(path, text[: text.index("\0")])
     return text
 
 
@@ -143,10 +144,10 @@ def _reader(path: Path) -> Iterator[tuple[str, list[str]]]:
         raise InputError(f"{path}, line {begin}: {error}. Are all double quotes closed?") from error
 
 
-def _not_text(path: Path, before: str) -> InputError:
-    """What to say of a file that is not in a known encoding after ``before``."""
+def _refuse(path: Path, before: str) -> NoReturn:
+    """Raise the `InputError` for a file that is not in a known encoding after ``before``."""
     line = before.count("\n") + 1
-    return InputError(
+    raise InputError(
         f"{path}, line {line}: cannot be read as UTF-8 text, nor as UTF-16 with a byte-order mark; older spreadsheets write Latin-1 "
         "(Windows-1252). Save it as UTF-8 (in spreadsheets: CSV UTF-8)."
     )
