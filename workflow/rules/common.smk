@@ -12,6 +12,7 @@ from snakemake.exceptions import WorkflowError
 SCRIPTS = str(Path(workflow.basedir).parent / "scripts")
 sys.path[:0] = [SCRIPTS, str(Path(workflow.basedir) / "rules")]
 
+from pathvars import replace_leading_only
 from records import keep_records, planned_code, run_code_in
 from snakemake_interface_executor_plugins.settings import ExecMode
 from wildaffect import paths, systems
@@ -24,7 +25,7 @@ from wildaffect.features.registry import body_source, configured, weights_file
 from wildaffect.provenance import code_fingerprint
 from wildaffect.scoring import editions
 from wildaffect.scoring.tasks import task_value
-from wildaffect.workflow.corpus import detector_files, given_values, official_folders, without_given
+from wildaffect.workflow.corpus import detector_files, given_values, official_images, without_given
 from wildaffect.workflow.instances import Instance, tasks_of
 from wildaffect.workflow.plan import TARGETS, make_plan, needed_parts
 
@@ -47,6 +48,7 @@ except InputError as error:
 
 run_code_in(SCRIPTS)
 keep_records(PLAN.config["results_dir"])
+replace_leading_only(workflow.pathvars)
 # A job that runs on its own, as on a cluster, reads the rules again, but not what to run.
 PLANNED = planned_code(PLAN.config["results_dir"]) if workflow.exec_mode != ExecMode.DEFAULT else {}
 

@@ -39,6 +39,7 @@ rule resize_crops:
 rule draw_contact_sheet:
     """A page of thumbnails by which a person can check one trial at a glance."""
     input:
+        video=lambda wildcards: raw_video(PLAN.corpus.video_of[wildcards.trial]),
         crops=at(paths.CROPS, template=crop_templates.SHEET_SOURCE),
         persons=lambda wildcards: at(paths.PERSONS, video=PLAN.corpus.video_of[wildcards.trial]),
     output:

@@ -7,7 +7,7 @@ from wildaffect.corpus.trials import Corpus
 from wildaffect.errors import InputError
 
 
-def scan_corpus(layout: str, root: Path, annotations: Path | None, edition: str) -> Corpus:
+def scan_corpus(layout: str, root: Path, annotations: Path | None, edition: str, results: Path | None = None) -> Corpus:
     """Trials below `root`. Reads names only, no media.
 
     Args:
@@ -15,6 +15,7 @@ def scan_corpus(layout: str, root: Path, annotations: Path | None, edition: str)
         root: Folder of the videos.
         annotations: Folder of the annotations; `root` if None.
         edition: Name of the challenge edition that the annotations belong to.
+        results: Folder of the results, which is never searched.
 
     Raises:
         InputError: A folder is missing or empty, or its content is ambiguous.
@@ -24,7 +25,7 @@ def scan_corpus(layout: str, root: Path, annotations: Path | None, edition: str)
         if not path.is_dir():
             raise InputError(f"{key}: {path} is not a folder. Set {key} in config.yaml to the folder of your data.")
     if layout == "affwild2":
-        return affwild2.scan(root, annotations, edition)
+        return affwild2.scan(root, annotations, edition, results)
     if layout == "folder":
-        return folder.scan(root)
-    return table.scan(root, annotations)
+        return folder.scan(root, results)
+    return table.scan(root, annotations, results)

@@ -1,5 +1,6 @@
 """Trials: one annotated person in one video, and the table that lists them."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -37,6 +38,7 @@ class Trial:
         edition: Challenge edition that the annotations belong to.
         clip_va, clip_expr: Label of the whole clip instead of an annotation file, as the row of one is written. Not in the table.
         subject, group: Whom or what it shows; trials that share one of them are never divided. Not in the table.
+        video_stream, audio_stream: Indices of the streams to use, where the table of trials names them. Not in the table of results.
     """
 
     trial: str
@@ -54,6 +56,8 @@ class Trial:
     clip_expr: str | None = None
     subject: str | None = None
     group: str | None = None
+    video_stream: int | None = None
+    audio_stream: int | None = None
 
     def partition(self, task: str) -> str | None:
         """Official partition of the trial for `task`."""
@@ -108,6 +112,11 @@ class Corpus:
     def videos(self) -> dict[str, str]:
         """Media path of every video, in order of first appearance."""
         return {trial.video: trial.media for trial in self.trials}
+
+    @cached_property
+    def streams(self) -> dict[str, tuple[int | None, int | None]]:
+        """Indices of the video and the audio stream to use by video; None: chosen by rule."""
+        return {trial.video: (trial.video_stream, trial.audio_stream) for trial in self.trials}
 
     @cached_property
     def video_of(self) -> dict[str, str]:
@@ -175,8 +184,9 @@ def split_person(trial: str) -> tuple[str, str]:
 
 
 def trial_row(trial: Trial) -> dict[str, str | None]:
-    """Row of the table `TRIALS`."""
-    return {name: value for name, value in asdict(trial).items() if name in TRIALS.names}
+    """Row of the table `TRIALS`; in names of files, bytes that are no UTF-8 are replaced."""
+    row = {name: value for name, value in asdict(trial).items() if name in TRIALS.names}
+    return row | {"media": os.fsencode(trial.media).decode(errors="replace")}
 
 
 def trials_table(trials: Iterable[Trial]) -> pa.Table:

@@ -130,7 +130,7 @@ class Clock:
 
 
 def has_audio(about: Mapping[str, Any], clock: Clock) -> np.ndarray:
-    """Frames whose row begins within the audio.
+    """Frames whose row begins within the audio, where its place in the video is known.
 
     Args:
         about: The description in ``audio.flac``, see `wildaffect.media.audio.read_about`.
@@ -144,7 +144,10 @@ def has_audio(about: Mapping[str, Any], clock: Clock) -> np.ndarray:
     begin = max(0.0, about["offset_s"])
     end = begin + about["samples"] / about["rate"] - about["padded_s"]
     at = instants(clock)
-    return (at >= begin) & (at < end)
+    valid = (at >= begin) & (at < end)
+    for first, last in about.get("unplaced_s", ()):
+        valid &= ~((at >= first) & (at < last))
+    return valid
 
 
 def instants(clock: Clock) -> np.ndarray:

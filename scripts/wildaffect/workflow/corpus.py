@@ -1,6 +1,6 @@
 """The corpus that a configuration describes: its tables, and the raw files that a run starts from."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,10 @@ from wildaffect.corpus.labels import LabelRules, check_labels
 from wildaffect.corpus.scan import scan_corpus
 from wildaffect.corpus.trials import TASKS, TRIALS, Corpus, Finding, Trial, trial_row, trials_table
 from wildaffect.errors import InputError
+from wildaffect.faces import templates as crop_templates
+from wildaffect.faces.official_folders import ImageFolder, image_folders
 from wildaffect.faces.options import pack_paths
+from wildaffect.faces.templates import get_template
 from wildaffect.provenance import stable_hash
 from wildaffect.scoring.editions import edition_tasks
 from wildaffect.tables import write_table
@@ -19,14 +22,14 @@ from wildaffect.tables import write_table
 _SHOWN = 3
 
 
-def scan(block: Mapping[str, Any]) -> Corpus:
-    """The corpus that the section `corpus` describes: scanned, or as the demo will be rendered."""
+def scan(block: Mapping[str, Any], results: Path) -> Corpus:
+    """The corpus that the section `corpus` describes: scanned, but not in the folder `results`, or as the demo will be rendered."""
     if block["layout"] == "demo":
         from wildaffect.demo.corpus import demo_corpus
 
         return demo_corpus(**block["demo"])
     annotations = Path(block["annotations"]) if block["annotations"] else None
-    return scan_corpus(block["layout"], Path(block["root"]), annotations, block["edition"])
+    return scan_corpus(block["layout"], Path(block["root"]), annotations, block["edition"], results)
 
 
 def write_corpus_tables(
@@ -40,7 +43,7 @@ def write_corpus_tables(
         corpus: Section `corpus` of the configuration.
         folds_config: Section `folds`.
     """
-    found = scan(corpus)
+    found = scan(corpus, trials.parents[1])
     findings = [asdict(finding) for finding in found.findings]
     write_table(trials, trials_table(found.trials), TRIALS, {"findings": findings, "corpus": dict(corpus)})
     table = make_folds(found.trials, folds_config["scheme"], folds_config["count"], folds_config["seed"])
@@ -145,10 +148,11 @@ def detector_files(config: Mapping[str, Any]) -> list[str]:
     return [str(path) for path in pack_paths(faces["model"], Path(config["models_dir"])).values()]
 
 
-def official_folders(root: str, kind: str, trials: Iterable[str]) -> list[str]:
-    """The organisers' images of ``trials``, as far as they are there; ``kind`` is ``cropped_aligned`` or ``cropped``."""
-    folders = (Path(root, kind, trial) for trial in trials)
-    return [str(folder) for folder in folders if folder.is_dir()]
+def official_images(root: str | None) -> dict[str, dict[str, ImageFolder]]:
+    """Folders of images that others cut, by kind and trial, of the kinds that there are."""
+    kinds = dict.fromkeys(kind for name in crop_templates.official() for kind, _ in get_template(name).official)
+    found = {kind: image_folders(root, kind) for kind in kinds} if root else {}
+    return {kind: folders for kind, folders in found.items() if folders}
 
 
 def given_values(settings: Any) -> list[str]:

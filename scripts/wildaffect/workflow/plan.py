@@ -13,7 +13,7 @@ from wildaffect.faces.options import pack_files
 from wildaffect.faces.overrides import check_trials, read_overrides
 from wildaffect.features.registry import FEATURES
 from wildaffect.features.registry import problems as feature_problems
-from wildaffect.workflow.corpus import RawInputs, scan
+from wildaffect.workflow.corpus import RawInputs, official_images, scan
 from wildaffect.workflow.inputs import Inputs
 from wildaffect.workflow.instances import Folds, Instance, check_instances, divide, list_instances, tasks_of
 from wildaffect.workflow.outputs import Outputs, Runs, Submissions, check_smoothing, plan_outputs
@@ -83,7 +83,7 @@ def _face_problems(config: Mapping[str, Any], inputs: Inputs) -> list[str]:
     """Problems of detection, persons and crops."""
     models_dir, templates = Path(config["models_dir"]), inputs.templates()
     if config["faces"]["source"] == "official":
-        problems = _official_problems(config, templates)
+        problems = _official_problems(config, templates, list(inputs.corpus.video_of))
     else:
         problems = _detector_problems(config["faces"], models_dir, inputs.corpus)
     scenes = [name for name in config["faces"]["single_pass"] if name in crop_templates.scenes()]
@@ -140,11 +140,21 @@ def _detector_problems(faces: Mapping[str, Any], models_dir: Path, corpus: Corpu
     return problems
 
 
-def _official_problems(config: Mapping[str, Any], templates: Sequence[str]) -> list[str]:
+def _official_problems(config: Mapping[str, Any], templates: Sequence[str], trials: Sequence[str]) -> list[str]:
     """Problems of the section `faces` with `source: official`."""
     faces, problems = config["faces"], []
-    if not faces["official_root"] or not (Path(faces["official_root"]) / "cropped_aligned").is_dir():
-        problems.append(f"faces.official_root: {faces['official_root']} is no folder that holds cropped_aligned/.")
+    images = official_images(faces["official_root"])
+    kinds = [kind for kind in (crop_templates.ALIGNED, crop_templates.TRACKS) if kind in images]
+    if not kinds:
+        problems.append(
+            f"faces.official_root: {faces['official_root']} is no folder that holds cropped_aligned/ or face_256/ with a folder of "
+            "images for each trial."
+        )
+    elif absent := [trial for trial in trials if trial not in images[kinds[0]]]:
+        problems.append(
+            f"faces.official_root: {len(absent)} of {len(trials)} trials have no folder of images in {kinds[0]}/, the first is "
+            f"{absent[0]!r}."
+        )
     if faces["overrides"]:
         problems.append("faces.overrides: corrects tracks, which faces.source official does not have.")
     bodies = config["features"]["bodies"]
@@ -154,7 +164,7 @@ def _official_problems(config: Mapping[str, Any], templates: Sequence[str]) -> l
             + (", and not source face_box." if bodies["source"] == "face_box" else ".")
         )
     try:
-        crop_templates.check_official(templates)
+        crop_templates.check_official(templates, images)
     except InputError as error:
         problems.append(str(error))
     return problems
@@ -202,7 +212,7 @@ def make_plan(raw: Mapping[str, Any], parts: Sequence[str] = PARTS) -> Plan:
         InputError: The message names everything that is wrong.
     """
     config = complete_settings(raw)
-    corpus = scan(config["corpus"])
+    corpus = scan(config["corpus"], Path(config["results_dir"]))
     folds = divide(corpus, config["folds"])
     instances = list_instances(config["systems"], folds.divisions)
     runs, inputs = Runs(config, folds, instances), Inputs(config, folds, instances)

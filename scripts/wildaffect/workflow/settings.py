@@ -122,7 +122,8 @@ class Faces(Section):
     - official: take the organisers' cropped_aligned images"""
 
     official_root: Text | None = None
-    """Folder that holds `cropped_aligned/<trial>/00001.jpg` … (and `cropped/` for the template cnu224), for the source `official`."""
+    """Folder that holds `cropped_aligned/<trial>/00001.jpg` … (and `cropped/` for the template cnu224), or M3T's `face_256/`, for the
+    source `official`."""
 
     backend: Literal["retinaface", "dlib"] = "retinaface"
     """Face detector.

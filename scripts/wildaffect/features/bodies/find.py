@@ -149,7 +149,8 @@ def find_bodies(
         from wildaffect.features.bodies.keypoint_rcnn import detected_people, open_keypoint_rcnn
 
         network, weights = open_keypoint_rcnn(str(path), models_dir)
-        people = detected_people(network, video, device=device, threads=threads)
+        view = read_metadata(persons).get("view")
+        people = detected_people(network, video, view=view, device=device, threads=threads)
         about = {
             "weights": weights,
             "box": "detector",

@@ -6,7 +6,7 @@ boxes alone, which overlap where people stand together.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,12 @@ def open_keypoint_rcnn(weights: str, models_dir: str | os.PathLike) -> tuple[nn.
 
 
 def detected_people(
-    network: nn.Module, video: str | os.PathLike, *, device: str = "cpu", threads: int = 1
+    network: nn.Module,
+    video: str | os.PathLike,
+    *,
+    view: Mapping[str, Any] | None = None,
+    device: str = "cpu",
+    threads: int = 1,
 ) -> Iterator[People]:
     """People of each decoded frame, best first; one frame in memory at a time.
 
@@ -64,6 +69,7 @@ def detected_people(
         network: For a list of images float32 (3, H, W) in [0, 1] it gives what torchvision's gives: per image ``boxes``, ``scores``,
             ``keypoints`` and ``keypoints_scores``.
         video: The video file.
+        view: As for `wildaffect.media.decode.decode`.
         device: ``cpu`` or ``cuda``.
         threads: Threads of the decoder and of PyTorch.
 
@@ -74,7 +80,7 @@ def detected_people(
         raise InputError("device 'cuda' was asked for, but PyTorch sees no CUDA device. Ask for 'cpu' or fix the node.")
     torch.set_num_threads(threads)
     network = network.to(device).eval()
-    for _, image in decode(video, threads):
+    for _, image in decode(video, threads, view):
         # Entered for each frame: a generator must not leave the caller in these modes.
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             pixels = torch.from_numpy(np.ascontiguousarray(image)).to(device).permute(2, 0, 1).float() / 255
