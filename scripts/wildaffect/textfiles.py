@@ -103,6 +103,10 @@ def read_rows(path: Path, columns: Sequence[str], needed: Collection[str]) -> li
     reader = _reader(path)
     _, header = next(reader, ("", []))
     header = [name.strip() for name in header]
+    if "" in header:
+        raise InputError(
+            f"{path}, line 1: column {header.index('') + 1} has no name. Name it, or remove its separator."
+        )
     unknown = [name for name in header if name not in columns]
     if unknown:
         named = nearest(unknown[0], columns)

@@ -272,6 +272,7 @@ def test_what_to_fill_in_names_every_partition_and_column():
         ('media,person\n"a.mp4",main\n\n"b\nb.mp4"\n', r"line 4: 1 values"),
         ('media,person\n"a.mp4,main\nb.mp4,main\n', r"line 2: unexpected end of data"),
         ("media,media\na.mp4,a.mp4\n", "more than once"),
+        ("media,,\na.mp4,,\n", "line 1: column 2 has no name"),
         ("media,valence\na.mp4,1\n", "line 2: valence and arousal are given together"),
         ("media,expression,annotation_expr\na.mp4,Fear,a.txt\n", "line 2: has both annotation_expr and a label"),
         ("media,partition_va\na.mp4,trian\n", r"line 2: partition_va is 'trian'; did you mean 'train'"),
