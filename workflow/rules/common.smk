@@ -26,7 +26,7 @@ from wildaffect.features.registry import FEATURES
 from wildaffect.features.registry import body_source, configured, weights_file
 from wildaffect.scoring import editions
 from wildaffect.scoring.tasks import task_value
-from wildaffect.workflow.corpus import detector_files, given_values, official_images, without_given
+from wildaffect.workflow.corpus import detector_files, given_values, official_images, tsav_alignments, without_given
 from wildaffect.workflow.instances import Instance, tasks_of
 from wildaffect.workflow.plan import TARGETS, make_plan, needed_parts
 
@@ -143,6 +143,11 @@ def one_of(names):
 def import_file(name, trial):
     """Where the vectors of one trial come from that were computed elsewhere."""
     return str(imported_feature(name, PLAN.config["features"]["import"][name]).file(trial, PLAN.corpus.video_of[trial]))
+
+
+def import_files(name):
+    """The names of files in what the configuration says of a feature that was computed elsewhere."""
+    return {key: PLAN.config["features"]["import"][name][key] for key in ("path", "kept")}
 
 
 def embedding(wildcards):

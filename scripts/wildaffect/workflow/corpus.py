@@ -1,6 +1,6 @@
 """The corpus that a configuration describes: its tables, and the raw files that a run starts from."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from wildaffect.faces import templates as crop_templates
 from wildaffect.faces.official_folders import ImageFolder, image_folders
 from wildaffect.faces.options import pack_paths
 from wildaffect.faces.templates import get_template
+from wildaffect.faces.tsav_archive import alignment_files
 from wildaffect.provenance import stable_hash
 from wildaffect.scoring.editions import edition_tasks
 from wildaffect.tables import write_table
@@ -153,6 +154,12 @@ def official_images(root: str | None) -> dict[str, dict[str, ImageFolder]]:
     kinds = dict.fromkeys(kind for name in crop_templates.official() for kind, _ in get_template(name).official)
     found = {kind: image_folders(root, kind) for kind in kinds} if root else {}
     return {kind: folders for kind, folders in found.items() if folders}
+
+
+def tsav_alignments(root: str, trials: Iterable[Trial]) -> dict[str, str]:
+    """File of TSAV's alignment archive by trial, as far as there is one."""
+    files = alignment_files(root)
+    return {t.trial: str(files[t.video, t.person]) for t in trials if (t.video, t.person) in files}
 
 
 def given_values(settings: Any) -> list[str]:

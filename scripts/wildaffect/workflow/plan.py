@@ -13,7 +13,7 @@ from wildaffect.faces.options import pack_files
 from wildaffect.faces.overrides import check_trials, read_overrides
 from wildaffect.features.registry import FEATURES
 from wildaffect.features.registry import problems as feature_problems
-from wildaffect.workflow.corpus import RawInputs, official_images, scan
+from wildaffect.workflow.corpus import RawInputs, official_images, scan, tsav_alignments
 from wildaffect.workflow.inputs import Inputs
 from wildaffect.workflow.instances import Folds, Instance, check_instances, divide, list_instances, tasks_of
 from wildaffect.workflow.outputs import Outputs, Runs, Submissions, check_smoothing, plan_outputs
@@ -84,6 +84,8 @@ def _face_problems(config: Mapping[str, Any], inputs: Inputs) -> list[str]:
     models_dir, templates = Path(config["models_dir"]), inputs.templates()
     if config["faces"]["source"] == "official":
         problems = _official_problems(config, templates, list(inputs.corpus.video_of))
+    elif config["faces"]["source"] == "tsav":
+        problems = _tsav_problems(config["faces"], inputs.corpus)
     else:
         problems = _detector_problems(config["faces"], models_dir, inputs.corpus)
     scenes = [name for name in config["faces"]["single_pass"] if name in crop_templates.scenes()]
@@ -167,6 +169,25 @@ def _official_problems(config: Mapping[str, Any], templates: Sequence[str], tria
         crop_templates.check_official(templates, images)
     except InputError as error:
         problems.append(str(error))
+    return problems
+
+
+def _tsav_problems(faces: Mapping[str, Any], corpus: Corpus) -> list[str]:
+    """Problems of the section `faces` with `source: tsav`."""
+    problems = []
+    if faces["overrides"]:
+        problems.append("faces.overrides: corrects tracks, which faces.source tsav does not have.")
+    if not faces["official_root"]:
+        return [*problems, "faces.official_root: name the folder of TSAV's alignment archive for faces.source tsav."]
+    try:
+        found = tsav_alignments(faces["official_root"], corpus.trials)
+    except InputError as error:
+        return [*problems, str(error)]
+    if absent := [trial.trial for trial in corpus.trials if trial.trial not in found]:
+        problems.append(
+            f"faces.official_root: {len(absent)} of {len(corpus.trials)} trials have no alignment in {faces['official_root']}, "
+            f"the first is {absent[0]!r}."
+        )
     return problems
 
 

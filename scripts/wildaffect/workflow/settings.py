@@ -116,14 +116,15 @@ class Faces(Section):
 
     renamed: ClassVar[Mapping[str, str]] = {"together": "single_pass"}
 
-    source: Literal["detect", "official"] = "detect"
+    source: Literal["detect", "official", "tsav"] = "detect"
     """Where face crops come from.
     - detect: find faces in the videos
-    - official: take the organisers' cropped_aligned images"""
+    - official: take the organisers' cropped_aligned images, or M3T's tracks
+    - tsav: cut the videos by the alignments that TSAV's authors published"""
 
     official_root: Text | None = None
     """Folder that holds `cropped_aligned/<trial>/00001.jpg` … (and `cropped/` for the template cnu224), or M3T's `face_256/`, for the
-    source `official`."""
+    source `official`; folder of TSAV's unpacked alignment archive, for the source `tsav`."""
 
     backend: Literal["retinaface", "dlib"] = "retinaface"
     """Face detector.
