@@ -1,7 +1,6 @@
 """Atomic files, checksums, JSON files beside other files, and YAML files."""
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from wildaffect.errors import InputError
+
+LONGEST_NAME = 255
+"""Bytes of a file's name that file systems allow."""
 
 
 @contextmanager
@@ -22,6 +24,9 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    if len(os.fsencode(partial.name)) > LONGEST_NAME >= len(os.fsencode(path.name)):
+        short = hashlib.sha256(os.fsencode(path.stem)).hexdigest()[:32]
+        partial = path.with_name(f".{short}.{os.getpid()}.partial{path.suffix}")
     try:
         yield partial
         with partial.open("rb") as handle:
@@ -43,11 +48,10 @@ def json_beside(path: str | os.PathLike, name: str) -> Any:
     Raises:
         InputError: The file is damaged.
     """
+    from wildaffect.integrity import read_json  # which needs this module
+
     beside = Path(path).with_name(name)
-    try:
-        return json.loads(beside.read_text()) if beside.exists() else None
-    except ValueError as error:
-        raise InputError(f"{beside}: not readable JSON ({error}). Train this instance again.") from error
+    return read_json(beside) if beside.exists() else None
 
 
 def read_yaml(path: str | os.PathLike) -> Any:

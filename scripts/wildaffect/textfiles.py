@@ -1,9 +1,8 @@
-"""Text files and tables that a person writes: encodings, separators and numbers. What cannot be read is named with its line."""
+"""Text files and tables that a person writes: encodings and separators. What cannot be read is named with its line."""
 
 import codecs
 import csv
 import io
-import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -21,30 +20,6 @@ _MARKS = (
 )
 _BEGINNING = 2000
 _SEPARATORS = ",;\t"
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-_WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
-
-
-def number(text: str) -> float | None:
-    """The decimal number that ``text`` is; None for anything else, `nan`, `inf`, `1_0` and numbers too large for a float among it.
-
-    Examples:
-        >>> number(" -0.25"), number("1e-3"), number("nan"), number("0,5"), number("1e999")
-        (-0.25, 0.001, None, None, None)
-    """
-    stripped = text.strip()
-    value = float(stripped) if _NUMBER.fullmatch(stripped) else float("inf")
-    return value if abs(value) != float("inf") else None
-
-
-def whole(text: str) -> int | None:
-    """The whole number that ``text`` is; None for anything else.
-
-    Examples:
-        >>> whole("12 "), whole("1.0"), whole("")
-        (12, None, None)
-    """
-    return int(text) if _WHOLE.fullmatch(text.strip()) else None
 
 
 def read_text(path: Path) -> str:

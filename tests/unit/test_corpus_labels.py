@@ -211,7 +211,7 @@ def test_labels_of_whole_clips_are_checked_as_those_of_files(tmp_path, label, me
         ("va", "valence,arousal\n0,zero\n", "line 2"),
         ("expr", f"{ALL}\n9\n", "line 2: 9 is not a label"),
         ("expr", f"{ALL}\n0.5\n", "not a label"),
-        ("expr", f"{ALL}\nnan\n", "not a label"),
+        ("expr", f"{ALL}\nnan\n", "line 2: .*'nan' is not a number"),
         ("au", "AU1,smile\n0,1\n", "line 1"),
         ("au", "AU1,AU1\n0,1\n", "line 1"),
         ("au", "AU1,AU2\n0,2\n", "2 is not a label"),

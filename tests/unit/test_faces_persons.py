@@ -229,13 +229,13 @@ def test_nobody_by_override_is_not_filled_from_the_frames_beside(assign, tmp_pat
     [
         ("trial,first,last\nv,1,2\n", r"unknown columns \['first', 'last'\]"),
         ("trial,first_frame,last_frame\nv,1,2\n", "column 'track' is missing"),
-        ("trial,first_frame,last_frame,track,x,y\nv,one,2,,,\n", "line 2: first_frame 'one'"),
+        ("trial,first_frame,last_frame,track,x,y\nv,one,2,,,\n", "line 2: 'one' is not a whole number"),
         ("trial,first_frame,last_frame,track,x,y\nv,5,2,,,\n", "line 2"),
         ("trial,first_frame,last_frame,track,x,y\nv,-1,2,,,\n", "line 2"),
         ("trial,first_frame,last_frame,track,x,y\nv,1,2,3,4,5\n", "not both"),
-        ("trial,first_frame,last_frame,track,x,y\nv,1,2,,nan,5\n", "line 2: x 'nan' and y '5' must both be numbers"),
-        ("trial,first_frame,last_frame,track,x,y\nv,1,2,,5,\n", "line 2: x '5' and y '' must both be numbers"),
-        ("trial,first_frame,last_frame,track,x,y\nv,1,2,1.5,,\n", "line 2: track '1.5' is no whole number"),
+        ("trial,first_frame,last_frame,track,x,y\nv,1,2,,nan,5\n", "line 2: 'nan' is not a number"),
+        ("trial,first_frame,last_frame,track,x,y\nv,1,2,,5,\n", "line 2: '' is not a number"),
+        ("trial,first_frame,last_frame,track,x,y\nv,1,2,1.5,,\n", "line 2: '1.5' is not a whole number"),
         ("trial,first_frame,last_frame,track,x,y\nv,1,2,,,\nv,1,2,,\n", "line 3: 5 values"),
         (
             "trial,first_frame,last_frame,track,x,y\nv,1,5,,,\n",

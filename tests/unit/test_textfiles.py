@@ -1,29 +1,11 @@
-"""Text that a person writes: numbers, encodings and rows."""
-
-import math
+"""Text that a person writes: encodings and rows."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from wildaffect.errors import InputError
-from wildaffect.textfiles import number, read_lines, read_rows, read_text, whole
-
-
-@given(st.floats(allow_nan=False, allow_infinity=False))
-def test_every_float_is_read_as_it_is_written(value):
-    assert number(repr(value)) == value and math.copysign(1, number(repr(value))) == math.copysign(1, value)
-
-
-@pytest.mark.parametrize(
-    "text", ["", "nan", "inf", "-Infinity", "1_0", "0x1", "1,5", "1.5.2", "--1", "1e", "\u0663", "1e400"]
-)
-def test_what_only_looks_like_a_number_is_none(text):
-    assert number(text) is None and whole(text) is None
-
-
-def test_whole_numbers():
-    assert [whole(text) for text in ("0", " -12", "+3", "1.0", "1e3", "1_000")] == [0, -12, 3, None, None, None]
+from wildaffect.textfiles import read_lines, read_rows, read_text
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=50))

@@ -85,7 +85,7 @@ def test_classes_are_those_of_the_edition_of_the_corpus(tmp_path):
     ("row", "message"),
     [
         ("aa_left,0,3,,,", "line 2: there is no trial 'aa_left'; did you mean 'a_left'"),
-        ("a_left,0,3,,x,1", "line 2: x 'x'"),
+        ("a_left,0,3,,x,1", "line 2: 'x' is not a number"),
     ],
 )
 def test_overrides_are_read_before_any_job(tmp_path, row, message):

@@ -13,9 +13,10 @@ SCRIPTS = str(Path(workflow.basedir).parent / "scripts")
 sys.path[:0] = [SCRIPTS, str(Path(workflow.basedir) / "rules")]
 
 import records
+from clusters import cancel_all_jobs, cancel_jobs_on_sigterm, complete_states_of_slurm
 from engine import remember_answers
-from pathvars import replace_leading_only
 from records import unrecorded
+from pathvars import replace_leading_only
 from snakemake_interface_executor_plugins.settings import ExecMode
 from wildaffect import paths, systems
 from wildaffect.errors import InputError
@@ -52,6 +53,9 @@ RESULTS = PLAN.config["results_dir"]
 records.run_code_in(SCRIPTS)
 records.keep_records(RESULTS)
 replace_leading_only(workflow.pathvars)
+cancel_jobs_on_sigterm()
+cancel_all_jobs()
+complete_states_of_slurm()
 # A job that runs on its own, as on a cluster, reads the rules again, but not what to run.
 run_code = partial(records.run_code, records.planned_code(RESULTS) if workflow.exec_mode != ExecMode.DEFAULT else {})
 given, is_made = partial(records.given, RESULTS), partial(records.is_made, RESULTS)

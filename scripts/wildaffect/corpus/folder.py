@@ -1,5 +1,6 @@
 """Video files below a folder, and the layout without labels in which every video is one trial to predict."""
 
+import errno
 import hashlib
 import os
 import re
@@ -177,8 +178,10 @@ def unusable(path: Path) -> str:
     """Why a path is no file that can be read; empty if it is one."""
     try:
         mode = path.stat().st_mode
+    except FileNotFoundError:
+        return "a link that leads nowhere"
     except OSError as error:
-        return "a link that leads nowhere" if path.is_symlink() else f"cannot be read ({error.strerror})"
+        return "a loop of links" if error.errno == errno.ELOOP else f"cannot be read ({error.strerror})"
     return "" if stat.S_ISREG(mode) else "no file but a folder, pipe, socket or device"
 
 

@@ -19,9 +19,10 @@ from pydantic import Field, field_validator
 from wildaffect.config import Section, Text, nearest
 from wildaffect.corpus.label_spaces import EXPRESSIONS8, VALENCE_AROUSAL
 from wildaffect.corpus.trials import Trial
+from wildaffect.decimals import decimal
 from wildaffect.errors import InputError
 from wildaffect.tables import read_table, write_table
-from wildaffect.textfiles import number, read_beginning, read_lines
+from wildaffect.textfiles import read_beginning, read_lines
 
 INVALID = -5
 """What the organisers write where valence or arousal is not labelled."""
@@ -31,7 +32,7 @@ TIMES = pa.schema([("time_s", pa.float64())])
 """The column of a frame table that labels need."""
 
 # What floats are written with; `float` also takes 1_000, inf, nan and digits of other scripts.
-_NUMBERS = re.compile(r"[-+.,\seE0-9]*")
+_NUMBERS = re.compile(r"[-+., \teE0-9]*")
 
 
 @dataclass(frozen=True)
@@ -341,7 +342,7 @@ def _by_header(
         InputError: There is no header, a class is unknown or named twice, or, without a table, one of the edition is missing.
     """
     names, found = ",".join(header), [name.lower() for name in header]
-    if all(number(name) is not None for name in header):
+    if _NUMBERS.fullmatch(names) and not set("eE") & set(names):
         raise InputError(
             f"{where(-1)}: {names!r} is no header; expected the names of the classes, then a row for each frame. "
             "Without a header it is unknown what the numbers mean: add it."
@@ -384,10 +385,10 @@ def _numbers(where: Where, rows: Sequence[str], width: int) -> np.ndarray:
 
 
 def _row(where: str, line: str, width: int) -> list[float]:
-    fields = line.split(",")
-    values = [value for value in map(number, fields) if value is not None]
-    if len(values) < len(fields):
-        raise InputError(f"{where}: {line!r} is not a label: {width} numbers are expected.")
+    try:
+        values = [decimal(field) for field in line.split(",")]
+    except ValueError as error:
+        raise InputError(f"{where}: {line!r} is not a row of numbers ({error}).") from None
     if len(values) != width:
         raise InputError(f"{where}: {len(values)} values where {width} are expected.")
     return values

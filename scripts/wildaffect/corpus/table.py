@@ -148,11 +148,11 @@ def _trial(row: Mapping[str, str], line: str) -> Trial:
     return Trial(name, video, values["media"], person, **tasks, **bound, **streams)
 
 
-def _stream(values: Mapping[str, str | None], column: str, line: str) -> int | None:
+def _stream(values: Mapping[str, str | None], column: str, line: str) -> str | None:
     given = values.get(column)
     if given is not None and not (given.isascii() and given.isdigit()):
         raise InputError(f"{line}: {column} is {given!r}, expected the index of a stream (0, 1, ...) or nothing.")
-    return None if given is None else int(given)
+    return given
 
 
 def _as_stored(root: Path, media: str) -> str:
@@ -203,7 +203,7 @@ def _check_names(path: Path, trials: Sequence[Trial]) -> None:
         raise InputError(f"{path}: trials named more than once: {', '.join(repeated)}.")
 
 
-def _streams(trial: Trial) -> tuple[int | None, int | None]:
+def _streams(trial: Trial) -> tuple[str | None, str | None]:
     return trial.video_stream, trial.audio_stream
 
 

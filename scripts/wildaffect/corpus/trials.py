@@ -56,8 +56,8 @@ class Trial:
     clip_expr: str | None = None
     subject: str | None = None
     group: str | None = None
-    video_stream: int | None = None
-    audio_stream: int | None = None
+    video_stream: str | None = None
+    audio_stream: str | None = None
 
     def partition(self, task: str) -> str | None:
         """Official partition of the trial for `task`."""
@@ -116,7 +116,7 @@ class Corpus:
     @cached_property
     def streams(self) -> dict[str, tuple[int | None, int | None]]:
         """Indices of the video and the audio stream to use by video; None: chosen by rule."""
-        return {trial.video: (trial.video_stream, trial.audio_stream) for trial in self.trials}
+        return {trial.video: (_index(trial.video_stream), _index(trial.audio_stream)) for trial in self.trials}
 
     @cached_property
     def video_of(self) -> dict[str, str]:
@@ -166,6 +166,10 @@ def groups_of(trials: Iterable[Trial]) -> dict[str, str]:
                 above[top((key[0], key[1]))] = top(video)
     first: dict[tuple[str, str], str] = {}
     return {trial.trial: first.setdefault(top(("video", trial.video)), trial.video) for trial in trials}
+
+
+def _index(digits: str | None) -> int | None:
+    return None if digits is None else int(digits)
 
 
 def split_person(trial: str) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from wildaffect.errors import InputError
 from wildaffect.faces.alignment import Template, resize
@@ -31,6 +31,7 @@ from wildaffect.faces.tables import (
     source_counts,
 )
 from wildaffect.faces.templates import ALIGNED, TRACKS
+from wildaffect.integrity import foreign
 from wildaffect.media.frames import kept_view, read_frames
 from wildaffect.tables import write_table
 
@@ -155,13 +156,11 @@ def _facts(person: str, rows: TrialFaces, beyond: int) -> dict[str, Any]:
 
 def _crop(path: Path, size: int, border: int) -> bytes:
     """JPEG bytes of an image as a crop; those of the file if nothing needs to be changed."""
-    try:
+    with foreign(path, "a readable image", "Unpack the archive again."):
         data = path.read_bytes()
         with Image.open(BytesIO(data)) as file:
             image = file.convert("RGB")  # reads all of it: a torn file is found here
             as_it_is = file.format == "JPEG" and file.mode in ("RGB", "L") and file.size == (size, size) and not border
-    except (OSError, UnidentifiedImageError) as error:
-        raise InputError(f"{path}: not a readable image ({error}). Unpack the archive again.") from error
     return data if as_it_is else encode_jpeg(_fit(np.asarray(image), size, border))
 
 

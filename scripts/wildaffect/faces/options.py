@@ -114,6 +114,10 @@ PACKS = {
 }
 
 
+# The field that every ONNX file begins with: the version of the format.
+_ONNX = b"\x08"
+
+
 def pack_paths(model: str, models_dir: Path | None) -> dict[str, Path]:
     """Where the files of a pack lie by role (detector, landmarks, identity), below ``models_dir``, or of one ONNX file (detector alone).
 
@@ -141,4 +145,8 @@ def pack_files(model: str, models_dir: Path | None) -> dict[str, Path]:
             f"{', '.join(absent)}: model file not found. Put it there ('wildaffect models' says where it comes from) or name another model "
             "in faces.model."
         )
+    for path in files.values():
+        with path.open("rb") as file:
+            if file.read(1) != _ONNX:
+                raise InputError(f"{path}: not an ONNX model. Fetch it again or name another model in faces.model.")
     return files

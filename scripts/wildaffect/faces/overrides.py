@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wildaffect.config import nearest
+from wildaffect.decimals import decimal, whole
 from wildaffect.errors import InputError
-from wildaffect.textfiles import number, read_rows, whole
+from wildaffect.textfiles import read_rows
 
 OVERRIDE_COLUMNS = ("trial", "first_frame", "last_frame", "track", "x", "y")
 
@@ -71,18 +72,14 @@ def check_override(
 
 
 def _parse(where: str, row: Mapping[str, str]) -> Override:
-    first, last = whole(row["first_frame"]), whole(row["last_frame"])
-    if first is None or last is None or not 0 <= first <= last:
+    try:
+        first, last = whole(row["first_frame"]), whole(row["last_frame"])
+        track = whole(row["track"]) if row["track"] else None
+        point = (decimal(row["x"]), decimal(row["y"])) if row["x"] or row["y"] else None
+    except ValueError as error:
+        raise InputError(f"{where}: {error}. Frames and track are whole numbers, x and y pixels.") from None
+    if not 0 <= first <= last or (track or 0) < 0 or (track is not None and point is not None):
         raise InputError(
-            f"{where}: first_frame {row['first_frame']!r} and last_frame {row['last_frame']!r} must be whole numbers from 0, the first not "
-            "the larger."
+            f"{where}: frames and track count from 0, first_frame must not exceed last_frame; give track or x and y, not both."
         )
-    track, x, y = whole(row["track"]), number(row["x"]), number(row["y"])
-    if row["track"] and (track is None or track < 0):
-        raise InputError(f"{where}: track {row['track']!r} is no whole number from 0.")
-    if (row["x"] or row["y"]) and (x is None or y is None):
-        raise InputError(f"{where}: x {row['x']!r} and y {row['y']!r} must both be numbers, in pixels.")
-    point = None if x is None or y is None else (x, y)
-    if track is not None and point is not None:
-        raise InputError(f"{where}: give track or x and y, not both.")
     return Override(where, row["trial"], first, last, track, point)

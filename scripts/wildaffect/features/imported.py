@@ -19,8 +19,9 @@ from wildaffect.config import Names, Natural, Positive, Section, Text
 from wildaffect.errors import InputError
 from wildaffect.features.frames import AS_GIVEN
 from wildaffect.features.spec import IMPORT_PREFIX, FeatureSpec, write_about
-from wildaffect.features.store import write_valid
-from wildaffect.files import atomic, sha256
+from wildaffect.features.store import save_array, write_valid
+from wildaffect.files import sha256
+from wildaffect.integrity import foreign, sealed
 from wildaffect.pickles import read_pickle
 
 
@@ -101,10 +102,8 @@ def imported_feature(name: str, entry: Mapping[str, Any]) -> ImportedFeature:
 
 def check_columns(found: ImportedFeature, path: Path) -> None:
     """`InputError` if the table ``path`` lacks a column that ``found`` asks for, or is none."""
-    try:
+    with foreign(path, "a readable table of numbers"):
         have = pq.read_schema(path).names
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{path}: not a readable table of numbers ({error}).") from error
     absent = [
         name for name in (found.frame, *found.column_names, *([found.key] if found.key else [])) if name not in have
     ]
@@ -167,8 +166,7 @@ def import_feature(
         )
     present = ~np.isnan(values).any(axis=1)
     filled = fill(values, present, times, found.missing, path)
-    with atomic(output) as partial:
-        np.save(partial, filled)
+    save_array(output, filled)
     write_valid(output, present)
     about = {
         "file": str(path),
@@ -179,7 +177,7 @@ def import_feature(
         "rule": found.missing,
         "runs": _runs(~present),
     }
-    with atomic(report) as partial:
+    with sealed(report) as partial:
         partial.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
 
@@ -220,10 +218,8 @@ def fill(values: np.ndarray, present: np.ndarray, times: np.ndarray, rule: str, 
 
 
 def _read_npy(found: ImportedFeature, path: Path, trial: str, video: str, frames: int) -> np.ndarray:
-    try:
-        rows = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable .npy file ({error}).") from error
+    with foreign(path, "a readable .npy file"):
+        rows = np.lib.format.open_memmap(path, mode="r")
     width = len(found.column_names)
     if rows.ndim != 2 or rows.shape[1] != width or rows.dtype.kind not in "fiu":
         raise InputError(f"{path}: holds {rows.dtype} {rows.shape}, expected numbers (frames, {width}).")
@@ -261,13 +257,11 @@ def kept_frames(found: ImportedFeature, trial: str, rows: int) -> np.ndarray:
 def _read_table(found: ImportedFeature, path: Path, trial: str, video: str, frames: int) -> np.ndarray:
     check_columns(found, path)
     wanted = [found.frame, *found.column_names]
-    try:
+    with foreign(path, "a readable table of numbers"):
         chosen = pc.field(found.key).isin([trial, video]) if found.key else None
         table = pq.read_table(path, columns=wanted, filters=chosen)
         index = table[found.frame].cast(pa.int64()).to_numpy() - found.first_frame
         columns = [table[name].cast(pa.float32()).to_numpy() for name in found.column_names]
-    except (OSError, pa.ArrowException, ValueError) as error:
-        raise InputError(f"{path}: not a readable table of numbers ({error}).") from error
     outside = (index < 0) | (index >= frames)
     if outside.any():
         raise InputError(

@@ -14,8 +14,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from wildaffect.errors import InputError
-from wildaffect.files import atomic
+from wildaffect.integrity import Record, check, intact, sealed
 from wildaffect.media.container import PacketCount, UnreadableError, audio_stream, decoded, open_media
 from wildaffect.media.timestamps import Clock
 from wildaffect.media.track import SILENT_PEAK, Track, dejitter, follow
@@ -75,7 +74,7 @@ def write_audio(
         InputError: There is no such video.
     """
     clock = read_metadata(frames)
-    with atomic(output) as partial:
+    with sealed(output) as partial:
         track = _write_stream(partial, video, clock, stream)
         if track is not None and track.cancelled > CANCELLED_FRACTION * track.loud:
             _write_stream(partial, video, clock, stream, channel=int(track.energies.argmax()))
@@ -106,11 +105,9 @@ def read_about(path: str | os.PathLike) -> dict[str, Any]:
 
 @contextmanager
 def _open(path: str | os.PathLike) -> Iterator[tuple[soundfile.SoundFile, dict[str, Any]]]:
-    try:
-        with soundfile.SoundFile(path) as file:
-            yield file, json.loads(file.comment)
-    except (soundfile.SoundFileError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: not a FLAC file of this pipeline ({error}). Delete it and run again.") from error
+    check(path)
+    with intact(path, "a FLAC file of this pipeline"), soundfile.SoundFile(path) as file:
+        yield file, Record(json.loads(file.comment), path)
 
 
 @dataclass
@@ -130,7 +127,8 @@ def _write_stream(
     path: Path, video: str | os.PathLike, clock: Mapping[str, Any], wanted: int | None, channel: int | None = None
 ) -> Track | None:
     """Write the audio on the clock of the video, the mean of all channels or one of them; silence, and None, if there is none to use."""
-    count, flag, streams = PacketCount(), "absent", {}
+    count, flag = PacketCount(), "absent"
+    streams: dict[str, Any] = {}
     try:
         with open_media(video) as container:
             chosen = audio_stream(container, wanted)

@@ -102,11 +102,11 @@ def oriented(frames: Iterable[av.VideoFrame]) -> Iterator[tuple[av.VideoFrame, O
 
     An encoder may state the orientation with some frames only; it holds until another one is stated or a keyframe states none.
     """
-    turn = Orientation()
+    turn, angle = None, 0
     for frame in frames:
-        stated = orientation(frame)
-        if frame.key_frame or stated != Orientation():
-            turn = stated
+        # Side data keep their frame until the next collection of garbage, so they are looked at where the angle says that they differ.
+        if turn is None or (frame.rotation != angle and (frame.rotation or frame.key_frame)):
+            turn, angle = orientation(frame), frame.rotation
         yield frame, turn
 
 
@@ -256,7 +256,7 @@ def _choose(
 
 
 def _rank_videos(streams: Sequence[av.VideoStream], extents: dict[int, Extent]) -> list[tuple[tuple, av.VideoStream]]:
-    frames = {stream.index: stream.frames or extents[stream.index][0] for stream in streams}
+    frames = {stream.index: extents[stream.index][0] for stream in streams}
     many = (1 - SAME_LENGTH) * max(frames.values())
     return [
         (
@@ -287,7 +287,9 @@ def _rank_audios(streams: Sequence[av.AudioStream], extents: dict[int, Extent]) 
 
 
 def _extents(container: av.container.InputContainer, streams: Sequence[Any]) -> dict[int, Extent]:
-    """Extents of some streams, counted in a pass over the file that decodes nothing: headers need not state them."""
+    """Extents of some streams, as the headers state them or counted in a pass over the file that decodes nothing."""
+    if all(stream.frames and stream.duration for stream in streams):
+        return {stream.index: (stream.frames, float(stream.duration * stream.time_base)) for stream in streams}
     found = {stream.index: (0, 0.0) for stream in streams}
     with _open(container.name) as again:
         for stream in again.streams:

@@ -13,7 +13,10 @@ from wildaffect.faces.options import pack_files
 from wildaffect.faces.overrides import check_trials, read_overrides
 from wildaffect.features.registry import FEATURES
 from wildaffect.features.registry import problems as feature_problems
+from wildaffect.paths import SUBMISSION, wildcards
+from wildaffect.scoring.ensembles import SYSTEM as ENSEMBLE
 from wildaffect.workflow.corpus import RawInputs, official_images, scan, tsav_alignments
+from wildaffect.workflow.given import check_given_weights
 from wildaffect.workflow.inputs import Inputs
 from wildaffect.workflow.instances import Folds, Instance, check_instances, divide, list_instances, tasks_of
 from wildaffect.workflow.outputs import Outputs, Runs, Submissions, check_smoothing, plan_outputs
@@ -36,6 +39,47 @@ def check_held_out(folds: Folds, trainings: Iterable[Instance]) -> None:
             + "\n".join(f"  - {problem}" for problem in problems)
             + "\nCorrect the "
             "partitions, or declare it with folds.allow_shared_videos: true; scores are then not those of unseen videos."
+        )
+
+
+def check_divisions(folds: Folds, trainings: Iterable[Instance]) -> None:
+    """Raise an `InputError` if any training has no trials to learn from, or none by which the best epoch is selected."""
+    problems = [
+        f"fold {instance.fold} has no {partition} trials of task {', '.join(tasks_of(instance))}"
+        for instance in trainings
+        for partition in ("train", "validation")
+        if not folds.trials_of(instance, partition)
+    ]
+    if problems:
+        raise InputError(
+            f"config.folds: scheme {folds.scheme} leaves trainings without trials, and the best epoch is selected on validation trials.\n"
+            + "\n".join(f"  - {problem}" for problem in dict.fromkeys(problems))
+            + "\nChoose scheme: grouped, which makes folds of all labelled trials, name other folds or targets, or add annotations."
+        )
+
+
+def check_partial(config: Mapping[str, Any], runs: Runs, outputs: Outputs, submissions: Submissions) -> None:
+    """Raise an `InputError` if a submission would be made with the weights of some folds only, which nobody allowed."""
+    if config["submission"]["allow_partial"]:
+        return
+    submitted = {
+        tuple(wildcards(SUBMISSION, path)[key] for key in ("system", "variant")) for path in submissions.paths()
+    }
+    sources = [
+        source
+        for system, variant in submitted
+        for source in (outputs.ensembles[variant].sources if system == ENSEMBLE else outputs.tested(system, variant))
+    ]
+    missing = {source: folds for source in sorted({*sources}) if (folds := runs.missing(*source))}
+    if missing:
+        raise InputError(
+            "submissions would be partial:\n"
+            + "\n".join(
+                f"  - {'/'.join(source)}: no weights of fold {', '.join(map(str, folds))}"
+                for source, folds in missing.items()
+            )
+            + "\nTrain the missing folds or copy their folders, name the folds that are meant in config.systems.<name>.folds, or set "
+            "submission.allow_partial: true."
         )
 
 
@@ -241,12 +285,17 @@ def make_plan(raw: Mapping[str, Any], parts: Sequence[str] = PARTS) -> Plan:
         check_instances(config["systems"], folds.divisions, instances)
         if not config["folds"]["allow_shared_videos"]:
             check_held_out(folds, runs.trainings())
+        check_divisions(folds, runs.trainings())
     outputs = plan_outputs(config, tuple(corpus.labelled_tasks()), runs.predicted_targets())
     if "systems" in parts:
         check_smoothing(outputs)
     config = with_single_passes(config, inputs.templates(), inputs.features())
     given = RawInputs(config, corpus)
     check_files(config, inputs, given, parts)
+    submissions = Submissions(config, corpus, outputs)
+    if "systems" in parts:
+        check_partial(config, runs, outputs, submissions)
+        check_given_weights(inputs, runs)
     return Plan(
         config,
         corpus,
@@ -256,5 +305,5 @@ def make_plan(raw: Mapping[str, Any], parts: Sequence[str] = PARTS) -> Plan:
         inputs,
         runs,
         outputs,
-        Submissions(config, corpus, outputs),
+        submissions,
     )

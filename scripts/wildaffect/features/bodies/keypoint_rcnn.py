@@ -18,9 +18,10 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from wildaffect.errors import InputError
 from wildaffect.features.bodies.table import People
-from wildaffect.features.networks import load_exactly, read_state
+from wildaffect.features.networks import load_exactly
 from wildaffect.media.decode import decode
 from wildaffect.models import resolve
+from wildaffect.weights import read_weights
 
 # Detections below this score are no people.
 SCORE = 0.5
@@ -43,7 +44,7 @@ def open_keypoint_rcnn(weights: str, models_dir: str | os.PathLike) -> tuple[nn.
         backbone_name="resnet50", weights=None, norm_layer=FrozenBatchNorm2d, trainable_layers=5
     )
     network = KeypointRCNN(backbone, num_classes=2, box_score_thresh=SCORE)
-    state = {key: value for key, value in read_state(file.path).items() if not key.endswith("num_batches_tracked")}
+    state = {key: value for key, value in read_weights(file.path)[0].items() if not key.endswith("num_batches_tracked")}
     load_exactly(network, state, file.path)
     if file.sha256.startswith(COCO_V1):
         for layer in network.modules():
