@@ -6,7 +6,7 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from pathlib import Path
 
     from wildaffect import paths
-    from wildaffect.corpus.labels import JoinRules, write_labels
+    from wildaffect.corpus.labels import LabelRules, write_labels
     from wildaffect.corpus.trials import Trial
 
     write_labels(
@@ -15,5 +15,6 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
         trials=[Trial(**row) for row in snakemake.params.trials],
         annotations=Path(snakemake.params.root),
         frames=paths.keyed(paths.FRAMES, snakemake.input.frames),
-        rules=JoinRules.from_plain(snakemake.params.rules),
+        rules=LabelRules.from_plain(snakemake.params.rules),
+        classes=snakemake.params.classes,
     )

@@ -295,20 +295,28 @@ def add_models(commands) -> None:
 
 
 def run_models(options: argparse.Namespace) -> int:
-    """Print the manifest with the state of every file; status 1 if a file has the wrong content."""
+    """Print the manifest with the state of every file where a run looks for it; status 1 if a file has the wrong content."""
+    from wildaffect.faces.options import PACKS, pack_paths
     from wildaffect.models import read_manifest, resolve
 
     status = 0
     for name, model in read_manifest().items():
-        state = "absent"
-        if (options.models_dir / model.file).is_file():
-            try:
-                state = "present, verified" if resolve(name, options.models_dir).verified else "present, not verifiable"
-            except InputError as error:
-                state, status = f"WRONG FILE: {error}", 1
-        print(f"{name}: {state}\n  {options.models_dir / model.file}\n  licence: {model.licence}")
+        packs = [options.models_dir / pack for pack, files in PACKS.items() if model.file in files]
+        alone = not packs or (options.models_dir / model.file).is_file()
+        print(f"{name}: {model.licence}")
+        for folder in [*packs, *[options.models_dir] * alone]:
+            state = "absent"
+            if (folder / model.file).is_file():
+                try:
+                    state = "present, verified" if resolve(name, folder).verified else "present, not verifiable"
+                except InputError as error:
+                    state, status = f"WRONG FILE: {error}", 1
+            print(f"  {folder / model.file}: {state}")
         for url in model.urls:
-            print(f"  from {url}")
+            print(f"  from {url}{f' ({model.member})' if model.member else ''}")
+    for pack in PACKS:
+        absent = [str(path) for path in pack_paths(pack, options.models_dir).values() if not path.is_file()]
+        print(f"faces.model: {pack}: {'lacks ' + ', '.join(absent) if absent else 'complete'}")
     return status
 
 
@@ -321,10 +329,10 @@ def add_new_corpus(commands) -> None:
 
 def run_new_corpus(options: argparse.Namespace) -> int:
     """Write the table unless it exists."""
-    from wildaffect.corpus.table import new_table
+    from wildaffect.corpus.table import fill_in, new_table
 
     table = new_table(options.folder)
-    print(f"{table}: fill in partition_va and annotation_va (and expr, au), then set corpus.layout: table")
+    print(f"{table}: {fill_in()}")
     return 0
 
 

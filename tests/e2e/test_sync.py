@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from support.media import Sound, Video, beep, flash_at, write_media
-from wildaffect.corpus.labels import JoinRules, write_labels
+from wildaffect.corpus.labels import LabelRules, write_labels
 from wildaffect.corpus.trials import Trial
 from wildaffect.features.extract import extract_features
 from wildaffect.media.audio import write_audio
@@ -68,7 +68,7 @@ def test_flash_beep_and_label_share_a_row(tmp_path: Path, rate, offset):
         trials=[trial],
         annotations=tmp_path,
         frames={"clip": frames},
-        rules=JoinRules(),
+        rules=LabelRules(),
     )
     schema = pa.schema(
         [("frame", pa.int32()), ("time_s", pa.float64()), ("valence", pa.float32()), ("arousal", pa.float32())]

@@ -35,7 +35,7 @@ def give_everything(folder: Path) -> None:
         give(folder / "models/buffalo_s" / name, f"\x08 as ONNX files begin: network {name}")
     for name in ("vggish.pth", "resnet.pth", "face.pth"):
         give(folder / "models" / name, f"weights {name}")
-    give(folder / "overrides.csv", "trial,start_frame,end_frame,track\n")
+    give(folder / "overrides.csv", "trial,first_frame,last_frame,track,x,y\na,0,1,,,\n")
     give(folder / "sample.txt", "sample\n")
 
 

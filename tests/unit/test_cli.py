@@ -10,6 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from wildaffect.cli import COMMANDS, main
+from wildaffect.errors import InputError
+from wildaffect.faces.options import PACKS, pack_files
+from wildaffect.models import read_manifest
 
 
 @pytest.fixture
@@ -139,3 +142,22 @@ def test_help_names_every_command_and_needs_nothing_heavy():
     with pytest.raises(SystemExit) as stop:
         main([])
     assert stop.value.code == 2
+
+
+def test_models_are_looked_for_where_a_run_looks_for_them(tmp_path, capsys):
+    """A pack is complete when `pack_files` takes it, and until then all that it lacks is named, by both."""
+    folder = tmp_path / "buffalo_s"
+    folder.mkdir()
+    (folder / "1k3d68.onnx").touch()
+    assert main(["models", "--models-dir", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    lacking = [str(folder / name) for name in ("det_500m.onnx", "w600k_mbf.onnx")]
+    assert f"faces.model: buffalo_s: lacks {', '.join(lacking)}\n" in out
+    assert f"{folder / '1k3d68.onnx'}: present, not verifiable" in out
+    with pytest.raises(InputError) as caught:
+        pack_files("buffalo_s", tmp_path)
+    assert all(name in str(caught.value) for name in lacking) and "1k3d68" not in str(caught.value)
+    (folder / "det_500m.onnx").write_bytes(b"another")
+    assert main(["models", "--models-dir", str(tmp_path)]) == 1
+    assert "WRONG FILE" in capsys.readouterr().out
+    assert {file for files in PACKS.values() for file in files} <= {model.file for model in read_manifest().values()}

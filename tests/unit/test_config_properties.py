@@ -31,6 +31,7 @@ REGISTERED = {
     "accept_findings": st.lists(st.text(min_size=1), unique=True),
     "members": st.lists(st.text(min_size=1), unique=True, min_size=1),
     "import": st.dictionaries(st.from_regex(r"\A[a-z0-9_]+\Z"), st.just({"path": "{trial}.npy", "columns": 3})),
+    "scale": st.lists(st.floats(-100, 100), unique=True, min_size=2, max_size=2).map(sorted),
     "bodies": st.none() | st.just({"source": "face_box"}),
 }
 """What the schema leaves to the plan, by key."""
@@ -73,6 +74,9 @@ def values_of(node: dict[str, Any], path: str, schema: dict[str, Any] = SCHEMA) 
             required = {name: values_of(part, f"{path}.{name}", schema) for name, part in node["properties"].items()}
             optional = {name: required.pop(name) for name in [*required] if name not in node.get("required", ())}
             return st.fixed_dictionaries(required, optional=optional)
+        case "object" if "additionalProperties" in node:
+            names = values_of({"type": "string", **node["propertyNames"]}, path)
+            return st.dictionaries(names, values_of(node["additionalProperties"], path, schema), max_size=2)
         case "object":
             (inner,) = node["patternProperties"].values()
             return st.dictionaries(st.from_regex(r"\A[a-z0-9_]+\Z"), values_of(inner, path, schema), max_size=2)
@@ -183,12 +187,12 @@ def leaves(node: dict[str, Any], path: tuple[str, ...] = ()) -> list[tuple[str, 
 
 
 LEAVES = leaves(SCHEMA)
-FREE = {"options", "systems", "import", "embeddings", "ensembles", "samples", "bodies"}
+FREE = {"options", "systems", "import", "embeddings", "ensembles", "samples", "bodies", "classes"}
 """Keys that hold blocks of names, or of keys that depend on others."""
 
 
 def test_the_leaves_are_all_keys():
-    assert len(LEAVES) == 44 and ("faces", "tracking", "max_gap") in LEAVES
+    assert len(LEAVES) == 47 and ("faces", "tracking", "max_gap") in LEAVES
 
 
 def nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from support.golden import read_golden
 from wildaffect.corpus.folds import fold_trials, make_folds
-from wildaffect.corpus.trials import TASKS, Trial, split_person
+from wildaffect.corpus.trials import TASKS, Trial, groups_of, split_person
 from wildaffect.errors import InputError
 
 
@@ -133,6 +133,46 @@ def test_grouped_depends_on_the_seed_alone():
 def test_official_is_one_fold_and_unlabelled_corpora_have_only_test_trials():
     assert set(folds_of(make_folds(trials_of(["a", "b"], ["c"]), "official", 6, 0))) == {0}
     assert folds_of(make_folds(trials_of([], [], ["x", "y"]), "lfan", 6, 0)) == {0: {"test": ["x", "y"]}}
+
+
+@settings(max_examples=60, deadline=None)
+@given(corpora(), st.data(), st.sampled_from(["lfan", "grouped"]), st.integers(2, 5), st.integers(0, 3))
+def test_subjects_and_groups_are_never_divided(corpus, data, scheme, count, seed):
+    """Neither directly nor through a video that shows two subjects."""
+    names = corpus[0]
+    known = st.sampled_from([None, "1", "2", "3", "4", "5", "6", "7", "8"])
+    trials = [
+        replace(trial, subject=data.draw(known), group=data.draw(st.sampled_from([None] * 9 + ["night"])))
+        for trial in trials_of(names)
+    ]
+    try:
+        folds = folds_of(make_folds(trials, scheme, count, seed))
+    except InputError as error:
+        assert "do not fill" in str(error)
+        return
+    of = {trial.trial: trial for trial in trials}
+    assert Counter(name for parts in folds.values() for name in parts["validation"]) == Counter(names)
+    for parts in folds.values():
+        for kind in ("video", "subject", "group"):
+            sides = [{getattr(of[name], kind) for name in parts[part]} - {None} for part in ("train", "validation")]
+            assert not sides[0] & sides[1]
+
+
+def test_a_subject_binds_the_other_person_of_its_video():
+    trials = [
+        Trial("a", "a", "a.mp4", subject="anna"),
+        Trial("b_left", "b", "b.mp4", subject="anna"),
+        Trial("b_right", "b", "b.mp4", subject="bert"),
+        Trial("c", "c", "c.mp4", subject="bert"),
+        Trial("d", "d", "d.mp4", subject="carl"),
+    ]
+    assert groups_of(trials) == {"a": "a", "b_left": "a", "b_right": "a", "c": "a", "d": "d"}
+
+
+def test_too_few_subjects_are_refused():
+    trials = [replace(trial, subject="anna") for trial in trials_of("abcd")]
+    with pytest.raises(InputError, match="4 training videos of task va of 1 subjects or groups do not fill 2 parts"):
+        make_folds(trials, "grouped", 2, 0)
 
 
 def test_too_few_videos_are_refused():

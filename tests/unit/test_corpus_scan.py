@@ -6,8 +6,10 @@ import pytest
 
 from support.corpora import affwild2, touch, write_annotation
 from wildaffect.corpus.folder import walk_files
+from wildaffect.corpus.folds import make_folds
 from wildaffect.corpus.scan import scan_corpus
-from wildaffect.corpus.trials import split_person
+from wildaffect.corpus.table import NEW_COLUMNS, fill_in, new_table
+from wildaffect.corpus.trials import PARTITIONS, split_person
 from wildaffect.errors import InputError
 
 
@@ -167,8 +169,114 @@ def test_partitions_that_a_table_leaves_out(tmp_path, values, expected):
 
 
 @pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"partition": "test"}, ("test", "test", "test")),
+        ({"partition": "validation", "annotation_va": "a.txt"}, ("validation", None, None)),
+        ({"partition": "validation", "annotation_va": "a.txt", "partition_va": "train"}, ("train", None, None)),
+        ({"partition": "train"}, (None, None, None)),
+        ({"partition": "train", "partition_au": "test"}, (None, None, "test")),
+    ],
+)
+def test_one_partition_holds_for_the_annotated_tasks(tmp_path, values, expected):
+    touch(tmp_path / "a.mp4", tmp_path / "a.txt")
+    row = {"media": "a.mp4"} | values
+    (tmp_path / "trials.csv").write_text(f"{','.join(row)}\n{','.join(row.values())}\n")
+    corpus = scan_corpus("table", tmp_path, None, "abaw2")
+    (trial,) = corpus.trials
+    assert (trial.partition_va, trial.partition_expr, trial.partition_au) == expected
+    assert [finding.finding for finding in corpus.findings] == ["no_annotation"] * (values == {"partition": "train"})
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_tables_of_every_spreadsheet_are_the_same_corpus(tmp_path, separator, encoding, end):
+    touch(tmp_path / "café, 1;2.mp4", tmp_path / "名前.mp4")
+    rows = [["media", "subject"], ['"café, 1;2.mp4"', "anna"], ["名前.mp4", "bert"]]
+    (tmp_path / "trials.csv").write_bytes("".join(separator.join(row) + end for row in rows).encode(encoding))
+    corpus = scan_corpus("table", tmp_path, None, "abaw2")
+    assert [(t.media, t.subject) for t in corpus.trials] == [("café, 1;2.mp4", "anna"), ("名前.mp4", "bert")]
+
+
+@pytest.mark.parametrize("layout", ["table", "affwild2"])
+@pytest.mark.parametrize(
+    ("text", "line"), [("a\ncafé\n".encode("latin-1"), 2), ("a\nb\n".encode("utf-16-le"), 1), (b"a\n\nb\x00\n", 3)]
+)
+def test_tables_and_lists_of_another_encoding_are_refused_with_the_line(tmp_path, layout, text, line):
+    affwild2(tmp_path, {"Train_Set": ["a"]}, ["a.mp4"])
+    path = (
+        tmp_path
+        / {"table": "trials.csv", "affwild2": "Valence_Arousal_Estimation_Challenge_test_set_release.txt"}[layout]
+    )
+    path.write_bytes(text)
+    with pytest.raises(InputError, match=f"{path.name}, line {line}: cannot be read as UTF-8.*Save it as UTF-8"):
+        scan_corpus(layout, tmp_path, None, "abaw2")
+
+
+def test_a_large_table_is_read_in_time_that_grows_with_its_rows(tmp_path):
+    touch(tmp_path / "a.txt", *(tmp_path / f"{index}.mp4" for index in range(4000)))
+
+    def seconds(rows):
+        lines = [f"{index}.mp4,s{index % 100},train,a.txt\n" for index in range(rows)]
+        (tmp_path / "trials.csv").write_text("media,subject,partition_va,annotation_va\n" + "".join(lines))
+        began = time.process_time()
+        corpus = scan_corpus("table", tmp_path, None, "abaw2")
+        assert len(corpus.group_of) == rows and make_folds(corpus.trials, "grouped", 5, 0).num_rows == 5 * rows
+        return time.process_time() - began
+
+    seconds(100)
+    assert seconds(4000) < 10 * seconds(1000) + 0.5
+
+
+def test_a_new_table_takes_partitions_from_folders_and_is_read_again(tmp_path):
+    touch(*(tmp_path / f for f in ("train/a.mp4", "Val_Set/x/b.mp4", "test/c.mp4", "d.mp4", "dev/testing/e, f.mp4")))
+    path = new_table(tmp_path)
+    assert path.read_text().splitlines()[1:4] == [
+        "a,train/a.mp4,main,,train,,,",
+        "b,Val_Set/x/b.mp4,main,,validation,,,",
+        "c,test/c.mp4,main,,test,,,",
+    ]
+    corpus = scan_corpus("table", tmp_path, None, "abaw2")
+    assert {t.trial: t.partition_va for t in corpus.trials} == {
+        "a": None, "b": None, "c": "test", "d": "test", "e, f": "test",
+    }  # fmt: skip
+    assert [f.trial for f in corpus.findings] == ["a", "b"]
+    with pytest.raises(InputError, match="exists already"):
+        new_table(tmp_path)
+
+
+def test_labels_of_whole_clips_stand_in_the_table(tmp_path):
+    touch(*(tmp_path / f"{name}.mp4" for name in "abc"))
+    rows = ["a.mp4,train,0.5,-0.25,", "b.mp4,validation,,,Fear", "c.mp4,test,,,"]
+    (tmp_path / "trials.csv").write_text("media,partition,valence,arousal,expression\n" + "\n".join(rows) + "\n")
+    corpus = scan_corpus("table", tmp_path, None, "abaw2")
+    assert corpus.labelled_tasks() == ["va", "expr"] and corpus.findings == ()
+    assert [(t.partition_va, t.partition_expr, t.clip_va, t.clip_expr) for t in corpus.trials] == [
+        ("train", None, "0.5,-0.25", None),
+        (None, "validation", None, "Fear"),
+        ("test", "test", None, None),
+    ]
+    assert make_folds(corpus.trials, "official", 2, 0).num_rows == 5
+
+
+def test_what_to_fill_in_names_every_partition_and_column():
+    words = fill_in()
+    assert all(word in words for word in (*PARTITIONS, *NEW_COLUMNS[3:], "valence,arousal", "-5", "AU1"))
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("media,partition_va\nHello, world.mp4,train\n", r"line 2: 3 values where the header names 2 columns"),
+        ('media,person\n"a.mp4",main\n\n"b\nb.mp4"\n', r"line 4: 1 values"),
+        ('media,person\n"a.mp4,main\nb.mp4,main\n', r"line 2: unexpected end of data"),
+        ("media,media\na.mp4,a.mp4\n", "more than once"),
+        ("media,,\na.mp4,,\n", "line 1: column 2 has no name"),
+        ("media,valence\na.mp4,1\n", "line 2: valence and arousal are given together"),
+        ("media,expression,annotation_expr\na.mp4,Fear,a.txt\n", "line 2: has both annotation_expr and a label"),
+        ("media,partition_va\na.mp4,trian\n", r"line 2: partition_va is 'trian'; did you mean 'train'"),
+        ("media,partiton\na.mp4,train\n", r"unknown columns \['partiton'\]; did you mean 'partition'"),
         ("media,color\na.mp4,red\n", "unknown columns"),
         ("trial\na\n", "'media' is missing"),
         ("media,partition_va\na.mp4,training\n", "line 2"),

@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 
+from wildaffect.corpus.label_spaces import EXPRESSIONS7
 from wildaffect.corpus.labels import parse_annotation
 from wildaffect.corpus.scan import scan_corpus
 from wildaffect.corpus.trials import TASKS
@@ -104,7 +105,7 @@ def test_expressions_and_units_follow_the_rules_where_they_are_labelled(corpus, 
             found = rows(corpus, person, task)
             np.testing.assert_array_equal(found[labelled], wanted[labelled])
             assert (found[~labelled] == -1).all()
-            read = parse_annotation(corpus / annotation_path(person, task), task)
+            read = parse_annotation(corpus / annotation_path(person, task), task, EXPRESSIONS7)
             assert read.columns == (UNITS if task == "au" else ("expression",))
             np.testing.assert_array_equal(np.isnan(read.values).all(axis=1), ~labelled)
 

@@ -1,5 +1,7 @@
 """The person of each trial: assignment rules, gaps, corrections, one row per frame."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -225,16 +227,45 @@ def test_nobody_by_override_is_not_filled_from_the_frames_beside(assign, tmp_pat
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ("trial,first,last\nv,1,2\n", "columns must be"),
-        ("trial,first_frame,last_frame,track,x,y\nv,one,2,,,\n", "line 2"),
+        ("trial,first,last\nv,1,2\n", r"unknown columns \['first', 'last'\]"),
+        ("trial,first_frame,last_frame\nv,1,2\n", "column 'track' is missing"),
+        ("trial,first_frame,last_frame,track,x,y\nv,one,2,,,\n", "line 2: 'one' is not a whole number"),
         ("trial,first_frame,last_frame,track,x,y\nv,5,2,,,\n", "line 2"),
+        ("trial,first_frame,last_frame,track,x,y\nv,-1,2,,,\n", "line 2"),
         ("trial,first_frame,last_frame,track,x,y\nv,1,2,3,4,5\n", "not both"),
+        ("trial,first_frame,last_frame,track,x,y\nv,1,2,,nan,5\n", "line 2: 'nan' is not a number"),
+        ("trial,first_frame,last_frame,track,x,y\nv,1,2,,5,\n", "line 2: '' is not a number"),
+        ("trial,first_frame,last_frame,track,x,y\nv,1,2,1.5,,\n", "line 2: '1.5' is not a whole number"),
+        ("trial,first_frame,last_frame,track,x,y\nv,1,2,,,\nv,1,2,,\n", "line 3: 5 values"),
+        (
+            "trial,first_frame,last_frame,track,x,y\nv,1,5,,,\n",
+            "line 2: there is no frame 5; the video has frames 0 to 4",
+        ),
+        (
+            "trial,first_frame,last_frame,track,x,y\nv,0,4,1,,\n",
+            "line 2: there is no track 1; known: 0 in frames 0 to 2",
+        ),
+        ("trial,first_frame,last_frame,track,x,y\nv,3,4,0,,\n", "line 2: track 0 is seen in frames 0 to 2 only"),
+        ("trial,first_frame,last_frame,track,x,y\nv,0,4,,5000,5\n", "line 2: the point lies outside the image"),
     ],
 )
-def test_broken_overrides_name_the_line(assign, tmp_path, content, complaint):
+def test_overrides_that_cannot_be_meant_name_the_line(assign, tmp_path, content, complaint):
     (tmp_path / "o.csv").write_text(content)
     with pytest.raises(InputError, match=complaint):
-        assign([face(range(5), 300)], {"v": "main"}, overrides=str(tmp_path / "o.csv"))
+        assign([face(range(3), 300)], {"v": "main"}, frames=5, overrides=str(tmp_path / "o.csv"))
+
+
+def test_a_broken_video_has_nothing_to_correct(assign, tmp_path):
+    path = assign([face([], 0)], {"v": "main"}, frames=0, overrides=overrides(tmp_path, "v,0,9,1,,"))
+    assert len(read_trial(path, "v").source) == 0
+
+
+def test_many_overrides_take_little_time(assign, tmp_path):
+    table = overrides(tmp_path, *(f"v,{index % 190},{index % 190},0,," for index in range(20_000)))
+    began = time.process_time()
+    rows = read_trial(assign([face(range(FRAMES), 320)], {"v": "main"}, overrides=table), "v")
+    assert time.process_time() - began < 5
+    assert (rows.source == "detected").all()
 
 
 def test_unknown_names_are_refused(assign):

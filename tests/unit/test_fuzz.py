@@ -28,7 +28,7 @@ from wildaffect.errors import InputError
 from wildaffect.faces import official
 from wildaffect.faces.detectors.scrfd import DetectorNetwork
 from wildaffect.faces.options import pack_files
-from wildaffect.faces.persons import OVERRIDE_COLUMNS, read_overrides
+from wildaffect.faces.overrides import OVERRIDE_COLUMNS, read_overrides
 from wildaffect.features.audio.vggish128_quantised import read_pca
 from wildaffect.features.bodies.find import openpose_people
 from wildaffect.features.imported import import_feature, imported_feature

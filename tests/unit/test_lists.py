@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.corpora import write_annotation
 from support.lists import listed_files
 from wildaffect.corpus.folds import trial_groups
 from wildaffect.errors import InputError
@@ -49,6 +50,13 @@ def test_a_list_changes_when_a_file_is_made_anew(tmp_path):
         read_lists([str(tmp_path / "one.json")])
 
 
+HEADERS = {
+    "VA_Set": ("valence,arousal", "0,0"),
+    "EXPR_Set": ("Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise", "0"),
+    "AU_Set": ("AU1,AU2", "0,0"),
+}
+
+
 @pytest.fixture(scope="module")
 def plan(root, tmp_path_factory) -> Plan:
     """Tasks that disagree about what is held out, two people in one video, drawings, two test videos."""
@@ -59,8 +67,7 @@ def plan(root, tmp_path_factory) -> Plan:
         for task, shift in (("VA_Set", 0), ("EXPR_Set", 3), ("AU_Set", 0)):
             part = "Validation_Set" if (number + shift) % 6 == 0 else "Train_Set"
             path = folder / task / part / f"{name}.txt"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("x\n")
+            write_annotation(path, 1, *HEADERS[task])
     for number, releases in (
         (24, ("Valence_Arousal_Estimation",)),
         (25, ("Valence_Arousal_Estimation", "EXPR_Classification")),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from support.corpora import affwild2
+from support.corpora import affwild2, touch, write_annotation
 from support.lists import listed_files
 from wildaffect.errors import InputError
 from wildaffect.workflow.plan import make_plan
@@ -152,6 +152,21 @@ def test_training_on_a_held_out_video_is_refused_unless_declared(tmp_path, root)
         make_plan(raw | {"folds": {"scheme": "official"}})
     plan = make_plan(raw | {"folds": {"scheme": "official", "allow_shared_videos": True}})
     assert plan.instances
+
+
+def test_training_on_a_held_out_subject_is_refused_unless_declared(tmp_path, root):
+    rows = [f"v{i}.mp4,a.txt,{'validation' if i > 3 else 'train'},s{i % 5}" for i in range(6)]
+    touch(*(tmp_path / f"v{i}.mp4" for i in range(6)))
+    write_annotation(tmp_path / "a.txt", 2)
+    (tmp_path / "trials.csv").write_text("\n".join(["media,annotation_va,partition_va,subject", *rows]) + "\n")
+    raw = {**BASE, "corpus": {"root": str(tmp_path), "layout": "table"}, "systems": {"lfan": {}}}
+    folds = {"scheme": "grouped", "count": 2}
+    with pytest.raises(InputError, match="fold 0: 1 videos or subjects are both trained on and held out, first 'v0'"):
+        make_plan(raw | {"folds": folds})
+    assert make_plan(raw | {"folds": folds | {"allow_shared_videos": True}}).instances
+    text = (tmp_path / "trials.csv").read_text()
+    (tmp_path / "trials.csv").write_text(text.replace("validation,s0", "validation,s9"))
+    assert make_plan(raw | {"folds": folds}).instances
 
 
 def test_official_validation_labels_are_trained_on_only_by_a_scheme_that_says_so(planned):

@@ -253,7 +253,10 @@ def test_vectors_must_be_imports_embeddings_or_declared_zeros(vectors):
 def plan(tmp_path, root):
     """The plan of a corpus of one video per partition for a block of M3T."""
     touch(*(tmp_path / "batch1" / f"{video}.mp4" for video in "abz"))
-    folders = {"VA_Set": ("valence,arousal", "0.1,0.2"), "EXPR_Set": ("Neutral,Anger", "0")}
+    folders = {
+        "VA_Set": ("valence,arousal", "0.1,0.2"),
+        "EXPR_Set": ("Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise", "0"),
+    }
     for folder, (header, row) in folders.items():
         for trial, name in (("a", "Training_Set"), ("b", "Validation_Set")):
             write_annotation(tmp_path / "annotations" / folder / name / f"{trial}.txt", 3, header, row)

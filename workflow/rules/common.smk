@@ -6,6 +6,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from snakemake.cli import get_argument_parser
 from snakemake.exceptions import WorkflowError
 
 SCRIPTS = str(Path(workflow.basedir).parent / "scripts")
@@ -28,14 +29,23 @@ from wildaffect.scoring import editions
 from wildaffect.scoring.tasks import task_value
 from wildaffect.workflow.corpus import detector_files, given_values, official_images, tsav_alignments, without_given
 from wildaffect.workflow.instances import Instance, tasks_of
-from wildaffect.workflow.plan import make_plan
+from wildaffect.workflow.plan import TARGETS, make_plan, needed_parts
 
 # A graph of jobs is millions of objects that stay; looking for garbage among them takes a tenth of the planning.
 gc.set_threshold(500_000, 20, 100)
 remember_answers()
 
+
+def named_targets():
+    """What the command line asks for: Snakemake keeps it to itself until the rules are read."""
+    if not {*TARGETS} & {*sys.argv}:
+        return []
+    return get_argument_parser().parse_known_args(sys.argv[1:])[0].targets
+
+
 try:
-    PLAN = make_plan(config)
+    # A job that runs on its own, as on a cluster, needs what it was planned with.
+    PLAN = make_plan(config, needed_parts(named_targets()) if workflow.exec_mode == ExecMode.DEFAULT else ())
 except InputError as error:
     raise WorkflowError(str(error)) from None
 

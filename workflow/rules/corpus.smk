@@ -113,6 +113,7 @@ rule join_labels:
         code=code_of("join_labels.py"),
         root=unrecorded(PLAN.raw.annotations()),
         rules=PLAN.config["labels"],
+        classes=PLAN.raw.classes(),
         trials=lambda wildcards: PLAN.raw.annotated_rows(wildcards.task),
     script:
         "../../scripts/join_labels.py"

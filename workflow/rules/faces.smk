@@ -64,7 +64,8 @@ rule draw_contact_sheet:
 
 
 rule faces:
+    """Crops that systems ask for, and those that the section `faces` of the configuration names."""
     input:
-        expand(at(paths.CROPS), template=PLAN.inputs.templates(), trial=TRIALS),
+        expand(at(paths.CROPS), template=sorted({*PLAN.inputs.templates(), *FACES_TOGETHER}), trial=TRIALS),
         expand(at(paths.SHEET), trial=TRIALS),
     localrule: True

@@ -276,17 +276,17 @@ if SCENES_TOGETHER := [name for name in TOGETHER if name in crop_templates.scene
 
 
 rule features:
-    """Everything that systems ask for, and everything that the section `features` of the configuration describes."""
+    """Everything that systems ask for, and everything that the section `features` of the configuration names or describes."""
     input:
         expand(
             at(paths.FEATURE, owner="{video}"),
-            feature=[name for name in PLAN.inputs.features() if not of_trial(name)],
+            feature=[name for name in sorted({*PLAN.inputs.features(), *SOUNDS_TOGETHER}) if not of_trial(name)],
             video=VIDEOS,
         ),
         expand(at(paths.FEATURE, owner="{trial}"), feature=configured(PLAN.config["features"]), trial=TRIALS),
         expand(
             at(paths.ABOUT),
-            feature=sorted({*PLAN.inputs.features(), *configured(PLAN.config["features"])}),
+            feature=sorted({*PLAN.inputs.features(), *SOUNDS_TOGETHER, *configured(PLAN.config["features"])}),
         ),
         expand(at(paths.BODIES), video=VIDEOS if PLAN.config["features"]["bodies"] else []),
     localrule: True

@@ -12,6 +12,7 @@ from pathlib import Path
 from wildaffect.corpus.folder import find_videos, printable, video_name, walk_files
 from wildaffect.corpus.trials import Corpus, Finding, Trial, split_person
 from wildaffect.errors import InputError
+from wildaffect.textfiles import read_lines
 
 TASK_FOLDERS = {
     "va": re.compile(r"va_set|va_estimation_challenge", re.IGNORECASE),
@@ -110,7 +111,7 @@ def _assignments(
             task for task, pattern in TEST_LISTS.items() if pattern.search(path.name) and not SAMPLE.search(path.name)
         ]
         if len(listed) == 1:
-            for name in (annotations / path).read_text(encoding="utf-8-sig").split("\n"):
+            for name in read_lines(annotations / path):
                 if name.strip():
                     _assign(assignments, annotations, name.strip(), listed[0], "test", None, path)
     return assignments, ignored

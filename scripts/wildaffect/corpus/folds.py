@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from wildaffect.corpus.trials import TASKS, TRIALS, Trial
+from wildaffect.corpus.trials import TASKS, TRIALS, Trial, groups_of
 from wildaffect.errors import InputError
 from wildaffect.tables import write_table
 
@@ -49,6 +49,8 @@ def fold_rows(trials: Sequence[Trial], scheme: str, count: int, seed: int) -> li
             - `grouped`: the same rotation with `count` parts, the training videos first shuffled by `seed`; a corpus without official
               validation trials is cut into `count` parts altogether. Videos that any task trains on are divided once for all tasks, so
               that a model of several tasks loses no training video to another task's fold.
+
+            What `groups_of` keeps together, a video or all videos of a subject, lies in one part.
         count: Number of folds of `grouped`.
         seed: Seed of its shuffling.
 
@@ -56,9 +58,10 @@ def fold_rows(trials: Sequence[Trial], scheme: str, count: int, seed: int) -> li
         InputError: A task has fewer training videos than parts.
     """
     rows = []
+    group_of = groups_of(trials)
     for task in TASKS:
         test = _names(trials, task, "test")
-        for fold, (train, validation) in enumerate(_splits(trials, task, scheme, count, seed)):
+        for fold, (train, validation) in enumerate(_splits(trials, group_of, task, scheme, count, seed)):
             for partition, names in (("train", train), ("validation", validation), ("test", test)):
                 rows += [
                     {"task": task, "fold": fold, "trial": name, "partition": partition, "scheme": scheme}
@@ -67,19 +70,23 @@ def fold_rows(trials: Sequence[Trial], scheme: str, count: int, seed: int) -> li
     return rows
 
 
-def _splits(trials: Sequence[Trial], task: str, scheme: str, count: int, seed: int) -> list[Split]:
+def _splits(
+    trials: Sequence[Trial], group_of: Mapping[str, str], task: str, scheme: str, count: int, seed: int
+) -> list[Split]:
     """Training and validation trials of each fold of one task."""
     train, validation = _names(trials, task, "train"), _names(trials, task, "validation")
     if scheme == "official" or not train:
         return [(train, validation)]
     parts_of_train = (LFAN_FOLDS if scheme == "lfan" else count) - bool(validation)
     labelled = set(train)
-    groups = _groups(trials, task, scheme, seed)
+    groups = _groups(trials, group_of, task, scheme, seed)
     parts = [[name for name in part if name in labelled] for part in _cut(groups, parts_of_train)]
     if not all(parts):
         videos = {trial.video for trial in trials if trial.partition(task) == "train"}
+        together = {group_of[name] for name in train}
+        subjects = f" of {len(together)} subjects or groups" if len(together) < len(videos) else ""
         raise InputError(
-            f"folds: {len(videos)} training videos of task {task} do not fill {parts_of_train} parts; lower folds.count "
+            f"folds: {len(videos)} training videos of task {task}{subjects} do not fill {parts_of_train} parts; lower folds.count "
             "or use folds.scheme: official."
         )
     return _rotations([*parts, validation] if validation else parts)
@@ -89,11 +96,11 @@ def _names(trials: Sequence[Trial], task: str, partition: str) -> list[str]:
     return [trial.trial for trial in trials if trial.partition(task) == partition]
 
 
-def _groups(trials: Sequence[Trial], task: str, scheme: str, seed: int) -> list[list[str]]:
-    """Training trials by video; `grouped`: those of all tasks, videos shuffled."""
+def _groups(trials: Sequence[Trial], group_of: Mapping[str, str], task: str, scheme: str, seed: int) -> list[list[str]]:
+    """Training trials that belong together; `grouped`: those of all tasks, groups shuffled."""
     if scheme != "grouped":
-        return _by_video([trial for trial in trials if trial.partition(task) == "train"])
-    groups = _by_video([trial for trial in trials if "train" in map(trial.partition, TASKS)])
+        return _together(_names(trials, task, "train"), group_of)
+    groups = _together([trial.trial for trial in trials if "train" in map(trial.partition, TASKS)], group_of)
     random.Random(seed).shuffle(groups)
     return groups
 
@@ -108,11 +115,11 @@ def _rotations(parts: Sequence[list[str]]) -> list[Split]:
     return folds
 
 
-def _by_video(trials: Sequence[Trial]) -> list[list[str]]:
-    """Trial names grouped by source video, groups in order of first appearance."""
+def _together(names: Sequence[str], group_of: Mapping[str, str]) -> list[list[str]]:
+    """Trial names by group, groups in order of first appearance."""
     groups: dict[str, list[str]] = {}
-    for trial in trials:
-        groups.setdefault(trial.video, []).append(trial.trial)
+    for name in names:
+        groups.setdefault(group_of[name], []).append(name)
     return list(groups.values())
 
 
@@ -134,7 +141,7 @@ def _cut(groups: list[list[str]], parts: int) -> list[list[str]]:
 
 
 def fold_trials(
-    divisions: Mapping[str, Division], partition: str, videos: Mapping[str, str]
+    divisions: Mapping[str, Division], partition: str, groups: Mapping[str, str]
 ) -> dict[str, tuple[str, ...]]:
     """Trials of one partition for a model of several tasks.
 
@@ -145,7 +152,7 @@ def fold_trials(
     Args:
         divisions: Trials by task and partition, of one fold.
         partition: `train`, `validation` or `test`.
-        videos: Source video by trial.
+        groups: By trial what must not be divided, its video or more; see `groups_of`.
 
     Returns:
         Trials by task.
@@ -159,12 +166,12 @@ def fold_trials(
     if partition != "train" or len(divisions) == 1:
         return chosen
     held_out = {
-        videos[trial]
+        groups[trial]
         for division in divisions.values()
         for part in ("validation", "test")
         for trial in division.get(part, ())
     }
-    return {task: tuple(name for name in names if videos[name] not in held_out) for task, names in chosen.items()}
+    return {task: tuple(name for name in names if groups[name] not in held_out) for task, names in chosen.items()}
 
 
 def write_fold_trials(
@@ -184,15 +191,15 @@ def write_fold_trials(
     write_table(folds_path, pa.Table.from_pylist(list(folds), schema=FOLDS), FOLDS)
 
 
-def shared_videos(division: Division, videos: Mapping[str, str]) -> list[str]:
-    """Source videos that one fold of one task both trains on and holds out (validation or test), sorted.
+def shared_groups(division: Division, groups: Mapping[str, str]) -> list[str]:
+    """Source videos, or groups of videos, that one fold of one task both trains on and holds out (validation or test), sorted.
 
     Args:
         division: Trials by partition.
-        videos: Source video by trial: `a_left` and `a_right` both belong to `a`.
+        groups: Group by trial (`groups_of`): `a_left` and `a_right` both belong to `a`.
     """
-    trained = {videos[trial] for trial in division.get("train", ())}
-    held_out = {videos[trial] for part in ("validation", "test") for trial in division.get(part, ())}
+    trained = {groups[trial] for trial in division.get("train", ())}
+    held_out = {groups[trial] for part in ("validation", "test") for trial in division.get(part, ())}
     return sorted(trained & held_out)
 
 

@@ -1,29 +1,38 @@
 """Annotation files joined to decoded frames.
 
-An annotation file has a header line and one row per decoded frame, the first row for the first frame. Numbers of rows and frames often
-differ; every difference is classified, handled by a named rule and recorded. Rows are never resampled or shifted.
+An annotation file has a header line and one row per decoded frame, the first row for the first frame; or one row for the whole clip, where
+the configuration says so. Numbers of rows and frames often differ; every difference is classified, handled by a named rule and recorded.
+Rows are never resampled or shifted.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from wildaffect.config import Section
-from wildaffect.corpus.label_spaces import VALENCE_AROUSAL
+from wildaffect.config import Section, Text, nearest
+from wildaffect.corpus.label_spaces import EXPRESSIONS8, VALENCE_AROUSAL
 from wildaffect.corpus.trials import Trial
 from wildaffect.decimals import decimal
 from wildaffect.errors import InputError
 from wildaffect.tables import read_table, write_table
+from wildaffect.textfiles import read_beginning, read_lines
 
-HIGHEST_EXPRESSION = 7
+INVALID = -5
+"""What the organisers write where valence or arousal is not labelled."""
+NAMES_IN_ROWS = "expression"
+"""Header of files whose rows name classes instead of giving their position."""
 TIMES = pa.schema([("time_s", pa.float64())])
 """The column of a frame table that labels need."""
+
+# What floats are written with; `float` also takes 1_000, inf, nan and digits of other scripts.
+_NUMBERS = re.compile(r"[-+., \teE0-9]*")
 
 
 @dataclass(frozen=True)
@@ -39,8 +48,20 @@ class Annotation:
     values: np.ndarray
 
 
-class JoinRules(Section):
-    """What happens to a trial whose numbers of annotation rows and frames disagree; the audit lists every case."""
+class LabelRules(Section):
+    """How annotation files are read, and what happens to a trial whose numbers of annotation rows and frames disagree; the audit lists
+    every case."""
+
+    scale: tuple[float, float] = (-1, 1)
+    """Least and largest valence and arousal in the files, such as [-10, 10] or [1, 9]; they are mapped linearly to [-1, 1]. Where -5 lies
+    outside it marks a value that is no label; anything else beyond the scale is an error."""
+
+    classes: dict[Text, Text | None] = Field(default={}, examples=[{"Happy": "Happiness", "Contempt": None}])
+    """Expressions whose files do not name the classes of the edition: the edition's name for each of theirs; null: such rows have no label.
+    By default a file must name all classes of the edition, in any order."""
+
+    per_clip: bool = False
+    """Each annotation file has a single row, which holds for all frames."""
 
     one_more: Literal["truncate", "exclude"] = "truncate"
     """Exactly one row more than frames.
@@ -60,53 +81,99 @@ class JoinRules(Section):
     tolerance: Annotated[int, Field(ge=1)] = 30
     """Largest difference, in frames, that counts as near."""
 
+    @field_validator("scale")
+    @classmethod
+    def _ascending(cls, scale: tuple[float, float]) -> tuple[float, float]:
+        if scale[0] >= scale[1]:
+            raise ValueError(f"{list(scale)} must be the least value, then the largest")
+        return scale
 
-def parse_annotation(path: Path, task: str) -> Annotation:
+
+AS_DISTRIBUTED = LabelRules()
+"""The rules for files of the challenge."""
+
+
+def parse_annotation(
+    path: Path, task: str, classes: Sequence[str] = EXPRESSIONS8, rules: LabelRules = AS_DISTRIBUTED
+) -> Annotation:
     """Read one annotation file.
 
-    VA: columns by header name; a value outside [-1, 1] (the organisers write -5) is invalid. EXPR: one class per row, -1 is invalid. AU: 0
-    or 1 per unit named in the header, -1 is invalid for that unit alone. Byte-order marks, carriage returns and blank lines at the end
-    are accepted.
+    VA: columns by header name, values within `rules.scale` or -5 (invalid). EXPR: the header names the classes, each row the position of
+    one of them, -1 is invalid; what the class is called decides, not where it stands. Below the header `expression` rows hold names. AU: 0
+    or 1 per unit named in the header, -1 is invalid for that unit alone.
 
     Args:
-        path: Text file.
+        path: Text file, see `wildaffect.textfiles.read_text`; carriage returns and blank lines at the end are accepted.
         task: `va`, `expr` or `au`.
+        classes: Expressions of the edition, in its order.
+        rules: Scale of valence and arousal, names of other classes.
+
+    Returns:
+        The labels: valence before arousal in [-1, 1], expressions as indices into `classes`.
 
     Raises:
         InputError: The file is anything else; the message names the line.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as an annotation file ({error}).") from error
+    return _parse(_lines_of(path), read_lines(path), task, classes, rules)
+
+
+def check_labels(trial: Trial, task: str, annotations: Path, classes: Sequence[str], rules: LabelRules) -> None:
+    """`InputError` if a trial's label of the whole clip, or the beginning of its annotation file, is not what a label is; takes no time."""
+    if name := trial.annotation(task):
+        _parse(_lines_of(annotations / name), read_beginning(annotations / name), task, classes, rules)
+    elif trial.labelled(task):
+        _clip_annotation(trial, task, classes, rules)
+
+
+Where = Callable[[int], str]
+"""Names the place of a row, counted from 0, in messages; that of the header for -1."""
+
+
+def _lines_of(path: Path) -> Where:
+    return lambda row: f"{path}, line {row + 2}"
+
+
+def _clip_annotation(trial: Trial, task: str, classes: Sequence[str], rules: LabelRules) -> Annotation:
+    """The label of the whole clip, as the only row of an annotation."""
+    header = NAMES_IN_ROWS if task == "expr" else ",".join(VALENCE_AROUSAL)
+    lines = [header, trial.clip_label(task) or ""]
+    return _parse(lambda row: f"trials.csv, trial {trial.trial!r}", lines, task, classes, rules)
+
+
+def _parse(where: Where, lines: Sequence[str], task: str, classes: Sequence[str], rules: LabelRules) -> Annotation:
+    """Read the lines of an annotation file."""
     if not lines:
-        raise InputError(f"{path}: the annotation file is empty; expected a header line and one row per frame.")
+        raise InputError(f"{where(-1)}: the annotation file is empty; expected a header line and one row per frame.")
     header = tuple(field.strip() for field in lines[0].split(","))
-    columns = _columns(path, task, header)
-    width = 1 if task == "expr" else len(header)
-    values = np.empty((len(lines) - 1, width))
-    for number, line in enumerate(lines[1:], 2):
-        try:
-            row = [decimal(field) for field in line.split(",")]
-        except ValueError as error:
-            raise InputError(f"{path}, line {number}: {line!r} is not a row of numbers ({error}).") from None
-        if len(row) != width:
-            raise InputError(f"{path}, line {number}: {len(row)} values where {width} are expected.")
-        values[number - 2] = row
-    values = _mask_invalid(path, task, values)
+    rows = lines[1:]
     if task == "va":
-        return Annotation(VALENCE_AROUSAL, values[:, [columns.index(name) for name in VALENCE_AROUSAL]])
-    return Annotation(columns, values)
+        names = tuple(name.lower() for name in header)
+        if sorted(names) != sorted(VALENCE_AROUSAL):
+            raise InputError(f"{where(-1)}: the header is {lines[0]!r}, expected 'valence,arousal'.")
+        values = _on_scale(where, _numbers(where, rows, 2), rules.scale)
+        return Annotation(VALENCE_AROUSAL, values[:, [names.index(name) for name in VALENCE_AROUSAL]])
+    if task == "expr":
+        meanings = _meanings(classes, rules.classes)
+        if [name.lower() for name in header] == [NAMES_IN_ROWS]:
+            return Annotation((NAMES_IN_ROWS,), _named(where, rows, meanings))
+        numbers = _by_header(where, header, classes, meanings, rules.classes)
+        positions = _whole(where, _numbers(where, rows, 1), len(header) - 1)
+        return Annotation((NAMES_IN_ROWS,), np.append(numbers, math.nan)[positions])
+    wrong = [name for name in header if not (name.startswith("AU") and name[2:].isdigit())]
+    if wrong or len(set(header)) != len(header):
+        raise InputError(f"{where(-1)}: the header is {lines[0]!r}, expected action units such as 'AU1,AU2,AU4'.")
+    units = _whole(where, _numbers(where, rows, len(header)), 1)
+    return Annotation(header, np.where(units < 0, math.nan, units))
 
 
-def classify(rows: int, frames: int, rules: JoinRules) -> tuple[str, str]:
+def classify(rows: int, frames: int, rules: LabelRules) -> tuple[str, str]:
     """Kind and rule for numbers of annotation rows and decoded frames.
 
     Returns:
         `equal`, `one_more` (row), `more`, `fewer` (within the tolerance) or `far_off`, and the rule that handles it, `none` for `equal`.
 
     Examples:
-        >>> rules = JoinRules(one_more="truncate", near="mask", far="exclude", tolerance=30)
+        >>> rules = LabelRules(one_more="truncate", near="mask", far="exclude", tolerance=30)
         >>> classify(101, 100, rules), classify(75, 100, rules), classify(200, 100, rules)
         (('one_more', 'truncate'), ('fewer', 'mask'), ('far_off', 'exclude'))
     """
@@ -137,21 +204,32 @@ def join(annotation: Annotation, frames: int, rule: str) -> np.ndarray:
     return labels
 
 
+def _repeated(path: Path, annotation: Annotation, frames: int) -> np.ndarray:
+    """The single row of an annotation for each frame."""
+    if len(annotation.values) != 1:
+        raise InputError(
+            f"{path}: {len(annotation.values)} rows where one row for the whole clip is expected (labels.per_clip: true)."
+        )
+    return np.repeat(annotation.values, frames, axis=0)
+
+
 def label_table(
     task: str,
     trials: Sequence[Trial],
     annotations: Path,
     times: Mapping[str, np.ndarray],
-    rules: JoinRules,
+    rules: LabelRules,
+    classes: Sequence[str] = EXPRESSIONS8,
 ) -> tuple[pa.Table, dict]:
     """Labels of all annotated trials of one task on the frames of their videos.
 
     Args:
         task: `va`, `expr` or `au`.
-        trials: Trials; those without an annotation of the task are skipped.
+        trials: Trials; those without a label of the task are skipped.
         annotations: Folder that annotation paths are relative to.
         times: Seconds of every decoded frame, float64 (N,), by video.
-        rules: How differing numbers of rows and frames are handled.
+        rules: How files are read, and differing numbers of rows and frames handled.
+        classes: Expressions of the edition.
 
     Returns:
         The table with columns trial, frame, time_s, one per label (null where not valid) and `valid` (the row is usable as a whole: both
@@ -162,19 +240,24 @@ def label_table(
     """
     batches, joins, columns = [], {}, None
     for trial in trials:
-        name = trial.annotation(task)
-        if name is None:
+        if not trial.labelled(task):
             continue
-        path = annotations / name
-        annotation = parse_annotation(path, task)
+        path = annotations / (trial.annotation(task) or "trials.csv")
+        if trial.clip_label(task):
+            annotation = _clip_annotation(trial, task, classes, rules)
+        else:
+            annotation = parse_annotation(path, task, classes, rules)
         if columns not in (None, annotation.columns):
             raise InputError(
                 f"{path}: labels {annotation.columns}, but other files have {columns}. Do not mix editions."
             )
         columns = annotation.columns
         frame_times = times[trial.video]
-        kind, rule = classify(len(annotation.values), len(frame_times), rules)
-        labels = join(annotation, len(frame_times), rule)
+        if rules.per_clip or trial.clip_label(task):
+            kind, rule, labels = "per_clip", "repeat", _repeated(path, annotation, len(frame_times))
+        else:
+            kind, rule = classify(len(annotation.values), len(frame_times), rules)
+            labels = join(annotation, len(frame_times), rule)
         batches.append(_batch(task, trial.trial, frame_times, columns, labels))
         joins[trial.trial] = _join_facts(annotation, len(frame_times), kind, rule)
     schema = labels_schema(task, columns or _empty_columns(task))
@@ -189,20 +272,22 @@ def write_labels(
     trials: Sequence[Trial],
     annotations: Path,
     frames: Mapping[str, Path],
-    rules: JoinRules,
+    rules: LabelRules,
+    classes: Sequence[str] = EXPRESSIONS8,
 ) -> None:
     """Write the label table of one task.
 
     Args:
         output: Table to write, `labels/{task}.parquet`.
         task: `va`, `expr` or `au`.
-        trials: Trials; those without an annotation of the task are skipped.
+        trials: Trials; those without a label of the task are skipped.
         annotations: Folder that annotation paths are relative to.
         frames: Frame table of every video of the trials.
-        rules: How differing numbers of rows and frames are handled.
+        rules: How files are read, and differing numbers of rows and frames handled.
+        classes: Expressions of the edition.
     """
     times = {video: read_table(path, TIMES)["time_s"].to_numpy() for video, path in frames.items()}
-    table, metadata = label_table(task, trials, annotations, times, rules)
+    table, metadata = label_table(task, trials, annotations, times, rules, classes)
     write_table(output, table, table.schema, metadata)
 
 
@@ -231,35 +316,107 @@ def _empty_columns(task: str) -> tuple[str, ...]:
     return {"va": VALENCE_AROUSAL, "expr": ("expression",), "au": ()}[task]
 
 
-def _columns(path: Path, task: str, header: tuple[str, ...]) -> tuple[str, ...]:
-    """Label names by the header line; valence and arousal may come in either order."""
-    if task == "expr":
-        return ("expression",)
-    if task == "va":
-        names = tuple(name.lower() for name in header)
-        if sorted(names) != sorted(VALENCE_AROUSAL):
-            raise InputError(f"{path}, line 1: the header is {','.join(header)!r}, expected 'valence,arousal'.")
-        return names
-    wrong = [name for name in header if not (name.startswith("AU") and name[2:].isdigit())]
-    if wrong or len(set(header)) != len(header):
-        raise InputError(
-            f"{path}, line 1: the header is {','.join(header)!r}, expected action units such as 'AU1,AU2,AU4'."
-        )
-    return header
+def _meanings(classes: Sequence[str], table: Mapping[str, str | None]) -> dict[str, float]:
+    """Class of the edition by the name, in lower case, that a file may give it; NaN for a class whose rows have no label.
+
+    Raises:
+        InputError: `labels.classes` names a class that the edition does not have.
+    """
+    known = {name.lower(): float(position) for position, name in enumerate(classes)}
+    unknown = [name for name in table.values() if name is not None and name.lower() not in known]
+    if unknown:
+        raise InputError(f"labels.classes: {unknown[0]!r} is no class of corpus.edition{nearest(unknown[0], classes)}.")
+    return known | {theirs.lower(): math.nan if name is None else known[name.lower()] for theirs, name in table.items()}
 
 
-def _mask_invalid(path: Path, task: str, values: np.ndarray) -> np.ndarray:
-    """NaN for invalid labels; an `InputError` for numbers that are no label at all."""
-    if task == "va":
-        return np.where(np.abs(values) <= 1, values, np.nan)
-    highest = HIGHEST_EXPRESSION if task == "expr" else 1
-    unknown = ~np.isin(values, np.arange(-1, highest + 1))
-    if unknown.any():
-        row, column = np.argwhere(unknown)[0]
+def _by_header(
+    where: Where,
+    header: Sequence[str],
+    classes: Sequence[str],
+    meanings: Mapping[str, float],
+    table: Mapping[str, str | None],
+) -> np.ndarray:
+    """Class of the edition at each position of the header.
+
+    Raises:
+        InputError: There is no header, a class is unknown or named twice, or, without a table, one of the edition is missing.
+    """
+    names, found = ",".join(header), [name.lower() for name in header]
+    if _NUMBERS.fullmatch(names) and not set("eE") & set(names):
         raise InputError(
-            f"{path}, line {row + 2}: {values[row, column]:g} is not a label; expected -1 (none) or 0 to {highest}."
+            f"{where(-1)}: {names!r} is no header; expected the names of the classes, then a row for each frame. "
+            "Without a header it is unknown what the numbers mean: add it."
         )
-    return np.where(values < 0, math.nan, values)
+    unknown = [name for name in header if name.lower() not in meanings]
+    absent = [] if table else [name for name in classes if name.lower() not in found]
+    if unknown or absent or len(set(found)) < len(found):
+        cure = f"what {unknown[0]!r} is called there" if unknown else "what each class is called there"
+        raise InputError(
+            f"{where(-1)}: classes {names!r}, this edition has {','.join(classes)!r}. Check the edition, or say in "
+            f"labels.classes {cure}."
+        )
+    return np.array([meanings[name] for name in found])
+
+
+def _named(where: Where, rows: Sequence[str], meanings: Mapping[str, float]) -> np.ndarray:
+    """Classes (rows, 1) of rows that hold their names."""
+    numbers = {**meanings, "-1": math.nan}
+    names = [row.strip().lower() for row in rows]
+    for row, name in enumerate(names):
+        if name not in numbers:
+            raise InputError(
+                f"{where(row)}: {name!r} is not a label; expected -1 (none) or one of {', '.join(meanings)}. Others are named in "
+                "labels.classes."
+            )
+    return np.array([numbers[name] for name in names]).reshape(-1, 1)
+
+
+def _numbers(where: Where, rows: Sequence[str], width: int) -> np.ndarray:
+    """Finite numbers (rows, width) of lines from the second on; an `InputError` that names the first line that holds anything else."""
+    text = ",".join(rows)
+    if rows and _NUMBERS.fullmatch(text) and all(row.count(",") == width - 1 for row in rows):
+        try:
+            values = np.array(list(map(float, text.split(","))))
+        except ValueError:
+            values = np.array([math.nan])
+        if np.isfinite(values).all():
+            return values.reshape(-1, width)
+    return np.array([_row(where(row), line, width) for row, line in enumerate(rows)]).reshape(-1, width)
+
+
+def _row(where: str, line: str, width: int) -> list[float]:
+    try:
+        values = [decimal(field) for field in line.split(",")]
+    except ValueError as error:
+        raise InputError(f"{where}: {line!r} is not a row of numbers ({error}).") from None
+    if len(values) != width:
+        raise InputError(f"{where}: {len(values)} values where {width} are expected.")
+    return values
+
+
+def _on_scale(where: Where, values: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
+    """Map to [-1, 1]; NaN for the mark of an invalid value."""
+    low, high = scale
+    inside = (low <= values) & (values <= high)
+    beyond = np.argwhere(~inside & (values != INVALID))
+    if len(beyond):
+        row, column = beyond[0]
+        mark = "" if low <= INVALID <= high else f", nor is it {INVALID}, which marks a value that is no label"
+        raise InputError(
+            f"{where(row)}: {values[row, column]:g} is not between {low:g} and {high:g}{mark}. "
+            "If the data set has another scale, declare it: labels.scale."
+        )
+    # Exact for [-1, 1].
+    return np.where(inside, (values - (low + high) / 2) / ((high - low) / 2), math.nan)
+
+
+def _whole(where: Where, values: np.ndarray, highest: int) -> np.ndarray:
+    """Numbers from -1 to ``highest`` as int64; an `InputError` for what is no label."""
+    unknown = np.argwhere(~np.isin(values, np.arange(-1, highest + 1)))
+    if len(unknown):
+        row, column = unknown[0]
+        raise InputError(f"{where(row)}: {values[row, column]:g} is not a label; expected -1 (none) or 0 to {highest}.")
+    return values.astype(np.int64)
 
 
 def _batch(task: str, trial: str, times: np.ndarray, columns: Sequence[str], labels: np.ndarray) -> pa.RecordBatch:

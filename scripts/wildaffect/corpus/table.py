@@ -2,44 +2,65 @@
 
 import csv
 import os
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from wildaffect.config import nearest
 from wildaffect.corpus.folder import find_videos, one_content, printable, remembered_contents, unusable, video_name
+from wildaffect.corpus.label_spaces import VALENCE_AROUSAL
 from wildaffect.corpus.trials import PARTITIONS, PERSONS, TASKS, Corpus, Finding, Trial, split_person
 from wildaffect.errors import InputError
 from wildaffect.files import atomic
-from wildaffect.integrity import foreign
+from wildaffect.textfiles import read_rows
 
 STREAMS = ("video_stream", "audio_stream")
 COLUMNS = (
     "trial",
     "media",
     "person",
+    "subject",
+    "group",
+    "partition",
     *(f"partition_{task}" for task in TASKS),
     *(f"annotation_{task}" for task in TASKS),
+    *VALENCE_AROUSAL,
+    "expression",
     *STREAMS,
 )
+NEW_COLUMNS = ("trial", "media", "person", "subject", "partition", *(f"annotation_{task}" for task in TASKS))
+"""What `new_table` writes: all that most data sets need."""
+
+PARTITION_FOLDERS = {
+    "train": ("train", "training", "trn"),
+    "validation": ("validation", "valid", "val", "dev", "devel", "development"),
+    "test": ("test", "testing", "tst"),
+}
+"""Names of folders that stand for a partition, in any case and with `set` or `data` at their end."""
 
 
 def scan(root: Path, annotations: Path, results: Path | None = None) -> Corpus:
     """Trials of `root/trials.csv`.
 
     Column `media` (path below `root`) is needed, the others may be absent or empty. `trial` defaults to the stem of the media file and
-    `person` to the suffix of the trial's name; annotation paths are relative to `annotations`. A trial with neither partition nor
-    annotation is only predicted (partition `test` in every task); an annotated one without a partition is a training trial. A trial
-    whose media file does not exist is left out and becomes a finding. Different media files may have one stem if their trials have
-    names; videos are then named by their paths. `video_stream` and `audio_stream` are the indices of the streams to
-    use among all streams of the file, as `ffprobe` counts.
+    `person` to the suffix of the trial's name; annotation paths are relative to `annotations`. `partition` holds for the tasks whose own
+    column is empty: `test` for all, `train` and `validation` for those annotated. A trial with neither partition nor annotation is only
+    predicted (partition `test` in every task); an annotated one without a partition is a training trial. Trials of one `subject`, or of
+    one `group` of any other kind, are never divided by folds. `valence` and `arousal`, or `expression`, label the whole clip instead of an
+    annotation file. A trial whose media file does not exist is left out and becomes a finding. Different media files may have one stem if
+    their trials have names; videos are then named by their paths. `video_stream` and `audio_stream` are the indices of the streams to use
+    among all streams of the file, as `ffprobe` counts.
 
     Raises:
         InputError: The table is missing, malformed or ambiguous, an annotation file or every media file is missing.
     """
     path = root / "trials.csv"
-    trials = [_trial(row, f"{path}, line {line}") for line, row in enumerate(_read_rows(path), 2)]
+    if not path.is_file():
+        raise InputError(f"{path}: not found. corpus.layout: table needs it; see README, 'Any other data set'.")
+    trials = [_trial(row, where) for where, row in read_rows(path, COLUMNS, ("media",))]
     if not trials:
         raise InputError(f"{path}: has a header but no rows.")
     _check_names(path, trials)
@@ -51,11 +72,12 @@ def scan(root: Path, annotations: Path, results: Path | None = None) -> Corpus:
     if len(missing) == len(trials):
         raise InputError(f"{path}: none of the media files exists below {root}.")
     present = tuple(trial for trial in trials if trial not in missing)
-    return Corpus(present, tuple(_missing_media(root, trial) for trial in trials if trial in missing))
+    findings = [_missing_media(root, trial) for trial in trials if trial in missing]
+    return Corpus(present, (*findings, *map(_unlabelled, filter(_is_unlabelled, present))))
 
 
 def new_table(root: Path) -> Path:
-    """Write `root/trials.csv` with one `main` trial per video and empty partitions.
+    """Write `root/trials.csv` with one `main` trial per video; its partition is the one that a folder is named after, else empty.
 
     Returns:
         Path of the table.
@@ -73,37 +95,43 @@ def new_table(root: Path) -> Path:
     if foreign:
         raise InputError(f"{root}: these names are no UTF-8 text and fit in no table. Rename: {', '.join(foreign)}")
     with atomic(path) as partial, partial.open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.DictWriter(handle, COLUMNS, restval="")
+        writer = csv.DictWriter(handle, NEW_COLUMNS, restval="")
         writer.writeheader()
-        writer.writerows({"trial": video, "media": media, "person": "main"} for video, media in videos.items())
+        for video, media in videos.items():
+            writer.writerow({"trial": video, "media": media, "person": "main", "partition": folder_partition(media)})
     return path
 
 
-def _read_rows(path: Path) -> list[dict[str, str]]:
-    """Rows of the table, columns checked."""
-    if not path.is_file():
-        raise InputError(f"{path}: not found. corpus.layout: table needs it; see README, 'Any other data set'.")
-    with (
-        foreign(path, "a CSV table in UTF-8", "Save it as CSV UTF-8."),
-        path.open(newline="", encoding="utf-8-sig") as handle,
-    ):
-        reader = csv.DictReader(handle)
-        columns = reader.fieldnames or ()
-        unknown = sorted(set(columns) - set(COLUMNS))
-        if unknown:
-            raise InputError(f"{path}: unknown columns {unknown}. Known columns: {', '.join(COLUMNS)}.")
-        if len(set(columns)) < len(columns):
-            raise InputError(f"{path}: a column is named twice: {', '.join(columns)}.")
-        if "media" not in columns:
-            raise InputError(f"{path}: column 'media' is missing. Known columns: {', '.join(COLUMNS)}.")
-        return list(reader)
+def fill_in() -> str:
+    """What a person writes into a new table."""
+    return f"""written. Fill in
+  partition         {", ".join(PARTITIONS)}, or nothing; taken from folders named so (train/, val/, dev/, test/)
+  annotation_va     path of a text file: the line valence,arousal, then a row of two numbers for each frame; -5 marks a row without label
+  annotation_expr   the line with the names of the classes, then a row with the position of one of them (from 0) for each frame; -1: none
+  annotation_au     the line with the names of action units, such as AU1,AU2,AU4, then a row of 0 and 1 for each frame; -1: none
+  valence, arousal, expression   (columns of your own) numbers and a class that hold for the whole clip, instead of a file
+  subject           who it shows, if several videos show one person: folds never divide them
+and set corpus.layout: table and corpus.root. Other scales, class names and labels of whole clips: block labels of config.yaml."""
+
+
+def folder_partition(media: str) -> str:
+    """Partition that a folder of a path is named after, the innermost one; empty where none is.
+
+    Examples:
+        >>> folder_partition("Train/a.mp4"), folder_partition("mine/dev_set/x/b.mp4"), folder_partition("test.mp4")
+        ('train', 'validation', '')
+    """
+    for folder in reversed(Path(media).parts[:-1]):
+        word = re.sub(r"[\W_]*(set|data|split)?$", "", folder.lower())
+        for partition, words in PARTITION_FOLDERS.items():
+            if word in words:
+                return partition
+    return ""
 
 
 def _trial(row: Mapping[str, str], line: str) -> Trial:
     """The trial of one row, defaults filled in; `line` names file and line in messages."""
-    if None in row:
-        raise InputError(f"{line}: more values than columns; put names with commas into quotation marks.")
-    values = {key: (value or "").strip() or None for key, value in row.items()}
+    values = {key: value or None for key, value in row.items()}
     if not values["media"]:
         raise InputError(f"{line}: 'media' is empty.")
     video = video_name(Path(values["media"]).stem)
@@ -113,8 +141,11 @@ def _trial(row: Mapping[str, str], line: str) -> Trial:
     person = values.get("person") or split_person(name)[1]
     if person not in PERSONS:
         raise InputError(f"{line}: person is {person!r}, expected one of {PERSONS}.")
+    clip = _clip_labels(values, line)
+    tasks = _partitions(values, clip, line) | _annotations(values) | clip
+    bound = {column: values.get(column) for column in ("subject", "group")}
     streams = {column: _stream(values, column, line) for column in STREAMS}
-    return Trial(name, video, values["media"], person, **_partitions(values, line), **_annotations(values), **streams)
+    return Trial(name, video, values["media"], person, **tasks, **bound, **streams)
 
 
 def _stream(values: Mapping[str, str | None], column: str, line: str) -> str | None:
@@ -134,16 +165,34 @@ def _annotations(values: Mapping[str, str | None]) -> dict[str, str | None]:
     return {f"annotation_{task}": values.get(f"annotation_{task}") for task in TASKS}
 
 
-def _partitions(values: Mapping[str, str | None], line: str) -> dict[str, str | None]:
-    """Partition of every task: as given; else `train` where annotated; `test` everywhere if the row names no task at all."""
-    annotated = {task: values.get(f"annotation_{task}") for task in TASKS}
-    given = {task: values.get(f"partition_{task}") for task in TASKS}
-    for task, partition in given.items():
+def _clip_labels(values: Mapping[str, str | None], line: str) -> dict[str, str | None]:
+    """Labels of the whole clip, as rows of an annotation file."""
+    given = [values.get(name) for name in VALENCE_AROUSAL]
+    if any(given) and not all(given):
+        raise InputError(f"{line}: valence and arousal are given together or not at all.")
+    labels = {"clip_va": f"{given[0]},{given[1]}" if all(given) else None, "clip_expr": values.get("expression")}
+    for task in ("va", "expr"):
+        if labels[f"clip_{task}"] and values.get(f"annotation_{task}"):
+            raise InputError(f"{line}: has both annotation_{task} and a label of the whole clip; leave one out.")
+    return labels
+
+
+def _partitions(values: Mapping[str, str | None], clip: Mapping[str, str | None], line: str) -> dict[str, str | None]:
+    """Partition of every task: as given for it, else as given for all; else `train` where annotated, and `test` where no task is named."""
+    for column in ("partition", *(f"partition_{task}" for task in TASKS)):
+        partition = values.get(column)
         if partition not in (None, *PARTITIONS):
-            raise InputError(f"{line}: partition_{task} is {partition!r}, expected one of {PARTITIONS}.")
-    if not any(annotated.values()) and not any(given.values()):
-        return {f"partition_{task}": "test" for task in TASKS}
-    return {f"partition_{task}": given[task] or ("train" if annotated[task] else None) for task in TASKS}
+            raise InputError(f"{line}: {column} is {partition!r}{nearest(str(partition), PARTITIONS)}.")
+    common = values.get("partition")
+    annotated = {task: values.get(f"annotation_{task}") or clip.get(f"clip_{task}") for task in TASKS}
+    given = {task: values.get(f"partition_{task}") for task in TASKS}
+    if not any((common, *annotated.values(), *given.values())):
+        common = "test"
+    return {
+        f"partition_{task}": given[task]
+        or (common if common == "test" else (common or "train") if annotated[task] else None)
+        for task in TASKS
+    }
 
 
 def _check_names(path: Path, trials: Sequence[Trial]) -> None:
@@ -205,6 +254,16 @@ def _check_annotations(path: Path, trials: Sequence[Trial], annotations: Path) -
             raise InputError(
                 f"{path}: trial {trial.trial!r} names annotation files that do not exist: {', '.join(missing)}."
             )
+
+
+def _is_unlabelled(trial: Trial) -> bool:
+    """Some task shall learn from the trial or be validated on it, but nothing is annotated; or no task uses it."""
+    return not any(trial.partition(task) == "test" or trial.labelled(task) for task in TASKS)
+
+
+def _unlabelled(trial: Trial) -> Finding:
+    detail = "trials.csv names a partition for training or validation, but no annotation or label"
+    return Finding(trial.trial, trial.video, "warning", "no_annotation", detail, "not trained on")
 
 
 def _missing_media(root: Path, trial: Trial) -> Finding:

@@ -36,6 +36,8 @@ class Trial:
         partition_va, partition_expr, partition_au: Official partition by task; None where a task does not use the trial.
         annotation_va, annotation_expr, annotation_au: Annotation file by task, relative to the annotation folder; None without one.
         edition: Challenge edition that the annotations belong to.
+        clip_va, clip_expr: Label of the whole clip instead of an annotation file, as the row of one is written. Not in the table.
+        subject, group: Whom or what it shows; trials that share one of them are never divided. Not in the table.
         video_stream, audio_stream: Indices of the streams to use, where the table of trials names them. Not in the table of results.
     """
 
@@ -50,6 +52,10 @@ class Trial:
     annotation_expr: str | None = None
     annotation_au: str | None = None
     edition: str | None = None
+    clip_va: str | None = None
+    clip_expr: str | None = None
+    subject: str | None = None
+    group: str | None = None
     video_stream: str | None = None
     audio_stream: str | None = None
 
@@ -60,6 +66,14 @@ class Trial:
     def annotation(self, task: str) -> str | None:
         """Annotation file of the trial for `task`."""
         return getattr(self, f"annotation_{task}")
+
+    def clip_label(self, task: str) -> str | None:
+        """Label of the trial for `task` that holds for all its frames."""
+        return {"va": self.clip_va, "expr": self.clip_expr}.get(task)
+
+    def labelled(self, task: str) -> bool:
+        """Whether the trial has an annotation file or a label of the whole clip for `task`."""
+        return bool(self.annotation(task) or self.clip_label(task))
 
 
 @dataclass(frozen=True)
@@ -109,9 +123,14 @@ class Corpus:
         """The source video of each trial."""
         return {trial.trial: trial.video for trial in self.trials}
 
+    @cached_property
+    def group_of(self) -> dict[str, str]:
+        """What each trial must not be separated from; see `groups_of`."""
+        return groups_of(self.trials)
+
     def labelled_tasks(self) -> list[str]:
-        """Tasks with at least one annotation."""
-        return [task for task in TASKS if any(trial.annotation(task) for trial in self.trials)]
+        """Tasks with at least one labelled trial."""
+        return [task for task in TASKS if any(trial.labelled(task) for trial in self.trials)]
 
     def of_video(self, video: str) -> dict[str, str]:
         """Person by trial of one video."""
@@ -123,6 +142,30 @@ class Corpus:
         for trial in self.trials:
             persons.setdefault(trial.video, {})[trial.trial] = trial.person
         return persons
+
+
+def groups_of(trials: Iterable[Trial]) -> dict[str, str]:
+    """Group of each trial, called by its first video: trials of one video, subject or group belong together, and so do their others.
+
+    Examples:
+        >>> groups_of([Trial("a", "a", "a.mp4", subject="1"), Trial("b", "b", "b.mp4"), Trial("c", "c", "c.mp4", subject="1")])
+        {'a': 'a', 'b': 'b', 'c': 'a'}
+    """
+    above: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def top(key: tuple[str, str]) -> tuple[str, str]:
+        while (up := above.setdefault(key, key)) != key:
+            above[key], key = above[up], up
+        return key
+
+    trials = list(trials)
+    for trial in trials:
+        video = ("video", trial.video)
+        for key in (("subject", trial.subject), ("group", trial.group)):
+            if key[1]:
+                above[top((key[0], key[1]))] = top(video)
+    first: dict[tuple[str, str], str] = {}
+    return {trial.trial: first.setdefault(top(("video", trial.video)), trial.video) for trial in trials}
 
 
 def _index(digits: str | None) -> int | None:
@@ -144,10 +187,14 @@ def split_person(trial: str) -> tuple[str, str]:
     return trial, "main"
 
 
+def trial_row(trial: Trial) -> dict[str, str | None]:
+    """Row of the table `TRIALS`; in names of files, bytes that are no UTF-8 are replaced."""
+    return {name: _encodable(value) for name, value in asdict(trial).items() if name in TRIALS.names}
+
+
 def trials_table(trials: Iterable[Trial]) -> pa.Table:
-    """Arrow table with the columns of `TRIALS`; in names of files, bytes that are no UTF-8 are replaced."""
-    rows = [{name: _encodable(value) for name, value in asdict(trial).items()} for trial in trials]
-    return pa.Table.from_pylist(rows, schema=TRIALS)
+    """Arrow table with the columns of `TRIALS`."""
+    return pa.Table.from_pylist(list(map(trial_row, trials)), schema=TRIALS)
 
 
 def _encodable(text: str | None) -> str | None:

@@ -118,10 +118,10 @@ PACKS = {
 _ONNX = b"\x08"
 
 
-def pack_files(model: str, models_dir: Path | None) -> dict[str, Path]:
-    """Files by role (detector, landmarks, identity) of a pack below ``models_dir``, or of one ONNX file (detector alone).
+def pack_paths(model: str, models_dir: Path | None) -> dict[str, Path]:
+    """Where the files of a pack lie by role (detector, landmarks, identity), below ``models_dir``, or of one ONNX file (detector alone).
 
-    Raises `InputError` for an unknown name and for a file that is not there.
+    Raises `InputError` for an unknown name; the files may be absent.
     """
     if model not in PACKS:
         path = Path(model)
@@ -129,17 +129,23 @@ def pack_files(model: str, models_dir: Path | None) -> dict[str, Path]:
             raise InputError(
                 f"faces.model: {model!r} is neither a pack ({', '.join(PACKS)}) nor the path of a .onnx file."
             )
-        files = {"detector": path}
-    else:
-        if models_dir is None:
-            raise InputError(f"faces.model: the pack {model!r} needs models_dir, the folder that holds {model}/.")
-        folder = Path(models_dir) / model
-        files = {
-            role: folder / name for role, name in zip(("detector", "landmarks", "identity"), PACKS[model], strict=True)
-        }
+        return {"detector": path}
+    if models_dir is None:
+        raise InputError(f"faces.model: the pack {model!r} needs models_dir, the folder that holds {model}/.")
+    names = zip(("detector", "landmarks", "identity"), PACKS[model], strict=True)
+    return {role: Path(models_dir) / model / name for role, name in names}
+
+
+def pack_files(model: str, models_dir: Path | None) -> dict[str, Path]:
+    """The same as `pack_paths`; raises `InputError` if any of the files is not there and names all of these."""
+    files = pack_paths(model, models_dir)
+    absent = [str(path) for path in files.values() if not path.is_file()]
+    if absent:
+        raise InputError(
+            f"{', '.join(absent)}: model file not found. Put it there ('wildaffect models' says where it comes from) or name another model "
+            "in faces.model."
+        )
     for path in files.values():
-        if not path.is_file():
-            raise InputError(f"{path}: model file not found. Put it there or name another model in faces.model.")
         with path.open("rb") as file:
             if file.read(1) != _ONNX:
                 raise InputError(f"{path}: not an ONNX model. Fetch it again or name another model in faces.model.")

@@ -13,21 +13,19 @@ Rules (Aff-Wild2 names one person of a video by a suffix, or by none):
 A CSV of overrides, one for the corpus, corrects the automatic assignment.
 """
 
-import csv
 import os
 from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from wildaffect.corpus.trials import PERSONS
-from wildaffect.decimals import decimal, whole
 from wildaffect.errors import InputError
 from wildaffect.faces.gaps import fill_gaps
 from wildaffect.faces.options import TrackingOptions
+from wildaffect.faces.overrides import Override, check_override, read_overrides
 from wildaffect.faces.tables import (
     DETECTIONS_SCHEMA,
     PERSONS_SCHEMA,
@@ -41,11 +39,9 @@ from wildaffect.faces.tables import (
     source_counts,
 )
 from wildaffect.faces.tracking import track_faces
-from wildaffect.integrity import foreign
 from wildaffect.media.frames import kept_view, read_frames
 from wildaffect.tables import read_metadata, read_table, write_table
 
-OVERRIDE_COLUMNS = ("trial", "first_frame", "last_frame", "track", "x", "y")
 # Only this many people, the most prominent ones, are considered as a pair.
 PAIR_CANDIDATES = 12
 # A track of unknown identity shorter than this joins no person: short ones are mostly false detections.
@@ -87,7 +83,7 @@ def assign_persons(
         overrides: CSV of corrections.
 
     Raises:
-        InputError: For an unknown person and a CSV that cannot be read.
+        InputError: For an unknown person, a CSV that cannot be read, and one that names a frame, track or point that the video lacks.
     """
     clip = read_frames(frames).about
     count = clip["frames"]
@@ -100,6 +96,7 @@ def assign_persons(
     assignment = assign_tracks(found, tracks, persons, width, height)
     shown = len(np.unique(found.frame))
     corrections = read_overrides(overrides) if overrides else []
+    seen = track_ranges(found, tracks) if corrections else {}
     parts, trial_facts = [PERSONS_SCHEMA.empty_table()], {}
     followed = np.zeros(count, bool)
     for trial, person in trials.items():
@@ -110,6 +107,7 @@ def assign_persons(
             chosen = rows_of_shots(found, tracks, prominence(found, width, height), cuts, count)
         own = [override for override in corrections if override.trial == trial]
         for override in own:
+            check_override(override, count, (about["width"], about["height"]), seen)
             apply_override(chosen, override, found, tracks)
         blocked = _blocked(own, count)
         rows = fill_gaps(found, tracks, chosen, cuts, blocked, options.interpolate, options.hold)
@@ -184,7 +182,7 @@ def _company(detections: Detections, tracks: np.ndarray, followed: np.ndarray) -
     return {"company": company, "overview": {"frame": frame, "faces": faces}}
 
 
-def _blocked(overrides: list["Override"], count: int) -> np.ndarray:
+def _blocked(overrides: list[Override], count: int) -> np.ndarray:
     """Mark the frames (N,) that an override declares empty, which nothing may fill."""
     blocked = np.zeros(count, bool)
     for override in overrides:
@@ -404,56 +402,24 @@ def _chain_unidentified(
     return chains, chained
 
 
-@dataclass(frozen=True)
-class Override:
-    """A correction: in frames first to last (inclusive) the trial shows ``track``, or the face nearest ``point``, or (neither) no face."""
-
-    trial: str
-    first: int
-    last: int
-    track: int | None
-    point: tuple[float, float] | None
-
-
-def read_overrides(path: str | os.PathLike) -> list[Override]:
-    """Read the rows of a CSV with the columns `OVERRIDE_COLUMNS`; ``track`` or ``x`` and ``y`` (pixels) may be empty."""
-    with (
-        foreign(path, "a readable table of overrides", "Save it as CSV in UTF-8."),
-        Path(path).open(newline="", encoding="utf-8-sig") as handle,
-    ):
-        reader = csv.DictReader(handle)
-        if tuple(reader.fieldnames or ()) != OVERRIDE_COLUMNS:
-            raise InputError(
-                f"{path}: columns must be {','.join(OVERRIDE_COLUMNS)}, found {','.join(reader.fieldnames or [])}."
-            )
-        return [_parse(path, number, row) for number, row in enumerate(reader, start=2)]
-
-
-def _parse(path, line: int, row: dict[str, str]) -> Override:
-    try:
-        first, last = whole(row["first_frame"]), whole(row["last_frame"])
-        track = whole(row["track"]) if row["track"] else None
-        point = (decimal(row["x"]), decimal(row["y"])) if row["x"] or row["y"] else None
-    except (TypeError, AttributeError, ValueError) as error:
-        raise InputError(f"{path} line {line}: {error}. Frames and track are whole numbers, x and y pixels.") from error
-    if None in row:
-        raise InputError(f"{path} line {line}: more values than columns. Put texts with commas into quotation marks.")
-    if first > last or (track is not None and point is not None):
-        raise InputError(
-            f"{path} line {line}: first_frame must not exceed last_frame; give track or x and y, not both."
-        )
-    return Override(row["trial"], first, last, track, point)
+def track_ranges(detections: Detections, tracks: np.ndarray) -> dict[int, tuple[int, int]]:
+    """First and last frame of each track."""
+    ranges: dict[int, tuple[int, int]] = {}
+    for track, frame in zip(tracks.tolist(), detections.frame.tolist(), strict=True):
+        ranges[track] = (ranges.get(track, (frame,))[0], frame)
+    return dict(sorted(ranges.items()))
 
 
 def apply_override(chosen: np.ndarray, override: Override, detections: Detections, tracks: np.ndarray) -> None:
     """Change ``chosen`` (detection row per frame, -1 none, (N,)) in place within the override's frames."""
     chosen[override.first : override.last + 1] = -1
-    inside = (detections.frame >= override.first) & (detections.frame <= override.last)
+    # Detections come in the order of frames.
+    begin, end = np.searchsorted(detections.frame, (override.first, override.last + 1))
     track = override.track
-    if override.point is not None and inside.any():
-        rows = np.flatnonzero(inside & (detections.frame == detections.frame[inside].min()))
-        distances = np.linalg.norm(centres(detections.boxes[rows]) - override.point, axis=1)
-        track = tracks[rows[distances.argmin()]]
+    if override.point is not None and begin < end:
+        first_frame_ends = np.searchsorted(detections.frame, detections.frame[begin], side="right")
+        distances = np.linalg.norm(centres(detections.boxes[begin:first_frame_ends]) - override.point, axis=1)
+        track = tracks[begin + distances.argmin()]
     if track is not None:
-        rows = np.flatnonzero(inside & (tracks == track))
+        rows = begin + np.flatnonzero(tracks[begin:end] == track)
         chosen[detections.frame[rows]] = rows

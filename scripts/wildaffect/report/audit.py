@@ -272,7 +272,7 @@ def _doubtful_crops(trial: str, video: str, person: Mapping[str, Any]) -> Iterat
 def label_findings(task: str, metadata: Mapping[str, Any], video_of: Mapping[str, str]) -> Iterator[Finding]:
     """Findings of a label table's metadata; `video_of` maps trials to videos."""
     for trial, join in metadata["trials"].items():
-        if join["kind"] != "equal":
+        if join["kind"] in JOIN_SEVERITY:
             detail = f"{task}: {join['rows']} annotation rows, {join['frames']} decoded frames"
             severity = JOIN_SEVERITY[join["kind"]]
             yield Finding(trial, video_of[trial], severity, f"label_rows_{join['kind']}", detail, join["rule"])

@@ -206,9 +206,7 @@ def read_folder(folder: Path, task: Task) -> pa.Table:
         )
     part, tables = task.parts[0], []
     for file in files:
-        annotation = parse_annotation(file, task.name)
-        if part.kind == "classes":
-            _check_classes(file, part.names)
+        annotation = parse_annotation(file, task.name, part.names)
         values = annotation.values
         if part.kind == "units":
             absent = [name for name in part.columns if name not in annotation.columns]
@@ -287,14 +285,6 @@ def _lines(file: Path) -> list[str]:
         return file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: cannot be read as text ({error}).") from error
-
-
-def _check_classes(file: Path, names: tuple[str, ...]) -> None:
-    header = [field.strip().lower() for field in _lines(file)[0].split(",")]
-    if header != [name.lower() for name in names]:
-        raise InputError(
-            f"{file}, line 1: classes {','.join(header)!r}, this edition has {','.join(names)!r}. Check the edition."
-        )
 
 
 def _table(trials: list[str], frames: np.ndarray, values: np.ndarray, task: Task) -> pa.Table:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from wildaffect.errors import InputError
 from wildaffect.scoring.read import split_location
 from wildaffect.scoring.tasks import Format, Task
+from wildaffect.textfiles import read_lines
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,12 @@ class Expected:
 
     def count(self, name: str) -> int:
         """Count the rows of one trial."""
-        return int((self.trial == self.trials.index(name)).sum())
+        return self._counts[name]
+
+    @cached_property
+    def _counts(self) -> dict[str, int]:
+        counts = np.bincount(self.trial, minlength=len(self.trials))
+        return dict(zip(self.trials, counts.tolist(), strict=True))
 
 
 def known_format(task: Task) -> Format:
@@ -94,10 +101,7 @@ def read_counts(path: Path) -> dict[str, int | None]:
 
 def sample_lines(path: Path) -> list[str]:
     """Read the lines of an organisers' file without byte-order mark, line ends and blanks at the end."""
-    try:
-        return [line.rstrip() for line in path.read_text(encoding="utf-8-sig").rstrip().splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a text file ({error}).") from error
+    return [line.rstrip() for line in read_lines(path)]
 
 
 def _by_counts(form: Format, counts: Mapping[str, int]) -> Expected:

@@ -7,15 +7,20 @@ from typing import Any
 
 from wildaffect import paths
 from wildaffect.corpus.folds import FOLDS, make_folds
+from wildaffect.corpus.labels import LabelRules, check_labels
 from wildaffect.corpus.scan import scan_corpus
-from wildaffect.corpus.trials import TASKS, TRIALS, Corpus, Finding, Trial, trials_table
+from wildaffect.corpus.trials import TASKS, TRIALS, Corpus, Finding, Trial, trial_row, trials_table
+from wildaffect.errors import InputError
 from wildaffect.faces import templates as crop_templates
 from wildaffect.faces.official_folders import ImageFolder, image_folders
-from wildaffect.faces.options import pack_files
+from wildaffect.faces.options import pack_paths
 from wildaffect.faces.templates import get_template
 from wildaffect.faces.tsav_archive import alignment_files
 from wildaffect.provenance import stable_hash
+from wildaffect.scoring.editions import edition_tasks
 from wildaffect.tables import write_table
+
+_SHOWN = 3
 
 
 def scan(block: Mapping[str, Any], results: Path) -> Corpus:
@@ -75,13 +80,36 @@ class RawInputs:
         names = [trial.annotation(task) for trial in self.corpus.trials if trial.annotation(task)]
         return [f"{self.annotations()}/{name}" for name in names]
 
+    def classes(self) -> list[str]:
+        """Expressions of the edition that the annotations belong to; empty if it has none."""
+        tasks = edition_tasks(self.config["corpus"]["edition"])
+        found = [part.names for task in tasks.values() for part in task.parts if part.name == "expr"]
+        return list(found[0]) if found else []
+
+    def annotation_problems(self) -> list[str]:
+        """What is wrong with labels of clips and with the first lines of annotation files, a line each; more than a few are counted."""
+        rules, classes = LabelRules.from_plain(self.config["labels"]), self.classes()
+        problems: dict[str, None] = {}
+        for trial in () if self.rendered else self.corpus.trials:
+            for task in TASKS:
+                try:
+                    check_labels(trial, task, Path(self.annotations()), classes, rules)
+                except InputError as error:
+                    problems[str(error)] = None
+        more = [f"… and {len(problems) - _SHOWN} more of this kind."] if len(problems) > _SHOWN else []
+        return [*problems][:_SHOWN] + more
+
     def annotated_rows(self, task: str) -> list[dict[str, Any]]:
-        """Rows of the trials table that have an annotation of `task`."""
-        return [asdict(trial) for trial in self.corpus.trials if trial.annotation(task)]
+        """Rows of the trials table that are labelled for `task`, with the labels of whole clips."""
+        return [
+            trial_row(trial) | ({f"clip_{task}": label} if (label := trial.clip_label(task)) else {})
+            for trial in self.corpus.trials
+            if trial.labelled(task)
+        ]
 
     def annotated_frames(self, task: str) -> list[str]:
         """Frame tables of the videos annotated for `task`."""
-        videos = dict.fromkeys(trial.video for trial in self.corpus.trials if trial.annotation(task))
+        videos = dict.fromkeys(trial.video for trial in self.corpus.trials if trial.labelled(task))
         return [paths.at(self.config["results_dir"], paths.FRAMES, video=video) for video in videos]
 
     def demo_annotations(self) -> list[str]:
@@ -118,7 +146,7 @@ def detector_files(config: Mapping[str, Any]) -> list[str]:
     faces = config["faces"]
     if faces["source"] != "detect" or faces["backend"] != "retinaface":
         return []
-    return [str(path) for path in pack_files(faces["model"], Path(config["models_dir"])).values()]
+    return [str(path) for path in pack_paths(faces["model"], Path(config["models_dir"])).values()]
 
 
 def official_images(root: str | None) -> dict[str, dict[str, ImageFolder]]:

@@ -1,14 +1,14 @@
 """Instances (system x variant x target x fold) and the trials that each is trained on, selected by and tested on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from wildaffect import systems
 from wildaffect.corpus.folds import fold_rows, fold_trials
-from wildaffect.corpus.trials import Corpus
+from wildaffect.corpus.trials import Corpus, trial_row
 from wildaffect.errors import InputError
 from wildaffect.training.origin import read_origin
 
@@ -51,23 +51,55 @@ def missing_folds(trained: Path, system: str, variant: str, target: str) -> list
 
 
 def list_instances(blocks: Mapping[str, Any], divisions) -> tuple[Instance, ...]:
-    """Instances of all systems.
+    """Instances of all systems; `check_instances` says whether they can run.
+
+    A variant is left out for targets that it does not have, as long as one target remains. Where there is neither a training trial nor a
+    weights file, fold 0 stands for what a system would read.
 
     Args:
         blocks: Completed settings by system.
         divisions: Trials by task and fold, then by partition.
 
     Raises:
-        InputError: A system has nothing to train on and no weights, or is asked for a fold or target that it does not have.
+        InputError: A variant has none of the targets.
     """
-    return tuple(instance for name, block in blocks.items() for instance in _instances(name, block, divisions))
+    return tuple(
+        Instance(name, variant, target, fold)
+        for name, block in blocks.items()
+        for variant, target in _trained_for(name, block)
+        for fold in _folds(name, block, variant, target, divisions)
+    )
 
 
-def _instances(name: str, block: Mapping[str, Any], divisions) -> list[Instance]:
-    """Instances of one system: training needs training trials, prediction alone needs weights.
+def check_instances(blocks: Mapping[str, Any], divisions, instances: Sequence[Instance]) -> None:
+    """Raise an `InputError` if a system has nothing to train on and no weights, or is asked for a fold that it does not have.
 
-    A variant is left out for targets that it does not have, as long as one target remains.
+    Args:
+        blocks: Completed settings by system.
+        divisions: Trials by task and fold, then by partition.
+        instances: What `list_instances` made of them.
     """
+    for name, block in blocks.items():
+        trained = block["trained"]
+        for variant, target in _trained_for(name, block):
+            known = _known_folds(name, block, variant, target, divisions)
+            if not known:
+                raise InputError(_missing(name, block, variant, target))
+            unknown = [] if block["folds"] == "all" else sorted(set(block["folds"]) - set(known))
+            if unknown:
+                raise InputError(f"config.systems.{name}.folds: there is no fold {unknown}; known: {known}.")
+        if trained and not Path(trained).exists():
+            raise InputError(f"config.systems.{name}.trained: {trained} does not exist.")
+        wanted = sum(instance.system == name for instance in instances)
+        if trained and Path(trained).is_file() and wanted > 1:
+            raise InputError(
+                f"config.systems.{name}.trained is one weights file, but {wanted} instances are asked for: "
+                "name one variant, one target and one fold, or give a runs folder."
+            )
+
+
+def _trained_for(name: str, block: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Variants of one system, each with the targets that it has."""
     wanted = []
     for variant in block["variants"]:
         known = systems.spec(name).targets_of(variant)
@@ -76,45 +108,41 @@ def _instances(name: str, block: Mapping[str, Any], divisions) -> list[Instance]
             raise InputError(
                 f"config.systems.{name}: {variant} has none of the targets {', '.join(block['targets'])}; it has {', '.join(known)}."
             )
-        for target in targets:
-            tasks = tasks_of(Instance(name, variant, target, 0))
-            folds = _folds(name, block, variant, target, tasks, divisions)
-            wanted += [Instance(name, variant, target, fold) for fold in folds]
-    trained = block["trained"]
-    if trained and not Path(trained).exists():
-        raise InputError(f"config.systems.{name}.trained: {trained} does not exist.")
-    if trained and Path(trained).is_file() and len(wanted) > 1:
-        raise InputError(
-            f"config.systems.{name}.trained is one weights file, but {len(wanted)} instances are asked for: "
-            "name one variant, one target and one fold, or give a runs folder."
-        )
+        wanted += [(variant, target) for target in targets]
     return wanted
 
 
-def _folds(name: str, block, variant: str, target: str, tasks: Sequence[str], divisions) -> list[int]:
+def _folds(name: str, block: Mapping[str, Any], variant: str, target: str, divisions) -> list[int]:
     """The folds to run for one variant and target."""
-    if block["trained"]:
-        pattern = f"{name}/{variant}/{target}/fold*/model.safetensors"
-        found = sorted(int(path.parent.name.removeprefix("fold")) for path in Path(block["trained"]).glob(pattern))
-        known = found if Path(block["trained"]).is_dir() else [0]
-        missing = f"config.systems.{name}.trained: no {pattern} below {block['trained']}."
-    else:
-        trained = [
+    if block["folds"] == "all":
+        return _known_folds(name, block, variant, target, divisions) or [0]
+    return sorted(block["folds"])
+
+
+def _known_folds(name: str, block: Mapping[str, Any], variant: str, target: str, divisions) -> list[int]:
+    """Folds with training trials, or with weights where these are given."""
+    trained = block["trained"]
+    if not trained:
+        tasks = tasks_of(Instance(name, variant, target, 0))
+        labelled = [
             {fold for (task, fold), parts in divisions.items() if task == own and parts.get("train")} for own in tasks
         ]
-        known = sorted(set.intersection(*trained))
-        missing = (
-            f"config.systems.{name}: the corpus has no training labels for {target} (it learns {', '.join(tasks)}). Choose other targets, "
-            f"set config.systems.{name}.trained to the runs folder of a trained run or to a weights file, or annotate the corpus."
-        )
-    if not known:
-        raise InputError(missing)
-    if block["folds"] == "all":
-        return known
-    unknown = sorted(set(block["folds"]) - set(known))
-    if unknown:
-        raise InputError(f"config.systems.{name}.folds: there is no fold {unknown}; known: {known}.")
-    return sorted(block["folds"])
+        return sorted(set.intersection(*labelled))
+    if not Path(trained).is_dir():
+        return [0]
+    found = Path(trained).glob(f"{name}/{variant}/{target}/fold*/model.safetensors")
+    return sorted(int(path.parent.name.removeprefix("fold")) for path in found)
+
+
+def _missing(name: str, block: Mapping[str, Any], variant: str, target: str) -> str:
+    """What to say where there is no fold."""
+    if block["trained"]:
+        return f"config.systems.{name}.trained: no {name}/{variant}/{target}/fold*/model.safetensors below {block['trained']}."
+    tasks = tasks_of(Instance(name, variant, target, 0))
+    return (
+        f"config.systems.{name}: the corpus has no training labels for {target} (it learns {', '.join(tasks)}). Choose other targets, "
+        f"set config.systems.{name}.trained to the runs folder of a trained run or to a weights file, or annotate the corpus."
+    )
 
 
 @dataclass(frozen=True)
@@ -138,7 +166,7 @@ class Folds:
     def trials_of_tasks(self, tasks: Sequence[str], fold: int, partition: str) -> tuple[str, ...]:
         """Trials of a partition for a model of `tasks`; test trials are the same in every fold."""
         fold = 0 if partition == "test" else fold
-        chosen = fold_trials(self._divisions_of(tasks, fold), partition, self.corpus.video_of)
+        chosen = fold_trials(self._divisions_of(tasks, fold), partition, self.corpus.group_of)
         return tuple(dict.fromkeys(name for names in chosen.values() for name in names))
 
     def fold_rows(self, tasks: Sequence[str], fold: int) -> list[dict[str, Any]]:
@@ -147,7 +175,7 @@ class Folds:
         return [
             {"task": task, "fold": fold, "trial": name, "partition": partition, "scheme": self.scheme}
             for partition in ("train", "validation")
-            for task, names in fold_trials(divisions, partition, self.corpus.video_of).items()
+            for task, names in fold_trials(divisions, partition, self.corpus.group_of).items()
             for name in names
         ]
 
@@ -158,7 +186,7 @@ class Folds:
 
     @cached_property
     def _trial_rows(self) -> dict[str, dict[str, Any]]:
-        return {trial.trial: asdict(trial) for trial in self.corpus.trials}
+        return {trial.trial: trial_row(trial) for trial in self.corpus.trials}
 
     def _divisions_of(self, tasks: Sequence[str], fold: int) -> dict[str, Mapping[str, tuple[str, ...]]]:
         return {task: self.divisions.get((task, fold), {}) for task in tasks}

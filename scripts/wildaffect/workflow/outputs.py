@@ -196,7 +196,7 @@ class Outputs:
 def plan_outputs(
     config: Mapping[str, Any], labelled: tuple[str, ...], targets: Mapping[Source, PredictedTarget]
 ) -> Outputs:
-    """Resolve the declared ensembles and check all settings of smoothing.
+    """Resolve the declared ensembles.
 
     Args:
         config: The completed configuration.
@@ -204,18 +204,21 @@ def plan_outputs(
         targets: Result of `Runs.predicted_targets`.
 
     Raises:
-        InputError: An ensemble has no such members, or a window cannot be chosen.
+        InputError: An ensemble has no such members.
     """
     blocks = config["score"]["ensembles"]
     ensembles = {name: plan_ensemble(name, block, targets) for name, block in blocks.items()}
     own = {(ENSEMBLE, name, ensemble.target): ensemble.predicted for name, ensemble in ensembles.items()}
-    outputs = Outputs(config, labelled, {**targets, **own}, ensembles)
+    return Outputs(config, labelled, {**targets, **own}, ensembles)
+
+
+def check_smoothing(outputs: Outputs) -> None:
+    """Raise an `InputError` if a window of smoothing cannot be chosen."""
     for (system, variant, _), target in outputs.targets.items():
         settings = outputs.smoothing(system, variant)
         if settings["method"] != NONE:
             place = f"score.ensembles.{variant}" if system == ENSEMBLE else f"systems.{system}"
             check_windows(f"config.{place}.smoothing", settings["window"], len(target.folds))
-    return outputs
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wildaffect.corpus.folds import shared_videos
+from wildaffect.corpus.folds import shared_groups
 from wildaffect.corpus.trials import Corpus
 from wildaffect.errors import InputError
 from wildaffect.faces import templates as crop_templates
 from wildaffect.faces.options import pack_files
+from wildaffect.faces.overrides import check_trials, read_overrides
 from wildaffect.features.registry import FEATURES
 from wildaffect.features.registry import problems as feature_problems
 from wildaffect.paths import SUBMISSION, wildcards
@@ -17,19 +18,20 @@ from wildaffect.scoring.ensembles import SYSTEM as ENSEMBLE
 from wildaffect.workflow.corpus import RawInputs, official_images, scan, tsav_alignments
 from wildaffect.workflow.given import check_given_weights
 from wildaffect.workflow.inputs import Inputs
-from wildaffect.workflow.instances import Folds, Instance, divide, list_instances, tasks_of
-from wildaffect.workflow.outputs import Outputs, Runs, Submissions, plan_outputs
+from wildaffect.workflow.instances import Folds, Instance, check_instances, divide, list_instances, tasks_of
+from wildaffect.workflow.outputs import Outputs, Runs, Submissions, check_smoothing, plan_outputs
 from wildaffect.workflow.settings import complete_settings, with_single_passes
 
 
 def check_held_out(folds: Folds, trainings: Iterable[Instance]) -> None:
-    """Raise an `InputError` if any fold trains on a video that it holds out."""
+    """Raise an `InputError` if any fold trains on a video, or on a subject, that it holds out."""
+    kind = "videos" if folds.corpus.group_of == folds.corpus.video_of else "videos or subjects"
     used = {(task, instance.fold) for instance in trainings for task in tasks_of(instance)}
     problems = []
     for task, fold in sorted(used):
-        if shared := shared_videos(folds.divisions.get((task, fold), {}), folds.corpus.video_of):
+        if shared := shared_groups(folds.divisions.get((task, fold), {}), folds.corpus.group_of):
             problems.append(
-                f"task {task}, fold {fold}: {len(shared)} videos are both trained on and held out, first {shared[0]!r}"
+                f"task {task}, fold {fold}: {len(shared)} {kind} are both trained on and held out, first {shared[0]!r}"
             )
     if problems:
         raise InputError(
@@ -81,18 +83,55 @@ def check_partial(config: Mapping[str, Any], runs: Runs, outputs: Outputs, submi
         )
 
 
-def check_files(config: Mapping[str, Any], inputs: Inputs) -> None:
-    """Raise one `InputError` for all model, sample and override files that the run needs and that are missing."""
+PARTS = ("labels", "faces", "features", "systems")
+"""Parts of a run that need files or folders of their own."""
+
+TARGETS: dict[str, tuple[str, ...]] = {
+    "media": (),
+    "corpus": ("labels",),
+    "faces": ("faces",),
+    "overlays": ("faces",),
+    "features": ("features",),
+}
+"""Targets of the workflow that need some parts only; all others need all."""
+
+
+def needed_parts(targets: Iterable[str]) -> tuple[str, ...]:
+    """Parts that a run for ``targets`` needs; the default target, and a result named by its file, need all.
+
+    Examples:
+        >>> needed_parts(["media", "faces"]), needed_parts([]) == needed_parts(["faces", "report"]) == PARTS
+        (('faces',), True)
+    """
+    wanted = [TARGETS.get(target, PARTS) for target in targets] or [PARTS]
+    return tuple(part for part in PARTS if any(part in parts for parts in wanted))
+
+
+def check_files(config: Mapping[str, Any], inputs: Inputs, raw: RawInputs, parts: Sequence[str]) -> None:
+    """Raise one `InputError` for all model, annotation, sample and override files that the run needs and that are missing or wrong."""
+    problems = raw.annotation_problems() if "labels" in parts else []
+    features = config["features"]
+    if "faces" in parts or ("features" in parts and (features["embeddings"] or features["bodies"])):
+        problems += _face_problems(config, inputs)
+    if "features" in parts:
+        sounds = [name for name in features["single_pass"] if name in FEATURES]
+        needed = _made(inputs.features(), sounds)
+        problems += feature_problems(features, needed, inputs.corpus.video_of, Path(config["models_dir"]))
+    if "systems" in parts:
+        problems += _sample_problems(config["submission"])
+    if problems:
+        raise InputError("configuration:\n" + "\n".join(f"  - {problem}" for problem in dict.fromkeys(problems)))
+
+
+def _face_problems(config: Mapping[str, Any], inputs: Inputs) -> list[str]:
+    """Problems of detection, persons and crops."""
     models_dir, templates = Path(config["models_dir"]), inputs.templates()
     if config["faces"]["source"] == "official":
         problems = _official_problems(config, templates, list(inputs.corpus.video_of))
     elif config["faces"]["source"] == "tsav":
         problems = _tsav_problems(config["faces"], inputs.corpus)
     else:
-        problems = _detector_problems(config["faces"], models_dir)
-    sounds = [name for name in config["features"]["single_pass"] if name in FEATURES]
-    features = _made(inputs.features(), sounds)
-    problems += feature_problems(config["features"], features, inputs.corpus.video_of, models_dir)
+        problems = _detector_problems(config["faces"], models_dir, inputs.corpus)
     scenes = [name for name in config["faces"]["single_pass"] if name in crop_templates.scenes()]
     shown = [name for name in _made(templates, scenes) if name in crop_templates.with_bodies()]
     if shown and not config["features"]["bodies"]:
@@ -100,16 +139,22 @@ def check_files(config: Mapping[str, Any], inputs: Inputs) -> None:
             f"features.bodies: crops {', '.join(shown)} show a person's body, or the scene without it, but no bodies are looked for. Set "
             "it to one of the sources keypoint_rcnn, openpose and face_box (guessed from the face), or leave out what needs them."
         )
-    submission = config["submission"]
-    problems += [
+    elif shown:
+        bodies_alone = {**config["features"], "import": {}, "embeddings": {}}
+        problems += feature_problems(bodies_alone, [], inputs.corpus.video_of, models_dir)
+    return problems
+
+
+def _sample_problems(submission: Mapping[str, Any]) -> list[str]:
+    """Problems of the section `submission`."""
+    problems = [
         f"submission.samples.{task}: {path} does not exist."
         for task, path in submission["samples"].items()
         if not Path(path).is_file()
     ]
     if submission["samples"] and len(submission["editions"]) != 1:
         problems.append("submission.samples: a sample belongs to one edition; name exactly one in submission.editions.")
-    if problems:
-        raise InputError("configuration:\n" + "\n".join(f"  - {problem}" for problem in problems))
+    return problems
 
 
 def _made(needed: Sequence[str], together: Sequence[str]) -> list[str]:
@@ -117,7 +162,7 @@ def _made(needed: Sequence[str], together: Sequence[str]) -> list[str]:
     return sorted({*needed, *together} if {*needed} & {*together} else needed)
 
 
-def _detector_problems(faces: Mapping[str, Any], models_dir: Path) -> list[str]:
+def _detector_problems(faces: Mapping[str, Any], models_dir: Path, corpus: Corpus) -> list[str]:
     """Problems of the section `faces` with `source: detect`."""
     problems = []
     try:
@@ -133,6 +178,11 @@ def _detector_problems(faces: Mapping[str, Any], models_dir: Path) -> list[str]:
     ]
     if faces["overrides"] and not Path(faces["overrides"]).is_file():
         problems.append(f"faces.overrides: {faces['overrides']} does not exist.")
+    elif faces["overrides"]:
+        try:
+            check_trials(read_overrides(faces["overrides"]), corpus.video_of)
+        except InputError as error:
+            problems.append(f"faces.overrides: {error}")
     return problems
 
 
@@ -216,11 +266,12 @@ class Plan:
         return self.outputs.validation() + self.runs.tests()
 
 
-def make_plan(raw: Mapping[str, Any]) -> Plan:
+def make_plan(raw: Mapping[str, Any], parts: Sequence[str] = PARTS) -> Plan:
     """Check and complete the configuration, scan the corpus and list the instances, before any job starts.
 
     Args:
         raw: The configuration as given.
+        parts: What must be there to run (`needed_parts`).
 
     Raises:
         InputError: The message names everything that is wrong.
@@ -230,21 +281,27 @@ def make_plan(raw: Mapping[str, Any]) -> Plan:
     folds = divide(corpus, config["folds"])
     instances = list_instances(config["systems"], folds.divisions)
     runs, inputs = Runs(config, folds, instances), Inputs(config, folds, instances)
-    if not config["folds"]["allow_shared_videos"]:
-        check_held_out(folds, runs.trainings())
-    check_divisions(folds, runs.trainings())
+    if "systems" in parts:
+        check_instances(config["systems"], folds.divisions, instances)
+        if not config["folds"]["allow_shared_videos"]:
+            check_held_out(folds, runs.trainings())
+        check_divisions(folds, runs.trainings())
     outputs = plan_outputs(config, tuple(corpus.labelled_tasks()), runs.predicted_targets())
+    if "systems" in parts:
+        check_smoothing(outputs)
     config = with_single_passes(config, inputs.templates(), inputs.features())
-    check_files(config, inputs)
+    given = RawInputs(config, corpus)
+    check_files(config, inputs, given, parts)
     submissions = Submissions(config, corpus, outputs)
-    check_partial(config, runs, outputs, submissions)
-    check_given_weights(inputs, runs)
+    if "systems" in parts:
+        check_partial(config, runs, outputs, submissions)
+        check_given_weights(inputs, runs)
     return Plan(
         config,
         corpus,
         instances,
         folds,
-        RawInputs(config, corpus),
+        given,
         inputs,
         runs,
         outputs,

@@ -2,7 +2,7 @@
 
 ``config.yaml``, ``workflow/schemas/config.schema.json`` and ``docs/configuration.md`` are written from here by
 `wildaffect.workflow.reference`. Options that belong to one library module stand there: detection and tracking in
-`wildaffect.faces.options`, the joining of labels in `wildaffect.corpus.labels`, recipes with their systems.
+`wildaffect.faces.options`, annotations in `wildaffect.corpus.labels`, recipes with their systems.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +27,7 @@ from wildaffect.config import (
     parse,
     shown,
 )
-from wildaffect.corpus.labels import VALENCE_AROUSAL, JoinRules
+from wildaffect.corpus.labels import VALENCE_AROUSAL, LabelRules
 from wildaffect.faces import templates
 from wildaffect.faces.options import DETECTORS, TrackingOptions
 from wildaffect.faces.templates import SHEET_SOURCE, SHEETS
@@ -70,7 +70,7 @@ class Corpus(Section):
     """How videos and annotations are stored.
     - affwild2: annotation folders of any ABAW edition, videos anywhere below `root`
     - folder: any folder of videos without labels; everything is predicted
-    - table: `root`/trials.csv lists videos, partitions and annotation files
+    - table: `root`/trials.csv lists videos, partitions and annotation files; see docs/corpora.md
     - demo: a small rendered corpus with known labels (`make demo`)"""
 
     root: Text = "data/affwild2"
@@ -91,7 +91,8 @@ class Corpus(Section):
 
 
 class Folds(Section):
-    """Division of the labelled trials into training and validation, always by source video. Fold 0 is the official division."""
+    """Division of the labelled trials into training and validation, always by source video, and by subject where trials.csv names
+    subjects. Fold 0 is the official division."""
 
     scheme: Literal["official", "lfan", "grouped"] = "lfan"
     """How many folds there are and how they are cut.
@@ -106,8 +107,8 @@ class Folds(Section):
     """Seed of the shuffling of the scheme `grouped`."""
 
     allow_shared_videos: bool = False
-    """Train even if a fold validates on a video that it also trains on, for example on its other person. Scores are then not those
-    of unseen videos."""
+    """Train even if a fold validates on a video, or a subject, that it also trains on, for example on its other person. Scores are then not
+    those of unseen videos."""
 
 
 class Faces(Section):
@@ -385,7 +386,7 @@ class Configuration(Section):
     """Folder of everything that is made."""
 
     corpus: Corpus = Corpus()
-    labels: JoinRules = JoinRules()
+    labels: LabelRules = LabelRules()
     folds: Folds = Folds()
     faces: Faces = Faces()
     features: Features = Features()
