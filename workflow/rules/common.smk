@@ -19,7 +19,7 @@ from wildaffect.faces import templates as crop_templates
 from wildaffect.features.imported import imported_feature
 from wildaffect.features.spec import of_trial
 from wildaffect.features.registry import FEATURES
-from wildaffect.features.settings import body_source, configured, weights_file
+from wildaffect.features.registry import body_source, configured, weights_file
 from wildaffect.provenance import code_fingerprint
 from wildaffect.scoring import editions
 from wildaffect.scoring.tasks import task_value

@@ -1,10 +1,12 @@
 """Any other data set: a table `trials.csv` beside the media."""
 
 import csv
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from wildaffect.cells import plain_cell, safe_cell
 from wildaffect.corpus.folder import find_videos
 from wildaffect.corpus.trials import PARTITIONS, PERSONS, TASKS, Corpus, Finding, Trial, split_person
 from wildaffect.errors import InputError
@@ -54,7 +56,7 @@ def new_table(root: Path) -> Path:
         InputError: There is such a table already, or no video.
     """
     path = root / "trials.csv"
-    if path.exists():
+    if os.path.lexists(path):
         raise InputError(f"{path}: exists already and is not overwritten.")
     videos = find_videos(root)
     if not videos:
@@ -62,7 +64,9 @@ def new_table(root: Path) -> Path:
     with atomic(path) as partial, partial.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.DictWriter(handle, COLUMNS, restval="")
         writer.writeheader()
-        writer.writerows({"trial": video, "media": media, "person": "main"} for video, media in videos.items())
+        writer.writerows(
+            {"trial": safe_cell(video), "media": safe_cell(media), "person": "main"} for video, media in videos.items()
+        )
     return path
 
 
@@ -83,7 +87,7 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
 
 def _trial(row: Mapping[str, str], line: str) -> Trial:
     """The trial of one row, defaults filled in; `line` names file and line in messages."""
-    values = {key: (value or "").strip() or None for key, value in row.items()}
+    values = {key: plain_cell((value or "").strip()) or None for key, value in row.items()}
     if not values["media"]:
         raise InputError(f"{line}: 'media' is empty.")
     video = Path(values["media"]).stem
