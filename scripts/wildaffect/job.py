@@ -6,6 +6,7 @@ Nothing here knows the workflow engine; a script passes the plain values of its 
 import contextlib
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -96,6 +97,19 @@ def check_code(planned: str) -> None:
         f"{here / script}: this code was planned, but the job imports {SCRIPTS}. Install this copy of the project in an environment of its "
         "own (make setup), or run that one."
     )
+
+
+def check_interpreter(executable: str) -> None:
+    """Check that jobs can be started: Snakemake names the interpreter to a shell as it is.
+
+    Raises:
+        InputError: Its path holds a blank or another character that a shell takes for something else.
+    """
+    if found := re.search(r"[\s'\"\\$`&|;<>()*?\[\]{}!#]", executable):
+        raise InputError(
+            f"{executable}: no job can be started with this interpreter, because its path holds {found[0]!r}. Move the environment (make "
+            "setup puts it into the project) to another folder, and set it up again."
+        )
 
 
 def device(gpus: int) -> str:

@@ -20,6 +20,7 @@ from wildaffect.features.imported import imported_feature
 from wildaffect.features.spec import of_trial
 from wildaffect.features.registry import FEATURES
 from wildaffect.features.registry import body_source, configured, weights_file
+from wildaffect.job import check_interpreter
 from wildaffect.provenance import code_fingerprint
 from wildaffect.scoring import editions
 from wildaffect.scoring.tasks import task_value
@@ -31,6 +32,7 @@ from wildaffect.workflow.plan import make_plan
 gc.set_threshold(50_000, 20, 100)
 
 try:
+    check_interpreter(sys.executable)
     PLAN = make_plan(config)
 except InputError as error:
     raise WorkflowError(str(error)) from None
