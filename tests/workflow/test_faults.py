@@ -16,17 +16,13 @@ from support.pipeline import SNAKEMAKE, TINY_DEMO, copy_project, run_workflow, w
 
 pytestmark = pytest.mark.slow
 
-SMALL = TINY_DEMO | {
-    "corpus": {"layout": "demo", "demo": {"subjects": 4, "seconds": 1.5, "seed": 1}},
-    "folds": {"scheme": "official"},
-}
 RUN = [sys.executable, "-c", SNAKEMAKE, "--cores", "2", "--configfile", "tiny.yaml", "--quiet", "rules"]
 
 
 @pytest.fixture
 def project(tmp_path):
     folder = copy_project(tmp_path / "project")
-    write_config(folder / "tiny.yaml", SMALL)
+    write_config(folder / "tiny.yaml", TINY_DEMO)
     return folder
 
 
@@ -74,6 +70,7 @@ def test_an_interrupted_run_shows_no_traceback_and_goes_on_later(project):
     until = time.monotonic() + 120
     while not list(project.glob("results/logs/render_demo_video/*.log")) and time.monotonic() < until:
         time.sleep(0.1)
+    assert process.poll() is None
     os.killpg(process.pid, signal.SIGINT)
     text = process.communicate(timeout=120)[0]
     assert process.returncode and "Traceback" not in text
