@@ -1,4 +1,4 @@
-"""Atomic files, what disks answer in words, checksums, and JSON files beside other files."""
+"""Atomic files, what disks answer in words, checksums, JSON files beside other files, and YAML files."""
 
 import errno
 import hashlib
@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,31 @@ def json_beside(path: str | os.PathLike, name: str) -> Any:
 
 
 def read_yaml(path: str | os.PathLike) -> Any:
-    """Content of a YAML file that is part of the project, parsed in C where PyYAML has it."""
+    """Content of a YAML or JSON file of the project or of a plug-in, parsed in C where PyYAML has it.
+
+    Raises:
+        InputError: The file cannot be read, is no YAML, or holds what no configuration may hold either.
+    """
     import yaml  # most who need this module do not
 
-    return yaml.load(Path(path).read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    from wildaffect.config import MAX_DEPTH, place, unreadable
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        # The parser in C follows any depth, to a crash of the process.
+        events = yaml.parse(text, loader)
+        steps = (
+            isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            for event in events
+        )
+        if any(depth > MAX_DEPTH for depth in accumulate(steps)):
+            raise InputError(f"{path}: is nested more than {MAX_DEPTH} levels deep. Make it flatter.")
+        content = yaml.load(text, loader)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}). Check the path and who may read it.") from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise InputError(f"{path}: not readable YAML ({error}). Correct the file.") from error
+    if problems := unreadable(content):
+        raise InputError("\n".join(f"{place(str(path), where)}: {what}" for where, what in problems))
+    return content

@@ -8,10 +8,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from wildaffect.errors import InputError
-from wildaffect.files import sha256
+from wildaffect.files import read_yaml, sha256
 
 MANIFEST = Path(__file__).resolve().parents[2] / "models.yaml"
 
@@ -72,12 +70,10 @@ def read_manifest(path: str | os.PathLike = MANIFEST) -> dict[str, Model]:
     Raises:
         InputError: The file cannot be read or is not a manifest.
     """
+    content = read_yaml(path)
     try:
-        entries = yaml.safe_load(Path(path).read_text(encoding="utf-8"))["models"]
-        return {entry["name"]: Model(**{**entry, "urls": tuple(entry["urls"])}) for entry in entries}
-    except OSError as error:
-        raise InputError(f"{path}: the model manifest cannot be read ({error.strerror}).") from error
-    except (yaml.YAMLError, KeyError, TypeError) as error:
+        return {entry["name"]: Model(**{**entry, "urls": tuple(entry["urls"])}) for entry in content["models"]}
+    except (KeyError, TypeError) as error:
         raise InputError(f"{path}: not a model manifest ({error}).") from error
 
 

@@ -3,7 +3,7 @@
 import gc
 import re
 import sys
-from inspect import signature
+from functools import partial
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -11,7 +11,9 @@ from snakemake.exceptions import WorkflowError
 SCRIPTS = str(Path(workflow.basedir).parent / "scripts")
 sys.path[:0] = [SCRIPTS, str(Path(workflow.basedir) / "rules")]
 
-from records import keep_records, planned_code, run_code_in
+import records
+from engine import remember_answers
+from records import unrecorded
 from snakemake_interface_executor_plugins.settings import ExecMode
 from wildaffect import paths, systems
 from wildaffect.errors import InputError
@@ -21,15 +23,15 @@ from wildaffect.features.spec import of_trial
 from wildaffect.features.registry import FEATURES
 from wildaffect.features.registry import body_source, configured, weights_file
 from wildaffect.job import check_interpreter
-from wildaffect.provenance import code_fingerprint
 from wildaffect.scoring import editions
 from wildaffect.scoring.tasks import task_value
 from wildaffect.workflow.corpus import detector_files, given_values, official_folders, without_given
 from wildaffect.workflow.instances import Instance, tasks_of
 from wildaffect.workflow.plan import make_plan
 
-# A graph of jobs is millions of objects that stay; looking for garbage among them takes a fifteenth of the planning.
-gc.set_threshold(50_000, 20, 100)
+# A graph of jobs is millions of objects that stay; looking for garbage among them takes a tenth of the planning.
+gc.set_threshold(500_000, 20, 100)
+remember_answers()
 
 try:
     check_interpreter(sys.executable)
@@ -37,10 +39,12 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
-run_code_in(SCRIPTS)
-keep_records(PLAN.config["results_dir"])
+RESULTS = PLAN.config["results_dir"]
+records.run_code_in(SCRIPTS)
+records.keep_records(RESULTS)
 # A job that runs on its own, as on a cluster, reads the rules again, but not what to run.
-PLANNED = planned_code(PLAN.config["results_dir"]) if workflow.exec_mode != ExecMode.DEFAULT else {}
+run_code = partial(records.run_code, records.planned_code(RESULTS) if workflow.exec_mode != ExecMode.DEFAULT else {})
+given, is_made = partial(records.given, RESULTS), partial(records.is_made, RESULTS)
 
 VIDEOS = list(PLAN.corpus.videos)
 TRIALS = [trial.trial for trial in PLAN.corpus.trials]
@@ -51,7 +55,7 @@ SOUNDS_TOGETHER = PLAN.config["features"]["single_pass"]
 
 def at(pattern, **values):
     """A result file, or the pattern of one kind of them."""
-    return paths.at(PLAN.config["results_dir"], pattern, **values)
+    return paths.at(RESULTS, pattern, **values)
 
 
 def instance_of(wildcards):
@@ -59,25 +63,13 @@ def instance_of(wildcards):
     return Instance(wildcards.system, wildcards.variant, wildcards.target, int(wildcards.fold))
 
 
-def given(files):
-    """Files that a job reads. Those that no rule makes count by what is in them (records.py), not by their time stamps."""
-    if not isinstance(files, str):
-        return [given(file) for file in files]
-    return files if is_made(files) else ancient(files)
-
-
-def is_made(file):
-    """Some rule makes ``file``."""
-    return file.startswith(f"{PLAN.config['results_dir']}/")
-
-
 def weights_of(instance):
     """Weights to predict with and, where they lie in a run folder, the recipe and statistics that they are used with."""
     weights = PLAN.runs.weights(instance)
-    records = (str(Path(weights).with_name(name)) for name in ("run.json", "stats.json"))
+    beside = (str(Path(weights).with_name(name)) for name in ("run.json", "stats.json"))
     return {
         "model": given(weights),
-        "records": given([file for file in records if is_made(file) or Path(file).is_file()]),
+        "records": given([file for file in beside if is_made(file) or Path(file).is_file()]),
     }
 
 
@@ -96,41 +88,24 @@ def prediction_state(wildcards):
     return PLAN.runs.prediction_state(instance_of(wildcards), wildcards.partition)
 
 
-def with_cached_signature(function):
-    """``function`` with its signature written down: it is asked for at every call, and finding out takes longer than most calls."""
-    function.__signature__ = signature(function)
-    return function
-
-
 def scale_with_attempt(amount):
     """A resource that doubles with every retry. Times that the cluster profiles set anew, growing there, are plain numbers here."""
-    return with_cached_signature(lambda wildcards, attempt: amount * 2 ** (attempt - 1))
-
-
-def unrecorded(value):
-    """A param that says where something is. What is there is an input and counts, not where: Snakemake records no function of inputs."""
-    return with_cached_signature(lambda wildcards, input: value(wildcards) if callable(value) else value)
-
-
-def run_code(script, modules=()):
-    """What a job runs: ``script``, the modules it picks by name, and a fingerprint of both and all they import."""
-    name = " ".join([script, *modules])
-    return PLANNED.get(name) or f"{name} {code_fingerprint(script, modules)}"
+    return lambda wildcards, attempt: amount * 2 ** (attempt - 1)
 
 
 def code_of(script, modules=()):
     """The code of ``script``, looked at when a job is planned, as a job on a cluster plans no other."""
-    return with_cached_signature(lambda wildcards: run_code(script, modules))
+    return lambda wildcards: run_code(script, modules)
 
 
 def system_code(script):
     """The code of ``script`` with the one system that the wildcards name; one of another package counts by param ``package``."""
-    return with_cached_signature(lambda wildcards: run_code(script, systems.inside(wildcards.system)))
+    return lambda wildcards: run_code(script, systems.inside(wildcards.system))
 
 
 def feature_code(script):
     """The code of ``script`` with the module of the one feature that the wildcards name."""
-    return with_cached_signature(lambda wildcards: run_code(script, [FEATURES[wildcards.feature].module]))
+    return lambda wildcards: run_code(script, [FEATURES[wildcards.feature].module])
 
 
 def weight_file(kind, features):

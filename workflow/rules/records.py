@@ -7,24 +7,27 @@ and say what holds everywhere: results by their names below the folder, given fi
 Conda environments and containers, logs and scripts under way stay where Snakemake is called.
 """
 
+import getpass
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import snakemake.workflow
 from snakemake.exceptions import WorkflowError
+from snakemake.io import ancient
 from snakemake.persistence import NO_PARAMS_CHANGE, MetadataRecord, ParamsChange
 from snakemake.persistence.file import FilePersistence
 from snakemake_interface_executor_plugins.settings import ExecMode
 
 from wildaffect.content import Contents
 from wildaffect.errors import InputError
-from wildaffect.provenance import stable_hash
+from wildaffect.provenance import code_fingerprint, stable_hash
 
 FOLDER = ".snakemake"
 
@@ -41,17 +44,35 @@ def run_code_in(scripts: str) -> None:
 
 
 def planned_code(results: str) -> dict[str, str]:
-    """The code that the run which writes ``results`` has planned, see :func:`code_name`; empty where none does."""
+    """``params.code`` of the jobs that the run which writes ``results`` has planned, by script and modules; empty where none does."""
     try:
         found = json.loads(_lock_file(Path(results) / FOLDER).read_text())["code"]
     except (OSError, ValueError, KeyError):
         return {}
-    return {code_name(code): code for code in found}
+    return {code.rpartition(" ")[0]: code for code in found}
 
 
-def code_name(code: str) -> str:
-    """Script and modules of ``params.code``, whose last word is their fingerprint."""
-    return code.rpartition(" ")[0]
+def run_code(planned: Mapping[str, str], script: str, modules: Iterable[str] = ()) -> str:
+    """What a job runs: ``script``, the modules it picks by name, and a fingerprint of both and all they import; or what was ``planned``."""
+    name = " ".join([script, *modules])
+    return planned.get(name) or f"{name} {code_fingerprint(script, modules)}"
+
+
+def given(results: str, files: str | Iterable[str]) -> str | list:
+    """Files that a job reads. Those that no rule makes count by what is in them, not by their time stamps."""
+    if not isinstance(files, str):
+        return [given(results, file) for file in files]
+    return files if is_made(results, files) else ancient(files)
+
+
+def is_made(results: str, file: str) -> bool:
+    """Some rule makes ``file``, in the folder ``results``."""
+    return file.startswith(f"{results}/")
+
+
+def unrecorded(value: Any) -> Callable[..., Any]:
+    """A param that says where something is. What is there is an input and counts, not where: Snakemake records no function of inputs."""
+    return lambda wildcards, input: value(wildcards) if callable(value) else value
 
 
 class Records(FilePersistence):
@@ -67,7 +88,7 @@ class Records(FilePersistence):
         **options: Any,
     ) -> None:
         here = Path(FOLDER).absolute()
-        self._results, self._prefix = results, f"{results}/"
+        self._results = results
         super().__init__(
             path=path or Path(results).absolute() / FOLDER,
             conda_prefix=conda_prefix or here / "conda",
@@ -81,6 +102,7 @@ class Records(FilePersistence):
     def _get_key(self, f) -> str:
         return self._name(super()._get_key(f))
 
+    @lru_cache(maxsize=1)  # noqa: B019  # asked for once per output of a job; there is one keeper in a process
     def _input(self, job) -> list[str]:
         return [self._name(path) for path in super()._input(job) if self._is_result(path)]
 
@@ -98,6 +120,10 @@ class Records(FilePersistence):
         checksums = record.input_checksums or {}
         record.input_checksums = {self._name(k): value for k, value in checksums.items() if self._is_result(k)}
         super()._write_record(key, record)
+        file = self._record_path(self._metadata_path, key)
+        Path(file).chmod(
+            Path(file).parent.stat().st_mode & 0o666
+        )  # Snakemake keeps it private; others may share the results
 
     def input_checksums(self, job, input_path) -> set[Any]:
         return super().input_checksums(job, self._name(str(input_path)))
@@ -107,10 +133,10 @@ class Records(FilePersistence):
         return hashes[0] if len(hashes) == 1 else stable_hash(hashes)
 
     def _is_result(self, path: str) -> bool:
-        return path.startswith(self._prefix)
+        return is_made(self._results, path)
 
     def _name(self, path: str) -> str:
-        return path.removeprefix(self._prefix) if self._is_result(path) else os.path.relpath(path, self._results)
+        return path[len(self._results) + 1 :] if self._is_result(path) else os.path.relpath(path, self._results)
 
     # Files of unknown origin.
 
@@ -141,7 +167,10 @@ class Records(FilePersistence):
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        owner = {"host": socket.gethostname(), "process": os.getpid(), "code": self._code_of_jobs()}
+        owner = {
+            "user": _user(), "host": socket.gethostname(), "process": os.getpid(), "folder": str(Path.cwd()),
+            "since": time.strftime("%Y-%m-%d %H:%M:%S %z"), "code": self._code_of_jobs(),
+        }  # fmt: skip
         file = _lock_file(self.path)
         file.parent.mkdir(exist_ok=True)
         try:
@@ -165,12 +194,24 @@ def _lock_file(folder: Path) -> Path:
 
 
 def _in_use(results: str, file: Path) -> str:
+    """Who writes to ``results``, whether it still runs as far as this machine knows, and what to do."""
     try:
         owner: Mapping[str, Any] = json.loads(file.read_text())
-        who = f"process {owner['process']} on {owner['host']}"
-    except (OSError, ValueError, KeyError):
-        who = "unknown"
-    return (
-        f"{results}: another run ({who}) writes there, and only one may. Wait for it, or choose another results_dir. If it was killed, "
-        "remove what it left with: snakemake --unlock"
-    )
+        who = f"process {owner['process']} on {owner['host']}, of {owner['user']} since {owner['since']}, started in {owner['folder']}"
+        gone = owner["host"] == socket.gethostname() and not Path(f"/proc/{owner['process']}").exists()
+    except (OSError, ValueError, KeyError, TypeError):
+        who, gone = f"unknown: {file} is not readable", False
+    if gone:
+        advice = "That process does not run any more. When no job of it is left on a cluster, remove what it left with: snakemake --unlock"
+    else:
+        advice = (
+            "Wait for it, or choose another results_dir. If it was killed, remove what it left with: snakemake --unlock"
+        )
+    return f"{results}: another run ({who}) writes there, and only one may. {advice}"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a number without a name, as in containers
+        return str(os.getuid())
