@@ -395,7 +395,7 @@ def _add_overwrite(parser: argparse.ArgumentParser) -> None:
 
 
 def _whole(text: str, least: int = 0) -> int:
-    if not re.fullmatch("[0-9]{1,9}", text) or int(text) < least:
+    if not re.fullmatch("[0-9]{1,18}", text) or int(text) < least:
         raise argparse.ArgumentTypeError(f"expected a whole number from {least}, got {text!r}")
     return int(text)
 

@@ -95,7 +95,7 @@ def _content(folder: Path) -> dict[str, str] | None:
     if folder.is_symlink() or not folder.is_dir():
         return None
     found = {}
-    for path in sorted(folder.rglob("*")):
+    for path in folder.rglob("*"):
         if path.is_symlink() or not (path.is_dir() or (path.is_file() and path.suffix == ".txt")):
             return None
         if path.is_file():

@@ -139,3 +139,11 @@ def test_help_names_every_command_and_needs_nothing_heavy():
     with pytest.raises(SystemExit) as stop:
         main([])
     assert stop.value.code == 2
+
+
+@pytest.mark.parametrize("number", ["-1", "1_0", "1.5", "٣", "1e3", "9" * 40])
+@pytest.mark.parametrize("option", ["--bootstrap", "--seed"])
+def test_only_whole_numbers_are_taken(corpus, capsys, option, number):
+    with pytest.raises(SystemExit) as stop:
+        run("score", corpus / "p.parquet", corpus / "labels", *TRACK, f"{option}={number}")
+    assert stop.value.code == 2 and "expected a whole number from 0" in capsys.readouterr().err

@@ -120,10 +120,9 @@ class Records(FilePersistence):
         checksums = record.input_checksums or {}
         record.input_checksums = {self._name(k): value for k, value in checksums.items() if self._is_result(k)}
         super()._write_record(key, record)
-        file = self._record_path(self._metadata_path, key)
-        Path(file).chmod(
-            Path(file).parent.stat().st_mode & 0o666
-        )  # Snakemake keeps it private; others may share the results
+        # Snakemake keeps it private, but results may be shared.
+        file = Path(self._record_path(self._metadata_path, key))
+        file.chmod(file.parent.stat().st_mode & 0o666)
 
     def input_checksums(self, job, input_path) -> set[Any]:
         return super().input_checksums(job, self._name(str(input_path)))
