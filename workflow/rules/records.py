@@ -13,7 +13,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from snakemake_interface_executor_plugins.settings import ExecMode
 
 from wildaffect.content import Contents
 from wildaffect.errors import InputError
+from wildaffect.files import in_words
 from wildaffect.provenance import code_fingerprint, stable_hash
 
 FOLDER = ".snakemake"
@@ -89,12 +90,15 @@ class Records(FilePersistence):
     ) -> None:
         here = Path(FOLDER).absolute()
         self._results = results
-        super().__init__(
-            path=path or Path(results).absolute() / FOLDER,
-            conda_prefix=conda_prefix or here / "conda",
-            singularity_prefix=singularity_prefix or here / "singularity",
-            **options,
-        )
+        try:
+            super().__init__(
+                path=path or Path(results).absolute() / FOLDER,
+                conda_prefix=conda_prefix or here / "conda",
+                singularity_prefix=singularity_prefix or here / "singularity",
+                **options,
+            )
+        except OSError as error:
+            raise WorkflowError(f"{results}: the records of results cannot be written: {in_words(error)}") from None
         self._contents = Contents(self.path / "contents.jsonl")
 
     # Names that hold everywhere.
@@ -171,12 +175,16 @@ class Records(FilePersistence):
             "since": time.strftime("%Y-%m-%d %H:%M:%S %z"), "code": self._code_of_jobs(),
         }  # fmt: skip
         file = _lock_file(self.path)
-        file.parent.mkdir(exist_ok=True)
         try:
+            file.parent.mkdir(exist_ok=True)
             with file.open("x") as handle:
                 json.dump(owner, handle)
         except FileExistsError:
             raise WorkflowError(_in_use(self._results, file)) from None
+        except OSError as error:
+            with suppress(OSError):
+                file.unlink()  # of no words, where the disk is full
+            raise WorkflowError(f"{self._results}: cannot be written: {in_words(error)}") from None
         try:
             yield
         finally:
