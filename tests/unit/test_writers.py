@@ -345,7 +345,10 @@ def test_an_interrupt_is_one_line(tmp_path):
 
 def test_an_interrupted_job_leaves_one_line_in_its_log(tmp_path):
     script = tmp_path / "list_files.py"
-    script.write_text(JOB + "    import os, signal, time\n    os.kill(os.getpid(), signal.SIGINT)\n    time.sleep(9)\n")
+    script.write_text(
+        JOB
+        + "    import os, signal, time\n    signal.signal(signal.SIGINT, signal.default_int_handler)\n    os.kill(os.getpid(), signal.SIGINT)\n    time.sleep(9)\n"
+    )
     done = subprocess.run([sys.executable, script, tmp_path], capture_output=True, text=True, env=VARIABLES)
     assert done.returncode == 130 and done.stderr == ""
     assert "Traceback" not in (text := (tmp_path / "logs/job.log").read_text()) and "interrupted after" in text

@@ -68,6 +68,7 @@ def test_an_interrupted_run_shows_no_traceback_and_goes_on_later(project):
     process = subprocess.Popen(
         [*RUN, "--", "media"],
         cwd=project, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background processes ignore it
     )  # fmt: skip
     until = time.monotonic() + 120
     while not list(project.glob("results/logs/render_demo_video/*.log")) and time.monotonic() < until:
