@@ -347,7 +347,8 @@ def test_an_interrupted_job_leaves_one_line_in_its_log(tmp_path):
     script = tmp_path / "list_files.py"
     script.write_text(
         JOB
-        + "    import os, signal, time\n    signal.signal(signal.SIGINT, signal.default_int_handler)\n    os.kill(os.getpid(), signal.SIGINT)\n    time.sleep(9)\n"
+        + "    import os, signal, time\n    signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        + "    os.kill(os.getpid(), signal.SIGINT)\n    time.sleep(9)\n"
     )
     done = subprocess.run([sys.executable, script, tmp_path], capture_output=True, text=True, env=VARIABLES)
     assert done.returncode == 130 and done.stderr == ""
