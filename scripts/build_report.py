@@ -9,11 +9,13 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from wildaffect.manifests import read_lists
     from wildaffect.provenance import main_versions
     from wildaffect.report.build import RunFiles, build_report
-    from wildaffect.report.runs import notes, used_models
+    from wildaffect.report.runs import notes, uncompared, used_models
+    from wildaffect.scoring.read import read_notes
     from wildaffect.scoring.tasks import tracks_of
 
     given, config = snakemake.input, snakemake.params.config
     runs = paths.entries(paths.RUN, given.runs)
+    tables = [*given.predictions, *given.ensembles]
     build_report(
         Path(snakemake.output.page),
         RunFiles(
@@ -25,7 +27,7 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
             sheets=paths.keyed(paths.SHEET, given.sheets),
             labels=paths.keyed(paths.LABELS, given.labels),
             runs=[{**entry, "path": entry["path"].parent} for entry in runs],
-            predictions=paths.prediction_entries([*given.predictions, *given.ensembles]),
+            predictions=paths.prediction_entries(tables),
             scores=next(map(Path, given.scores), None),
             trial_scores=next(map(Path, given.trial_scores), None),
         ),
@@ -33,5 +35,6 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
         editions=tracks_of(snakemake.params.editions),
         models=used_models(given.detections, given.abouts, runs),
         versions=main_versions(),
-        notes=notes(config, runs),
+        notes=[*notes(config, runs), *uncompared(tables)],
+        warnings=list(dict.fromkeys(note for table in tables for note in read_notes(Path(table)))),
     )

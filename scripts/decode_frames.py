@@ -7,4 +7,4 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
 
     from wildaffect.media.frames import write_frame_table
 
-    write_frame_table(Path(snakemake.input.video), Path(snakemake.output.frames))
+    write_frame_table(Path(snakemake.input.video), Path(snakemake.output.frames), snakemake.params.stream)

@@ -7,5 +7,5 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
 
     from wildaffect.features.imported import describe_import, imported_feature
 
-    entry = snakemake.params.entry | {"path": snakemake.params.path}
+    entry = snakemake.params.entry | snakemake.params.files
     describe_import(imported_feature(snakemake.wildcards.name, entry), Path(snakemake.output.about))

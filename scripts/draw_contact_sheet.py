@@ -7,4 +7,9 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
 
     from wildaffect.faces.previews import write_contact_sheet
 
-    write_contact_sheet(Path(snakemake.input.crops), Path(snakemake.input.persons), Path(snakemake.output.sheet))
+    write_contact_sheet(
+        Path(snakemake.input.video),
+        Path(snakemake.input.crops),
+        Path(snakemake.input.persons),
+        Path(snakemake.output.sheet),
+    )

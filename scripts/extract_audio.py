@@ -7,4 +7,9 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
 
     from wildaffect.media.audio import write_audio
 
-    write_audio(Path(snakemake.input.video), Path(snakemake.input.frames), Path(snakemake.output.audio))
+    write_audio(
+        Path(snakemake.input.video),
+        Path(snakemake.input.frames),
+        Path(snakemake.output.audio),
+        snakemake.params.stream,
+    )

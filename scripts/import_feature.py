@@ -9,7 +9,7 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from wildaffect.media.frames import read_frames
 
     import_feature(
-        imported_feature(snakemake.wildcards.name, snakemake.params.entry | {"path": snakemake.params.path}),
+        imported_feature(snakemake.wildcards.name, snakemake.params.entry | snakemake.params.files),
         snakemake.wildcards.trial,
         snakemake.params.video,
         read_frames(snakemake.input.frames).times,

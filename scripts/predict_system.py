@@ -9,6 +9,7 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from wildaffect.job import device
     from wildaffect.manifests import files_by_trial, read_lists
     from wildaffect.training.inputs import JobInputs, Runtime
+    from wildaffect.training.origin import Origin
     from wildaffect.training.predict import predict
 
     what = snakemake.wildcards
@@ -23,4 +24,7 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
         output=Path(snakemake.output.predictions),
         state=Path(snakemake.params.state),
         code=snakemake.params.code + snakemake.params.package,
+        origin=Origin(**snakemake.params.origin),
+        accept=snakemake.params.accept,
+        notes=snakemake.params.notes,
     )

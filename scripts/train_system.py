@@ -9,6 +9,7 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from wildaffect.job import device, launch_processes
     from wildaffect.manifests import files_by_trial, read_lists, video_of_trial
     from wildaffect.training.inputs import FoldData, JobInputs, Runtime
+    from wildaffect.training.origin import Origin
     from wildaffect.training.train import train
 
     if not launch_processes(snakemake.resources.get("tasks", 1), snakemake.resources.get("nodes", 1)):
@@ -32,4 +33,5 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
             output=Path(snakemake.output.model).parent,
             state=Path(snakemake.params.state),
             code=snakemake.params.code + snakemake.params.package,
+            origin=Origin(**snakemake.params.origin),
         )

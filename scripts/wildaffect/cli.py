@@ -81,6 +81,7 @@ def run_score(options: argparse.Namespace) -> int:
         allow_missing=options.allow_missing,
         resamples=options.bootstrap,
         seed=options.seed,
+        names=(str(options.predictions), str(options.labels)),
     ).to_pylist()
     if options.json:
         print(json.dumps([_without_nan(row) for row in rows], indent=2))
@@ -287,15 +288,19 @@ def run_summary(options: argparse.Namespace) -> int:
 
 def add_doctor(commands) -> None:
     """Add the command `wildaffect doctor`."""
-    parser = commands.add_parser("doctor", help="check the installation")
+    parser = commands.add_parser("doctor", help="check the installation, or a cluster from its login node")
+    parser.add_argument(
+        "--cluster", choices=("pbs", "slurm"), help="check this instead; one job of a second is submitted"
+    )
     parser.set_defaults(run=run_doctor)
 
 
 def run_doctor(options: argparse.Namespace) -> int:
     """Print the result of every check; status 1 if one failed."""
+    from wildaffect.cluster_check import check_cluster
     from wildaffect.doctor import check_installation
 
-    checks = check_installation()
+    checks = check_cluster(options.cluster) if options.cluster else check_installation()
     for part, passed, detail in checks:
         print(f"{'ok  ' if passed else 'FAIL'}  {part}: {detail}")
     return 0 if all(passed for _, passed, _ in checks) else 1

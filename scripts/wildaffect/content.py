@@ -17,6 +17,8 @@ from wildaffect.files import sha256
 
 log = logging.getLogger(__name__)
 
+RECORDS = ".snakemake"
+"""Folder, in that of the results, of what is recorded about them."""
 SETTLED_NS = 2_000_000_000
 """Age from which a status is trusted: within the resolution of its clock a file may change twice without a trace."""
 MANY_BYTES = 1 << 30

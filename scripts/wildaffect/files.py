@@ -2,7 +2,6 @@
 
 import errno
 import hashlib
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -97,11 +96,10 @@ def json_beside(path: str | os.PathLike, name: str) -> Any:
     Raises:
         InputError: The file is damaged.
     """
+    from wildaffect.integrity import read_json  # which needs this module
+
     beside = Path(path).with_name(name)
-    try:
-        return json.loads(beside.read_text()) if beside.exists() else None
-    except ValueError as error:
-        raise InputError(f"{beside}: not readable JSON ({error}). Train this instance again.") from error
+    return read_json(beside) if beside.exists() else None
 
 
 def read_yaml(path: str | os.PathLike) -> Any:

@@ -11,9 +11,8 @@ from typing import Any
 
 from wildaffect import paths
 from wildaffect.corpus.trials import TRIALS
-from wildaffect.errors import InputError
 from wildaffect.features.spec import of_trial
-from wildaffect.files import atomic
+from wildaffect.integrity import damaged, read_json, sealed
 from wildaffect.tables import read_table
 
 
@@ -32,7 +31,7 @@ def write_list(files: Iterable[str], output: Path) -> None:
                 "modified_ns": status.st_mtime_ns,
             }
         )
-    with atomic(output) as partial:
+    with sealed(output) as partial:
         partial.write_text(json.dumps(entries, indent=0) + "\n")
 
 
@@ -79,7 +78,9 @@ def video_of_trial(trials: Path) -> dict[str, str]:
 
 
 def _entries(path: str) -> list[dict]:
-    try:
-        return json.loads(Path(path).read_text())
-    except ValueError as error:
-        raise InputError(f"{path}: not a readable list of files ({error}). Delete it and run again.") from error
+    entries = read_json(path)
+    if not isinstance(entries, list) or not all(
+        isinstance(entry, dict) and isinstance(entry.get("path"), str) for entry in entries
+    ):
+        raise damaged(path, "not a list of files")
+    return entries

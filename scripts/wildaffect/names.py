@@ -1,11 +1,20 @@
 """Names of trials and videos, which become names of files and fields of tables."""
 
 import os
+import unicodedata
 
 from wildaffect.errors import InputError
 
 LONGEST = 251
 """Bytes: with a suffix such as `.txt` these are the 255 that file systems allow."""
+
+UNWRITTEN = frozenset(("Cc", "Cs", "Zl", "Zp"))
+"""Categories of characters that end a line, belong to no text, or cannot be encoded."""
+
+
+def usable(character: str) -> bool:
+    """Whether a name may hold a character: none that separates folders, the fields of a line, or lines, and none without a sign."""
+    return character not in "/\\," and unicodedata.category(character) not in UNWRITTEN
 
 
 def check_name(name: object, where: str) -> str:
@@ -19,8 +28,7 @@ def check_name(name: object, where: str) -> str:
         The name.
 
     Raises:
-        InputError: It is no text or empty, `.` or `..`, longer than `LONGEST`, or holds a separator of folders, a comma, or what is not
-            printed (line ends, NUL, control and other invisible characters).
+        InputError: It is no text or empty, `.` or `..`, longer than `LONGEST`, or holds a character that is not `usable`.
 
     Examples:
         >>> check_name("24-30-1920x1080_left", "labels")
@@ -37,15 +45,12 @@ def check_name(name: object, where: str) -> str:
 
 
 def _problem(name: object) -> str:
-    if not isinstance(name, str) or not name.strip():
+    if not isinstance(name, str) or not name:
         return "it is empty" if isinstance(name, str) else "it is no text"
     if name in (".", ".."):
         return "it names a folder"
-    for character in name:
-        if character in "/\\,":
-            return f"it holds {character!r}"
-        if not character.isprintable():
-            return f"it holds the invisible character {character!r}"
+    if found := next((character for character in name if not usable(character)), None):
+        return f"it holds {found!r}"
     if (size := len(os.fsencode(name))) > LONGEST:
         return f"it has {size} bytes, at most {LONGEST} are possible"
     return ""

@@ -52,6 +52,7 @@ TRIAL_SCORES = "scores/trials.csv"
 SUBMISSION = "submissions/{edition}/{system}/{variant}/{task}.json"
 EXPORTS = "exports/{system}/{variant}"
 REPORT = "report/index.html"
+CONTENTS = ".snakemake/contents.jsonl"
 # `owner` of a feature's file is a video, or a trial where the feature shows one person; `part` is fold<k>, or `ensemble` for folds fused.
 
 

@@ -1,11 +1,12 @@
-"""Parquet tables with a declared schema and JSON metadata.
+"""Parquet tables with a declared schema, JSON metadata and a checksum.
 
-Every table of the pipeline is written and read here, so that a missing, renamed or differently typed column is found where the file is
-opened and not three stages later.
+Every table of the pipeline is written and read here, so that a missing, renamed or differently typed column, or a damaged file, is found
+where the file is opened and not three stages later.
 """
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,8 +14,12 @@ import pyarrow.parquet as pq
 
 from wildaffect.errors import InputError
 from wildaffect.files import atomic
+from wildaffect.integrity import Record, check_body, damaged, foreign, insert_seal, intact, read_footer
 
 METADATA_KEY = b"wildaffect"
+_MAGIC = b"PAR1"
+_SEALED = b"wildaffect.sealed"
+_EXPECTED = "a readable Parquet table"
 
 
 def write_table(
@@ -32,34 +37,72 @@ def write_table(
         ValueError: The table has other columns.
         pyarrow.ArrowInvalid: Values do not fit their column.
     """
-    encoded = {METADATA_KEY: json.dumps(metadata or {}, sort_keys=True).encode()}
+    encoded = {METADATA_KEY: json.dumps(metadata or {}, sort_keys=True).encode(), _SEALED: b"crc32"}
     # Dictionary encoding of numbers saves nothing after compression and needs memory that grows with the table.
     text_columns = [field.name for field in schema if pa.types.is_string(field.type)]
     with atomic(path) as partial:
         cast = table.cast(schema).replace_schema_metadata(encoded)
         pq.write_table(cast, partial, compression="zstd", use_dictionary=text_columns)
+        insert_seal(partial, _MAGIC)
 
 
 def read_table(path: str | os.PathLike, schema: pa.Schema) -> pa.Table:
     """Read the columns of a schema.
 
     Raises:
-        InputError: The file is not a readable table, or a column is missing or of another type.
+        InputError: The file is damaged or not a readable table, or a column is missing or of another type.
     """
-    try:
-        stored = pq.read_schema(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{path}: not a readable Parquet table ({error}). Delete it and run again.") from error
-    for field in schema:
-        index = stored.get_field_index(field.name)
-        if index < 0 or stored.field(index).type != field.type:
-            problem = "is missing" if index < 0 else f"has type {stored.field(index).type}"
-            raise InputError(
-                f"{path}: column {field.name!r} {problem}, expected {field.type}. Delete the file and run again."
-            )
-    return pq.read_table(path, columns=schema.names)
+    with intact(path, _EXPECTED):
+        content = _checked(path)
+        stored = pq.read_schema(pa.BufferReader(content))
+        for field in schema:
+            index = stored.get_field_index(field.name)
+            if index < 0 or stored.field(index).type != field.type:
+                problem = "is missing" if index < 0 else f"has type {stored.field(index).type}"
+                raise InputError(
+                    f"{path}: column {field.name!r} {problem}, expected {field.type}. Delete the file and run again."
+                )
+        return pq.read_table(pa.BufferReader(content), columns=schema.names)
 
 
-def read_metadata(path: str | os.PathLike) -> dict[str, Any]:
-    """The JSON metadata that `write_table` stored in a table; empty without any."""
-    return json.loads((pq.read_schema(path).metadata or {}).get(METADATA_KEY, b"{}"))
+def read_all(path: str | os.PathLike) -> pa.Table:
+    """Read all columns of a table of any origin; `InputError` if it is damaged, not a readable table, or names a column twice."""
+    with foreign(path, _EXPECTED):
+        content = _checked(path)
+        names = pq.read_schema(pa.BufferReader(content)).names
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise InputError(f"{path}: has more than one column {twice[0]!r}. Keep one of each name.")
+        return pq.read_table(pa.BufferReader(content))
+
+
+def read_schema(path: str | os.PathLike) -> pa.Schema:
+    """Columns of a table without its rows; `InputError` as for `read_table`."""
+    with intact(path, _EXPECTED):
+        return pq.read_schema(pa.BufferReader(_footer(path)))
+
+
+def count_rows(path: str | os.PathLike) -> int:
+    """Number of rows of a table, from its footer; `InputError` as for `read_table`."""
+    with intact(path, _EXPECTED):
+        return pq.read_metadata(pa.BufferReader(_footer(path))).num_rows
+
+
+def read_metadata(path: str | os.PathLike) -> Record:
+    """The JSON metadata that `write_table` stored in a table; empty without any. A key that is asked for and missing is an `InputError`."""
+    with intact(path, _EXPECTED):
+        return Record(json.loads((read_schema(path).metadata or {}).get(METADATA_KEY, b"{}")), path)
+
+
+def _footer(path: str | os.PathLike) -> bytes:
+    """The footer as a Parquet file of its own, checked."""
+    return _MAGIC + read_footer(path, _MAGIC)[0]
+
+
+def _checked(path: str | os.PathLike) -> bytes:
+    """All bytes of a table, checked."""
+    tail, stated = read_footer(path, _MAGIC)
+    if stated is None and _SEALED in (pq.read_schema(pa.BufferReader(_MAGIC + tail)).metadata or {}):
+        raise damaged(path, "its checksum is missing")
+    content = Path(path).read_bytes()
+    check_body(path, content, tail, stated)
+    return content

@@ -3,6 +3,7 @@
 import re
 import signal
 import sys
+import time
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ import torch
 from cluster.conftest import assert_same_tables, finish
 from support.pipeline import run_workflow
 from support.slurm import until
+from wildaffect.cluster_check import check_cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800, func_only=True)]
 
@@ -52,6 +54,41 @@ def test_a_crash_of_the_node_a_cancelled_job_and_a_killed_snakemake_lose_nothing
     assert unlock.status == 0, unlock.text
     finish(start("slurm"), project)
     assert_same_tables(local, project)
+
+
+@pytest.mark.faults
+def test_an_absent_controller_and_a_preempted_job_lose_nothing(cluster, local, project, start):
+    """No answer is no end; a job that is preempted and not requeued is repeated."""
+    run = start("slurm")
+    until(lambda: cluster.jobs("RUNNING"), 300, "nothing runs")
+    cluster.stop_controller()
+    time.sleep(30)
+    cluster.start_controller()
+    assert run.poll() is None, (project / "run.log").read_text()[-5000:]
+    before = set(cluster.jobs("PREEMPTED"))
+    until(lambda: cluster.jobs("RUNNING"), 300, "nothing runs any more")
+    urgent = [
+        "--partition=urgent",
+        "--nodes=2",
+        "--exclusive",
+        "--mem=32000",
+        "--time=5",
+        "--output=/dev/null",
+        "--wrap=sleep 5",
+    ]
+    cluster.run("sbatch", *urgent)
+    lost = until(lambda: set(cluster.jobs("PREEMPTED")) - before, 60, "nothing was preempted")
+    text = finish(run, project)
+    assert all(f"SLURM job {job} ended: PREEMPTED" in text for job in lost)
+    assert_same_tables(local, project)
+
+
+def test_doctor_finds_that_it_will_do(cluster, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    parts = {part: (passed, detail) for part, passed, detail in check_cluster("slurm", 60)}
+    assert all(passed for passed, _ in parts.values()), parts
+    assert "no accounting" in parts["history"][1] and "not requeued" in parts["preemption"][1]
+    assert parts["profile"][1] == "slurm-status-command: squeue; slurm-no-account: true"
 
 
 @pytest.mark.parametrize("nodes", [1, 2])

@@ -1,7 +1,11 @@
 """Tiny corpora of empty media files: enough for everything that reads names only."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save_file
 
 
 def touch(*paths: Path) -> None:
@@ -24,3 +28,13 @@ def affwild2(root: Path, partitions: Mapping[str, list[str]], videos: list[str])
         for trial in trials:
             write_annotation(root / "annotations" / "VA_Estimation_Challenge" / folder / f"{trial}.txt", 3)
     return root
+
+
+def write_run(folder: Path, **record) -> Path:
+    """Weights of one number in ``folder``, with a run record if one is given; the path of the weights."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = {key: record[key] for key in ("system", "variant", "target", "mode") if key in record}
+    save_file({"w": np.zeros(1, np.float32)}, folder / "model.safetensors", {"wildaffect": json.dumps(names)})
+    if record:
+        (folder / "run.json").write_text(json.dumps(record))
+    return folder / "model.safetensors"

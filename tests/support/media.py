@@ -77,6 +77,38 @@ def onset(samples: np.ndarray, rate: int) -> float:
     return float(np.argmax(loud)) / rate
 
 
+def onsets(samples: np.ndarray, rate: int) -> list[float]:
+    """Times in seconds at which beeps start that are 0.1 s apart or more."""
+    loud = np.flatnonzero(np.abs(samples) > 0.3)
+    first = np.append(True, np.diff(loud) > 0.1 * rate)[: len(loud)]
+    return (loud[first] / rate).tolist()
+
+
+def join(path: Path, parts: Iterable[Path]) -> Path:
+    """One file of the bytes of several, as ``cat`` makes it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path
+
+
+def write_streams(
+    path: Path, videos: Sequence[Video], sounds: Sequence[Sound] = (), defaults: Sequence[int] = ()
+) -> Path:
+    """Write a file of several streams, videos first; ``defaults`` are the indices of those with the default flag."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Matroska guesses the flag unless told not to.
+    options = {"default_mode": "passthrough"} if path.suffix == ".mkv" else {}
+    with av.open(str(path), "w", options=options) as output:
+        streams = [_add_video(output, video) for video in videos] + [_add_sound(output, sound) for sound in sounds]
+        for index, stream in enumerate(streams):
+            stream.disposition = av.stream.Disposition.default if index in defaults else av.stream.Disposition(0)
+        frames = [_pictures(video) for video in videos] + [_blocks(sound) for sound in sounds]
+        packets = [packet for pair in zip(streams, frames, strict=True) for packet in _encode(*pair)]
+        for packet in sorted(packets, key=lambda packet: (packet.dts or 0) * packet.time_base):
+            output.mux(packet)
+    return path
+
+
 def write_media(
     path: Path, video: Video | None = None, sound: Sound | None = None, container: str | None = None, **muxer: str
 ) -> Path:

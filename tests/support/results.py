@@ -167,7 +167,7 @@ def render(output: Path, arguments: dict, title: str = "x", demo: bool = False) 
         "results_dir": str(arguments["results"]),
     }
     rest = {name: arguments[name] for name in ("editions", "models", "versions", "notes")}
-    build_report(output, files, config=config, **rest)
+    build_report(output, files, config=config, **rest, warnings=arguments.get("warnings", ()))
 
 
 def _write_media(folder: Path, video: str, frames: int, vfr: bool) -> np.ndarray:

@@ -46,7 +46,10 @@ SlurmdParameters=config_overrides
 KillWait=2
 MinJobAge=3600
 GresTypes=gpu
-PartitionName=tests Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=tests Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1
+PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=10
 """
 NODE = "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=2 RealMemory=32000 Gres=gpu:1 State=UNKNOWN\n"
 """Pretended cores, memory and GPU: each node has a daemon of its own, and all run on this machine."""
@@ -108,6 +111,20 @@ class Slurm:
         """Start a node's daemon, after a crash as well."""
         self.run("slurmd", "-c", "-N", node)
         until(lambda: self._resumed(node), 120, f"{node} does not come up")
+
+    def stop_controller(self) -> None:
+        """End the controller as for a restart: nothing answers, jobs go on."""
+        _stop(self.folder / "slurmctld.pid")
+
+    def start_controller(self) -> None:
+        """Start the controller again, with what it knew."""
+        self.run("slurmctld")
+        until(self._answers, 60, "the controller does not come up")
+
+    def _answers(self) -> bool:
+        with suppress(RuntimeError):
+            return bool(self.run("squeue", "--noheader") or True)
+        return False
 
     def crash_node(self, node: str) -> None:
         """What the power cord does: the node's daemon and all that it started die at once, and SLURM notices."""

@@ -32,7 +32,7 @@ def give_everything(folder: Path) -> None:
         os.utime(path, ns=(OLD, OLD))
     give(folder / "corpus/Valence_Arousal_Estimation_Challenge_test_set_release.txt", f"{TEST}\n")
     for name in PACK:
-        give(folder / "models/buffalo_s" / name, f"network {name}")
+        give(folder / "models/buffalo_s" / name, f"\x08 as ONNX files begin: network {name}")
     for name in ("vggish.pth", "resnet.pth", "face.pth"):
         give(folder / "models" / name, f"weights {name}")
     give(folder / "overrides.csv", "trial,start_frame,end_frame,track\n")

@@ -173,6 +173,7 @@ class Corpus:
             pa.array(np.full(count, 0.9, np.float32), mask=missing),
             points_column(np.where(missing[:, None, None], np.nan, ARCFACE)),
             points_column(np.where(missing[:, None, None], np.nan, points_of(count))),
+            pa.array(np.where(missing, "none", "good"), mask=missing),
         ]  # fmt: skip
         return pa.Table.from_arrays(columns, schema=PERSONS_SCHEMA)
 

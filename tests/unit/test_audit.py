@@ -31,6 +31,7 @@ MEDIA = {
     "average_rate": 25.0,
     "jitter_s": 0.0,
 }
+CHOICE = {"kind": "video", "used": 1, "of": [0, 1]}
 
 
 @pytest.mark.parametrize(
@@ -42,10 +43,40 @@ MEDIA = {
         ({"repairs": {"missing": 3, "duplicate": 1}}, [("warning", "timestamps_repaired")] * 2),
         ({"vfr": True, "jitter_s": 0.02, "rotation": 90}, [("info", "variable_frame_rate"), ("info", "rotated")]),
         ({"sample_aspect": "16:11"}, [("info", "anamorphic")]),
+        ({"hdr": "PQ"}, [("info", "high_dynamic_range")]),
+        ({"streams": CHOICE | {"reason": "default"}}, [("info", "video_stream")]),
+        ({"streams": CHOICE | {"reason": "most frames"}}, [("warning", "video_stream")]),
     ],
 )
 def test_media(changes, expected):
     assert [(f.severity, f.finding) for f in media_findings("v", MEDIA | changes)] == expected
+
+
+def test_changes_inside_a_file_are_told_with_their_frames():
+    changes = [
+        {"frame": 0, "width": 1280, "height": 720, "rotation": 0},
+        {"frame": 15, "width": 720, "height": 1280, "rotation": 0},
+    ]
+    clocks = [
+        {"frame": 0, "begin_s": 10.0, "end_s": 11.8, "shift_s": 0.0},
+        {"frame": 45, "begin_s": 10.0, "end_s": 11.8, "shift_s": 1.8},
+    ]
+    about = MEDIA | {"width": 720, "height": 1280, "changes": changes, "changed": 1, "clocks": clocks}
+    image, clock = media_findings("v", about)
+    assert (image.severity, image.finding) == ("warning", "image_changes")
+    assert image.detail == "1280x720 from frame 0, 720x1280 from frame 15"
+    assert (clock.severity, clock.finding) == ("warning", "clock_steps")
+    assert clock.detail == "the file's clock steps by -1.800 s at frame 45"
+    (image, _) = media_findings("v", about | {"changed": 30})
+    assert image.detail.endswith("frame 15 and 29 more")
+    about["changes"] = [change | {"rotation": 90 * row} for row, change in enumerate(changes)]
+    (image, _) = media_findings("v", about)
+    assert image.detail == "1280x720 turned by 0 degrees from frame 0, 720x1280 turned by 90 degrees from frame 15"
+
+
+def test_the_stream_that_was_chosen_is_named():
+    (finding,) = audio_findings("v", {"flags": [], "streams": CHOICE | {"kind": "audio", "reason": "default"}})
+    assert (finding.finding, finding.detail) == ("audio_stream", "2 audio streams, used stream 1 (default)")
 
 
 @pytest.mark.parametrize("flag", sorted(AUDIO_FLAGS))
@@ -57,6 +88,11 @@ def test_every_audio_flag_has_its_line(flag):
         "overlaps_s": 0.1,
         "clipped_fraction": 0.02,
         "failed_packets": 3,
+        "unplaced_s": [[1.8, 3.6]],
+        "channel": 2,
+        "channels": 2,
+        "dead_channels": [1],
+        "not_finite": 7,
     }
     (finding,) = audio_findings("v", about)
     assert finding.finding == f"audio_{flag}" and "{" not in finding.detail

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from support.corpora import affwild2, touch
+from support.corpora import affwild2, touch, write_run
 from support.lists import prediction_files, training_files
 from wildaffect import systems
 from wildaffect.errors import InputError
@@ -94,7 +94,8 @@ def test_unlabelled_folder_needs_weights(tmp_path):
 def test_given_weights_replace_training(tmp_path):
     touch(tmp_path / "films" / "a.mp4")
     runs = tmp_path / "earlier" / "runs"
-    touch(*(runs / "lfan" / "unimodal" / "valence" / f"fold{k}" / "model.safetensors" for k in (0, 2)))
+    for k in (0, 2):
+        write_run(runs / "lfan" / "unimodal" / "valence" / f"fold{k}")
     block = {"variants": ["unimodal"], "targets": ["valence"], "trained": str(runs)}
     raw = NO_FILES | {"corpus": {"layout": "folder", "root": str(tmp_path / "films")}, "systems": {"lfan": block}}
     plan = make_plan(raw)

@@ -140,7 +140,7 @@ def test_blocks_of_systems(system, data):
     given_values = {key: value for key, value in (block or {}).items() if value != "all"}
     assert holds(complete, given_values)
     assert {*complete["variants"]} <= {*spec.variants} and {*complete["targets"]} <= {*spec.targets}
-    assert complete["fusion"]["method"] in ("mean", "ccc_centring")
+    assert complete["fusion"]["method"] in ("mean", "ccc_centring", "ccc_centring_published")
 
 
 @pytest.mark.parametrize("system", systems.available())

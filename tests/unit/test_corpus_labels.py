@@ -52,7 +52,7 @@ def test_expression_and_units(tmp_path):
         ("va", "valence,arousal\n0,zero\n", "line 2"),
         ("expr", "Neutral\n9\n", "line 2: 9 is not a label"),
         ("expr", "Neutral\n0.5\n", "not a label"),
-        ("expr", "Neutral\nnan\n", "not a label"),
+        ("expr", "Neutral\nnan\n", "line 2: .*'nan' is not a number"),
         ("au", "AU1,smile\n0,1\n", "line 1"),
         ("au", "AU1,AU1\n0,1\n", "line 1"),
         ("au", "AU1,AU2\n0,2\n", "2 is not a label"),

@@ -1,8 +1,11 @@
 """Finding trials in the layouts that people have."""
 
+import time
+
 import pytest
 
 from support.corpora import affwild2, touch, write_annotation
+from wildaffect.corpus.folder import walk_files
 from wildaffect.corpus.scan import scan_corpus
 from wildaffect.corpus.trials import split_person
 from wildaffect.errors import InputError
@@ -175,7 +178,8 @@ def test_partitions_that_a_table_leaves_out(tmp_path, values, expected):
         ("media\n", "no rows"),
         ("media\n  \n", "'media' is empty"),
         ("trial,media\nx{y},a.mp4\n", "braces or slashes"),
-        ("trial,media\nx,m/a.mp4\ny,n/a.mp4\n", "share the stem 'a'"),
+        ("media\nm/a.mp4\nn/a.mp4\n", "more than once"),
+        ("trial,media\nx,m/a.mp4\ny,n/a.mp4\nz,m_a.mp4\n", "would both be the video 'm_a'"),
         ("media\nnone.mp4\n", "none of the media files"),
     ],
 )
@@ -184,3 +188,108 @@ def test_bad_tables_are_refused(tmp_path, text, message):
     (tmp_path / "trials.csv").write_text(text)
     with pytest.raises(InputError, match=message):
         scan_corpus("table", tmp_path, None, "abaw2")
+
+
+def write(path, content: bytes):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+TASKS_OF = {"VA_Set": ("valence,arousal", "0,0"), "EXPR_Set": ("Neutral,Anger", "1"), "AU_Set": ("AU1,AU2", "0,1")}
+
+
+def three_sets(root, contents):
+    """Videos and annotations of each task in a folder of its own, as the organisers hand them out."""
+    for (task, (header, row)), content in zip(TASKS_OF.items(), contents, strict=True):
+        write(root / task / "videos" / "a.mp4", content)
+        write_annotation(root / task / "Training_Set" / "a.txt", 2, header, row)
+
+
+@pytest.mark.parametrize("kind", ["copies", "hard links", "symbolic links"])
+@pytest.mark.parametrize("results", [None, "results"])
+def test_one_video_in_three_task_folders_is_one_video(tmp_path, kind, results):
+    three_sets(tmp_path, [b"the same bytes"] * 3)
+    for task in ("EXPR_Set", "VA_Set"):
+        if kind != "copies":
+            copy = tmp_path / task / "videos" / "a.mp4"
+            copy.unlink()
+            (copy.hardlink_to if kind == "hard links" else copy.symlink_to)(tmp_path / "AU_Set" / "videos" / "a.mp4")
+    found = scan_corpus("affwild2", tmp_path, None, "abaw1", tmp_path / results if results else None)
+    assert [(t.trial, t.media) for t in found.trials] == [("a", "AU_Set/videos/a.mp4")]
+    assert all(found.trials[0].annotation(task) for task in ("va", "expr", "au"))
+    assert [(f.severity, f.finding) for f in found.findings] == [("info", "several_copies")]
+
+
+@pytest.mark.parametrize("other", [b"another bytes", b"the same byteS", b""])
+def test_different_content_under_one_name_is_refused(tmp_path, other):
+    three_sets(tmp_path, [b"the same bytes", b"the same bytes", other])
+    with pytest.raises(InputError, match=r"different files share a name[^$]*AU_Set/videos/a\.mp4"):
+        scan_corpus("affwild2", tmp_path, None, "abaw1")
+
+
+def test_a_table_tells_videos_of_one_stem_apart_by_their_paths(tmp_path):
+    write(tmp_path / "s1" / "talk.mp4", b"one")
+    write(tmp_path / "s2" / "talk.mp4", b"two")
+    write(tmp_path / "s3" / "deep" / "talk.mp4", b"six")
+    rows = ["trial,media", "a,s1/talk.mp4", "b_left,s2/talk.mp4", "b_right,s2/talk.mp4", "c,s3/deep/talk.mp4"]
+    (tmp_path / "trials.csv").write_text("\n".join(rows) + "\n")
+    found = scan_corpus("table", tmp_path, None, "")
+    assert {t.trial: t.video for t in found.trials} == {
+        "a": "s1_talk", "b_left": "s2_talk", "b_right": "s2_talk", "c": "s3_deep_talk",
+    }  # fmt: skip
+    write(tmp_path / "s2" / "talk.mp4", b"one")
+    write(tmp_path / "s3" / "deep" / "talk.mp4", b"one")
+    found = scan_corpus("table", tmp_path, None, "")
+    assert {t.video for t in found.trials} == {"talk"} and found.videos == {"talk": "s1/talk.mp4"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "These are the annotations of the training set.\n\nRows are frames, -5 is invalid.\n",
+        "AFF-WILD2\n=========\n\nSee the paper\n",
+        "Files: one per video, two columns\nplease cite\n",
+    ],
+)
+def test_a_readme_among_annotations_is_no_trial(tmp_path, text):
+    affwild2(tmp_path, {"Train_Set": ["a"], "Validation_Set": ["b"]}, ["a.mp4", "b.mp4"])
+    folder = tmp_path / "annotations" / "VA_Estimation_Challenge"
+    for place in ("", "Train_Set", "Validation_Set", "Test_Set"):
+        (folder / place).mkdir(exist_ok=True)
+        (folder / place / "README.txt").write_text(text)
+    found = scan_corpus("affwild2", tmp_path, None, "abaw2")
+    assert [t.trial for t in found.trials] == ["a", "b"]
+    assert {(f.severity, f.finding) for f in found.findings} == {("info", "no_annotation")}
+    assert len(found.findings) == 3
+
+
+@pytest.mark.parametrize(
+    ("header", "row"), [*TASKS_OF.values(), ("0.1,0.2", "0.3,-0.4"), ("label", "3"), ("a, b", "1e-3, nan")]
+)
+def test_labels_without_a_video_stay_an_error(tmp_path, header, row):
+    affwild2(tmp_path, {"Train_Set": ["a"]}, ["a.mp4"])
+    write_annotation(tmp_path / "annotations/VA_Estimation_Challenge/Train_Set/lost.txt", 3, header, row)
+    (finding,) = scan_corpus("affwild2", tmp_path, None, "abaw2").findings
+    assert (finding.severity, finding.finding, finding.trial) == ("error", "missing_media", "lost")
+
+
+def test_folders_of_images_are_not_searched(tmp_path):
+    """Face crops by their names, others by their endings; a video beside images is found."""
+    for folder in ("cropped_aligned", "cropped_aligned_new_50_vids", "Cropped", "face_256"):
+        touch(tmp_path / folder / "batch1" / "v" / "v.mp4")
+    touch(tmp_path / "thumbs" / "00001.JPG", tmp_path / "thumbs" / "a.mp4", tmp_path / "cropped_videos" / "b.mp4")
+    assert sorted(map(str, walk_files(tmp_path))) == ["cropped_videos/b.mp4", "thumbs/a.mp4"]
+
+
+def test_a_scan_beside_many_images_is_quick(tmp_path):
+    """20,000 images; a path and a comparison for each took three times as long."""
+    affwild2(tmp_path, {"Train_Set": ["a"]}, ["a.mp4"])
+    for trial in range(20):
+        folder = tmp_path / "faces" / f"v{trial}"
+        folder.mkdir(parents=True)
+        for number in range(1000):
+            (folder / f"{number:05}.jpg").touch()
+    before = time.process_time()
+    scan_corpus("affwild2", tmp_path, None, "abaw2")
+    assert time.process_time() - before < 0.2

@@ -14,9 +14,11 @@ from wildaffect.faces.crops import CHUNK, CropFile
 from wildaffect.faces.cutting import cut_crops, resize_crops
 from wildaffect.faces.options import TrackingOptions
 from wildaffect.faces.persons import assign_persons
-from wildaffect.faces.previews import contact_sheet
+from wildaffect.faces.previews import contact_sheet, write_contact_sheet
 from wildaffect.faces.tables import read_trial
 from wildaffect.faces.templates import all_templates, cut_from_frames, get_template, resized
+from wildaffect.report.audit import face_findings
+from wildaffect.tables import read_metadata
 
 FRAMES = CHUNK + 40
 TEMPLATES, CUT, RESIZED = all_templates(), cut_from_frames(), resized()
@@ -123,6 +125,28 @@ def test_contact_sheet_marks_sources(made):
     grey = np.abs(borders - 150).max(axis=1) < 20
     np.testing.assert_array_equal(grey, np.isin(frames, MISSING))
     assert (borders[~grey][:, 1] > borders[~grey][:, 0] + 50).all()
+
+
+def test_contact_sheet_shows_everybody_once_and_names_doubtful_crops(tmp_path):
+    """Two people; the followed one's landmarks coincide from frame 5 on."""
+    write_video(tmp_path / "v.mkv", [np.full((360, 640, 3), 60, np.uint8)] * 10)
+    write_frames(tmp_path / "f.parquet", 10)
+    detections, owner = scene(face(range(10), 320, 180, 100), face(range(10), 100, 180, 60))
+    detections.points5[(owner == 0) & (detections.frame >= 5)] = [300, 200]
+    write_detections(tmp_path / "d.parquet", detections, 10)
+    persons = tmp_path / "p.parquet"
+    assign_persons(tmp_path / "d.parquet", tmp_path / "f.parquet", {"v": "main"}, persons, options=TrackingOptions())
+    cut_crops(tmp_path / "v.mkv", persons, "v", {get_template("arcface112"): tmp_path / "c.arrow"})
+    write_contact_sheet(tmp_path / "v.mkv", tmp_path / "c.arrow", persons, tmp_path / "s.jpg")
+    sheet = cv2.imread(str(tmp_path / "s.jpg"), cv2.IMREAD_COLOR_RGB).astype(int)
+    assert sheet.shape == (110 + 360, 10 * 96, 3)
+    red = (sheet[96:110, :, 0] > 150) & (sheet[96:110, :, 1] < 140)
+    assert [bool(red[:, 96 * k : 96 * k + 96].any()) for k in range(10)] == [False] * 5 + [True] * 5
+    frame = sheet[110:]
+    followed, other = frame[180, 270], frame[180, 70]  # left edges of the two boxes
+    assert followed[1] > followed[0] + 50 and other[0] > other[1] + 30 > other[2] + 60
+    assert read_metadata(persons)["trials"]["v"]["misaligned"] == 5
+    assert "misaligned_faces" in [finding.finding for finding in face_findings("v", read_metadata(persons))]
 
 
 @pytest.mark.parametrize("name", RESIZED)

@@ -18,7 +18,7 @@ from support.faces import write_detector, write_video
 from wildaffect.config import parse
 from wildaffect.errors import InputError
 from wildaffect.faces.detect import DETECTIONS_SCHEMA, CutFinder, detect_faces
-from wildaffect.faces.detectors import BACKENDS, detector_options, open_detector
+from wildaffect.faces.detectors import BACKENDS, Faces, detector_options, open_detector
 from wildaffect.faces.options import DETECTORS, DlibOptions, RetinaFaceOptions
 from wildaffect.faces.tables import detections_from_table
 from wildaffect.media.frames import write_frame_table
@@ -291,6 +291,93 @@ def test_a_flicker_is_no_row_of_cuts_and_a_small_start_of_motion_is_none(portrai
     finder = CutFinder()
     still, moved = [portrait] * 9, np.roll(portrait, 6, axis=1)
     assert not any(finder(picture) for picture in [*still, moved])
+
+
+def slide(seed: int) -> np.ndarray:
+    """A picture of large coloured patches."""
+    patches = np.random.default_rng(seed).integers(0, 256, (3, 4, 3)).astype(np.uint8)
+    return cv2.resize(patches, (320, 180), interpolation=cv2.INTER_LINEAR)
+
+
+@pytest.mark.parametrize("each", [1, 2, 3, 5])
+def test_every_slide_begins_with_a_cut_however_short_it_is(each):
+    finder = CutFinder()
+    found = [finder(picture) for number in range(20) for picture in [slide(number)] * each]
+    assert np.flatnonzero(found).tolist() == list(range(each, 20 * each, each))
+
+
+def test_two_slides_in_turn_are_cuts_and_shaking_is_none(portrait):
+    finder = CutFinder()
+    assert [finder(slide(k % 2)) for k in range(12)] == [False] + [True] * 11
+    finder = CutFinder()
+    shifts = np.random.default_rng(0).integers(0, 60, (30, 2))
+    shaken = [portrait[y : y + 400, x : x + 400] for x, y in shifts]
+    found = [finder(picture) for picture in shaken]
+    assert sum(found[1:]) <= 1  # the first shake stands out from nothing
+
+
+class Passport:
+    """Faces at one position before one background; the vector of each is its grey level."""
+
+    batch, identity, about = 4, 0.5, {}
+
+    def search(self):
+        return self
+
+    def find(self, images, new_shots):
+        boxes, points = np.array([[100.0, 40, 200, 160]], np.float32), np.ones((1, 5, 2), np.float32)
+        return [Faces(boxes, np.ones(1, np.float32), points, None) for _ in images]
+
+    def finalize(self, boxes, points5):
+        return boxes, points5
+
+    def identify(self, image, faces, row):
+        return np.array([image[100, 150, 0] // 60], np.float32)
+
+
+@pytest.mark.parametrize(("grey", "cuts"), [((30, 130, 200), [10, 20]), ((130, 140, 175), [])])
+def test_where_much_changes_and_all_faces_are_other_peoples_it_is_a_cut(tmp_path, monkeypatch, grey, cuts):
+    """The whole image changes too little for a cut; in the second case the person stays and the light changes."""
+    pictures = []
+    for level in grey:
+        picture = np.full((180, 320, 3), 90, np.uint8)
+        picture[40:160, 110:190] = level
+        pictures += [picture] * 10
+    write_video(tmp_path / "v.mkv", pictures)
+    write_frame_table(tmp_path / "v.mkv", tmp_path / "f.parquet")
+    monkeypatch.setattr("wildaffect.faces.detect.open_detector", lambda *_: Passport())
+    detect_faces(
+        tmp_path / "v.mkv", tmp_path / "f.parquet", tmp_path / "d.parquet",
+        backend="dlib", model="hog", options=DlibOptions(identity_every=100),
+    )  # fmt: skip
+    assert read_metadata(tmp_path / "d.parquet")["cuts"] == cuts
+
+
+@pytest.mark.parametrize("shape", [(3, 5000), (5000, 3), (1, 900), (2, 2)])
+def test_extreme_shapes_have_no_face(tmp_path, shape):
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype(np.uint8)
+    network = write_detector(tmp_path / "m.onnx", 9)
+    for backend, model, options in (
+        ("dlib", "hog", DlibOptions(identity=False)),
+        ("retinaface", str(network), RetinaFaceOptions(threshold=0.999)),
+    ):
+        (faces,) = open_detector(backend, model, options, "cpu", 1).find([image])
+        assert len(faces.boxes) == 0
+    assert not CutFinder()(image)
+
+
+@pytest.mark.parametrize(
+    ("options", "longer", "expected"),
+    [
+        (RetinaFaceOptions(), 3840, 96),
+        (RetinaFaceOptions(det_sizes=(1920, 640)), 3840, 32),
+        (DlibOptions(), 3840, 480),
+        (DlibOptions(), 320, 80),
+        (DlibOptions(max_side=0, upsample=1), 3840, 40),
+    ],
+)
+def test_the_smallest_face_follows_from_the_scaling(options, longer, expected):
+    assert options.smallest_face(longer) == expected
 
 
 PEAK = """

@@ -9,6 +9,7 @@ from wildaffect.errors import InputError
 from wildaffect.faces.options import TrackingOptions
 from wildaffect.faces.persons import PERSONS_SCHEMA, assign_persons
 from wildaffect.faces.tables import read_trial
+from wildaffect.report.audit import face_findings
 from wildaffect.tables import read_metadata, read_table
 
 ANNA, BERT, CARL = np.eye(4)[:3] * 0.7
@@ -263,3 +264,104 @@ def test_a_track_survives_gaps_that_are_not_filled(assign, options, tracks, fill
     )
     assert [(track["first_frame"], track["last_frame"]) for track in about["tracks"]] == tracks
     assert about["trials"]["v"]["interpolated"] == filled
+
+
+SLIDES = [(300 + 5 * (number % 3), np.eye(40)[number]) for number in range(40)]
+
+
+def slides(each: int, *, identity: bool):
+    """One person after the other for ``each`` frames, nearly at the same position: faces, cuts and number of frames."""
+    faces = [
+        face(range(each * k, each * (k + 1)), x, identity=who[:4] + 0.9 * k if identity else None)
+        for k, (x, who) in enumerate(SLIDES)
+    ]
+    return faces, [each * k for k in range(1, len(SLIDES))], each * len(SLIDES)
+
+
+@pytest.mark.parametrize("each", [1, 2, 3, 4])
+@pytest.mark.parametrize("identity", [True, False])
+def test_where_nobody_stays_each_shot_has_its_own_person(assign, each, identity):
+    faces, cuts, count = slides(each, identity=identity)
+    path = assign(faces, {"v": "main"}, cuts=cuts, frames=count)
+    rows = read_trial(path, "v")
+    assert (rows.source == "detected").all()
+    assert len(set(rows.track.tolist())) == 40
+    assert (rows.track.reshape(40, each) == np.arange(40)[:, None]).all()
+    facts = read_metadata(path)["trials"]["v"]
+    assert (facts["follows"], facts["presence"]) == ("shots", 1 / 40)
+    assert [(f.severity, f.finding) for f in face_findings("v", read_metadata(path))] == [("warning", "no_main_person")]
+
+
+def test_of_several_people_in_a_short_shot_the_most_prominent_is_shown(assign):
+    faces, cuts, count = slides(3, identity=True)
+    beside = [face(range(3 * k, 3 * k + 3), 560, side=40) for k in range(40)]
+    rows = read_trial(assign([*faces, *beside], {"v": "main"}, cuts=cuts, frames=count), "v")
+    assert (rows.source == "detected").all()
+    np.testing.assert_allclose(middle(rows), np.repeat([x for x, _ in SLIDES], 3))
+
+
+@pytest.mark.parametrize(("own", "shown"), [(25, 25), (24, 100)])
+def test_a_person_in_a_quarter_of_the_frames_is_the_one_to_follow(assign, own, shown):
+    """Four smaller people share the other frames of 100."""
+    parts = np.array_split(np.arange(own, 100), 4)
+    people = [face(range(own), 320, side=90, identity=ANNA)]
+    people += [face(part, 200, side=60, identity=np.eye(4)[k] * 3) for k, part in enumerate(parts)]
+    path = assign(people, {"v": "main"}, cuts=[int(part[0]) for part in parts], frames=100)
+    assert (read_trial(path, "v").source == "detected").sum() == shown
+
+
+def test_an_insert_of_three_frames_is_not_the_person(assign):
+    """Anna, three frames of somebody else at her position, Anna again: with and without identity."""
+    for who, other in ((ANNA, BERT), (None, None)):
+        frames = [*range(60), *range(63, FRAMES)]
+        path = assign(
+            [face(frames, 320, identity=who), face(range(60, 63), 320, identity=other)], {"v": "main"}, cuts=[60, 63]
+        )
+        rows = read_trial(path, "v")
+        assert np.flatnonzero(rows.source != "detected").tolist() == [60, 61, 62]
+
+
+@pytest.mark.parametrize(
+    ("places", "sides", "expected"),
+    [
+        ((100, 320, 540), (80, 80, 80), (100, 320, 540)),
+        ((60, 150, 240), (90, 90, 90), (60, 150, 240)),  # the middle one is not the most prominent
+        ((400, 500, 600), (60, 110, 60), (400, 500, 600)),
+        ((100, 250, 400, 550), (80, 80, 90, 80), (100, 400, 550)),
+        ((20, 150, 320, 500), (20, 80, 80, 80), (150, 320, 500)),  # a small bystander outside
+    ],
+)
+def test_of_three_the_outermost_are_left_and_right_and_the_rest_is_main(assign, places, sides, expected):
+    people = [face(range(FRAMES), x, side=side) for x, side in zip(places, sides, strict=True)]
+    path = assign(people, {"v": "main", "v_left": "left", "v_right": "right"})
+    found = [float(np.unique(middle(read_trial(path, trial)))[0]) for trial in ("v_left", "v", "v_right")]
+    assert tuple(found) == expected
+    assert read_metadata(path)["seen_together"] == FRAMES
+
+
+def test_company_is_counted_and_said(assign):
+    """Two people throughout, a third for a while, a false detection of three frames."""
+    people = [face(range(FRAMES), 200), face(range(FRAMES), 420, side=60), face(range(50, 90), 560, side=40)]
+    path = assign([*people, face(range(10, 13), 60, side=30)], {"v": "main"})
+    about = read_metadata(path)
+    assert about["company"] == {"frames": FRAMES, "people": 2}
+    assert about["overview"]["frame"] == 50
+    assert sorted(f["box"] for f in about["overview"]["faces"]) == [
+        [160.0, 140.0, 240.0, 220.0],
+        [390.0, 150.0, 450.0, 210.0],
+        [540.0, 160.0, 580.0, 200.0],
+    ]
+    (finding,) = face_findings("v", about)
+    assert (finding.finding, finding.severity, finding.detail) == ("several_faces", "warning", "2 faces throughout")
+    assert "the most prominent one was followed; see sheet" in finding.rule
+    paired = assign(people, {"v_left": "left", "v_right": "right"})
+    assert not list(face_findings("v", read_metadata(paired)))
+    alone = read_metadata(assign(people[:1], {"v": "main"}))
+    assert (alone["company"]["frames"], alone["overview"]) == (0, None)
+
+
+def test_the_smallest_face_is_said_where_none_is_found(assign):
+    path = assign([face([], 0)], {"v": "main"})
+    about = read_metadata(path) | {"smallest_face": 96.0}
+    (finding,) = face_findings("v", about)
+    assert "faces under about 96 pixels cannot be found" in finding.detail

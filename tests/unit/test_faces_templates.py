@@ -17,7 +17,7 @@ from skimage.transform import SimilarityTransform
 from support.faces import write_frames, write_video
 from wildaffect.errors import InputError
 from wildaffect.faces import templates
-from wildaffect.faces.alignment import ARCFACE, Template, crop_transform, map_points, similarity, warp
+from wildaffect.faces.alignment import ARCFACE, Template, crop_transform, map_points, misaligned, similarity, warp
 from wildaffect.faces.crops import CropFile
 from wildaffect.faces.landmarks import SIDE
 from wildaffect.faces.tables import PERSONS_SCHEMA, TrialFaces, rows_table
@@ -198,3 +198,65 @@ def test_tsav_draws_its_masks_on_its_own_crops():
     """Landmark masks are drawn on the ArcFace alignment of 112 pixels; the crops beside them must be that."""
     np.testing.assert_array_equal(TEMPLATES["tsav112"].points, ARCFACE)
     assert TEMPLATES["tsav112"].size == TEMPLATES["tsav112"].warp_size == SIDE
+
+
+# Boxes as SCRFD and dlib draw them around the ArcFace points.
+BOXES = np.array([[15.0, 10, 97, 117], [16, 28, 98, 108]])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 1),
+    st.floats(0.2, 20),
+    st.floats(-np.pi, np.pi),
+    st.floats(-500, 500),
+    st.floats(0, 3),
+    st.integers(0, 99),
+)
+def test_an_ordinary_face_is_aligned_by_its_landmarks_at_any_size_and_angle(which, scale, angle, shift, noise, seed):
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    points = (ARCFACE + np.random.default_rng(seed).normal(0, noise, (5, 2))) @ turn.T + shift
+    middle = (BOXES[which, :2] + BOXES[which, 2:]) / 2 @ turn.T + shift
+    half = scale * (BOXES[which, 2:] - BOXES[which, :2]) / 2
+    box = np.concatenate([middle - half, middle + half])
+    assert not misaligned(points[None], box[None])[0]
+    for name in ("arcface112", "m3t256"):
+        ours = crop_transform(TEMPLATES[name], points, box)
+        np.testing.assert_array_equal(ours, similarity(points, TEMPLATES[name].points))
+
+
+@pytest.mark.parametrize("name", ["arcface112", "tsav112", "m3t256"])
+@pytest.mark.parametrize("box", [[300, 200, 380, 320], [300, 200, 420, 260], [-10, -10, 90, 100]])
+@pytest.mark.parametrize(
+    "useless",
+    [
+        lambda box: np.tile(box[:2], (5, 1)),  # all in one point
+        lambda box: box[2:] + ARCFACE * [0.02, 0.1],  # a profile's: nearly in one point, at the edge
+        lambda box: box[:2] + ARCFACE * 0.3,  # too close together
+        lambda box: box[:2] + ARCFACE * 4,  # all over the image
+        lambda box: box[2:] + 30 + ARCFACE,  # beside the face
+        lambda box: np.full((5, 2), np.nan),
+    ],
+)
+def test_useless_landmarks_leave_the_whole_box_in_the_crop(name, box, useless):
+    box = np.array(box, float)
+    points = useless(box)
+    assert misaligned(points[None], box[None])[0]
+    transform = crop_transform(TEMPLATES[name], points, box)
+    corners = map_points(transform, box[[[0, 1], [2, 1], [0, 3], [2, 3]]])
+    size = TEMPLATES[name].warp_size
+    assert corners.min() > 0 and corners.max() < size
+    assert abs(transform[0, 1]) < 1e-9 and transform[0, 0] > 0  # upright
+    assert np.ptp(corners, axis=0).max() > 0.75 * size  # and not lost in it
+
+
+def test_quality_is_a_column_of_the_table(tmp_path):
+    boxes = np.array([[100.0, 100, 182, 207], [100, 100, 182, 207], [100, 100, 125, 130], [np.nan] * 4])
+    points = np.stack(
+        [ARCFACE + 88, np.full((5, 2), 140.0), (ARCFACE - 56) * 0.3 + [112, 112], np.full((5, 2), np.nan)]
+    )
+    rows = TrialFaces(
+        np.array(["detected", "detected", "interpolated", "none"]), np.array([0, 0, 0, -1]), boxes,
+        np.array([0.9, 0.9, np.nan, np.nan]), points, np.full((4, 68, 2), np.nan),
+    )  # fmt: skip
+    assert rows_table("v", rows)["quality"].to_pylist() == ["good", "misaligned", "small", None]

@@ -177,6 +177,22 @@ def test_identity_is_asked_for_new_faces_then_rarely():
     assert len(schedule.due(np.zeros((0, 4)))) == 0
 
 
+def test_the_schedule_compares_with_the_vector_known_before_at_the_position():
+    schedule = IdentitySchedule(every=10)
+    two = np.array([[0.0, 0, 50, 50], [200, 0, 250, 50]])
+    assert schedule.due(two).all()
+    assert schedule.learn([ANNA, BERT]) == 0
+    assert not schedule.due(two).any()
+    assert schedule.learn([None, None]) == 0
+    assert schedule.due(two, anew=True).all()
+    assert schedule.learn([CARL, BERT]) == 0  # one of them stayed
+    schedule.due(two[::-1], anew=True)
+    assert schedule.learn([CARL, ANNA]) == pytest.approx(0.7 * 2**0.5)
+    schedule.forget()
+    schedule.due(two)
+    assert schedule.learn([BERT, BERT]) == 0
+
+
 def swap_by_means(detections, rows, touches, limit):
     """The rule as it reads: of all splits with a contact the one whose two means are furthest apart, the first of equals."""
     samples = [i for i, row in enumerate(rows) if not np.isnan(detections.identity[row, 0])]

@@ -1,6 +1,7 @@
 """The face rules in the workflow: official pictures, derived templates, overlays on demand."""
 
 import csv
+import pickle
 import shutil
 
 import numpy as np
@@ -75,6 +76,30 @@ def test_official_pictures_become_the_same_files(project):
     with (project / "results/corpus/audit.csv").open(newline="") as handle:
         assert not [row for row in csv.DictReader(handle) if row["finding"] in ("no_face", "low_face_coverage")]
     assert run_workflow(project, settings, "-n", *wanted).nothing_to_do
+
+
+def test_alignments_of_tsav_are_cut_from_the_videos(project):
+    """Trial b's crop is a known square of the frame; a has an alignment too, and nothing is detected."""
+    archive = project / "tsav"
+    archive.mkdir()
+    (archive / "video_info.txt").write_text("b,VA,val,main\na,VA,train,main\n")
+    matrix, points = np.array([[1.0, 0, -90], [0, 1.0, -60]]), np.full((68, 2), 50.0)
+    for entry in ("001_AU0__EX0__VA1_", "002_AU0__EX0__VA1v"):
+        content = {"frame": [matrix] * (FRAMES - 1) + [None], "mask": [points] * (FRAMES - 1) + [None]}
+        (archive / f"{entry}_alignment_mask.pkl").write_bytes(pickle.dumps(content))
+    shutil.rmtree(project / "results", ignore_errors=True)
+    settings = config(project, source="tsav", official_root="tsav")
+    wanted = "results/crops/tsav112/b.arrow"
+    done = run_workflow(project, settings, "--", wanted)
+    assert done.status == 0, done.text
+    assert done.jobs == {"decode_frames": 1, "read_alignments": 1, "cut_crops": 1}
+    crops = CropFile(project / wanted)
+    assert crops.valid.tolist() == [True] * (FRAMES - 1) + [False]
+    face = np.roll(astronaut()[:256, 80:400], 2 * 3, axis=1)[60:172, 90:202]
+    assert np.abs(crops.read(np.array([3]))[0].astype(int) - face).mean() < 3
+    (archive / "002_AU0__EX0__VA1v_alignment_mask.pkl").unlink()
+    refused = run_workflow(project, settings, "-n", "--", wanted)
+    assert refused.status != 0 and "1 of 2 trials have no alignment" in refused.text and "'b'" in refused.text
 
 
 @pytest.mark.parametrize(

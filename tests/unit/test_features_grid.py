@@ -5,9 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wildaffect.features.frames import by_index, by_patch, by_time, patch_count
+from wildaffect.features.audio.ntua_mel import first_columns
+from wildaffect.features.audio.tsav_mel import published_ranges
+from wildaffect.features.frames import by_index, by_patch, by_time, hop_samples, patch_count
 
 RATES = [23.976, 24.0, 25.0, 29.97, 30.0, 30000 / 1001, 50.0, 60.0, 14.0, 7.5]
+
+
+PUBLISHED_RATES = [
+    7.5, 10.0, 12.0, 12.5, 14.985, 15.0, 15.452, 18.0, 20.0, 23.976, 24000 / 1001, 24.0,
+    25.0, 29.97, 30000 / 1001, 30.0, 47.952, 48.0, 50.0, 59.94, 60000 / 1001, 60.0,
+]  # fmt: skip
 
 
 def constant(frames, fps):
@@ -39,7 +47,7 @@ def test_patches_fit_and_the_last_one_repeats(frames, fps, rows):
     count = patch_count(rows, fps)
     assert starts.min() >= 0
     assert starts.max() <= rows - 1
-    assert starts[: min(count, frames)].tolist() == [round(i * 100 / fps) for i in range(min(count, frames))]
+    assert starts[: min(count, frames)].tolist() == [round((1 / fps) * 100.0 * i) for i in range(min(count, frames))]
     assert (starts[count:] == starts[min(count, frames) - 1]).all()
 
 
@@ -71,3 +79,28 @@ def test_only_the_time_rule_follows_a_pause_of_the_camera():
 def test_no_frames_give_no_rows():
     for rule in (by_time, by_index, by_patch):
         assert rule(np.zeros(0), 25.0, 10).shape == (0,)
+
+
+@pytest.mark.parametrize("fps", PUBLISHED_RATES)
+def test_published_formulas_in_their_own_order_of_operations(fps):
+    """Literal evaluations in plain Python floats; another order of the same operations rounds ties of hundreds of frames elsewhere."""
+    indices = range(5000)
+    times = constant(5000, fps)
+    hop = (1 / fps) * 100.0
+    assert by_patch(times, fps, 10**6).tolist() == [round(hop * i) for i in indices]
+    assert [patch_count(rows, fps) for rows in range(1, 400)] == [
+        1 + int(np.floor((rows - 1) / hop)) for rows in range(1, 400)
+    ]
+    assert by_index(times, fps, 10**6).tolist() == [round(i / fps / 0.01) for i in indices]
+    assert hop_samples(fps) == int(1 / 3 * 1 / fps * 16000)
+    starts = [max(0, i / fps - 5) for i in indices]
+    assert first_columns(times).tolist() == [int(start / (512 / 44100)) for start in starts]
+
+
+@pytest.mark.parametrize("fps", PUBLISHED_RATES)
+def test_published_ranges_of_tsav_audio(fps):
+    """Start and length of the audio that is read for a frame (TSAV spec 2.9); products are cut to integers."""
+    samples = 10**8
+    starts, lengths = published_ranges(constant(5000, fps), samples)
+    assert starts.tolist() == [int(max(i / fps * 44100 - 441000 + 220500, 0)) for i in range(5000)]
+    assert lengths.tolist() == [int(min(441000, max(i / fps * 44100, 882))) for i in range(5000)]

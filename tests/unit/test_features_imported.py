@@ -1,6 +1,7 @@
 """Features computed elsewhere: what is accepted, what is filled and said, what is refused."""
 
 import json
+import pickle
 
 import numpy as np
 import pandas as pd
@@ -211,3 +212,46 @@ def test_the_registry_entry_and_the_description(tmp_path):
     assert found.rows_per_second is None
     assert "MIT" in found.notice
     assert "Somebody" in found.notice
+
+
+def lfan_folder(tmp_path, marks, rows):
+    """LFAN's preprocessed folder of one trial: rows of frames with a label only."""
+    folder = tmp_path / "npy_data" / "v1"
+    folder.mkdir(parents=True)
+    np.save(folder / "mfcc.npy", rows)
+    lists = {"Train_Set": {"v1": marks, "other": [1]}, "Validation_Set": {}}
+    (tmp_path / "labeled_frame_indices.pkl").write_bytes(pickle.dumps(lists, 2))
+    return {
+        "path": str(tmp_path / "npy_data" / "{trial}" / "mfcc.npy"),
+        "columns": rows.shape[1],
+        "missing": "zero",
+        "kept": str(tmp_path / "labeled_frame_indices.pkl"),
+    }
+
+
+@pytest.mark.parametrize("kind", [list, np.array])
+def test_rows_of_kept_frames_go_where_they_belong(tmp_path, kind):
+    """Frames 1 and 4 had no label; the seventh label row has no frame."""
+    rows = np.array([[1.0, 10], [3, 30], [4, 40], [6, 60], [7, 70]])
+    got, report = imported(tmp_path, lfan_folder(tmp_path, kind([1, 0, 1, 1, 0, 1, 1]), rows))
+    np.testing.assert_array_equal(got, [[1, 10], [0, 0], [3, 30], [4, 40], [0, 0], [6, 60]])
+    assert report["runs"] == [[1, 1], [4, 1]]
+
+
+@pytest.mark.parametrize(
+    ("marks", "trial", "message"),
+    [
+        ([1, 1, 0], "v1", "keeps 2 frames of trial v1, but there are 3 rows"),
+        ([1, 1, 1], "v2", "0 lists of kept frames"),
+    ],
+)
+def test_kept_frames_that_do_not_fit_the_rows_are_refused(tmp_path, marks, trial, message):
+    entry = lfan_folder(tmp_path, marks, np.ones((3, 2)))
+    (tmp_path / "npy_data" / "v1").rename(tmp_path / "npy_data" / trial)
+    with pytest.raises(InputError, match=message):
+        imported(tmp_path, entry, trial=trial)
+
+
+def test_kept_frames_are_not_for_tables():
+    with pytest.raises(InputError, match=r"'kept' is for \.npy files"):
+        parse(Import, {"path": "a/{trial}.parquet", "columns": ["x"], "kept": "k.pkl"}, "features.import.net")

@@ -12,9 +12,9 @@ from torchvision.transforms.v2 import functional
 
 from wildaffect.errors import InputError
 from wildaffect.features.embeddings import NETWORKS, describe_embedding, open_network, preparation, prepare
-from wildaffect.features.networks import read_state
 from wildaffect.features.vggface import VggFace
 from wildaffect.files import sha256
+from wildaffect.weights import read_weights
 from wildaffect.workflow.settings import Embedding
 
 PICTURES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 40, 40, 3), dtype=np.uint8))
@@ -89,14 +89,15 @@ def test_code_in_a_weights_file_is_not_run(tmp_path):
             return (open, (str(tmp_path / "sprung"), "w"))
 
     torch.save({"a": Trap()}, tmp_path / "trap.pth")
-    with pytest.raises(InputError, match=r"trap\.pth: not a readable weights file"):
-        read_state(tmp_path / "trap.pth")
+    with pytest.raises(InputError, match=r"trap\.pth: not a weight file"):
+        read_weights(tmp_path / "trap.pth")
     assert not (tmp_path / "sprung").exists()
     torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(InputError, match="something else than a state dict"):
-        read_state(tmp_path / "list.pth")
-    with pytest.raises(InputError, match="must be a"):
-        read_state(tmp_path / "weights.h5")
+    with pytest.raises(InputError, match="does not hold a state dict"):
+        read_weights(tmp_path / "list.pth")
+    (tmp_path / "weights.h5").write_bytes(b"\x89HDF")
+    with pytest.raises(InputError, match="must be"):
+        read_weights(tmp_path / "weights.h5")
 
 
 def test_the_description_says_which_network_with_which_weights(tmp_path, reference):

@@ -45,7 +45,7 @@ def test_a_list_changes_when_a_file_is_made_anew(tmp_path):
     write_list(paths, tmp_path / "one.json")
     assert (tmp_path / "one.json").read_bytes() != before
     (tmp_path / "one.json").write_text("[")
-    with pytest.raises(InputError, match=r"one\.json: not a readable list"):
+    with pytest.raises(InputError, match=r"one\.json is damaged"):
         read_lists([str(tmp_path / "one.json")])
 
 

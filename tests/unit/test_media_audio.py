@@ -209,11 +209,12 @@ def test_silence_and_clipping_are_flagged(tmp_path):
     _, _, _, about = through(write_media(tmp_path / "a.mkv", steady(), Sound(np.zeros((1, RATE)))), tmp_path)
     assert (about["audio_valid"], about["silent"], about["flags"]) == (True, True, ["silent"])
     clipped = np.clip(3 * tone(1.0, channels=2), -1, 1 - 2**-15)
-    clipped[1] = 0  # the mean of the channels is far from full scale
+    clipped[1] = 0  # a dead channel; the mean of the channels is far from full scale
     _, samples, _, about = through(write_media(tmp_path / "b.mkv", steady(), Sound(clipped)), tmp_path)
     assert np.abs(samples).max() < 0.51
     assert about["clipped_fraction"] == pytest.approx((np.abs(clipped[0]) >= 32767 / 32768).mean(), abs=1e-3)
-    assert about["flags"] == ["clipped"]
+    assert about["flags"] == ["clipped", "dead_channel"]
+    assert about["dead_channels"] == [2]
 
 
 def test_damaged_sound_keeps_its_place(tmp_path):

@@ -404,3 +404,13 @@ def test_sorting_and_filtering(labelled, tmp_path):
 def test_a_damaged_contact_sheet_is_named():
     with pytest.raises(InputError, match=r"sheet\.jpg: not a readable image"):
         media.smaller_jpeg(b"no image", 100, Path("sheet.jpg"))
+
+
+def test_what_must_be_known_first_stands_above_everything(tmp_path):
+    arguments = make(tmp_path)
+    path = tmp_path / "report" / "index.html"
+    assert "Read this before the numbers" not in Page(path).words
+    render(path, arguments | {"warnings": ["lfan was trained on the rendered demo corpus.", NASTY]})
+    words = Page(path).words
+    assert words.index("lfan was trained on the rendered demo corpus.") < words.index("What ran")
+    assert NASTY in words

@@ -4,7 +4,7 @@ import json
 
 import pyarrow as pa
 
-from wildaffect.report.runs import notes, used_models
+from wildaffect.report.runs import notes, uncompared, used_models
 from wildaffect.tables import write_table
 
 
@@ -60,3 +60,24 @@ def test_notes_name_units_without_training_labels(tmp_path):
     config = {"features": {"vggish_weights": "vggish", "bodies": None}, "systems": {}}
     (note,) = notes(config, runs)
     assert note.startswith("tsav/two_stream/mtl was trained without labels of AU20,")
+
+
+def test_weights_of_unknown_origin_are_named_once(tmp_path):
+    schema = pa.schema([("frame", pa.int32())])
+    about = {"system": "lfan", "variant": "unimodal", "target": "valence", "inputs_compared": False}
+    tables = {
+        "fold0": about,
+        "fold1": about,
+        "fused": {"fusion": {}, "members": [about, about | {"target": "arousal"}]},
+        "smoothed": {
+            "smoothed": {"members": [{"lfan/x/va": about}, about | {"inputs_compared": True, "target": "va"}]}
+        },
+        "other": {},
+    }
+    for name, metadata in tables.items():
+        write_table(tmp_path / name, schema.empty_table(), schema, metadata)
+    found = uncompared([tmp_path / name for name in tables])
+    assert [line.partition(" were")[0] for line in found] == [
+        "What the weights of lfan/unimodal/valence",
+        "What the weights of lfan/unimodal/arousal",
+    ]

@@ -322,3 +322,30 @@ def test_an_edition_with_single_tasks_and_their_sum_names_every_metric_once(tmp_
         == pytest.approx(3.0)
     )
     assert not find(rows, edition="abaw4", metric="va_score")
+
+
+def test_what_is_far_out_of_range_is_noted_with_its_file(corpus):
+    folder, _, predict = corpus
+    entries = [predict("valence", fold, "validation", [f"t{fold}"], fold) for fold in (0, 1)]
+    table = pq.read_table(entries[1]["path"])
+    position = table.column_names.index("valence")
+    strange = pa.array(np.where(np.arange(LENGTH) < 3, 50, table["valence"].to_numpy()).astype(np.float32))
+    pq.write_table(table.set_column(position, "valence", strange), entries[1]["path"])
+    score_predictions(entries, {"va": folder / "va.parquet"}, tracks(["abaw2"]), folder / "s.csv", folder / "t.csv")
+    rows = find(rows_of(folder / "s.csv"), metric="ccc_valence")
+    found = {row["fold"]: row["note"] for row in rows}
+    assert found["0"] == "" and found["1"].startswith("3 of 40 predictions are far outside [-1, 1] (valence: ")
+    assert found["1"].endswith(f"to 50), scored as they are: {entries[1]['path']}")
+    assert found["cross-validation"].startswith("3 of 80 predictions")
+
+
+def test_messages_name_the_file(corpus):
+    folder, _, predict = corpus
+    entry = predict("valence", 0, "validation", ["t0"], 1)
+    table = pq.read_table(entry["path"])
+    broken = table.set_column(table.column_names.index("valence"), "valence", pa.array([None] * LENGTH, pa.float32()))
+    pq.write_table(broken, entry["path"])
+    with pytest.raises(
+        InputError, match=rf"lfan/v/valence/0/validation, edition abaw2: {entry['path']}: valence of 40"
+    ):
+        score_predictions([entry], {"va": folder / "va.parquet"}, tracks(["abaw2"]), folder / "s.csv", folder / "t.csv")

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from support.golden import read_golden
 from wildaffect.errors import InputError
-from wildaffect.scoring.fusion import agreement, ccc_centring, fuse, join_targets
+from wildaffect.scoring.fusion import agreement, ccc_centring, ccc_centring_published, fuse, join_targets
 from wildaffect.scoring.smoothing import median, savitzky_golay, smooth, wiener
 
 STACKS = st.tuples(st.integers(1, 6), st.integers(1, 12)).flatmap(
@@ -36,7 +36,8 @@ def test_ccc_centring_golden():
     golden = read_golden("losses.json")["lfan_ccc_centring"]
     folds = np.array(golden["predictions_6_folds_x_24"])
     assert agreement(folds) == pytest.approx(golden["agreement"], abs=1e-9)
-    assert ccc_centring(folds) == pytest.approx(golden["fused"], abs=1e-9)
+    for rule in (ccc_centring, ccc_centring_published):
+        assert rule(folds) == pytest.approx(golden["fused"], abs=1e-9)
     shift = golden["weighted_mean"] - np.mean(golden["fold_means"])
     assert ccc_centring(folds) == pytest.approx(folds.mean(axis=0) + shift, abs=1e-9)
     names = [np.stack([fold, fold[::-1]]).ravel() for fold in folds]
@@ -56,8 +57,34 @@ def test_ccc_centring_is_the_mean_plus_a_constant_within_the_members_means(stack
     assert stack.mean(axis=1).min() - 1e-9 <= fused.mean() <= stack.mean(axis=1).max() + 1e-9
 
 
+def test_the_published_rule_has_no_bound():
+    """Random members, of which many disagree; the common level by hand."""
+    rng = np.random.default_rng(4)
+    for _ in range(50):
+        stack = rng.normal(rng.normal(size=(4, 1)), 1, (4, 9))
+        pairs = np.array([[published_ccc(one, other) for other in stack] for one in stack])
+        weights = (pairs.sum(axis=1) - pairs.diagonal()) / 3
+        level = (weights * stack.mean(axis=1)).sum() / weights.sum()
+        means = stack.mean(axis=1)
+        assert ccc_centring_published(stack).mean() == pytest.approx(level)
+        bounded = level if means.min() <= level <= means.max() else means.mean()
+        assert ccc_centring(stack).mean() == pytest.approx(bounded)
+
+
+def published_ccc(x, y):
+    """Variances by n - 1 and the covariance by n (LFAN spec 6.2)."""
+    covariance = ((x - x.mean()) * (y - y.mean())).mean()
+    return 2 * covariance / (x.var(ddof=1) + y.var(ddof=1) + (x.mean() - y.mean()) ** 2)
+
+
+def test_agreements_that_add_up_to_nothing_keep_the_mean():
+    stack = np.array([[1.0, 1.0], [3.0, 3.0]])
+    assert (ccc_centring_published(stack) == 2).all() and (ccc_centring(stack) == 2).all()
+
+
 def test_one_fold_passes_through():
     assert (ccc_centring(np.array([[0.3, -2.0]])) == [0.3, -2.0]).all()
+    assert (ccc_centring_published(np.array([[0.3, -2.0]])) == [0.3, -2.0]).all()
     assert fuse([table([0.5, 2.0])], "ccc_centring", "late")["valence"].to_pylist() == [0.5, 1.0]
 
 

@@ -69,8 +69,8 @@ def test_multi_task_list_with_masks(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("p.parquet", b"PAR1", "cannot be read"),
-        ("p.csv", b"trial,frame\n1", "cannot be read|missing"),
+        ("p.parquet", b"PAR1", r"p\.parquet: not a readable Parquet table"),
+        ("p.csv", b"trial,frame\n1", "not a readable CSV table|missing"),
         ("p.xlsx", b"", r"expected a folder, \.parquet, \.csv or \.txt"),
         ("p.txt", b"\xff\xfe", "cannot be read as text"),
         ("p.txt", b"", "expected the header"),

@@ -369,6 +369,70 @@ def test_shards_of_any_size_give_the_whole(cuts, seed):
             assert joined[name] == pytest.approx(value, abs=1e-12, nan_ok=True)
 
 
+def notes(table):
+    return dict(zip(table["metric"].to_pylist(), table["note"].to_pylist(), strict=True))
+
+
+def test_predictions_far_out_of_range_are_scored_and_counted():
+    predictions, labels = va_tables()
+    valence = predictions["valence"].to_numpy().copy()
+    valence[[3, 70]], valence[5] = (50, -7.25), 1.9
+    strange = replace(predictions, "valence", valence)
+    table = score(strange, labels, "abaw2", names=("mine.csv", "labels.csv"))
+    assert values(table)["ccc_valence"] == pytest.approx(
+        audmetric.concordance_cc(labels["valence"].to_numpy(), valence), abs=1e-12
+    )
+    note = "2 of 240 predictions are far outside [-1, 1] (valence: -7.25 to 50), scored as they are: mine.csv"
+    assert note in notes(table)["va_score"] and note == notes(table)["ccc_valence"]
+    assert not any("far outside" in text for text in notes(score(predictions, labels, "abaw2")).values())
+
+
+def test_units_that_are_no_probabilities_are_counted_and_numbers_for_classes_may_be_any():
+    rng = np.random.default_rng(1)
+    part = get_task("abaw2", "au").parts[0]
+    labels = pa.table({**keys(), **{name: rng.integers(0, 2, 120) for name in part.columns}})
+    predicted = {name: rng.random(120) for name in part.names}
+    predicted[part.names[1]] = np.where(np.arange(120) < 4, -3.0, 0.2)
+    table = score(pa.table({**keys(), **predicted}), labels, "abaw2", "au", names=("p.csv", "l.csv"))
+    assert (
+        f"4 of {120 * len(part.names)} predictions are far outside [0, 1] ({part.names[1]}: -3 to -3)"
+        in notes(table)["au_score"]
+    )
+    predictions, labels, *_ = expression_tables(7)
+    logits = {
+        name: 100 * predictions[name].to_numpy() - 50
+        for name in predictions.column_names
+        if name not in ("trial", "frame")
+    }
+    assert not any(
+        "far" in text for text in notes(score(pa.table({**keys(), **logits}), labels, "abaw2", "expr")).values()
+    )
+
+
+def shifted(table, column, value):
+    return replace(table, column, np.where(np.arange(len(table)) == 7, value, table[column].to_numpy()))
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (lambda p, y: (p.drop_columns("arousal"), y), "p.csv"),
+        (lambda p, y: (p.slice(1), y), "p.csv"),
+        (lambda p, y: (pa.concat_tables([p, p.slice(3, 2)]), y), "p.csv"),
+        (lambda p, y: (shifted(p, "valence", np.nan), y), "p.csv"),
+        (lambda p, y: (replace(p, "valence", ["high"] * len(p)), y), "p.csv"),
+        (lambda p, y: (p, y.drop_columns("frame")), "y.csv"),
+        (lambda p, y: (p, y.drop_columns("arousal")), "y.csv"),
+        (lambda p, y: (p, replace(y, "valence", ["high"] * len(y))), "y.csv"),
+        (lambda p, y: (p, replace(y, "valid", np.zeros(len(y), bool))), "y.csv"),
+    ],
+)
+def test_messages_begin_with_the_file(change, name):
+    with pytest.raises(InputError) as caught:
+        score(*change(*va_tables()), "abaw2", "va", names=("p.csv", "y.csv"))
+    assert str(caught.value).startswith(f"{name}: ")
+
+
 def shown_edition(line: str) -> bool:
     """Whether the page shows the row: editions until the 8th; one more file needs no line there."""
     return line.split("|")[1].strip() in {f"abaw{i}" for i in range(1, 9)}

@@ -1,15 +1,19 @@
 """LFAN windows, axes, normalisation and augmentation (LFAN spec 4)."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.runs import curve, pictures, trial_in_memory
+from support.runs import TINY_BACKBONE, curve, pictures, trial_in_memory
 from wildaffect.errors import InputError
 from wildaffect.features.statistics import column_statistics, scalar_statistics
 from wildaffect.systems import build_recipe
 from wildaffect.systems.toolbox import labelled_rows, windows
+from wildaffect.systems.types import Labels
 
 LABEL = curve(4, 30)
 VALID = np.isin(np.arange(30), [3, 4, 5, 20], invert=True)
@@ -154,3 +158,38 @@ def test_order_of_training():
     assert not np.array_equal(corrected.epoch_indices(50, 0, 0), corrected.epoch_indices(50, 1, 0))
     for plan in (faithful, corrected):
         assert sorted(plan.epoch_indices(50, 3, 1)) == list(range(50))
+
+
+def both_emotions(mode, **settings):
+    return build_recipe("lfan", "multimodal", "va", mode, {"window": 16, "hop": 8, **settings})
+
+
+@pytest.mark.parametrize("mode", ["faithful", "corrected"])
+def test_both_emotions_have_a_column_each_and_their_means_count(mode):
+    """Two outputs; the loss and the selecting score are means of what each emotion has by itself."""
+    valence, arousal = LABEL[:16], LABEL[:16][::-1] * 0.5
+    values = np.stack([valence, arousal], axis=1).astype(np.float32)
+    trial = replace(trial_in_memory(valence), labels={"va": Labels(values, np.ones(16, bool))})
+    plan = both_emotions(mode, backbone=TINY_BACKBONE)
+    sample = plan.samples([trial], plan.statistics([trial], plan.fit([trial])), "train").read(0, None)
+    np.testing.assert_array_equal(sample["label"], values)
+    batch = {name: torch.from_numpy(array[None].copy()) for name, array in sample.items()}
+    assert plan.forward(plan.model(), batch).shape == (1, 16, 2)
+
+    predicted = np.random.default_rng(0).normal(size=(16, 2)).astype(np.float32)
+    alone = build_recipe("lfan", "multimodal", "valence", mode, {"window": 16, "hop": 8})
+    each = [
+        alone.loss(torch.from_numpy(predicted[None, :, [i]]), batch | {"label": batch["label"][..., [i]]})
+        for i in range(2)
+    ]
+    together = plan.loss(torch.from_numpy(predicted[None]), batch)
+    assert together.item() == pytest.approx(np.mean([loss.item() for loss in each]), abs=1e-6)
+
+    scores = plan.score([predicted], [trial])
+    by_hand = [lin(values[:, i].astype(float), predicted[:, i].astype(float)) for i in range(2)]
+    assert scores["ccc"] == pytest.approx(np.mean(by_hand))
+    assert [scores["ccc_valence"], scores["ccc_arousal"]] == pytest.approx(by_hand)
+
+
+def lin(x, y):
+    return 2 * ((x - x.mean()) * (y - y.mean())).mean() / (x.var() + y.var() + (x.mean() - y.mean()) ** 2)

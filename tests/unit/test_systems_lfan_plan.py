@@ -5,6 +5,7 @@ import pytest
 from support.corpora import touch, write_annotation
 from wildaffect import paths
 from wildaffect.workflow.plan import make_plan
+from wildaffect.workflow.settings import complete_settings
 
 TRAIN, VALIDATION = [f"t{number:02}" for number in range(10)], ["v0", "v1"]
 
@@ -46,3 +47,9 @@ def test_folds_are_fused_by_centring_and_clipped_last(plan):
     fusion = plan.outputs.fusion("lfan", "multimodal")
     assert (fusion["method"], fusion["clip"]) == ("ccc_centring", "late")
     assert len(plan.outputs.tests()) == 4
+
+
+def test_both_emotions_at_once_are_trained_on_request_alone(plan):
+    assert plan.config["systems"]["lfan"]["targets"] == ["valence", "arousal"]
+    complete = complete_settings({"systems": {"lfan": {"targets": ["va"]}}})
+    assert complete["systems"]["lfan"]["targets"] == ["va"]

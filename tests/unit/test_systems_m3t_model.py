@@ -8,14 +8,14 @@ import pytest
 import torch
 import yaml
 
-from support.corpora import touch, write_annotation
+from support.corpora import touch, write_annotation, write_run
 from support.lists import prediction_files, training_files
 from support.m3t import TINY, TINY_NETWORK
 from wildaffect import systems
 from wildaffect.errors import InputError
 from wildaffect.systems.m3t.checkpoint import VARIANTS, advice, detect
 from wildaffect.systems.m3t.model import Recurrent, from_identity, normalised
-from wildaffect.systems.weights import save_weights
+from wildaffect.weights import save_weights
 from wildaffect.workflow.instances import Instance
 from wildaffect.workflow.plan import make_plan
 
@@ -26,6 +26,7 @@ SIZES = {
     ("visual_mtl", "split_layer", 2): (43_190_921, 96),
     ("visual_mtl", "split_layer", 4): (38_764_937, 82),
     ("visual_mtl", "split_layer", 5): (23_284_105, 55),
+    ("visual_mtl", "backend", "tcn_simple"): (30_227_337, 81),
 }
 
 
@@ -293,7 +294,7 @@ def test_imported_vectors_are_read_per_trial(plan, tmp_path):
 
 def test_given_weights_keep_the_vectors_they_were_trained_with(plan, tmp_path):
     run = tmp_path / "runs" / "m3t" / "visual_mtl" / "va" / "fold0"
-    touch(run / "model.safetensors")
+    write_run(run)
     block = {"variants": ["visual_mtl"], "targets": ["va"], "trained": str(tmp_path / "runs")}
     with pytest.raises(InputError, match=r"import\.senet"):
         plan(block)
@@ -302,3 +303,15 @@ def test_given_weights_keep_the_vectors_they_were_trained_with(plan, tmp_path):
     )
     files = prediction_files(plan(block).inputs, Instance("m3t", "visual_mtl", "va", 0), "test")
     assert files["features"] == [] and [Path(path).name for path in files["crops"]] == ["z.arrow"]
+
+
+def test_the_convolutional_backend_sees_four_frames_to_either_side():
+    torch.manual_seed(0)
+    model = tiny("visual_mtl", backend="tcn_simple").eval()
+    inputs = inputs_of("visual_mtl", frames=12)
+    with torch.no_grad():
+        plain = model(**inputs)
+        inputs["se_features"][:, :, 3] += 5
+        changed = (model(**inputs) - plain).abs().amax(dim=(0, 2)) > 1e-7
+    assert plain.shape == (2, 12, 9)
+    assert changed.nonzero().flatten().tolist() == list(range(8))

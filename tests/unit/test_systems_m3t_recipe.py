@@ -61,6 +61,10 @@ def test_what_cannot_go_together():
         recipe(variant="audio_va")
     with pytest.raises(InputError, match="freeze_encoders leaves nothing to train in visual_mtl"):
         recipe(variant="visual_mtl", freeze_encoders=True)
+    with pytest.raises(InputError, match="tcn_simple is for visual_mtl with split_layer below 5, not audiovisual_mtl"):
+        recipe(variant="audiovisual_mtl", network={"backend": "tcn_simple"})
+    with pytest.raises(InputError, match="tcn_simple is for visual_mtl"):
+        recipe(variant="visual_mtl", network={"backend": "tcn_simple", "split_layer": 5})
 
 
 def moments(y, p, mixed):

@@ -79,6 +79,8 @@ def test_every_task_of_a_target_must_be_labelled(corpus):
 def test_classes_are_fused_by_the_mean(corpus):
     assert plan_of(corpus, {"targets": ["mtl"]}).config["systems"]["tsav"]["fusion"]["method"] == "mean"
     assert plan_of(corpus, {"targets": ["va"]}).config["systems"]["tsav"]["fusion"]["method"] == "ccc_centring"
+    faithful = plan_of(corpus, {"targets": ["va"], "mode": "faithful"}).config["systems"]["tsav"]["fusion"]
+    assert faithful["method"] == "ccc_centring_published"
     with pytest.raises(InputError, match=r"fusion\.method"):
         plan_of(corpus, {"targets": ["mtl"], "fusion": {"method": "ccc_centring"}})
     with pytest.raises(InputError, match="targets"):

@@ -9,7 +9,7 @@ from support.runs import TINY_BACKBONE
 from wildaffect.errors import InputError
 from wildaffect.files import sha256
 from wildaffect.systems import build_model, load_weights
-from wildaffect.systems.weights import save_weights
+from wildaffect.weights import save_weights
 
 
 def model(seed):

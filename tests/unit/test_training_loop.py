@@ -87,6 +87,38 @@ def test_scores_that_never_are_numbers_leave_the_initial_weights(tmp_path):
     assert (progress.best_epoch, progress.epoch) == (None, 3)
 
 
+class Diverging(FrameRecipe):
+    """Its loss is ``value`` from batch ``first`` on, counted over all epochs."""
+
+    def __init__(self, first, value):
+        super().__init__(SCHEDULE)
+        self.calls, self._first, self._value = 0, first, value
+
+    def loss(self, outputs, batch):
+        self.calls += torch.is_grad_enabled()
+        loss = super().loss(outputs, batch)
+        return loss if self.calls <= self._first or not torch.is_grad_enabled() else loss * self._value
+
+
+@pytest.mark.parametrize(
+    ("first", "value", "place"), [(0, math.nan, "epoch 0, batch 0 of 4"), (6, math.inf, "epoch 1, batch 2 of 4")]
+)
+def test_a_loss_that_is_no_number_ends_training_at_once(tmp_path, first, value, place):
+    recipe = Diverging(first, value)
+    with pytest.raises(InputError, match=rf"the training loss is {value} in {place}"):
+        run(tmp_path, recipe)
+    assert recipe.calls == first + 1
+    saved = Checkpoint(tmp_path).load()
+    assert (saved[0].epoch if saved else 0) == first // 4
+
+
+def test_a_rate_that_is_far_too_high_ends_training_early(tmp_path):
+    with pytest.raises(
+        InputError, match=r"training loss is (inf|nan) in epoch 0, batch [1-3] of 4.*at learning rate 1e\+25"
+    ):
+        run(tmp_path, FrameRecipe(SCHEDULE, rate=1e25))
+
+
 def test_reload_best_throws_worse_epochs_away(tmp_path):
     """With the reload, every later epoch starts from epoch 0's weights; the best stays that epoch's in either case."""
     saved = {}

@@ -11,6 +11,7 @@ import pytest
 from support import ntua
 from support.runs import TINY, Corpus, predict, train
 from wildaffect import systems
+from wildaffect.integrity import sealed
 from wildaffect.training import predict as prediction
 
 FAITHFUL = {"mode": "faithful"}
@@ -103,7 +104,8 @@ def test_changed_files_models_settings_and_code_count(job, tmp_path):
     assert job(trials, weights=other / "model.safetensors", recipe={"hop": 10})[1] == []
     statistics = json.loads((other / "stats.json").read_text())
     statistics["train"]["mfcc39"]["mean"][0] += 1
-    (other / "stats.json").write_text(json.dumps(statistics))
+    with sealed(other / "stats.json") as partial:
+        partial.write_text(json.dumps(statistics))
     assert job(trials, weights=other / "model.safetensors", recipe={"hop": 10})[1] == trials
 
 

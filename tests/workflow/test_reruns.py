@@ -232,3 +232,25 @@ def test_own_videos_with_a_trained_run(finished, tmp_path):
     assert added["cut_crops"] == added["resize_crops"] == 1 and added["extract_features"] == 2
     (films / "first film.v1.mp4").touch()
     assert run_workflow(project, config, "-n").jobs == added, "a newer time stamp alone must not redo a video"
+
+
+def test_weights_of_a_run_serve_the_same_inputs_elsewhere_and_no_others(finished):
+    project, _ = finished
+    block = {"variants": ["multimodal"], "trained": "results/runs"}
+    other = {key: TINY[key] for key in ("faces", "features")} | {
+        "results_dir": "elsewhere",
+        "corpus": {"layout": "folder", "root": "data/videos"},
+        "systems": {"lfan": block},
+    }
+    outcome = run_workflow(project, write_config(project / "other.yaml", other), "-n")
+    assert outcome.status == 0 and outcome.jobs["predict_system"] == 4, outcome.text[-3000:]
+    faces = {"backend": "dlib", "model": "hog", "options": {"max_side": 480}, "tracking": {"interpolate": 3}}
+    outcome = run_workflow(project, write_config(project / "other.yaml", other | {"faces": faces}), "-n")
+    assert outcome.status != 0 and "Job stats" not in outcome.text
+    assert "faces.options.max_side: trained on 320, here 480" in outcome.text
+    assert "faces.tracking.interpolate: trained on 15, here 3" in outcome.text
+    accepted = {"lfan": block | {"accept_inputs": ["faces"]}}
+    outcome = run_workflow(
+        project, write_config(project / "other.yaml", other | {"faces": faces, "systems": accepted}), "-n"
+    )
+    assert outcome.status == 0, outcome.text[-3000:]

@@ -12,8 +12,10 @@ SCRIPTS = str(Path(workflow.basedir).parent / "scripts")
 sys.path[:0] = [SCRIPTS, str(Path(workflow.basedir) / "rules")]
 
 import records
+from clusters import cancel_all_jobs, cancel_jobs_on_sigterm, complete_states_of_slurm
 from engine import remember_answers
 from records import unrecorded
+from pathvars import replace_leading_only
 from snakemake_interface_executor_plugins.settings import ExecMode
 from wildaffect import paths, systems
 from wildaffect.errors import InputError
@@ -25,7 +27,7 @@ from wildaffect.features.registry import body_source, configured, weights_file
 from wildaffect.job import check_interpreter
 from wildaffect.scoring import editions
 from wildaffect.scoring.tasks import task_value
-from wildaffect.workflow.corpus import detector_files, given_values, official_folders, without_given
+from wildaffect.workflow.corpus import detector_files, given_values, official_images, tsav_alignments, without_given
 from wildaffect.workflow.instances import Instance, tasks_of
 from wildaffect.workflow.plan import make_plan
 
@@ -42,6 +44,10 @@ except InputError as error:
 RESULTS = PLAN.config["results_dir"]
 records.run_code_in(SCRIPTS)
 records.keep_records(RESULTS)
+replace_leading_only(workflow.pathvars)
+cancel_jobs_on_sigterm()
+cancel_all_jobs()
+complete_states_of_slurm()
 # A job that runs on its own, as on a cluster, reads the rules again, but not what to run.
 run_code = partial(records.run_code, records.planned_code(RESULTS) if workflow.exec_mode != ExecMode.DEFAULT else {})
 given, is_made = partial(records.given, RESULTS), partial(records.is_made, RESULTS)
@@ -133,6 +139,11 @@ def one_of(names):
 def import_file(name, trial):
     """Where the vectors of one trial come from that were computed elsewhere."""
     return str(imported_feature(name, PLAN.config["features"]["import"][name]).file(trial, PLAN.corpus.video_of[trial]))
+
+
+def import_files(name):
+    """The names of files in what the configuration says of a feature that was computed elsewhere."""
+    return {key: PLAN.config["features"]["import"][name][key] for key in ("path", "kept")}
 
 
 def embedding(wildcards):

@@ -1,12 +1,12 @@
 RESIZED = crop_templates.resized()
 
 # Only what is cut from the videos' own pixels; the organisers' images are packed one by one.
-DETECTED_TOGETHER = TOGETHER if PLAN.config["faces"]["source"] == "detect" else []
+DETECTED_TOGETHER = TOGETHER if PLAN.config["faces"]["source"] != "official" else []
 FACES_TOGETHER = [name for name in DETECTED_TOGETHER if name not in (crop_templates.SHEETS, *crop_templates.scenes())]
 SHEETS_TOGETHER = crop_templates.SHEETS in DETECTED_TOGETHER
 
 
-# Where tables of persons and crops come from: detect_faces, assign_persons and cut_crops, or the organisers' images.
+# Where tables of persons and crops come from: detect_faces, assign_persons and cut_crops, TSAV's alignments, or images that others cut.
 include: f"faces_{PLAN.config['faces']['source']}.smk"
 
 
@@ -39,6 +39,7 @@ rule resize_crops:
 rule draw_contact_sheet:
     """A page of thumbnails by which a person can check one trial at a glance."""
     input:
+        video=lambda wildcards: raw_video(PLAN.corpus.video_of[wildcards.trial]),
         crops=at(paths.CROPS, template=crop_templates.SHEET_SOURCE),
         persons=lambda wildcards: at(paths.PERSONS, video=PLAN.corpus.video_of[wildcards.trial]),
     output:

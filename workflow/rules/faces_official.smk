@@ -1,13 +1,18 @@
 ROOT = PLAN.config["faces"]["official_root"]
+IMAGES = official_images(ROOT)
+
+
+def images_of(trials, template=crop_templates.SHEET_SOURCE):
+    """Folders of the images that stand for a template, and the number of the first frame in their names."""
+    folders = IMAGES.get(crop_templates.official_kind(template, IMAGES), {})
+    return [folders[trial] for trial in trials if trial in folders]
 
 
 rule read_official:
     """List in which frames the organisers found each trial's face."""
     input:
         frames=at(paths.FRAMES),
-        images=lambda wildcards: given(
-            official_folders(ROOT, crop_templates.ALIGNED, PLAN.corpus.of_video(wildcards.video))
-        ),
+        images=lambda wildcards: given([str(f.path) for f in images_of(PLAN.corpus.of_video(wildcards.video))]),
     output:
         persons=at(paths.PERSONS),
         detections=at(paths.DETECTIONS),
@@ -26,6 +31,7 @@ rule read_official:
         code=code_of("read_official.py"),
         root=unrecorded(ROOT),
         trials=lambda wildcards: PLAN.corpus.of_video(wildcards.video),
+        first=lambda wildcards: [f.first for f in images_of(PLAN.corpus.of_video(wildcards.video))],
     script:
         "../../scripts/read_official.py"
 
@@ -34,9 +40,7 @@ rule pack_official:
     """Put the organisers' images of one trial into one file."""
     input:
         frames=lambda wildcards: at(paths.FRAMES, video=PLAN.corpus.video_of[wildcards.trial]),
-        images=lambda wildcards: given(
-            official_folders(ROOT, crop_templates.get_template(wildcards.template).official, [wildcards.trial])
-        ),
+        images=lambda wildcards: given([str(f.path) for f in images_of([wildcards.trial], wildcards.template)]),
     output:
         crops=at(paths.CROPS),
     log:
@@ -55,6 +59,7 @@ rule pack_official:
     params:
         code=code_of("pack_official.py"),
         template=lambda wildcards: crop_templates.value(wildcards.template),
+        first=lambda wildcards: [f.first for f in images_of([wildcards.trial], wildcards.template)],
         root=unrecorded(ROOT),
     script:
         "../../scripts/pack_official.py"

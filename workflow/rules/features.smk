@@ -84,6 +84,7 @@ rule import_feature:
     """Take one trial's vectors that were computed elsewhere, a row per decoded frame."""
     input:
         source=lambda wildcards: given(import_file(wildcards.name, wildcards.trial)),
+        kept=lambda wildcards: given(PLAN.config["features"]["import"][wildcards.name]["kept"] or []),
         frames=lambda wildcards: at(paths.FRAMES, video=PLAN.corpus.video_of[wildcards.trial]),
     output:
         feature=at(paths.FEATURE, feature="import.{name}", owner="{trial}"),
@@ -104,8 +105,8 @@ rule import_feature:
         serial=1,
     params:
         code=code_of("import_feature.py"),
-        path=unrecorded(lambda wildcards: PLAN.config["features"]["import"][wildcards.name]["path"]),
-        entry=lambda wildcards: without(PLAN.config["features"]["import"][wildcards.name], "path"),
+        files=unrecorded(lambda wildcards: import_files(wildcards.name)),
+        entry=lambda wildcards: without(PLAN.config["features"]["import"][wildcards.name], "path", "kept"),
         video=lambda wildcards: PLAN.corpus.video_of[wildcards.trial],
     script:
         "../../scripts/import_feature.py"
@@ -130,8 +131,8 @@ rule describe_import:
         serial=1,
     params:
         code=code_of("describe_import.py"),
-        path=unrecorded(lambda wildcards: PLAN.config["features"]["import"][wildcards.name]["path"]),
-        entry=lambda wildcards: without(PLAN.config["features"]["import"][wildcards.name], "path"),
+        files=unrecorded(lambda wildcards: import_files(wildcards.name)),
+        entry=lambda wildcards: without(PLAN.config["features"]["import"][wildcards.name], "path", "kept"),
     script:
         "../../scripts/describe_import.py"
 

@@ -17,6 +17,7 @@ rule decode_frames:
         serial=1,
     params:
         code=code_of("decode_frames.py"),
+        stream=lambda wildcards: PLAN.corpus.streams[wildcards.video][0],
     script:
         "../../scripts/decode_frames.py"
 
@@ -41,6 +42,7 @@ rule extract_audio:
         serial=1,
     params:
         code=code_of("extract_audio.py"),
+        stream=lambda wildcards: PLAN.corpus.streams[wildcards.video][1],
     script:
         "../../scripts/extract_audio.py"
 

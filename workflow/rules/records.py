@@ -25,12 +25,12 @@ from snakemake.persistence import NO_PARAMS_CHANGE, MetadataRecord, ParamsChange
 from snakemake.persistence.file import FilePersistence
 from snakemake_interface_executor_plugins.settings import ExecMode
 
-from wildaffect.content import Contents
+from wildaffect.content import RECORDS, Contents
 from wildaffect.errors import InputError
 from wildaffect.files import in_words
 from wildaffect.provenance import code_fingerprint, stable_hash
 
-FOLDER = ".snakemake"
+FOLDER = RECORDS
 
 
 def keep_records(results: str) -> None:

@@ -55,6 +55,7 @@ rule train_system:
         settings=lambda wildcards: without_given(recipe_of(wildcards)),
         recipe=unrecorded(recipe_of),
         training=PLAN.config["training"],
+        origin=unrecorded(lambda wildcards: PLAN.inputs.origin(instance_of(wildcards)).record()),
         state=unrecorded(PLAN.runs.state_folder()),
     script:
         "../../scripts/train_system.py"
@@ -90,6 +91,9 @@ rule predict_system:
         mode=lambda wildcards: PLAN.config["systems"][wildcards.system]["mode"],
         settings=lambda wildcards: without_given(recipe_of(wildcards)),
         recipe=unrecorded(recipe_of),
+        origin=unrecorded(lambda wildcards: PLAN.inputs.origin(instance_of(wildcards)).record()),
+        accept=lambda wildcards: PLAN.config["systems"][wildcards.system]["accept_inputs"],
+        notes=lambda wildcards: PLAN.runs.notes(instance_of(wildcards)),
         state=unrecorded(prediction_state),
     script:
         "../../scripts/predict_system.py"

@@ -5,9 +5,11 @@ challenge pages of ABAW 1-8 and the data sets' own folder names.
 """
 
 import re
+import unicodedata
+from collections.abc import Collection
 from pathlib import Path
 
-from wildaffect.corpus.folder import find_videos, walk_files
+from wildaffect.corpus.folder import find_videos, printable, video_name, walk_files
 from wildaffect.corpus.trials import Corpus, Finding, Trial, split_person
 from wildaffect.errors import InputError
 
@@ -29,7 +31,7 @@ TEST_LISTS = {
 SAMPLE = re.compile(r"sample|example", re.IGNORECASE)
 
 
-def scan(root: Path, annotations: Path, edition: str) -> Corpus:
+def scan(root: Path, annotations: Path, edition: str, results: Path | None = None) -> Corpus:
     """Trials of an Aff-Wild2 copy.
 
     Trials are sorted by annotation file name in plain byte order, the order that LFAN's folds rely on (LFAN spec 2.1). An annotated trial
@@ -39,27 +41,37 @@ def scan(root: Path, annotations: Path, edition: str) -> Corpus:
         root: Folder of the media, at any depth.
         annotations: Folder of the annotation folders and test lists, at any depth.
         edition: Stored with every trial.
+        results: Folder of the results, which is never searched.
 
     Raises:
         InputError: There are no annotations or none of them has a video, or a trial is assigned to two partitions of one task.
     """
-    videos = find_videos(root)
-    assignments = _assignments(annotations)
+    found = find_videos(root, results)
+    videos = found.media
+    assignments, ignored = _assignments(annotations, results, videos)
     if not assignments:
         raise InputError(
             f"{annotations}: no annotation folders found. Expected for example "
             "VA_Estimation_Challenge/Train_Set/<trial>.txt (see README, 'Your own Aff-Wild2 in three steps'); "
             "for videos without labels set corpus.layout: folder."
         )
-    trials, findings = [], []
-    for name in sorted(assignments, key=lambda trial: f"{trial}.txt"):
-        video, person = split_person(name)
+    trials, findings = [], list(found.findings)
+    findings += [
+        Finding("", "", "info", "no_annotation", f"{printable(path)}: no rows of labels", "taken for no trial")
+        for path in ignored
+    ]
+    for annotated in sorted(assignments, key=lambda trial: f"{trial}.txt"):
+        stem, person = split_person(annotated)
+        video = video_name(stem)
+        name = video + annotated[len(stem) :]
         if video not in videos:
             detail = f"no video file with the stem {video!r} below {root.name}"
             findings.append(Finding(name, video, "error", "missing_media", detail, "trial left out"))
             continue
         tasks = {
-            f"{kind}_{task}": value for task, assigned in assignments[name].items() for kind, value in assigned.items()
+            f"{kind}_{task}": value
+            for task, assigned in assignments[annotated].items()
+            for kind, value in assigned.items()
         }
         trials.append(Trial(name, video, videos[video], person, edition=edition, **tasks))
     used = {trial.video for trial in trials}
@@ -74,14 +86,23 @@ def scan(root: Path, annotations: Path, edition: str) -> Corpus:
     return Corpus(tuple(trials), tuple(findings))
 
 
-def _assignments(annotations: Path) -> dict[str, dict[str, dict[str, str]]]:
-    """Partition and annotation of every trial and task, `{trial: {task: {"partition": …, "annotation": …}}}`, from folders and lists."""
+def _assignments(
+    annotations: Path, results: Path | None, videos: Collection[str]
+) -> tuple[dict[str, dict[str, dict[str, str]]], list[Path]]:
+    """Partition and annotation of every trial and task, `{trial: {task: {"partition": …, "annotation": …}}}`, from folders and lists.
+
+    Also the files among the annotations that have neither a video nor rows of labels: a README, say.
+    """
     assignments: dict[str, dict[str, dict[str, str]]] = {}
-    for path in walk_files(annotations):
+    ignored = []
+    for path in walk_files(annotations, results):
         if path.suffix.lower() != ".txt":
             continue
         task, partition = _task_and_partition(path)
         if task and partition:
+            if video_name(split_person(path.stem)[0]) not in videos and not _has_labels(annotations / path):
+                ignored.append(path)
+                continue
             annotation = None if partition == "test" else path.as_posix()
             _assign(assignments, annotations, path.stem, task, partition, annotation, path)
             continue
@@ -92,7 +113,19 @@ def _assignments(annotations: Path) -> dict[str, dict[str, dict[str, str]]]:
             for name in (annotations / path).read_text(encoding="utf-8-sig").split("\n"):
                 if name.strip():
                     _assign(assignments, annotations, name.strip(), listed[0], "test", None, path)
-    return assignments
+    return assignments, ignored
+
+
+NUMBERS = re.compile(r"([\d\s,;.+\-e]|nan|inf)+", re.IGNORECASE)
+
+
+def _has_labels(path: Path) -> bool:
+    """Whether a file begins with a header, or numbers, and rows of numbers."""
+    with path.open("rb") as handle:
+        lines = handle.read(4096).decode(errors="replace").splitlines()
+    header, rows = lines[:1], [line.strip() for line in lines[1:10] if line.strip()]
+    titled = bool(header) and (" " not in header[0].strip() or "," in header[0])
+    return titled and all(NUMBERS.fullmatch(row) for row in rows)
 
 
 def _task_and_partition(path: Path) -> tuple[str | None, str | None]:
@@ -109,7 +142,7 @@ def _assign(
     assignments, annotations: Path, name: str, task: str, partition: str, annotation: str | None, source: Path
 ) -> None:
     """Record that `source` assigns trial `name` to `partition` of `task`; a second, different assignment is an error."""
-    tasks = assignments.setdefault(name, {})
+    tasks = assignments.setdefault(unicodedata.normalize("NFC", name), {})
     assignment = {"partition": partition, "annotation": annotation}
     if tasks.setdefault(task, assignment) != assignment:
         raise InputError(

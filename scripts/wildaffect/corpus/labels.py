@@ -17,6 +17,7 @@ from pydantic import Field
 from wildaffect.config import Section
 from wildaffect.corpus.label_spaces import VALENCE_AROUSAL
 from wildaffect.corpus.trials import Trial
+from wildaffect.decimals import decimal
 from wildaffect.errors import InputError
 from wildaffect.tables import read_table, write_table
 
@@ -86,9 +87,9 @@ def parse_annotation(path: Path, task: str) -> Annotation:
     values = np.empty((len(lines) - 1, width))
     for number, line in enumerate(lines[1:], 2):
         try:
-            row = [float(field) for field in line.split(",")]
-        except ValueError:
-            raise InputError(f"{path}, line {number}: {line!r} is not a row of numbers.") from None
+            row = [decimal(field) for field in line.split(",")]
+        except ValueError as error:
+            raise InputError(f"{path}, line {number}: {line!r} is not a row of numbers ({error}).") from None
         if len(row) != width:
             raise InputError(f"{path}, line {number}: {len(row)} values where {width} are expected.")
         values[number - 2] = row

@@ -1,5 +1,6 @@
 """Trials: one annotated person in one video, and the table that lists them."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -35,6 +36,7 @@ class Trial:
         partition_va, partition_expr, partition_au: Official partition by task; None where a task does not use the trial.
         annotation_va, annotation_expr, annotation_au: Annotation file by task, relative to the annotation folder; None without one.
         edition: Challenge edition that the annotations belong to.
+        video_stream, audio_stream: Indices of the streams to use, where the table of trials names them. Not in the table of results.
     """
 
     trial: str
@@ -48,6 +50,8 @@ class Trial:
     annotation_expr: str | None = None
     annotation_au: str | None = None
     edition: str | None = None
+    video_stream: str | None = None
+    audio_stream: str | None = None
 
     def partition(self, task: str) -> str | None:
         """Official partition of the trial for `task`."""
@@ -96,6 +100,11 @@ class Corpus:
         return {trial.video: trial.media for trial in self.trials}
 
     @cached_property
+    def streams(self) -> dict[str, tuple[int | None, int | None]]:
+        """Indices of the video and the audio stream to use by video; None: chosen by rule."""
+        return {trial.video: (_index(trial.video_stream), _index(trial.audio_stream)) for trial in self.trials}
+
+    @cached_property
     def video_of(self) -> dict[str, str]:
         """The source video of each trial."""
         return {trial.trial: trial.video for trial in self.trials}
@@ -116,6 +125,10 @@ class Corpus:
         return persons
 
 
+def _index(digits: str | None) -> int | None:
+    return None if digits is None else int(digits)
+
+
 def split_person(trial: str) -> tuple[str, str]:
     """Video and person of a trial name: only a final `_left` or `_right` names a person.
 
@@ -132,8 +145,9 @@ def split_person(trial: str) -> tuple[str, str]:
 
 
 def trials_table(trials: Iterable[Trial]) -> pa.Table:
-    """Arrow table with the columns of `TRIALS`."""
-    return pa.Table.from_pylist([asdict(trial) for trial in trials], schema=TRIALS)
+    """Arrow table with the columns of `TRIALS`; in names of files, bytes that are no UTF-8 are replaced."""
+    rows = [asdict(trial) | {"media": os.fsencode(trial.media).decode(errors="replace")} for trial in trials]
+    return pa.Table.from_pylist(rows, schema=TRIALS)
 
 
 def trials_from_table(table: pa.Table) -> tuple[Trial, ...]:

@@ -1,7 +1,8 @@
-"""Crop files: one JPEG per frame in an Arrow file, memory-mapped."""
+"""Crop files: one JPEG per frame in an Arrow file, memory-mapped, each with a checksum of its own that is compared when it is read."""
 
 import json
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,12 +11,14 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from wildaffect.errors import InputError
 from wildaffect.files import atomic
+from wildaffect.integrity import Record, damaged, insert_seal, intact, read_footer
 from wildaffect.tables import METADATA_KEY
 
 # Stored files call the column of images so.
 CROPS = pa.schema([("frame", pa.int32()), ("valid", pa.bool_()), ("picture", pa.binary())])
+_CHECKED = CROPS.append(pa.field("crc32", pa.uint32()))
+_MAGIC = b"ARROW1"
 # Rows per record batch; every batch but the last has this many, so the position of a row follows from its index.
 CHUNK = 256
 JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
@@ -46,25 +49,33 @@ def crop_writer(path: str | os.PathLike, name: str, size: int, trial: str) -> It
         A function (frame index, JPEG bytes or None) that appends a row.
     """
     about = {"template": name, "size": size, "trial": trial, "chunk": CHUNK}
-    schema = CROPS.with_metadata({METADATA_KEY: json.dumps(about, sort_keys=True).encode()})
+    schema = _CHECKED.with_metadata({METADATA_KEY: json.dumps(about, sort_keys=True).encode()})
     pending: list[tuple[int, bytes | None]] = []
-    with atomic(path) as partial, pa.OSFile(str(partial), "wb") as file, pa.ipc.new_file(file, schema) as writer:
+    rows = 0
+    with atomic(path) as partial:
+        with pa.OSFile(str(partial), "wb") as file, pa.ipc.new_file(file, schema) as writer:
 
-        def flush():
-            frames, images = zip(*pending, strict=True)
-            valid = [image is not None for image in images]
-            columns = [pa.array(frames, pa.int32()), pa.array(valid), pa.array(images, pa.binary())]
-            writer.write_batch(pa.record_batch(columns, schema=schema))
-            pending.clear()
+            def flush():
+                nonlocal rows
+                frames, images = zip(*pending, strict=True)
+                valid = [image is not None for image in images]
+                checks = [
+                    _checksum(row, image or b"", valid=image is not None) for row, image in enumerate(images, rows)
+                ]
+                columns = zip((frames, valid, images, checks), _CHECKED.types, strict=True)
+                writer.write_batch(pa.record_batch([pa.array(*column) for column in columns], schema=schema))
+                rows += len(pending)
+                pending.clear()
 
-        def append(frame: int, image: bytes | None):
-            pending.append((frame, image))
-            if len(pending) == CHUNK:
+            def append(frame: int, image: bytes | None):
+                pending.append((frame, image))
+                if len(pending) == CHUNK:
+                    flush()
+
+            yield append
+            if pending:
                 flush()
-
-        yield append
-        if pending:
-            flush()
+        insert_seal(partial, _MAGIC, body=rows)
 
 
 class CropFile:
@@ -80,16 +91,26 @@ class CropFile:
 
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
-        try:
+        with intact(path, "a crop file"):
+            rows = read_footer(path, _MAGIC)[1]
             self._reader = pa.ipc.open_file(pa.memory_map(str(path)))
-            self.about = json.loads((self._reader.schema.metadata or {})[METADATA_KEY])
-        except (OSError, pa.ArrowInvalid, KeyError) as error:
-            raise InputError(f"{path}: not a crop file ({error}). Delete it and run again.") from error
-        table = self._reader.read_all()
-        self.size: int = self.about["size"]
-        self.valid = table["valid"].to_numpy()
-        self._chunks = table["picture"].chunks
+            self.about = Record(json.loads((self._reader.schema.metadata or {})[METADATA_KEY]), path)
+            table = self._reader.read_all()
+            table.validate(full=True)
+            self.size: int = self.about["size"]
+            self.valid = table["valid"].to_numpy()
+            self._chunks = table["picture"].chunks
+            self._checks = table["crc32"].to_numpy() if "crc32" in table.column_names else None
         self.valid.setflags(write=False)
+        self._check_rows(rows)
+
+    def _check_rows(self, rows: int | None) -> None:
+        """`InputError` if rows are missing or lost their crops; the crops themselves are compared when they are read."""
+        if self._checks is None:
+            return
+        empty = np.flatnonzero(~self.valid)
+        if rows != len(self.valid) or not np.array_equal(self._checks[empty], 2 * empty):
+            raise damaged(self.path, "its rows do not fit their checksums")
 
     def __len__(self) -> int:
         return len(self.valid)
@@ -103,8 +124,19 @@ class CropFile:
         if rows.size and (rows.min() < 0 or rows.max() >= len(self)):
             raise IndexError(f"{self.path}: rows {rows.min()} to {rows.max()} asked for, it has {len(self)}")
         images = np.zeros((len(rows), self.size, self.size, 3), np.uint8)
-        for out, row in zip(images, rows.tolist(), strict=True):
-            if self.valid[row]:
-                data = self._chunks[row // self.about["chunk"]][row % self.about["chunk"]].as_buffer()
-                out[...] = decode_jpeg(data)
+        with intact(self.path, "a crop file with readable images"):
+            for out, row in zip(images, rows.tolist(), strict=True):
+                if self.valid[row]:
+                    out[...] = self._decoded(row)
         return images
+
+    def _decoded(self, row: int) -> np.ndarray:
+        data = self._chunks[row // self.about["chunk"]][row % self.about["chunk"]].as_buffer()
+        if self._checks is not None and self._checks[row] != _checksum(row, data, valid=True):
+            raise damaged(self.path, f"the crop of frame {row} does not fit its checksum")
+        return decode_jpeg(data).reshape(self.size, self.size, 3)
+
+
+def _checksum(row: int, image, *, valid: bool) -> int:
+    """CRC-32 of an image that depends on its row, so that another one's is not taken for it; a row without image has twice its index."""
+    return zlib.crc32(image, 2 * row + valid)

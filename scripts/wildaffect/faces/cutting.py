@@ -13,6 +13,7 @@ from wildaffect.faces.crops import CropFile, crop_writer, decode_jpeg, encode_jp
 from wildaffect.faces.previews import write_contact_sheet
 from wildaffect.faces.tables import read_trial
 from wildaffect.media.decode import decode, prefetch
+from wildaffect.tables import read_metadata
 
 # Frames decoded ahead of cutting.
 AHEAD = 2
@@ -79,7 +80,7 @@ def decoded_frames(
     Args:
         video: The video.
         count: Number of frames it has by ``table``, which messages name.
-        table: The table.
+        table: The table, of frames or of persons.
         threads: Threads that decode.
 
     Yields:
@@ -89,7 +90,8 @@ def decoded_frames(
         InputError: After the last frame if the video has another number of them.
     """
     decoded = 0
-    for index, frame in prefetch(decode(Path(video), threads), AHEAD) if count else ():
+    images = decode(Path(video), threads, read_metadata(table).get("view")) if count else ()
+    for index, frame in prefetch(images, AHEAD):
         if index < count:
             yield index, frame
         decoded += 1
@@ -130,4 +132,4 @@ def cut_together(
     cut_crops(video, persons, trial, templates, threads=threads)
     if sheet is not None:
         crops = {template.name: path for template, path in templates.items()}
-        write_contact_sheet(crops[sheet_source], persons, sheet)
+        write_contact_sheet(video, crops[sheet_source], persons, sheet)

@@ -5,7 +5,7 @@ import os
 import cv2
 import numpy as np
 
-from wildaffect.faces.alignment import ARCFACE, map_points, similarity
+from wildaffect.faces.alignment import ARCFACE, align, map_points
 from wildaffect.faces.tables import read_trial
 
 SIDE = 112
@@ -48,7 +48,8 @@ class LandmarkMasks:
         self.valid = faces.valid & ~np.isnan(faces.points68).any(axis=(1, 2))
         self._points = faces.points68.copy()
         for frame in np.flatnonzero(self.valid):
-            self._points[frame] = map_points(similarity(faces.points5[frame], ARCFACE), self._points[frame])
+            transform = align(faces.points5[frame], faces.boxes[frame], ARCFACE)
+            self._points[frame] = map_points(transform, self._points[frame])
 
     def __len__(self) -> int:
         return len(self.valid)

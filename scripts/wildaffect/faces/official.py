@@ -1,23 +1,25 @@
-"""The organisers' images, folders ``cropped`` and ``cropped_aligned``, instead of detected faces.
+"""Images that others cut, the organisers' or M3T's, instead of detected faces.
 
-Below the root each folder holds one folder per trial with images ``00001.jpg`` and so on: image k belongs to frame
-k - 1, and frames in which the organisers found no face are left out.
+Each trial has a folder with images ``00001.jpg`` and so on: image k belongs to frame k - 1, and frames without a face are left out (see
+`wildaffect.faces.official_folders`).
 """
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from wildaffect.errors import InputError
 from wildaffect.faces.alignment import Template, resize
 from wildaffect.faces.crops import crop_writer, encode_jpeg
+from wildaffect.faces.official_folders import ImageFolder, image_folders, list_images
 from wildaffect.faces.tables import (
     DETECTED,
     DETECTIONS_SCHEMA,
@@ -28,8 +30,9 @@ from wildaffect.faces.tables import (
     rows_table,
     source_counts,
 )
-from wildaffect.faces.templates import ALIGNED
-from wildaffect.media.frames import read_frames
+from wildaffect.faces.templates import ALIGNED, TRACKS
+from wildaffect.integrity import foreign
+from wildaffect.media.frames import kept_view, read_frames
 from wildaffect.tables import write_table
 
 log = logging.getLogger(__name__)
@@ -60,7 +63,7 @@ def read_official(
     are left out and counted in the metadata (``pictures_beyond``).
 
     Args:
-        root: Folder that holds the organisers' folders.
+        root: Folder that holds the folders of images.
         frames: Frame table of the video.
         trials: Person by trial.
         persons: Table to write (`wildaffect.faces.tables.PERSONS_SCHEMA`).
@@ -73,7 +76,7 @@ def read_official(
     count, parts, facts = about["frames"], [PERSONS_SCHEMA.empty_table()], {}
     seen = np.zeros(count, bool)
     for trial, person in trials.items():
-        images, beyond = list_images(Path(root) / ALIGNED / trial, count)
+        images, beyond = list_images(find_images(root, (ALIGNED, TRACKS), trial)[0], count)
         if beyond:
             log.warning("%s: %d images beyond the last of %d frames are left out", trial, beyond, count)
         rows = _rows(images, count)
@@ -81,7 +84,9 @@ def read_official(
         parts.append(rows_table(trial, rows))
         facts[trial] = _facts(person, rows, beyond)
     quiet = {"tracks": [], "seen_together": 0, "order_reversed": 0, "identity_swaps": 0, "options": {}}
-    write_table(persons, pa.concat_tables(parts), PERSONS_SCHEMA, {"trials": facts, "frames": count} | quiet)
+    write_table(
+        persons, pa.concat_tables(parts), PERSONS_SCHEMA, {"trials": facts, "frames": count} | quiet | kept_view(about)
+    )
     size = {"width": about["width"], "height": about["height"]}
     found = ABOUT | {"frames": count, "frames_with_face": int(seen.sum())} | size
     write_table(detections, DETECTIONS_SCHEMA.empty_table(), DETECTIONS_SCHEMA, found)
@@ -93,12 +98,12 @@ def pack_official(
     trial: str,
     templates: Mapping[Template, str | os.PathLike],
 ) -> None:
-    """Write crop files of one trial from the organisers' images, scaled by Pillow's bicubic filter.
+    """Write crop files of one trial from images that others cut, scaled by Pillow's bicubic filter.
 
-    Frames without an image are rows without a crop.
+    A JPEG that needs no change is stored as it is. Frames without an image are rows without a crop.
 
     Args:
-        root: Folder that holds the organisers' folders.
+        root: Folder that holds the folders of images.
         frames: Frame table of the video.
         trial: Name of the trial.
         templates: Output path of each template.
@@ -111,19 +116,30 @@ def pack_official(
     count = read_frames(frames).about["frames"]
     with ExitStack() as stack:
         for template, path in templates.items():
-            images, _ = list_images(Path(root, str(template.official), trial), count)
+            folder, border = find_images(root, dict(template.official), trial)
+            images, _ = list_images(folder, count)
             append = stack.enter_context(crop_writer(path, template.name, template.size, trial))
             for index in range(count):
-                append(index, encode_jpeg(_fit(_open(images[index]), template)) if index in images else None)
+                append(index, _crop(images[index], template.size, border) if index in images else None)
 
 
-def list_images(folder: Path, count: int) -> tuple[dict[int, Path], int]:
-    """Find the images of one trial by frame index, and count those beyond the last of ``count`` frames."""
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder of images. Check faces.official_root or use faces.source detect.")
-    images = {int(path.stem) - 1: path for path in folder.glob("*.jpg") if path.stem.isdecimal()}
-    inside = {frame: path for frame, path in images.items() if 0 <= frame < count}
-    return inside, len(images) - len(inside)
+def find_images(
+    root: str | os.PathLike, kinds: Mapping[str, int] | Sequence[str], trial: str
+) -> tuple[ImageFolder, int]:
+    """Find a trial's images of the first of ``kinds`` that there is, and the border (0 if none is given) of that kind.
+
+    Raises:
+        InputError: There are no folders of these kinds, or none of the trial.
+    """
+    borders = kinds if isinstance(kinds, Mapping) else dict.fromkeys(kinds, 0)
+    for kind, border in borders.items():
+        if folders := image_folders(root, kind):
+            if trial not in folders:
+                break
+            return folders[trial], border
+    raise InputError(
+        f"{root}: no such folder of images as {next(iter(borders))}/{trial}. Check faces.official_root or use faces.source detect."
+    )
 
 
 def _rows(images: dict[int, Path], count: int) -> TrialFaces:
@@ -138,17 +154,20 @@ def _facts(person: str, rows: TrialFaces, beyond: int) -> dict[str, Any]:
     return {"person": person, **source_counts(rows), **tracks, "pictures_beyond": beyond}
 
 
-def _open(path: Path) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (OSError, UnidentifiedImageError) as error:
-        raise InputError(f"{path}: not a readable image ({error}). Unpack the archive again.") from error
+def _crop(path: Path, size: int, border: int) -> bytes:
+    """JPEG bytes of an image as a crop; those of the file if nothing needs to be changed."""
+    with foreign(path, "a readable image", "Unpack the archive again."):
+        data = path.read_bytes()
+        with Image.open(BytesIO(data)) as file:
+            image = file.convert("RGB")  # reads all of it: a torn file is found here
+            as_it_is = file.format == "JPEG" and file.mode in ("RGB", "L") and file.size == (size, size) and not border
+    return data if as_it_is else encode_jpeg(_fit(np.asarray(image), size, border))
 
 
-def _fit(image: Image.Image, template: Template) -> np.ndarray:
-    size, border = template.size, template.official_border
-    inner = resize(np.asarray(image), size - 2 * border)
+def _fit(image: np.ndarray, size: int, border: int) -> np.ndarray:
+    cut = max(0, -border)
+    border = max(0, border)
+    inner = resize(image[cut : image.shape[0] - cut, cut : image.shape[1] - cut], size - 2 * border)
     canvas = np.zeros((size, size, 3), np.uint8)
     canvas[border : size - border, border : size - border] = inner
     return canvas

@@ -2,10 +2,13 @@
 
 Rules (Aff-Wild2 names one person of a video by a suffix, or by none):
 
-* ``main`` alone: the longest, largest, most central track, that is one person's over the whole video;
+* ``main`` alone: the longest, largest, most central track, that is one person's over the whole video; where that person is seen in
+  less than a quarter of the frames that show a face (slides, a montage), the most prominent person of each shot;
 * ``left`` and ``right``: of the two most prominent people seen together, by mean horizontal order over the frames that
   show both;
-* ``main`` beside one suffixed trial: the other person of that pair; beside both: the most prominent third person.
+* ``main`` beside one suffixed trial: the other person of that pair;
+* ``main`` beside both: of the three most prominent people seen together, and others as large beside them, ``left`` and ``right`` are
+  the outermost and ``main`` is the most prominent of the rest; if no three are seen together, the pair and the most prominent third.
 
 A CSV of overrides, one for the corpus, corrects the automatic assignment.
 """
@@ -13,6 +16,7 @@ A CSV of overrides, one for the corpus, corrects the automatic assignment.
 import csv
 import os
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +24,7 @@ import numpy as np
 import pyarrow as pa
 
 from wildaffect.corpus.trials import PERSONS
+from wildaffect.decimals import decimal, whole
 from wildaffect.errors import InputError
 from wildaffect.faces.gaps import fill_gaps
 from wildaffect.faces.options import TrackingOptions
@@ -36,7 +41,8 @@ from wildaffect.faces.tables import (
     source_counts,
 )
 from wildaffect.faces.tracking import track_faces
-from wildaffect.media.frames import read_frames
+from wildaffect.integrity import foreign
+from wildaffect.media.frames import kept_view, read_frames
 from wildaffect.tables import read_metadata, read_table, write_table
 
 OVERRIDE_COLUMNS = ("trial", "first_frame", "last_frame", "track", "x", "y")
@@ -44,6 +50,10 @@ OVERRIDE_COLUMNS = ("trial", "first_frame", "last_frame", "track", "x", "y")
 PAIR_CANDIDATES = 12
 # A track of unknown identity shorter than this joins no person: short ones are mostly false detections.
 SHORTEST_CHAINED = 5
+# Of the frames that show a face a main person is seen in this fraction at least; else each shot has its own.
+LEAST_PRESENCE = 0.25
+# Beside three people another one counts if seen in this fraction of their frames and of this part of the smallest one's side.
+LEAST_COMPANY = 0.5
 # ... and it must be, on average, where the person is: overlap of the two mean boxes.
 SAME_POSITION = 0.25
 
@@ -60,9 +70,13 @@ def assign_persons(
     """Track the faces of one video and write which of them each trial shows.
 
     The table has one row per decoded frame and trial, trials in the order given, frames ascending; columns of a frame without the person
-    are null. Metadata: per trial the number of frames of each source, ``coverage`` (the fraction with a face), tracks used and how many
-    joined without identity; ``tracks`` (number, first and last frame, detections, mean box) for writing overrides; ``seen_together``,
-    ``order_reversed`` and ``identity_swaps`` (tracklets cut because the identity changed) as hints of swapped people.
+    are null. Metadata: per trial the number of frames of each source and doubtful quality, ``coverage`` (the fraction with a face),
+    ``presence`` (of the person in the frames with a face, by detection) and whether it ``follows`` a person or each shot, tracks used and
+    how many joined without identity; ``tracks`` (number, first and last frame, detections, mean box) for writing overrides;
+    ``seen_together``, ``order_reversed`` and ``identity_swaps`` (tracklets cut because the identity changed) as hints of swapped people;
+    ``company``: how many of the ``frames_with_face`` show several people who stay, and how many people these show; ``overview``: the
+    first frame that shows the most people, one of them followed if possible, with their tracks and boxes, or null; ``smallest_face`` of
+    the detections; ``view`` of the frame table, if it has one, for those who decode the video again.
 
     Args:
         detections: Table of detections of the video.
@@ -75,23 +89,37 @@ def assign_persons(
     Raises:
         InputError: For an unknown person and a CSV that cannot be read.
     """
-    count = read_frames(frames).about["frames"]
+    clip = read_frames(frames).about
+    count = clip["frames"]
+    persons = set(trials.values())
     found = detections_from_table(read_table(detections, DETECTIONS_SCHEMA))
     about = read_metadata(detections)
     cuts = about["cuts"]
     tracks, swaps = track_faces(found, cuts, about["identity_distance"], options.max_gap)
-    assignment = assign_tracks(found, tracks, set(trials.values()), about["width"] or 1, about["height"] or 1)
+    width, height = about["width"] or 1, about["height"] or 1
+    assignment = assign_tracks(found, tracks, persons, width, height)
+    shown = len(np.unique(found.frame))
     corrections = read_overrides(overrides) if overrides else []
     parts, trial_facts = [PERSONS_SCHEMA.empty_table()], {}
+    followed = np.zeros(count, bool)
     for trial, person in trials.items():
         chosen = _rows_of_chain(found, tracks, assignment.chains[person], count)
+        presence = int((chosen >= 0).sum()) / shown if shown else 0.0
+        stays = persons != {"main"} or not shown or presence >= LEAST_PRESENCE
+        if not stays:
+            chosen = rows_of_shots(found, tracks, prominence(found, width, height), cuts, count)
         own = [override for override in corrections if override.trial == trial]
         for override in own:
             apply_override(chosen, override, found, tracks)
         blocked = _blocked(own, count)
         rows = fill_gaps(found, tracks, chosen, cuts, blocked, options.interpolate, options.hold)
         parts.append(rows_table(trial, rows))
-        trial_facts[trial] = _facts(person, rows, assignment, len(own))
+        followed |= chosen >= 0
+        trial_facts[trial] = {
+            **_facts(person, rows, assignment, len(own)),
+            "presence": presence,
+            "follows": "person" if stays else "shots",
+        }
     metadata = {
         "trials": trial_facts,
         "frames": count,
@@ -99,8 +127,11 @@ def assign_persons(
         "seen_together": assignment.together,
         "order_reversed": assignment.reversed,
         "identity_swaps": swaps,
+        **_company(found, tracks, followed),
+        "frames_with_face": shown,
+        "smallest_face": about.get("smallest_face", 0.0),
         "options": {"interpolate": options.interpolate, "hold": options.hold},
-    }
+    } | kept_view(clip)
     write_table(output, pa.concat_tables(parts), PERSONS_SCHEMA, metadata)
 
 
@@ -110,6 +141,47 @@ def _rows_of_chain(detections: Detections, tracks: np.ndarray, chain: set[int], 
     rows = np.flatnonzero(np.isin(tracks, list(chain)))
     chosen[detections.frame[rows]] = rows
     return chosen
+
+
+def rows_of_shots(
+    detections: Detections, tracks: np.ndarray, weights: np.ndarray, cuts: list[int], count: int
+) -> np.ndarray:
+    """Find the detection row (N,) of each frame that shows the most prominent track of its shot, -1 where there is none.
+
+    Args:
+        detections: The faces of the video (M rows).
+        tracks: Track number (M,) of each.
+        weights: Prominence (M,) of each.
+        cuts: First frames of new shots.
+        count: Number of frames N.
+    """
+    chosen = np.full(count, -1)
+    shots = np.searchsorted(np.asarray(cuts, int), detections.frame, side="right")
+    for shot in np.unique(shots):
+        rows = np.flatnonzero(shots == shot)
+        rows = rows[tracks[rows] == np.bincount(tracks[rows], weights[rows]).argmax()]
+        chosen[detections.frame[rows]] = rows
+    return chosen
+
+
+def _company(detections: Detections, tracks: np.ndarray, followed: np.ndarray) -> dict[str, Any]:
+    """How many frames show several people who stay for a while, how many people these show, and the first of the fullest ones.
+
+    A frame that shows somebody whom a trial follows (``followed``, bool (N,)) is preferred.
+    """
+    staying = np.bincount(tracks, minlength=1) >= SHORTEST_CHAINED
+    rows = np.flatnonzero(staying[tracks]) if len(tracks) else np.zeros(0, int)
+    frames, people = np.unique(detections.frame[rows], return_counts=True)
+    several = people > 1
+    company = {"frames": int(several.sum()), "people": int(np.median(people[several])) if several.any() else 0}
+    if not several.any():
+        return {"company": company, "overview": None}
+    frame = int(frames[np.lexsort([-people, ~followed[frames], ~several])[0]])
+    faces = [
+        {"track": int(tracks[row]), "box": [round(float(value), 1) for value in detections.boxes[row]]}
+        for row in rows[detections.frame[rows] == frame]
+    ]
+    return {"company": company, "overview": {"frame": frame, "faces": faces}}
 
 
 def _blocked(overrides: list["Override"], count: int) -> np.ndarray:
@@ -194,12 +266,15 @@ def assign_tracks(detections: Detections, tracks: np.ndarray, wanted: set[str], 
     weights = np.bincount(tracks, prominence(detections, width, height), minlength=count)
     pair: tuple[int | None, int | None] = (None, None)
     together = flipped = 0
-    if wanted & {"left", "right"}:
+    group = _three_together(detections, tracks, weights) if wanted == set(PERSONS) else []
+    if group:
+        pair, together, flipped = _outermost(detections, tracks, group)
+    elif wanted & {"left", "right"}:
         pair, together, flipped = _left_and_right(detections, tracks, weights, width)
     seeds: dict[str, int | None] = {}
     for person in sorted(wanted):
         if person == "main":
-            seeds[person] = _main(weights, pair, wanted)
+            seeds[person] = _main(weights, pair, wanted, group)
         else:
             seeds[person] = pair[0] if person == "left" else pair[1]
     # Both of a pair build chains even if one has no trial, so that the other's tracks are not taken.
@@ -208,12 +283,59 @@ def assign_tracks(detections: Detections, tracks: np.ndarray, wanted: set[str], 
     return Assignment({p: chains[p] for p in seeds}, {p: chained[p] for p in seeds}, together, flipped)
 
 
-def _main(weights: np.ndarray, pair: tuple[int | None, int | None], wanted: set[str]) -> int | None:
+def _three_together(detections: Detections, tracks: np.ndarray, weights: np.ndarray) -> list[int]:
+    """The three tracks most prominent together, and others as large that are beside them; empty if no three are."""
+    best = np.argsort(-weights, kind="stable")[:PAIR_CANDIDATES].tolist()
+    seen = np.zeros((len(best), int(detections.frame.max(initial=-1)) + 1), bool)
+    for row, track in enumerate(best):
+        seen[row, detections.frame[tracks == track]] = True
+    means = _mean_prominence(weights, tracks)
+
+    def joint(three: tuple[int, ...]) -> float:
+        return float(seen[list(three)].all(axis=0).sum() * min(means[best[row]] for row in three))
+
+    three = max(combinations(range(len(best)), 3), key=joint, default=())
+    if not three or not joint(three):
+        return []
+    shared = seen[list(three)].all(axis=0)
+    side = [np.sqrt(areas(detections.boxes[tracks == track]).mean()) for track in best]
+    least = LEAST_COMPANY * min(side[row] for row in three)
+    others = [
+        row
+        for row in range(len(best))
+        if row not in three and seen[row, shared].mean() >= LEAST_COMPANY and side[row] >= least
+    ]
+    return [best[row] for row in [*three, *others]]
+
+
+def _outermost(
+    detections: Detections, tracks: np.ndarray, group: list[int]
+) -> tuple[tuple[int | None, int | None], int, int]:
+    """The outermost pair (left track, right track) of people seen together, frames with both, frames with both the other way round."""
+    x = np.full((len(group), int(detections.frame.max()) + 1), np.nan)
+    for row, track in enumerate(group):
+        rows = tracks == track
+        x[row, detections.frame[rows]] = centres(detections.boxes[rows])[:, 0]
+    # Mean distance of each from each, over the frames that show both: people move, and are not always all there.
+    away = [
+        sum(_gaps(x, one, other).mean() for other in range(len(group)) if other != one) for one in range(len(group))
+    ]
+    left, right = int(np.argmin(away)), int(np.argmax(away))
+    gaps = _gaps(x, left, right)
+    return (group[left], group[right]), len(gaps), int((gaps > 0).sum())
+
+
+def _gaps(x: np.ndarray, one: int, other: int) -> np.ndarray:
+    difference = x[one] - x[other]
+    return difference[~np.isnan(difference)]
+
+
+def _main(weights: np.ndarray, pair: tuple[int | None, int | None], wanted: set[str], group: list[int]) -> int | None:
     if wanted == {"main", "left"}:
         return pair[1]
     if wanted == {"main", "right"}:
         return pair[0]
-    rest = [track for track in np.argsort(-weights, kind="stable").tolist() if track not in pair]
+    rest = [t for t in np.argsort(-weights, kind="stable").tolist() if t not in pair and (t in group or not group)]
     return rest[0] if rest else None
 
 
@@ -295,7 +417,10 @@ class Override:
 
 def read_overrides(path: str | os.PathLike) -> list[Override]:
     """Read the rows of a CSV with the columns `OVERRIDE_COLUMNS`; ``track`` or ``x`` and ``y`` (pixels) may be empty."""
-    with Path(path).open(newline="", encoding="utf-8-sig") as handle:
+    with (
+        foreign(path, "a readable table of overrides", "Save it as CSV in UTF-8."),
+        Path(path).open(newline="", encoding="utf-8-sig") as handle,
+    ):
         reader = csv.DictReader(handle)
         if tuple(reader.fieldnames or ()) != OVERRIDE_COLUMNS:
             raise InputError(
@@ -306,11 +431,13 @@ def read_overrides(path: str | os.PathLike) -> list[Override]:
 
 def _parse(path, line: int, row: dict[str, str]) -> Override:
     try:
-        first, last = int(row["first_frame"]), int(row["last_frame"])
-        track = int(row["track"]) if row["track"] else None
-        point = (float(row["x"]), float(row["y"])) if row["x"] or row["y"] else None
-    except (TypeError, ValueError) as error:
+        first, last = whole(row["first_frame"]), whole(row["last_frame"])
+        track = whole(row["track"]) if row["track"] else None
+        point = (decimal(row["x"]), decimal(row["y"])) if row["x"] or row["y"] else None
+    except (TypeError, AttributeError, ValueError) as error:
         raise InputError(f"{path} line {line}: {error}. Frames and track are whole numbers, x and y pixels.") from error
+    if None in row:
+        raise InputError(f"{path} line {line}: more values than columns. Put texts with commas into quotation marks.")
     if first > last or (track is not None and point is not None):
         raise InputError(
             f"{path} line {line}: first_frame must not exceed last_frame; give track or x and y, not both."

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wildaffect.errors import InputError
+from wildaffect.faces.alignment import misaligned
 from wildaffect.tables import read_metadata, read_table
 
 DETECTED, INTERPOLATED, HELD, NONE = SOURCES = ("detected", "interpolated", "held", "none")
 """Where a person's face in a frame comes from: found there, between two detections, a repeated detection, nowhere."""
 SOURCE_TYPE = "<U12"
+GOOD, SMALL, MISALIGNED = "good", "small", "misaligned"
+"""How well a crop can show a face: well; from few pixels; by the box alone, because the landmarks are of no use."""
+SMALL_SIDE = 32
+"""Pixels below which a face is `SMALL` (root of the area of its box): less than a third of a crop of 112."""
 
 
 def pairwise_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -141,6 +147,7 @@ PERSONS_SCHEMA = pa.schema(
         ("track", pa.int32()),  # -1 where none
         *SCORED_BOX,
         *LANDMARKS,
+        ("quality", pa.string()),  # GOOD, SMALL or MISALIGNED; null where there is no face
     ]
 )
 
@@ -169,6 +176,15 @@ class TrialFaces:
     def valid(self) -> np.ndarray:
         """Bool (N,): frames with a face."""
         return self.source != NONE
+
+    @cached_property
+    def quality(self) -> np.ndarray:
+        """Strings (N,): `GOOD`, `SMALL` or `MISALIGNED`; empty where there is no face."""
+        with np.errstate(invalid="ignore"):
+            small = np.sqrt(areas(self.boxes)) < SMALL_SIDE
+        quality = np.where(small, SMALL, GOOD)
+        quality = np.where(misaligned(self.points5, self.boxes), MISALIGNED, quality)
+        return np.where(self.valid, quality, "")
 
 
 def read_trial(persons: str | os.PathLike, trial: str) -> TrialFaces:
@@ -203,12 +219,14 @@ def rows_table(trial: str, rows: TrialFaces) -> pa.Table:
         nullable(rows.scores),
         points_column(rows.points5),
         points_column(rows.points68),
+        pa.array([quality or None for quality in rows.quality.tolist()], pa.string()),
     ]
     return pa.Table.from_arrays(columns, schema=PERSONS_SCHEMA)
 
 
 def source_counts(rows: TrialFaces) -> dict[str, Any]:
-    """Count the frames of each source, and ``coverage``: the fraction with a face."""
+    """Count the frames of each source and of each doubtful quality, and ``coverage``: the fraction with a face."""
     counts = {name: int((rows.source == name).sum()) for name in SOURCES}
+    counts |= {name: int((rows.quality == name).sum()) for name in (SMALL, MISALIGNED)}
     total = len(rows.source)
     return counts | {"coverage": 1 - counts[NONE] / total if total else 0.0}

@@ -13,12 +13,13 @@ from torch.nn.functional import interpolate
 from wildaffect.errors import InputError
 from wildaffect.faces.crops import CropFile
 from wildaffect.features.frames import OF_IMAGE
-from wildaffect.features.networks import load_exactly, read_state
+from wildaffect.features.networks import load_exactly
 from wildaffect.features.spec import EMBED_PREFIX, OWN_NOTICE, SEEDED, FeatureSpec, write_about
 from wildaffect.features.store import save_blocks, write_valid
 from wildaffect.features.vggface import PREPARATION as FACE_PREPARATION
 from wildaffect.features.vggface import VggFace, prepared
 from wildaffect.models import resolve
+from wildaffect.weights import read_weights
 
 SEED = 2021
 SIDE = 224
@@ -54,7 +55,7 @@ def open_network(name: str, weights: str, models_dir: str | os.PathLike) -> tupl
         note = "Untrained network: the values are a random projection of the picture, not a learnt embedding."
         return network, {"name": SEEDED, "trained": False, "seed": SEED, "sha256": None, "note": note}
     file = resolve(weights, models_dir)
-    state = {key: value for key, value in read_state(file.path).items() if not key.startswith("fc.")}
+    state = {key: value for key, value in read_weights(file.path)[0].items() if not key.startswith("fc.")}
     if isinstance(network, VggFace):
         state = {key.removeprefix("face."): value for key, value in state.items() if key.startswith("face.")} or state
     load_exactly(network, state, file.path)

@@ -36,8 +36,13 @@ class Rule:
 
 
 def hop_samples(fps: float) -> int:
-    """Distance of M3T's rows in samples at 16 kHz, for ``fps`` frames per second."""
-    return max(1, int(RATE / (3 * fps)))
+    """Distance of M3T's rows in samples at 16 kHz, for ``fps`` frames per second, computed in the published order (M3T spec 2.4)."""
+    return max(1, int(1 / 3 * 1 / fps * RATE))
+
+
+def patch_hop(fps: float) -> float:
+    """Distance of VGGish's patches in rows, computed in the published order: its rounding decides ties (LFAN spec 2.7)."""
+    return 1 / fps * 100.0
 
 
 def by_time(times: np.ndarray, fps: float, rows: int) -> np.ndarray:
@@ -62,12 +67,12 @@ def by_index(times: np.ndarray, fps: float, rows: int) -> np.ndarray:
 def by_patch(times: np.ndarray, fps: float, rows: int) -> np.ndarray:
     """First rows of the patches of the frames; ``rows`` at which a patch can start; otherwise as `by_index`."""
     index = np.minimum(np.arange(len(times)), patch_count(rows, fps) - 1)
-    return np.rint(index * ROWS_PER_SECOND / fps).astype(np.int64)
+    return np.rint(patch_hop(fps) * index).astype(np.int64)
 
 
 def patch_count(rows: int, fps: float) -> int:
     """Number of patches at the hop of 100 / ``fps`` rows when a patch can start at ``rows`` different rows."""
-    return 1 + int((rows - 1) / (ROWS_PER_SECOND / fps))
+    return 1 + int((rows - 1) / patch_hop(fps))
 
 
 def _index_starts(times: np.ndarray, fps: float) -> np.ndarray:
@@ -130,7 +135,7 @@ class Clock:
 
 
 def has_audio(about: Mapping[str, Any], clock: Clock) -> np.ndarray:
-    """Frames whose row begins within the audio.
+    """Frames whose row begins within the audio, where its place in the video is known.
 
     Args:
         about: The description in ``audio.flac``, see `wildaffect.media.audio.read_about`.
@@ -144,7 +149,10 @@ def has_audio(about: Mapping[str, Any], clock: Clock) -> np.ndarray:
     begin = max(0.0, about["offset_s"])
     end = begin + about["samples"] / about["rate"] - about["padded_s"]
     at = instants(clock)
-    return (at >= begin) & (at < end)
+    valid = (at >= begin) & (at < end)
+    for first, last in about.get("unplaced_s", ()):
+        valid &= ~((at >= first) & (at < last))
+    return valid
 
 
 def instants(clock: Clock) -> np.ndarray:

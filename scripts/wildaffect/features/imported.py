@@ -19,8 +19,10 @@ from wildaffect.config import Names, Natural, Positive, Section, Text
 from wildaffect.errors import InputError
 from wildaffect.features.frames import AS_GIVEN
 from wildaffect.features.spec import IMPORT_PREFIX, FeatureSpec, write_about
-from wildaffect.features.store import write_valid
-from wildaffect.files import atomic, sha256
+from wildaffect.features.store import save_array, write_valid
+from wildaffect.files import sha256
+from wildaffect.integrity import foreign, sealed
+from wildaffect.pickles import read_pickle
 
 
 class Import(Section):
@@ -48,6 +50,10 @@ class Import(Section):
     key: Text | None = None
     """Column of a table with the name of the trial or video, where one table holds all."""
 
+    kept: Text | None = None
+    """Pickle file that says which frames the rows of a .npy are of, where frames without a label were left out: LFAN's
+    labeled_frame_indices.pkl ({partition: {trial: [1 kept, 0 left out, ...]}})."""
+
     description: str = ""
     """What the feature is; kept with it."""
 
@@ -64,6 +70,8 @@ class Import(Section):
             raise ValueError(f"path must end in .parquet or .npy, not {suffix!r}")
         if suffix == ".parquet" and isinstance(self.columns, int):
             raise ValueError("the columns of a table must be listed by name")
+        if suffix == ".parquet" and self.kept:
+            raise ValueError("'kept' is for .npy files; a table has a column of frames")
         single = "{trial}" not in self.path and "{video}" not in self.path
         if single and (suffix == ".npy" or self.key is None):
             raise ValueError("one file for all needs 'key' (tables only); else put {trial} or {video} into the path")
@@ -94,10 +102,8 @@ def imported_feature(name: str, entry: Mapping[str, Any]) -> ImportedFeature:
 
 def check_columns(found: ImportedFeature, path: Path) -> None:
     """`InputError` if the table ``path`` lacks a column that ``found`` asks for, or is none."""
-    try:
+    with foreign(path, "a readable table of numbers"):
         have = pq.read_schema(path).names
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{path}: not a readable table of numbers ({error}).") from error
     absent = [
         name for name in (found.frame, *found.column_names, *([found.key] if found.key else [])) if name not in have
     ]
@@ -120,7 +126,7 @@ def spec(found: ImportedFeature) -> FeatureSpec:
 
 def describe_import(found: ImportedFeature, output: str | os.PathLike) -> None:
     """Write ``about.json`` of an imported feature."""
-    parameters = {name: getattr(found, name) for name in ("path", "missing", "frame", "first_frame", "key")}
+    parameters = {name: getattr(found, name) for name in ("path", "missing", "frame", "first_frame", "key", "kept")}
     write_about(output, spec(found), parameters=parameters, resampling=None, weights=None)
 
 
@@ -160,8 +166,7 @@ def import_feature(
         )
     present = ~np.isnan(values).any(axis=1)
     filled = fill(values, present, times, found.missing, path)
-    with atomic(output) as partial:
-        np.save(partial, filled)
+    save_array(output, filled)
     write_valid(output, present)
     about = {
         "file": str(path),
@@ -172,7 +177,7 @@ def import_feature(
         "rule": found.missing,
         "runs": _runs(~present),
     }
-    with atomic(report) as partial:
+    with sealed(report) as partial:
         partial.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
 
@@ -213,33 +218,50 @@ def fill(values: np.ndarray, present: np.ndarray, times: np.ndarray, rule: str, 
 
 
 def _read_npy(found: ImportedFeature, path: Path, trial: str, video: str, frames: int) -> np.ndarray:
-    try:
-        rows = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable .npy file ({error}).") from error
+    with foreign(path, "a readable .npy file"):
+        rows = np.lib.format.open_memmap(path, mode="r")
     width = len(found.column_names)
     if rows.ndim != 2 or rows.shape[1] != width or rows.dtype.kind not in "fiu":
         raise InputError(f"{path}: holds {rows.dtype} {rows.shape}, expected numbers (frames, {width}).")
-    if len(rows) > frames:
+    kept = kept_frames(found, trial, len(rows)) if found.kept else None
+    if kept is None and len(rows) > frames:
         raise InputError(
             f"{path}: {len(rows)} rows, but the video has {frames} frames, and nothing says which rows are too many. "
-            "Import a table with frame numbers."
+            "Import a table with frame numbers, or name the file of 'kept' frames."
         )
     values = np.full((frames, width), np.nan, np.float32)
-    values[: len(rows)] = rows
+    index = np.arange(len(rows)) if kept is None else kept
+    values[index[index < frames]] = rows[index < frames]
     return values
+
+
+def kept_frames(found: ImportedFeature, trial: str, rows: int) -> np.ndarray:
+    """Read which frames ``rows`` rows of a trial are of, int64 (rows,).
+
+    Raises:
+        InputError: The file does not say it, or keeps another number of frames.
+    """
+    content = read_pickle(str(found.kept))
+    partitions = content.values() if isinstance(content, dict) else []
+    marks = [part[trial] for part in partitions if isinstance(part, dict) and trial in part]
+    if len(marks) != 1:
+        raise InputError(f"{found.kept}: has {len(marks)} lists of kept frames of trial {trial}, expected one.")
+    frames = np.flatnonzero(np.asarray(marks[0]) == 1)
+    if len(frames) != rows:
+        raise InputError(
+            f"{found.kept}: keeps {len(frames)} frames of trial {trial}, but there are {rows} rows of values."
+        )
+    return frames
 
 
 def _read_table(found: ImportedFeature, path: Path, trial: str, video: str, frames: int) -> np.ndarray:
     check_columns(found, path)
     wanted = [found.frame, *found.column_names]
-    try:
+    with foreign(path, "a readable table of numbers"):
         chosen = pc.field(found.key).isin([trial, video]) if found.key else None
         table = pq.read_table(path, columns=wanted, filters=chosen)
         index = table[found.frame].cast(pa.int64()).to_numpy() - found.first_frame
         columns = [table[name].cast(pa.float32()).to_numpy() for name in found.column_names]
-    except (OSError, pa.ArrowException, ValueError) as error:
-        raise InputError(f"{path}: not a readable table of numbers ({error}).") from error
     outside = (index < 0) | (index >= frames)
     if outside.any():
         raise InputError(

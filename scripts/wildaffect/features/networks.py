@@ -1,42 +1,12 @@
-"""What networks that make features have in common: weights from local files, read without running anything in them, and memory layout."""
+"""What networks that make features have in common: loading weights, and memory layout."""
 
 import os
-import pickle
-import zipfile
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from wildaffect.errors import InputError
-
-UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, SafetensorError)
-
-
-def read_state(path: str | os.PathLike) -> dict[str, torch.Tensor]:
-    """Tensors by key from ``.safetensors``, ``.pth`` or ``.pt``: a state dict, or a mapping with one under ``state_dict``.
-
-    Raises `InputError` for other suffixes, for files that cannot be read so, and for anything else in them.
-    """
-    path = Path(path)
-    try:
-        match path.suffix:
-            case ".safetensors":
-                return load_file(path)
-            case ".pth" | ".pt":
-                state = torch.load(path, map_location="cpu", weights_only=True)
-            case _:
-                raise InputError(f"{path}: weights must be a .safetensors, .pth or .pt file.")
-    except UNREADABLE as error:
-        raise InputError(f"{path}: not a readable weights file ({error}).") from error
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise InputError(f"{path}: holds something else than a state dict.")
-    return state
 
 
 def load_exactly(network: torch.nn.Module, state: Mapping[str, torch.Tensor], path: str | os.PathLike) -> None:

@@ -124,6 +124,8 @@ def _import_problems(name: str, entry: Mapping[str, Any], trials: Mapping[str, s
     if absent:
         more = ", …" if len(absent) > _SHOWN else ""
         return [f"features.import.{name}: {len(absent)} files do not exist: {', '.join(absent[:_SHOWN])}{more}"]
+    if described.kept and not Path(described.kept).is_file():
+        return [f"features.import.{name}.kept: {described.kept} does not exist."]
     if files and files[0].suffix == ".parquet":
         check_columns(described, files[0])
     return []

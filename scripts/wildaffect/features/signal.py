@@ -7,6 +7,7 @@ import numpy as np
 
 from wildaffect.errors import InputError
 from wildaffect.features.store import Rows, Spool
+from wildaffect.integrity import check, intact
 
 RATE = 16_000
 _SAMPLES_AT_ONCE = 1 << 20
@@ -34,18 +35,14 @@ def read_speech(audio: str | os.PathLike, rate: int = RATE) -> Spool:
     import soxr
 
     speech = Spool(np.int16)
-    try:
-        with soundfile.SoundFile(audio) as file:
-            if file.channels != 1:
-                raise InputError(f"{audio}: has {file.channels} channels, expected mono. Make it again from the video.")
-            convert = (
-                _passed if file.samplerate == rate else soxr.ResampleStream(file.samplerate, rate, 1).resample_chunk
-            )
-            for block in file.blocks(_SAMPLES_AT_ONCE, dtype="float32"):
-                speech.append(_rounded(convert(block)))
-            speech.append(_rounded(convert(np.zeros(0, np.float32), last=True)))
-    except soundfile.LibsndfileError as error:
-        raise InputError(f"{audio}: not a readable audio file ({error}). Delete it and run again.") from error
+    check(audio)
+    with intact(audio, "a readable audio file"), soundfile.SoundFile(audio) as file:
+        if file.channels != 1:
+            raise InputError(f"{audio}: has {file.channels} channels, expected mono. Make it again from the video.")
+        convert = _passed if file.samplerate == rate else soxr.ResampleStream(file.samplerate, rate, 1).resample_chunk
+        for block in file.blocks(_SAMPLES_AT_ONCE, dtype="float32"):
+            speech.append(_rounded(convert(block)))
+        speech.append(_rounded(convert(np.zeros(0, np.float32), last=True)))
     return speech
 
 

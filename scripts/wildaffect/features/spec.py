@@ -39,7 +39,7 @@ from typing import Any
 from wildaffect.errors import InputError
 from wildaffect.features import audio
 from wildaffect.features.frames import BY_TIME, OWN_CLOCK, Rule
-from wildaffect.files import atomic
+from wildaffect.integrity import sealed
 
 IMPORT_PREFIX = "import."
 """How the ids of features begin that were computed elsewhere."""
@@ -228,5 +228,5 @@ def write_about(
         "weights": weights,
         "notice": spec.notice,
     }
-    with atomic(output) as partial:
+    with sealed(output) as partial:
         partial.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from wildaffect.errors import InputError
-from wildaffect.files import atomic
+from wildaffect.integrity import check, intact, sealed
 
 _FRAMES = 1024
 
@@ -76,7 +76,7 @@ def picked(rows: Rows, index: np.ndarray) -> Iterator[np.ndarray]:
 def save_blocks(
     output: str | os.PathLike, blocks: Iterable[np.ndarray], row: tuple[int, ...], dtype: np.dtype | type = np.float32
 ) -> None:
-    """Write blocks, one after the other, as one ``.npy`` file; it appears whole or not at all.
+    """Write blocks, one after the other, as one ``.npy`` file; it appears whole or not at all, with its checksum beside it.
 
     It is written as a stream, not through a memory map: on a full disk a map would end the process without a message.
 
@@ -87,7 +87,7 @@ def save_blocks(
         dtype: Type of the values in the file.
     """
     layout = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False}
-    with atomic(output) as partial, partial.open("wb") as file:
+    with sealed(output) as partial, partial.open("wb") as file:
         # NumPy leaves room in the header for the first axis to grow.
         np.lib.format.write_array_header_1_0(file, layout | {"shape": (0, *row)})
         begin, count = file.tell(), 0
@@ -100,6 +100,22 @@ def save_blocks(
             raise RuntimeError("the header of the .npy file changed its length")
 
 
+def save_array(output: str | os.PathLike, array: np.ndarray) -> None:
+    """Write an array as ``save_blocks`` does."""
+    save_blocks(output, [array], array.shape[1:], array.dtype)
+
+
+def open_array(path: str | os.PathLike) -> np.ndarray:
+    """An array of `save_blocks`, mapped into memory after its checksum was compared, for which it is read once in blocks.
+
+    Raises:
+        InputError: The file is damaged or absent.
+    """
+    with intact(path, "a readable .npy file"):
+        check(path)
+        return np.lib.format.open_memmap(path, mode="r")
+
+
 def write_valid(feature: str | os.PathLike, valid: np.ndarray) -> None:
     """Write which rows of the file ``feature`` are valid beside it, in ``valid/``.
 
@@ -107,8 +123,7 @@ def write_valid(feature: str | os.PathLike, valid: np.ndarray) -> None:
         feature: Path of the feature's array.
         valid: bool (frames,).
     """
-    with atomic(_beside(feature)) as partial:
-        np.save(partial, np.asarray(valid, bool))
+    save_array(_beside(feature), np.asarray(valid, bool))
 
 
 def read_valid(feature: str | os.PathLike) -> np.ndarray:
@@ -125,8 +140,8 @@ def read_valid(feature: str | os.PathLike) -> np.ndarray:
     """
     path = _beside(feature)
     try:
-        return np.load(path)
-    except (OSError, ValueError) as error:
+        return np.array(open_array(path))
+    except InputError as error:  # the array is what is made again, with this file
         raise InputError(f"{path}: not a readable .npy file ({error}). Delete {feature} and run again.") from error
 
 

@@ -15,11 +15,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from wildaffect.errors import InputError
-from wildaffect.features.networks import UNREADABLE, load_exactly, read_state
+from wildaffect.features.networks import load_exactly
 from wildaffect.features.signal import RATE
 from wildaffect.features.spec import SEEDED
 from wildaffect.features.store import Rows, pieces
 from wildaffect.models import resolve
+from wildaffect.weights import read_arrays, read_weights
 
 WINDOW, HOP, FFT = 400, 160, 512  # 25 ms, 10 ms at 16 kHz
 BANDS, LOWEST_HZ, HIGHEST_HZ, OFFSET = 64, 125.0, 7500.0, 0.01
@@ -280,12 +281,8 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
     if path.suffix == ".ckpt":
         raise InputError(f"{path}: a TensorFlow checkpoint is not read; {_CONVERT}")
     if path.suffix != ".npz":
-        return read_state(path)
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return from_tensorflow(dict(archive))
-    except UNREADABLE as error:
-        raise InputError(f"{path}: not a readable weights file ({error}).") from error
+        return read_weights(path)[0]
+    return from_tensorflow(read_arrays(path))
 
 
 # Patches at a time: more are no faster. Activations take 0.1 GB and 0.8 GB.

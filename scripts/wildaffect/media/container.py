@@ -1,10 +1,12 @@
 """Opening media files: streams, orientation, and errors in words."""
 
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -39,6 +41,10 @@ class Orientation:
     def mirrored(self) -> bool:
         """Whether the image is also mirrored, which no rotation alone can do."""
         return self.transpose ^ self.mirror_x ^ self.mirror_y
+
+    def upright(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height of the upright image of a stored one."""
+        return (height, width) if self.transpose else (width, height)
 
     def apply(self, image: np.ndarray) -> np.ndarray:
         """The upright image, contiguous, of a stored image (H, W, 3)."""
@@ -87,6 +93,23 @@ _ROTATIONS = (
 )
 
 
+# Transfer characteristics of high dynamic range, by their code (ITU-T H.273, table 3).
+HDR = {16: "PQ", 18: "HLG"}
+
+
+def oriented(frames: Iterable[av.VideoFrame]) -> Iterator[tuple[av.VideoFrame, Orientation]]:
+    """Decoded frames with their orientations.
+
+    An encoder may state the orientation with some frames only; it holds until another one is stated or a keyframe states none.
+    """
+    turn, angle = None, 0
+    for frame in frames:
+        # Side data keep their frame until the next collection of garbage, so they are looked at where the angle says that they differ.
+        if turn is None or (frame.rotation != angle and (frame.rotation or frame.key_frame)):
+            turn, angle = orientation(frame), frame.rotation
+        yield frame, turn
+
+
 # A demuxer that fails this often without delivering a packet in between has reached the end of the readable part.
 MAX_FAILURES = 1000
 # Formats that FFmpeg detects in text files: terminal recordings, and playlists that lead to other files.
@@ -118,23 +141,35 @@ def open_media(path: str | os.PathLike) -> Iterator[av.container.InputContainer]
         InputError: There is no such file.
         UnreadableError: The file is not a media file.
     """
+    _check_kind(Path(path))
     try:
-        Path(path).stat()
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such media file. Check the corpus folder and the trial table.") from error
-    except OSError:
-        pass  # opening the file gives a better message
-    try:
-        # `file:` keeps colons in names from being read as protocols; playlists may not lead elsewhere.
-        container = av.open(
-            f"file:{os.fspath(path)}", options={"protocol_whitelist": "file"}, metadata_errors="replace"
-        )
+        # `file:` keeps colons in names from being read as protocols.
+        container = _open(f"file:{os.fspath(path)}")
     except (av.FFmpegError, OSError, ValueError) as error:
         raise UnreadableError(_reason(path, error)) from error
     with container:
         if container.format.name in NOT_MEDIA:
             raise UnreadableError("the file is not a video")
         yield container
+
+
+def _open(name: str) -> av.container.InputContainer:
+    # Playlists may not lead elsewhere.
+    return av.open(name, options={"protocol_whitelist": "file"}, metadata_errors="replace")
+
+
+def _check_kind(path: Path) -> None:
+    """Refuse what is no file before it is opened: opening a pipe would wait for somebody to write into it."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError as error:
+        if path.is_symlink():
+            raise UnreadableError("the file is a link that leads nowhere") from error
+        raise InputError(f"{path}: no such media file. Check the corpus folder and the trial table.") from error
+    except OSError:
+        return  # opening the file gives a better message
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise UnreadableError("the file is a pipe, a socket or a device")
 
 
 def _reason(path: str | os.PathLike, error: Exception) -> str:
@@ -147,25 +182,128 @@ def _reason(path: str | os.PathLike, error: Exception) -> str:
     return f"the file cannot be opened as a video ({text[:1].lower()}{text[1:]})"
 
 
-def video_stream(container: av.container.InputContainer) -> av.VideoStream:
-    """The first video stream; cover images and thumbnails do not count.
+STILL = Disposition.attached_pic | Disposition.timed_thumbnails
+# Of two streams that differ by less than this fraction in length, neither is the longer one.
+SAME_LENGTH = 0.1
+
+# Extent of a stream: packets, and seconds by their durations.
+Extent = tuple[int, float]
+
+
+def video_stream(
+    container: av.container.InputContainer, wanted: int | None = None
+) -> tuple[av.VideoStream, dict[str, Any]]:
+    """The video stream to use; cover images and thumbnails do not count.
+
+    Of several the first of: more than one picture, the default flag, most frames (within a tenth), most pixels, the first in the file.
+
+    Args:
+        container: The open file.
+        wanted: Index of the stream among all streams of the file, as `ffprobe` counts; None: by the rules above.
+
+    Returns:
+        The stream, and where there was a choice `{"kind": "video", "used": index, "of": indices, "reason": words}`, else nothing.
 
     Raises:
-        UnreadableError: There is no video stream, or no decoder for any.
+        UnreadableError: There is no video stream, not the one wanted, or no decoder for any.
     """
-    still = Disposition.attached_pic | Disposition.timed_thumbnails
-    streams = [stream for stream in container.streams.video if not stream.disposition & still]
+    streams = [stream for stream in container.streams.video if wanted is not None or not stream.disposition & STILL]
     if not streams:
         raise UnreadableError("the file has no video stream")
-    for stream in streams:
-        if stream.codec_context is not None:
-            return stream
-    raise UnreadableError("the video codec is unknown to the decoder")
+    chosen = _choose(container, streams, wanted, _rank_videos)
+    if chosen is None:
+        raise UnreadableError(
+            "the video codec is unknown to the decoder" if wanted is None else f"stream {wanted} is no video stream"
+        )
+    return chosen
 
 
-def audio_stream(container: av.container.InputContainer) -> av.AudioStream | None:
-    """The first audio stream that has a decoder; None without one."""
-    return next((stream for stream in container.streams.audio if stream.codec_context is not None), None)
+def audio_stream(
+    container: av.container.InputContainer, wanted: int | None = None
+) -> tuple[av.AudioStream, dict[str, Any]] | None:
+    """The audio stream to use: the first that has a decoder and the default flag, then the longest (within a tenth).
+
+    Args:
+        container: The open file.
+        wanted: As for `video_stream`.
+
+    Returns:
+        As `video_stream`; None without a stream that has a decoder, or without the one wanted.
+    """
+    return _choose(container, list(container.streams.audio), wanted, _rank_audios)
+
+
+def _choose(
+    container: av.container.InputContainer,
+    streams: Sequence[Any],
+    wanted: int | None,
+    ranks: Callable[[Sequence[Any], dict[int, Extent]], list[tuple[tuple, Any]]],
+) -> tuple[Any, dict[str, Any]] | None:
+    usable = [stream for stream in streams if stream.codec_context is not None]
+    if wanted is not None:
+        usable = [stream for stream in usable if stream.index == wanted]
+    if not usable:
+        return None
+    note = {"kind": usable[0].type, "used": usable[0].index, "of": [stream.index for stream in streams]}
+    if wanted is not None:
+        return usable[0], note | {"reason": "as the table of trials says"}
+    if len(usable) == 1:
+        return usable[0], (note | {"reason": "the only one with a decoder"} if len(streams) > 1 else {})
+    ranked = sorted(ranks(usable, _extents(container, usable)), key=lambda pair: pair[0], reverse=True)
+    (best, stream), (second, _) = ranked[:2]
+    reason = next((why for (why, one), (_, other) in zip(best, second, strict=True) if one != other), "the first one")
+    return stream, note | {"used": stream.index, "reason": reason}
+
+
+def _rank_videos(streams: Sequence[av.VideoStream], extents: dict[int, Extent]) -> list[tuple[tuple, av.VideoStream]]:
+    frames = {stream.index: extents[stream.index][0] for stream in streams}
+    many = (1 - SAME_LENGTH) * max(frames.values())
+    return [
+        (
+            (
+                ("more than one picture", frames[stream.index] > 1),
+                ("default", bool(stream.disposition & Disposition.default)),
+                ("most frames", frames[stream.index] >= many),
+                ("most pixels", stream.width * stream.height),
+            ),
+            stream,
+        )
+        for stream in streams
+    ]
+
+
+def _rank_audios(streams: Sequence[av.AudioStream], extents: dict[int, Extent]) -> list[tuple[tuple, av.AudioStream]]:
+    long = (1 - SAME_LENGTH) * max(extents[stream.index][1] for stream in streams)
+    return [
+        (
+            (
+                ("default", bool(stream.disposition & Disposition.default)),
+                ("longest", extents[stream.index][1] >= long),
+            ),
+            stream,
+        )
+        for stream in streams
+    ]
+
+
+def _extents(container: av.container.InputContainer, streams: Sequence[Any]) -> dict[int, Extent]:
+    """Extents of some streams, as the headers state them or counted in a pass over the file that decodes nothing."""
+    if all(stream.frames and stream.duration for stream in streams):
+        return {stream.index: (stream.frames, float(stream.duration * stream.time_base)) for stream in streams}
+    found = {stream.index: (0, 0.0) for stream in streams}
+    with _open(container.name) as again:
+        for stream in again.streams:
+            if stream.index not in found:
+                stream.discard = Discard.all
+        try:
+            for packet in again.demux():
+                if packet.size and packet.stream.index in found:
+                    packets, seconds = found[packet.stream.index]
+                    length = float((packet.duration or 0) * packet.time_base)
+                    found[packet.stream.index] = packets + 1, seconds + length
+        except (av.FFmpegError, OSError):
+            pass  # what can be read decides
+    return found
 
 
 def decoded(

@@ -5,8 +5,9 @@ Nothing is decided here: each stage records its anomalies in the metadata of its
 
 import csv
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,10 @@ from wildaffect.tables import read_metadata, read_table
 COLUMNS = tuple(field.name for field in fields(Finding))
 SEVERITIES = ("error", "warning", "info")
 LOW_COVERAGE = 0.5
+# Fractions of the frames with a face: several people or doubtful crops in fewer are not worth a line, in more a warning.
+NOTED, OFTEN, THROUGHOUT = 0.1, 0.5, 0.9
+# A fifth of the organisers' trials has one or two images more than frames (LFAN spec 2.9).
+EXPECTED_BEYOND = 2
 
 JOIN_SEVERITY = {"one_more": "info", "more": "warning", "fewer": "warning", "far_off": "error"}
 AUDIO_FLAGS = {
@@ -35,7 +40,22 @@ AUDIO_FLAGS = {
     "clipped": ("info", "{clipped_fraction:.2%} of the samples at full scale", "kept"),
     "damaged": ("warning", "{failed_packets} audio packets could not be decoded", "silence in their place"),
     "rate_changed": ("info", "the sample rate changes inside the file", "later parts resampled to the first rate"),
+    "unplaced": (
+        "warning",
+        "the clock of the audio steps at {unplaced_s[0][0]:.3f} s, that of the frames does not",
+        "goes on without the step, marked invalid from there",
+    ),
+    "cancelling": (
+        "warning",
+        "the channels cancel each other; channel {channel} of {channels} is used",
+        "one channel instead of the mean",
+    ),
+    "dead_channel": ("warning", "only silence in channel {dead_channels} of {channels}", "averaged with the others"),
+    "not_finite": ("warning", "{not_finite} samples are no finite numbers", "set to 0"),
 }
+# Reasons for a stream that need no second look.
+STATED = ("default", "as the table of trials says")
+LISTED = 5
 
 
 def write_audit(
@@ -145,6 +165,50 @@ def media_findings(video: str, metadata: Mapping[str, Any]) -> Iterator[Finding]
         yield finding(
             "info", "anamorphic", f"sample aspect {metadata['sample_aspect']}", "recorded, pixels kept as stored"
         )
+    yield from stream_findings(video, metadata)
+    if "changes" in metadata:
+        rule = f"all images are {metadata['width']}x{metadata['height']}, others fitted in with their aspect kept"
+        yield finding("warning", "image_changes", _changes(metadata["changes"], metadata["changed"]), rule)
+    if "hdr" in metadata:
+        yield finding(
+            "info", "high_dynamic_range", metadata["hdr"], "tone-mapped to BT.709 by libswscale (colorimetric)"
+        )
+    clocks = metadata.get("clocks", [])
+    steps = [
+        f"{after['begin_s'] - before['end_s']:+.3f} s at frame {after['frame']}" for before, after in pairwise(clocks)
+    ]
+    if steps:
+        rule = "frames and audio go on without the steps"
+        yield finding("warning", "clock_steps", f"the file's clock steps by {_some(steps, len(steps))}", rule)
+
+
+def stream_findings(video: str, metadata: Mapping[str, Any]) -> Iterator[Finding]:
+    """Which stream was used, where the file has several of its kind; of a frame table's or an audio file's metadata."""
+    if streams := metadata.get("streams"):
+        detail = (
+            f"{len(streams['of'])} {streams['kind']} stream{'s' * (len(streams['of']) > 1)}, "
+            f"used stream {streams['used']} ({streams['reason']})"
+        )
+        severity = "info" if streams["reason"] in STATED else "warning"
+        yield Finding("", video, severity, f"{streams['kind']}_stream", detail, "the others are not used")
+
+
+def _changes(changes: Sequence[Mapping[str, int]], changed: int) -> str:
+    """Changes of the image in words: the size from each frame on, the rotation where that changes too."""
+    turned = len({change["rotation"] for change in changes}) > 1
+    words = [
+        f"{change['width']}x{change['height']}"
+        + (f" turned by {change['rotation']} degrees" if turned else "")
+        + f" from frame {change['frame']}"
+        for change in changes
+    ]
+    return _some(words, changed + 1)
+
+
+def _some(words: Sequence[str], count: int) -> str:
+    """The first few of ``count`` things."""
+    more = count - len(words[:LISTED])
+    return ", ".join(words[:LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def audio_findings(video: str, metadata: Mapping[str, Any]) -> Iterator[Finding]:
@@ -152,20 +216,58 @@ def audio_findings(video: str, metadata: Mapping[str, Any]) -> Iterator[Finding]
     for flag in metadata["flags"]:
         severity, detail, rule = AUDIO_FLAGS[flag]
         yield Finding("", video, severity, f"audio_{flag}", detail.format(**metadata), rule)
+    yield from stream_findings(video, metadata)
 
 
 def face_findings(video: str, metadata: Mapping[str, Any]) -> Iterator[Finding]:
     """Findings of a person table's metadata."""
+    smallest = metadata.get("smallest_face", 0)
+    limit = f"; faces under about {smallest:.0f} pixels cannot be found (faces.options)" if smallest else ""
     for trial, person in metadata["trials"].items():
         coverage = person["coverage"]
         if coverage == 0:
-            yield Finding(
-                trial, video, "warning", "no_face", "no face in any frame", "predicted without a face, marked no_face"
-            )
+            detail = f"no face in any frame{limit}"
+            yield Finding(trial, video, "warning", "no_face", detail, "predicted without a face, marked no_face")
         elif coverage < LOW_COVERAGE:
-            yield Finding(
-                trial, video, "warning", "low_face_coverage", f"a face in {coverage:.0%} of the frames", "recorded"
-            )
+            detail = f"a face in {coverage:.0%} of the frames{limit}"
+            yield Finding(trial, video, "warning", "low_face_coverage", detail, "recorded")
+        yield from _followed(trial, video, person, metadata)
+        yield from _doubtful_crops(trial, video, person)
+        if beyond := person.get("pictures_beyond", 0):
+            severity = "info" if beyond <= EXPECTED_BEYOND else "warning"
+            detail = f"{beyond} images of the face after the last of {metadata['frames']} frames"
+            yield Finding(trial, video, severity, "images_beyond", detail, "left out")
+
+
+def _followed(trial: str, video: str, person: Mapping[str, Any], metadata: Mapping[str, Any]) -> Iterator[Finding]:
+    """What a trial without a suffix followed, where that was a choice."""
+    if person.get("person") != "main" or len(metadata["trials"]) > 1:
+        return
+    if person.get("follows") == "shots":
+        detail = (
+            f"nobody stays: the most prominent person is seen in {person['presence']:.0%} of the frames with a face"
+        )
+        yield Finding(
+            trial, video, "warning", "no_main_person", detail, "the most prominent face of each shot was followed"
+        )
+    company = metadata.get("company", {"frames": 0})
+    if company["frames"] and (often := company["frames"] / metadata["frames_with_face"]) >= NOTED:
+        when = "throughout" if often >= THROUGHOUT else f"in {often:.0%} of the frames with a face"
+        severity = "warning" if often >= OFTEN else "info"
+        rule = "the most prominent one was followed; see sheet"
+        yield Finding(trial, video, severity, "several_faces", f"{company['people']} faces {when}", rule)
+
+
+def _doubtful_crops(trial: str, video: str, person: Mapping[str, Any]) -> Iterator[Finding]:
+    """Crops that show little of the face, or not as the template says."""
+    shown = sum(person.get(source, 0) for source in ("detected", "interpolated", "held"))
+    for quality, detail, rule in (
+        ("misaligned", "landmarks of no use", "crop taken from the box, upright; see sheet"),
+        ("small", "a face of less than 32 pixels", "enlarged"),
+    ):
+        if (count := person.get(quality, 0)) and count >= NOTED * shown:
+            severity = "warning" if count >= OFTEN * shown else "info"
+            yield Finding(trial, video, severity, f"{quality}_faces", f"{detail} in {count} of {shown} frames", rule)
 
 
 def label_findings(task: str, metadata: Mapping[str, Any], video_of: Mapping[str, str]) -> Iterator[Finding]:

@@ -72,6 +72,7 @@ def build_report(
     models: Sequence[Mapping],
     versions: Mapping[str, str],
     notes: Sequence[str],
+    warnings: Sequence[str] = (),
 ) -> None:
     """Write the report; the same files give the same bytes, nothing depends on the current time.
 
@@ -86,6 +87,7 @@ def build_report(
         models: Dicts with name, licence, sha256, trained (bool or None) and source.
         versions: Version by package.
         notes: What is approximated in this run, a sentence each.
+        warnings: What must be known before any number is read, a sentence each; they stand at the top.
 
     Raises:
         InputError: Tables do not fit their schema or one another.
@@ -106,6 +108,7 @@ def build_report(
         "title": config["report"]["title"],
         "demo": config["corpus"]["layout"] == "demo",
         "notes": notes,
+        "warnings": warnings,
         "facts": _facts(config, trial_table, media, instances, files.predictions),
         "versions": versions,
         "tables": tables,

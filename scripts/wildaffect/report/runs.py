@@ -1,13 +1,14 @@
 """Training runs: learning curves and provenance; the models that a run used, with licences, and notes on what is approximate."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from wildaffect.errors import InputError
+from wildaffect.integrity import check, intact, read_json
 from wildaffect.tables import read_metadata
 
 
@@ -28,17 +29,16 @@ def read_run(entry: Mapping) -> dict:
 def _json(path: Path) -> dict | None:
     if not path.exists():
         return None
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise InputError(f"{path}: not readable JSON ({error}). Delete it and run again.") from error
+    return read_json(path)
 
 
 def _curves(path: Path) -> dict | None:
     """Columns of a training history for the figure: epochs, losses, validation metrics and total seconds."""
     if not path.exists():
         return None
-    table = pd.read_csv(path)
+    with intact(path, "a training history"):
+        check(path)
+        table = pd.read_csv(path)
     missing = [name for name in ("epoch", "train_loss") if name not in table]
     if missing:
         raise InputError(f"{path}: column {', '.join(missing)} missing. Delete the run and train again.")
@@ -107,7 +107,7 @@ def _detector_models(path: str) -> list[dict]:
 
 def _feature_models(path: str) -> list[dict]:
     """The weights of a feature and the software that computed it."""
-    metadata = json.loads(Path(path).read_text())
+    metadata = read_json(path)
     source = f"feature {metadata['id']}"
     models = []
     if weights := metadata["weights"]:
@@ -121,7 +121,7 @@ def _feature_models(path: str) -> list[dict]:
 
 
 def _initial_weights(run: Mapping[str, Any]) -> list[dict]:
-    record = json.loads(Path(run["path"]).read_text())
+    record = read_json(run["path"])
     shared = {"trained": True, "source": f"initial weights of {run['system']}"}
     return [
         {"name": Path(w["file"]).name, "licence": w.get("licence"), "sha256": w["sha256"], **shared}
@@ -163,11 +163,37 @@ def notes(config: Mapping[str, Any], runs: Sequence[Mapping[str, Any]] = ()) -> 
     return sentences + _untrained_units(runs)
 
 
+def uncompared(predictions: Iterable[str]) -> list[str]:
+    """Models whose inputs could not be compared with those of their training, a sentence each.
+
+    Args:
+        predictions: Prediction tables, smoothed or fused or not.
+    """
+    found = (
+        part for path in predictions for part in _parts(read_metadata(path)) if part.get("inputs_compared") is False
+    )
+    names = dict.fromkeys("/".join(part[key] for key in ("system", "variant", "target")) for part in found)
+    return [
+        f"What the weights of {name} were trained on is not recorded: whether the inputs here are made in the same way is not known."
+        for name in names
+    ]
+
+
+def _parts(metadata: Any) -> Iterator[Mapping[str, Any]]:
+    """The metadata of a table, and those of all tables that it was made from."""
+    if isinstance(metadata, dict):
+        yield metadata
+        metadata = list(metadata.values())
+    if isinstance(metadata, list):
+        for value in metadata:
+            yield from _parts(value)
+
+
 def _untrained_units(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Units that a network predicts without a training label, a sentence per variant and target."""
     units_of = {}
     for run in runs:
-        if units := json.loads(Path(run["path"]).read_text()).get("unlabelled"):
+        if units := read_json(run["path"]).get("unlabelled"):
             units_of[f"{run['system']}/{run['variant']}/{run['target']}"] = ", ".join(units)
     return [
         f"{name} was trained without labels of {units}, which the corpus does not have: its predictions of them are meaningless."

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from wildaffect.errors import InputError
-from wildaffect.tables import read_table
+from wildaffect.tables import read_schema, read_table
 
 DIMENSIONS = ("valence", "arousal")
 POINTS_PER_TRACE = 1000
@@ -52,7 +51,7 @@ def series_name(entry: Mapping) -> str:
 
 def columns_in(path: Path, columns: Sequence[str]) -> list[str]:
     """Those of `columns` that a table has."""
-    names = pq.read_schema(path).names
+    names = read_schema(path).names
     return [name for name in columns if name in names]
 
 

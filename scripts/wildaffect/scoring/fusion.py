@@ -14,7 +14,8 @@ from wildaffect.scoring.ccc import ccc
 from wildaffect.scoring.read import KEYS, RowIndex, as_table, find_rows, numbers, read_parquet, sort_rows
 from wildaffect.tables import read_metadata, write_table
 
-METHODS = ("mean", "weighted", "ccc_centring")
+METHODS = ("mean", "weighted", "ccc_centring", "ccc_centring_published")
+CENTRING = ("ccc_centring", "ccc_centring_published")
 CLIPS = ("none", "early", "late")
 
 
@@ -40,22 +41,36 @@ def agreement(predictions: np.ndarray) -> np.ndarray:
     return total / (members - 1)
 
 
-def ccc_centring(predictions: np.ndarray) -> np.ndarray:
+def ccc_centring_published(predictions: np.ndarray) -> np.ndarray:
     """Fuse one trial's (members, frames) by CCC centring to float64 (frames,) (LFAN spec 6.4).
 
     The members' means are replaced by one common mean, weighted by how well each member agrees with the others, and then averaged. This
-    is the plain mean plus a constant. Where negative agreements would put the common mean outside the members' own means (or it is
-    undefined), the plain mean is kept; the published rule has no such guard. One member is returned as it is.
+    is the plain mean plus a constant. Where members disagree, weights are negative and the common mean may lie anywhere; the plain mean
+    is kept only where it is undefined. One member is returned as it is.
     """
     if len(predictions) == 1:
         return predictions[0]
+    centre = _common_mean(predictions)
+    return _moved(predictions, centre if np.isfinite(centre) else predictions.mean())
+
+
+def ccc_centring(predictions: np.ndarray) -> np.ndarray:
+    """`ccc_centring_published` where the common mean lies among the members' own means, the plain mean elsewhere."""
+    if len(predictions) == 1:
+        return predictions[0]
+    means, centre = predictions.mean(axis=1), _common_mean(predictions)
+    return _moved(predictions, centre if means.min() <= centre <= means.max() else means.mean())
+
+
+def _common_mean(predictions: np.ndarray) -> float:
+    """Mean of the members' means, weighted by agreement; not finite where agreements add up to nothing."""
     weights = agreement(predictions)
-    means = predictions.mean(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        centre = (means * weights).sum() / weights.sum()
-    if not means.min() <= centre <= means.max():
-        centre = means.mean()
-    return (predictions - means[:, None]).mean(axis=0) + centre
+        return (predictions.mean(axis=1) * weights).sum() / weights.sum()
+
+
+def _moved(predictions: np.ndarray, centre: float) -> np.ndarray:
+    return (predictions - predictions.mean(axis=1)[:, None]).mean(axis=0) + centre
 
 
 def fuse(
@@ -65,7 +80,7 @@ def fuse(
 
     Args:
         tables: Prediction tables, Arrow or pandas.
-        method: ``mean``, ``weighted``, or ``ccc_centring`` (valence and arousal only).
+        method: One of `METHODS`; centring is for valence and arousal only.
         clip: How valence and arousal are limited to [-1, 1]: ``early`` each member before, ``late`` the result, ``none``.
         weights: One per table, for ``weighted``.
 
@@ -87,7 +102,12 @@ def fuse(
     if clip == "early":
         stack[..., limited] = stack[..., limited].clip(-1, 1)
     fused = np.empty(stack.shape[1:])
-    combine = {"ccc_centring": ccc_centring, "mean": mean}.get(method, partial(weighted, weights=weights or ()))
+    combine = {
+        "mean": mean,
+        "weighted": partial(weighted, weights=weights or ()),
+        "ccc_centring": ccc_centring,
+        "ccc_centring_published": ccc_centring_published,
+    }[method]
     for rows in first.slices().values():
         for column in range(len(columns)):
             fused[rows, column] = combine(stack[:, rows, column])
@@ -138,8 +158,8 @@ def check_settings(
         raise InputError(f"fusion {method!r}: weights are for 'weighted', one for each of the {members} predictions.")
     if weights is not None and not (min(weights) >= 0 and sum(weights) > 0):
         raise InputError(f"fusion 'weighted': weights {list(weights)} must not be negative, nor all zero.")
-    if method == "ccc_centring" and not set(columns) <= set(VALENCE_AROUSAL):
-        raise InputError(f"fusion 'ccc_centring' is for valence and arousal; the table has {', '.join(columns)}.")
+    if method in CENTRING and not set(columns) <= set(VALENCE_AROUSAL):
+        raise InputError(f"fusion {method!r} is for valence and arousal; the table has {', '.join(columns)}.")
 
 
 def _check(tables: Sequence[pa.Table], columns: tuple[str, ...], method: str, clip: str, weights) -> None:

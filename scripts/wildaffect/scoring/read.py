@@ -1,23 +1,35 @@
 """Prediction and label tables for the scorer: reading files and folders, matching rows by trial and frame."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pc
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
+import pyarrow.csv as csv
 
 from wildaffect.corpus.labels import parse_annotation
+from wildaffect.decimals import decimal
 from wildaffect.errors import InputError
+from wildaffect.integrity import foreign
 from wildaffect.names import check_name
 from wildaffect.scoring.tasks import Task
+from wildaffect.tables import read_all, read_metadata
 
 KEYS = ("trial", "frame", "time_s", "source")
 """Columns of a prediction table that are no predictions."""
 FRAMES_PER_TRIAL = 2**32
+NOTES = "notes"
+"""Key of a prediction table's metadata: what a reader must know of it, a sentence each."""
+# What most columns hold, converted all at once.
+_SPELLINGS = (
+    (r"^-?[0-9]{1,18}$", pa.int64()),
+    (r"^-?[0-9]{1,18}(\.[0-9]{1,30})?([eE][-+]?[0-9]{1,2})?$", pa.float64()),
+)
 
 
 @dataclass(frozen=True)
@@ -58,12 +70,31 @@ def as_table(table: Any, name: str) -> pa.Table:
     return table
 
 
+@contextmanager
+def named(name: str) -> Iterator[None]:
+    """Begin the message of an `InputError` about a table with the name of the table."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
+
+
 def read_parquet(path: Path) -> pa.Table:
     """Read a Parquet prediction or label table with all its columns; `InputError` if it cannot be read."""
-    try:
-        return as_table(pq.read_table(path), str(path))
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{path}: not a readable Parquet table ({error}). Delete it and run again.") from error
+    return as_table(read_all(path), str(path))
+
+
+def read_notes(path: Path) -> list[str]:
+    """The notes in the metadata of a prediction table, and in those of all tables that it was made from, each once."""
+    return list(dict.fromkeys(_notes(read_metadata(path))))
+
+
+def _notes(metadata: Any) -> Iterator[str]:
+    if isinstance(metadata, dict):
+        yield from metadata.get(NOTES, ())
+    if isinstance(metadata, dict | list):
+        for value in metadata.values() if isinstance(metadata, dict) else metadata:
+            yield from _notes(value)
 
 
 def numbers(table: pa.Table, columns: tuple[str, ...]) -> np.ndarray:
@@ -155,7 +186,11 @@ def read_rows(path: Path, task: Task) -> pa.Table:
         return read_folder(path, task)
     if not path.is_file():
         raise InputError(f"{path}: no such file or folder.")
-    readers = {".parquet": pq.read_table, ".csv": _read_csv, ".txt": lambda file: read_list(file, task)}
+    readers = {
+        ".parquet": read_all,
+        ".csv": lambda file: _read_csv(file, task),
+        ".txt": lambda file: read_list(file, task),
+    }
     if path.suffix not in readers:
         raise InputError(f"{path}: expected a folder, .parquet, .csv or .txt.")
     try:
@@ -204,7 +239,7 @@ def read_list(file: Path, task: Task) -> pa.Table:
         trials.append(trial)
         frames[number - 2] = frame
         try:
-            values[number - 2] = np.array([float(field) for field in fields]).reshape(len(task.columns))
+            values[number - 2] = np.array([decimal(field) for field in fields]).reshape(len(task.columns))
         except ValueError:
             raise InputError(
                 f"{file}, line {number}: expected a path and {len(task.columns)} numbers, got {line!r}."
@@ -220,9 +255,35 @@ def split_location(location: str, where: str) -> tuple[str, int]:
     return found[1], int(found[2]) - 1
 
 
-def _read_csv(path: Path) -> pa.Table:
-    # A trial may be called 24 or 24.10: never guess its type.
-    return pc.read_csv(path, convert_options=pc.ConvertOptions(column_types={"trial": pa.string()}))
+def _read_csv(path: Path, task: Task) -> pa.Table:
+    """A table of predictions or labels; an empty field is a missing value."""
+    # A trial may be called 24 or 24.10, and numbers are checked by their spelling: no type is guessed that could hide it.
+    texts = dict.fromkeys(("trial", "frame", *task.columns), pa.string())
+    with foreign(path, "a readable CSV table"):
+        table = csv.read_csv(
+            path, convert_options=csv.ConvertOptions(column_types=texts, null_values=[""], strings_can_be_null=True)
+        )
+        names = table.column_names
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"{path}, line 1: column {twice[0]!r} is named more than once. Keep one of each name.")
+    for name in set(texts) & set(names) - {"trial"}:
+        column = _numbers_of(table[name], f"{path}: column {name}")
+        table = table.set_column(names.index(name), name, column)
+    return table
+
+
+def _numbers_of(texts: pa.ChunkedArray, where: str) -> pa.ChunkedArray:
+    """Numbers by `decimal` of a column of texts (null where empty), int64 or float64; `InputError` with the first line that has none."""
+    for spelling, kind in _SPELLINGS:
+        if pc.all(pc.match_substring_regex(texts, spelling)).as_py():
+            return texts.cast(kind)
+    values: list[float | None] = []
+    for line, text in enumerate(texts.to_pylist(), 2):
+        try:
+            values.append(None if text is None else decimal(text))
+        except ValueError as error:
+            raise InputError(f"{where}, line {line}: {error}.") from None
+    return pa.chunked_array([pa.array(values, pa.float64())])
 
 
 def _lines(file: Path) -> list[str]:

@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from wildaffect.cells import safe_cell
 from wildaffect.corpus.label_spaces import AU8, AU12, EXPRESSIONS8, VALENCE_AROUSAL
 from wildaffect.errors import InputError
 from wildaffect.files import atomic
 from wildaffect.scoring.fusion import join_targets
-from wildaffect.scoring.read import read_parquet
+from wildaffect.scoring.read import named, read_parquet
 from wildaffect.scoring.scorer import (
     Tallied,
     incomparable,
@@ -25,6 +24,7 @@ from wildaffect.scoring.scorer import (
     trial_scores,
 )
 from wildaffect.scoring.tasks import Part, Task, Tracks
+from wildaffect.tables import read_all
 
 RUN_COLUMNS = ("system", "variant", "target", "fold", "partition")
 SCORE_COLUMNS = (*RUN_COLUMNS, "edition", "metric", "value", "frames", "trials", "note")
@@ -35,12 +35,19 @@ LABEL_SPACES = {"va": {*VALENCE_AROUSAL}, "expr": {"expression", *EXPRESSIONS8},
 
 @dataclass(frozen=True)
 class Predicted:
-    """Predictions of one target: ``fold`` is a number as text, ``cross-validation`` or ``ensemble``."""
+    """Predictions of one target: ``fold`` is a number as text, ``cross-validation`` or ``ensemble``; ``files`` are where they come from."""
 
     target: str
     fold: str
     partition: str
     table: pa.Table
+    files: tuple[Path, ...]
+
+    @property
+    def name(self) -> str:
+        """The files in words."""
+        more = f" and {len(self.files) - 1} more" if len(self.files) > 1 else ""
+        return f"{self.files[0]}{more}"
 
 
 def score_predictions(
@@ -77,13 +84,14 @@ def score_predictions(
         InputError: If a labelled trial of a fold's partition was not predicted at all.
     """
     tables = {task: read_parquet(path) for task, path in labels.items()}
-    assigned = pq.read_table(folds).to_pylist() if folds else []
+    assigned = read_all(folds).to_pylist() if folds else []
     score_rows, trial_rows = [], []
     for (system, variant), entries in _grouped(predictions).items():
         for predicted in _series(entries):
             names = (system, variant, predicted.target, predicted.fold, predicted.partition)
-            _check_complete(predicted, tables, assigned, "/".join(names))
-            results, single = _score(predicted, tables, editions, resamples, seed, "/".join(names))
+            with named("/".join(names)):
+                _check_complete(predicted, tables, assigned)
+            results, single = _score(predicted, tables, labels, editions, resamples, seed, "/".join(names))
             run = dict(zip(RUN_COLUMNS, names, strict=True))
             score_rows += [run | row for row in results]
             trial_rows += [run | row for row in single]
@@ -113,28 +121,38 @@ def _series(entries: Sequence[Mapping]) -> Iterator[Predicted]:
         yield from _with_pool(target, chosen)
     if set(VALENCE_AROUSAL) <= set(targets) and "va" not in targets:
         valence, arousal = (
-            {(p.fold, p.partition): p.table for p in _with_pool(name, targets[name])} for name in VALENCE_AROUSAL
+            {(p.fold, p.partition): p for p in _with_pool(name, targets[name])} for name in VALENCE_AROUSAL
         )
         for fold, partition in valence:
             if (fold, partition) in arousal:
                 pair = {"valence": valence[fold, partition], "arousal": arousal[fold, partition]}
-                yield Predicted("va", fold, partition, join_targets(pair))
+                files = tuple(file for part in pair.values() for file in part.files)
+                joined = join_targets({name: part.table for name, part in pair.items()})
+                yield Predicted("va", fold, partition, joined, files)
 
 
 def _with_pool(target: str, entries: Sequence[Mapping]) -> Iterator[Predicted]:
     """Each prediction file, then the validation partitions of all folds as one."""
     held_out = []
     for entry in sorted(entries, key=lambda e: (e["partition"], _fold_order(str(e["fold"])))):
-        predicted = Predicted(target, str(entry["fold"]), entry["partition"], read_parquet(entry["path"]))
+        path = Path(entry["path"])
+        predicted = Predicted(target, str(entry["fold"]), entry["partition"], read_parquet(path), (path,))
         if predicted.partition == "validation" and predicted.fold != ENSEMBLE:
-            held_out.append(predicted.table)
+            held_out.append(predicted)
         yield predicted
     if len(held_out) > 1:
-        yield Predicted(target, CROSS_VALIDATION, "validation", pa.concat_tables(held_out, promote_options="default"))
+        pooled = pa.concat_tables([each.table for each in held_out], promote_options="default")
+        yield Predicted(target, CROSS_VALIDATION, "validation", pooled, tuple(each.files[0] for each in held_out))
 
 
 def _score(
-    predicted: Predicted, labels: Mapping[str, pa.Table], editions: Tracks, resamples: int, seed: int, run: str
+    predicted: Predicted,
+    labels: Mapping[str, pa.Table],
+    paths: Mapping[str, Path],
+    editions: Tracks,
+    resamples: int,
+    seed: int,
+    run: str,
 ) -> tuple[list[dict], list[dict]]:
     """Rows of the score table and of the per-trial table for one prediction table."""
     chosen = pc.unique(predicted.table["trial"])
@@ -155,8 +173,12 @@ def _score(
                 continue
             for part in parts:
                 if part not in tallied:
-                    tallied[part] = _tally(predicted.table, known[part.name], task, part, run)
-            merged = Tallied(task, {part.name: tallied[part].trials[part.name] for part in parts}, 0)
+                    names = (predicted.name, str(paths[part.name]))
+                    with named(f"{run}, edition {edition}"):
+                        tallied[part] = tally_task(predicted.table, known[part.name], task, [part], names=names)
+            trials = {part.name: tallied[part].trials[part.name] for part in parts}
+            remarks = {name: text for part in parts for name, text in tallied[part].remarks.items()}
+            merged = Tallied(task, trials, 0, remarks)
             for row in summarise(merged, resamples, seed).to_pylist():
                 if row["metric"] not in written:
                     written.add(row["metric"])
@@ -166,21 +188,12 @@ def _score(
     return rows, [single[key] for key in sorted(single)]
 
 
-def _tally(predictions: pa.Table, labels: pa.Table, task: Task, part: Part, run: str) -> Tallied:
-    try:
-        return tally_task(predictions, labels, task, [part])
-    except InputError as error:
-        raise InputError(f"{run}, edition {task.edition}: {error}") from error
-
-
 def _unscored(edition: str, task: Task, reason: str) -> dict:
     note = f"not comparable: {reason}"
     return {"edition": edition, "metric": f"{task.name}_score", "value": np.nan, "frames": 0, "trials": 0, "note": note}
 
 
-def _check_complete(
-    predicted: Predicted, labels: Mapping[str, pa.Table], assigned: Sequence[Mapping], run: str
-) -> None:
+def _check_complete(predicted: Predicted, labels: Mapping[str, pa.Table], assigned: Sequence[Mapping]) -> None:
     """Every labelled trial that the fold table puts into this fold's partition must have been predicted (single-task targets only)."""
     tasks = [name for name in labels if LABEL_SPACES.get(name, set()) & set(predicted.table.column_names)]
     if len(tasks) != 1:
@@ -194,7 +207,7 @@ def _check_complete(
     absent = sorted(expected & labelled - set(pc.unique(predicted.table["trial"]).to_pylist()))
     if absent:
         raise InputError(
-            f"{run}: {len(absent)} labelled trials were not predicted, first {absent[0]!r}. Delete the file and run again."
+            f"{len(absent)} labelled trials were not predicted, first {absent[0]!r}. Delete {predicted.name} and run again."
         )
 
 

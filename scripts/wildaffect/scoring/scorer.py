@@ -4,8 +4,8 @@ Columns become decisions (values, a class number, units on or off), decisions of
 """
 
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import add
 from typing import Any
@@ -17,9 +17,13 @@ import pyarrow.compute as pc
 from wildaffect.corpus.label_spaces import AU_THRESHOLD
 from wildaffect.errors import InputError
 from wildaffect.scoring.editions import find_task, get_task
-from wildaffect.scoring.read import RowIndex, as_table, find_rows, flags, numbers, sort_rows
+from wildaffect.scoring.read import RowIndex, as_table, find_rows, flags, named, numbers, sort_rows
 from wildaffect.scoring.tallies import Tally, draws, interval, resampled, tally, videos_of
 from wildaffect.scoring.tasks import Part, Task
+
+NAMES = ("predictions", "labels")
+RANGES = {"values": (-1, 1), "units": (0, 1)}
+"""Least and largest prediction of a part by its kind; classes may be probabilities or any other numbers."""
 
 
 def missing_columns(columns: Sequence[str], part: Part) -> tuple[str, ...]:
@@ -98,11 +102,19 @@ TRIAL_SCORES = pa.schema(
 
 @dataclass(frozen=True)
 class Tallied:
-    """Tallies of a task: per part, one per trial that has a valid frame of that part; ``trials`` in sorted order."""
+    """Tallies of a task: per part, one per trial that has a valid frame of that part.
+
+    Attributes:
+        task: The track.
+        trials: Tallies by part and trial, trials in sorted order.
+        missing: Labelled frames without prediction.
+        remarks: What is strange about the predictions of a part, by part.
+    """
 
     task: Task
     trials: dict[str, dict[str, Tally]]
     missing: int
+    remarks: Mapping[str, str] = field(default_factory=dict)
 
 
 def score(
@@ -114,6 +126,7 @@ def score(
     allow_missing: bool = False,
     resamples: int = 0,
     seed: int = 0,
+    names: tuple[str, str] = NAMES,
 ) -> pa.Table:
     """Score predictions against labels by the rules of an edition.
 
@@ -128,27 +141,34 @@ def score(
         allow_missing: Whether labelled frames without prediction are left out and counted in the notes.
         resamples: Draws of whole source videos for 95 % bootstrap intervals, 0 for none.
         seed: Of the draws.
+        names: What messages and notes call the predictions and the labels, such as their files.
 
     Returns:
         Table ``SCORES``: the ranked ``<task>_score`` first (only if all its metrics were computed), then its metrics over all frames
         joined, the mean over trials (``..._per_video_mean``, ``..._per_video_weighted`` by frames), then details, and the bounds of
-        intervals (``..._low``, ``..._high``).
+        intervals (``..._low``, ``..._high``). Predictions far out of their range are scored as they are; a note counts them.
 
     Raises:
         InputError: For a labelled frame without prediction, repeated rows, missing columns, and predictions that are not numbers.
     """
-    labels = as_table(labels, "labels")
+    labels = as_table(labels, names[1])
     rules = get_task(edition, task) if task else find_task(edition, labels.column_names)
-    tallied = tally_task(predictions, labels, rules, rules.parts, allow_missing=allow_missing)
+    tallied = tally_task(predictions, labels, rules, rules.parts, allow_missing=allow_missing, names=names)
     if not any(tallied.trials.values()):
         raise InputError(
-            f"labels: no frame with a valid label of task {rules.name} and a prediction; nothing can be scored."
+            f"{names[1]}: no frame with a valid label of task {rules.name} and a prediction; nothing can be scored."
         )
     return summarise(tallied, resamples, seed)
 
 
 def tally_task(
-    predictions: Any, labels: Any, task: Task, parts: Sequence[Part], *, allow_missing: bool = False
+    predictions: Any,
+    labels: Any,
+    task: Task,
+    parts: Sequence[Part],
+    *,
+    allow_missing: bool = False,
+    names: tuple[str, str] = NAMES,
 ) -> Tallied:
     """Match rows and count, per part and trial.
 
@@ -158,6 +178,7 @@ def tally_task(
         task: The track.
         parts: Its parts to score, perhaps with fewer values (one of two targets).
         allow_missing: As for `score`.
+        names: As for `score`.
 
     Returns:
         Tallies that can be summed and resampled.
@@ -165,30 +186,50 @@ def tally_task(
     Raises:
         InputError: As for `score`.
     """
-    predictions, labels = as_table(predictions, "predictions"), as_table(labels, "labels")
+    predicted, known = names
+    predictions, labels = as_table(predictions, predicted), as_table(labels, known)
     for part in parts:
-        _check_columns(predictions, labels, task, part)
-    wanted, found = sort_rows(labels, "labels"), sort_rows(predictions, "predictions")
+        _check_columns(predictions, labels, task, part, names)
+    wanted, found = sort_rows(labels, known), sort_rows(predictions, predicted)
     row = find_rows(wanted, found)
     lost = np.zeros(row.shape, bool)
     trials = {}
     for part in parts:
-        truth, mask = _truth(labels, task, part)
+        with named(known):
+            truth, mask = _truth(labels, task, part)
         truth, mask = truth[wanted.order], mask[wanted.order]
         absent = mask.any(axis=1) & (row < 0)
         if absent.any() and not allow_missing:
-            raise InputError(_absent(wanted, absent))
+            raise InputError(f"{predicted}: {_absent(wanted, absent)}")
         lost |= absent
         mask &= (row >= 0)[:, None]
         decided = np.full(truth.shape, np.nan)
-        decided[row >= 0] = decide(predictions, part)[row[row >= 0]]
-        _check_decisions(decided, mask, wanted, part)
+        with named(predicted):
+            decided[row >= 0] = decide(predictions, part)[row[row >= 0]]
+            _check_decisions(decided, mask, wanted, part)
         trials[part.name] = {
             name: tally(part, truth[rows], decided[rows], mask[rows])
             for name, rows in wanted.slices().items()
             if mask[rows].any()
         }
-    return Tallied(task, trials, int(lost.sum()))
+    remarks = {part.name: text for part in parts if (text := _far_out(predictions, part, predicted))}
+    return Tallied(task, trials, int(lost.sum()), remarks)
+
+
+def _far_out(predictions: pa.Table, part: Part, name: str) -> str:
+    """Say how many predictions lie further outside their range than half its width, empty if none does or there is no range."""
+    if part.kind not in RANGES:
+        return ""
+    low, high = RANGES[part.kind]
+    values = _finite(numbers(predictions, part.names))
+    far = np.abs(values - (low + high) / 2) > high - low
+    if not far.any():
+        return ""
+    columns = ", ".join(column for column, some in zip(part.names, far.any(axis=0), strict=True) if some)
+    return (
+        f"{far.sum()} of {far.size} predictions are far outside [{low}, {high}] ({columns}: {values[far].min():g} to "
+        f"{values[far].max():g}), scored as they are: {name}"
+    )
 
 
 def summarise(tallied: Tallied, resamples: int = 0, seed: int = 0) -> pa.Table:
@@ -200,15 +241,15 @@ def summarise(tallied: Tallied, resamples: int = 0, seed: int = 0) -> pa.Table:
     spread: dict[str, np.ndarray] = {}
     counts: dict[str, tuple[int, int]] = {}
     rows: list[dict] = []
-    for trials in tallied.trials.values():
+    for part, trials in tallied.trials.items():
         if trials:
-            rows += _part_rows(trials, left_out)
+            rows += _part_rows(trials, left_out, tallied.remarks.get(part, ""))
             total = reduce(add, trials.values())
             for metric, value in total.metrics().items():
                 metrics[metric], counts[metric] = float(value), (int(total.frames), len(trials))
             if times is not None:
                 spread |= resampled(trials, videos, times)
-    ranked = _ranked(tallied.task, metrics, counts, left_out)
+    ranked = _ranked(tallied.task, metrics, counts, _joined(left_out, *tallied.remarks.values()))
     if ranked:
         rows.insert(0, ranked)
         if times is not None:
@@ -232,7 +273,7 @@ def trial_scores(tallied: Tallied) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=TRIAL_SCORES)
 
 
-def _part_rows(trials: dict[str, Tally], left_out: str) -> Iterable[dict]:
+def _part_rows(trials: dict[str, Tally], left_out: str, remark: str) -> Iterable[dict]:
     """Metrics of one part: joined, per video, details."""
     total = reduce(add, trials.values())
     frames, single = int(total.frames), [part.metrics() for part in trials.values()]
@@ -240,7 +281,7 @@ def _part_rows(trials: dict[str, Tally], left_out: str) -> Iterable[dict]:
     rows, per_video = [], []
     for metric, value in total.metrics().items():
         undefined = f"undefined: {total.reason(metric)}" if np.isnan(value) else ""
-        rows.append(_row(metric, value, frames, len(trials), undefined or left_out))
+        rows.append(_row(metric, value, frames, len(trials), _joined(undefined or left_out, remark)))
         values = np.array([float(each[metric]) for each in single])
         known = ~np.isnan(values)
         reasons = Counter(
@@ -257,12 +298,16 @@ def _part_rows(trials: dict[str, Tally], left_out: str) -> Iterable[dict]:
     return rows + per_video + details
 
 
-def _ranked(task: Task, metrics: dict, counts: dict, left_out: str) -> dict | None:
+def _joined(*notes: str) -> str:
+    return "; ".join(filter(None, notes))
+
+
+def _ranked(task: Task, metrics: dict, counts: dict, notes: str) -> dict | None:
     if not set(task.score) <= set(metrics):
         return None
     value = sum(weight * metrics[metric] for metric, weight in task.score.items())
     frames, trials = (max(counts[metric][i] for metric in task.score) for i in (0, 1))
-    return _row(f"{task.name}_score", value, frames, trials, "; ".join(filter(None, [task.formula, left_out])))
+    return _row(f"{task.name}_score", value, frames, trials, _joined(task.formula, notes))
 
 
 def _row(metric: str, value: float, frames: int, trials: int, note: str) -> dict:
@@ -285,16 +330,17 @@ def _truth(labels: pa.Table, task: Task, part: Part) -> tuple[np.ndarray, np.nda
     if strange.any():
         row, column = np.argwhere(strange)[0]
         raise InputError(
-            f"labels: {part.columns[column]} of trial {labels['trial'][row]} frame {labels['frame'][row]} is {truth[row, column]:g}; "
+            f"{part.columns[column]} of trial {labels['trial'][row]} frame {labels['frame'][row]} is {truth[row, column]:g}; "
             f"this edition knows 0 to {highest}. Check the edition."
         )
     return truth, known
 
 
-def _check_columns(predictions: pa.Table, labels: pa.Table, task: Task, part: Part) -> None:
+def _check_columns(predictions: pa.Table, labels: pa.Table, task: Task, part: Part, names: tuple[str, str]) -> None:
+    predicted, known = names
     lacking = {
-        "predictions": missing_columns(predictions.column_names, part),
-        "labels": tuple(column for column in part.columns if column not in labels.column_names),
+        predicted: missing_columns(predictions.column_names, part),
+        known: tuple(column for column in part.columns if column not in labels.column_names),
     }
     for name, columns in lacking.items():
         if columns:
@@ -310,7 +356,7 @@ def _check_decisions(decided: np.ndarray, mask: np.ndarray, rows: RowIndex, part
     if wrong.any():
         at, column = np.argwhere(wrong)[0]
         raise InputError(
-            f"predictions: {part.columns[column]} of {wrong.any(axis=1).sum()} labelled frames is not a usable number, first trial "
+            f"{part.columns[column]} of {wrong.any(axis=1).sum()} labelled frames is not a usable number, first trial "
             f"{rows.trials[rows.trial[at]]!r}, frame {rows.frame[at]}: {decided[at, column]:g}."
         )
 
@@ -319,6 +365,6 @@ def _absent(rows: RowIndex, absent: np.ndarray) -> str:
     at = np.flatnonzero(absent)
     trials = sorted({rows.trials[i] for i in np.unique(rows.trial[at])})
     return (
-        f"predictions: {at.size} labelled frames of {len(trials)} trials have no row, first trial {rows.trials[rows.trial[at[0]]]!r}, "
+        f"{at.size} labelled frames of {len(trials)} trials have no row, first trial {rows.trials[rows.trial[at[0]]]!r}, "
         f"frame {rows.frame[at[0]]}. Predict every frame, or allow missing frames."
     )

@@ -16,7 +16,7 @@ from wildaffect.errors import InputError
 from wildaffect.files import atomic
 from wildaffect.names import check_name
 from wildaffect.scoring.editions import edition_tasks
-from wildaffect.scoring.read import KEYS, as_table, read_parquet, sort_rows
+from wildaffect.scoring.read import KEYS, as_table, read_notes, read_parquet, sort_rows
 from wildaffect.scoring.scorer import decide, missing_columns
 from wildaffect.scoring.tasks import Part
 from wildaffect.submission.expected import known_format
@@ -26,7 +26,8 @@ from wildaffect.written import write_folder
 def export_csv(folder: Path, predictions: Sequence[Mapping]) -> None:
     """Write ``<folder>/<trial>.csv``: frame, time_s, what every target predicts, source; frames ascending.
 
-    A column that two targets predict is named ``<target>.<column>``.
+    A column that two targets predict is named ``<target>.<column>``. A last column ``note`` holds what a reader must know of the
+    predictions, where there is something.
 
     Args:
         folder: Folder to write to.
@@ -46,6 +47,8 @@ def export_csv(folder: Path, predictions: Sequence[Mapping]) -> None:
                 f"predictions of {target}: other trials or frames than those of {next(iter(tables))}. Predict them again."
             )
     joined = join_columns(tables)
+    if notes := list(dict.fromkeys(note for entry in predictions for note in read_notes(entry["path"]))):
+        joined = joined.append_column("note", pa.array([" ".join(notes)] * len(joined)))
     for trial in pc.unique(joined["trial"]).to_pylist():
         with atomic(folder / f"{check_name(trial, 'predictions')}.csv") as partial:
             csv.write_csv(joined.filter(pc.equal(joined["trial"], trial)).drop_columns("trial"), partial)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from wildaffect.corpus.trials import TASKS, TRIALS, Trial, trials_from_table
 from wildaffect.errors import InputError
@@ -17,7 +16,7 @@ from wildaffect.scoring.read import RowIndex, as_table, read_parquet, sort_rows
 from wildaffect.scoring.scorer import decide, missing_columns
 from wildaffect.scoring.tasks import Part, Task
 from wildaffect.submission.expected import Expected, expected_rows, known_format
-from wildaffect.tables import read_table
+from wildaffect.tables import count_rows, read_table
 from wildaffect.written import write_folder
 
 FILL_MEANING = {
@@ -226,7 +225,7 @@ def write_submission(
     """
     tables = {entry["target"]: read_parquet(entry["path"]) for entry in predictions}
     counts = {
-        trial.trial: pq.read_metadata(frames[trial.video]).num_rows
+        trial.trial: count_rows(frames[trial.video])
         for trial in submitted_trials(trials_from_table(read_table(trials, TRIALS)), task)
     }
     if not counts and sample is None:

@@ -24,7 +24,8 @@ from wildaffect.faces import templates as crop_templates
 from wildaffect.features.spec import EMBED_PREFIX, IMPORT_PREFIX, find_feature
 from wildaffect.systems.base import Freezing, Recipe, trainable
 from wildaffect.systems.types import Labels, Needs, Purpose, RecipeSettings, Samples, Spec, TrialData
-from wildaffect.systems.weights import load_weights, save_weights
+from wildaffect.systems.weights import load_weights
+from wildaffect.weights import save_weights
 
 FPS = 25
 FRAMES = (90, 70)

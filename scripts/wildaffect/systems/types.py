@@ -105,6 +105,7 @@ class Spec:
         needs: ``needs(variant, mode, settings)`` gives the inputs of a variant.
         modes: ``faithful`` follows the published system with its quirks, ``corrected`` repairs its documented bugs.
         narrowed: Names of the targets of variants that do not have all.
+        on_request: Names of targets that ``targets: all`` leaves out, because others together give the same columns.
         small: Settings of a network that runs in seconds on a CPU, for checks.
     """
 
@@ -116,6 +117,7 @@ class Spec:
     needs: Callable[[str, str, Any], Needs]
     modes: tuple[str, ...] = ("faithful", "corrected")
     narrowed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    on_request: tuple[str, ...] = ()
     small: Mapping[str, Any] = field(default_factory=dict)
 
     def targets_of(self, variant: str) -> tuple[str, ...]:

@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from wildaffect.corpus.folds import FOLDS, fold_trials
 from wildaffect.corpus.labels import labels_schema
 from wildaffect.errors import InputError
 from wildaffect.faces.crops import CropFile
 from wildaffect.faces.landmarks import LandmarkMasks
-from wildaffect.features.spec import rows_per_second
+from wildaffect.features.spec import find_feature, of_trial, rows_per_second
+from wildaffect.features.store import open_array
 from wildaffect.files import sha256
 from wildaffect.media.frames import read_frames
 from wildaffect.systems.types import Images, Labels, Needs, Target, TrialData
-from wildaffect.tables import read_table
+from wildaffect.tables import read_schema, read_table
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def open_trial(name: str, files: Mapping[str, Path], needs: Needs, labels: Mappi
     times = read_frames(files["frames"]).times
     crops = {template: CropFile(files[f"crop {template}"]) for template in needs.crops}
     masks = {template: LandmarkMasks(files["persons"], name) for template in needs.masks}
-    features = {feature: _open_feature(files[f"feature {feature}"]) for feature in needs.features}
+    features = {feature: open_array(files[f"feature {feature}"]) for feature in needs.features}
     rows = {
         **{f"crop {template}": len(crop.valid) for template, crop in crops.items()},
         **{f"feature {name}": len(values) for name, values in features.items() if rows_per_second(name) is None},
@@ -131,11 +131,51 @@ def open_trial(name: str, files: Mapping[str, Path], needs: Needs, labels: Mappi
     return TrialData(name, times, crops, features, labels, masks)
 
 
-def _open_feature(path: Path) -> np.ndarray:
-    try:
-        return np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable .npy file ({error}). Delete it and run again.") from error
+def check_columns(
+    trials: Iterable[TrialData],
+    files: Mapping[str, Mapping[str, Path]],
+    known: Mapping[str, Sequence[int]] | None = None,
+) -> dict[str, list[int]]:
+    """Check that the rows of a feature are what a model is given in all trials.
+
+    Args:
+        trials: Opened trials.
+        files: Files of each trial, as `JobInputs.of` gives them.
+        known: Shape of a row by feature, as the training had it. Of features without an entry it is that of their definition or, of vectors
+            that come from elsewhere, of the first trial.
+
+    Returns:
+        Shape of a row by feature.
+
+    Raises:
+        InputError: Names feature, file, what was expected and what was found.
+    """
+    shapes: dict[str, list[int]] = {}
+    known = known or {}
+    for trial in trials:
+        for feature, values in trial.features.items():
+            expected = shapes.setdefault(feature, list(known.get(feature) or _own_shape(feature, values)))
+            if list(values.shape[1:]) != expected or values.dtype.kind not in "fiu":
+                like = (
+                    "in the training"
+                    if feature in known
+                    else "in the other trials"
+                    if of_trial(feature)
+                    else "it is defined"
+                )
+                raise InputError(
+                    f"{files[trial.name][f'feature {feature}']}: feature {feature} of trial {trial.name} has rows of shape "
+                    f"{values.shape[1:]} and type {values.dtype}; expected are numbers of shape {tuple(expected)}, as {like}. Delete the "
+                    "file and run again, or look at where the feature comes from."
+                )
+    return shapes
+
+
+def _own_shape(feature: str, values: np.ndarray) -> tuple[int, ...]:
+    if of_trial(feature):
+        return values.shape[1:2] or (1,)
+    columns = len(find_feature(feature).columns)
+    return () if rows_per_second(feature) and columns == 1 else (columns,)
 
 
 def partition_trials(
@@ -191,11 +231,8 @@ def unlabelled_units(paths: Mapping[str, Path], target: Target) -> list[str]:
 
 
 def _absent_columns(path: Path, task: str, target: Target) -> list[str]:
-    """Units that are not labelled; :class:`InputError` if none is, or for columns of another task. No damage of the file."""
-    try:
-        present = pq.read_schema(path).names
-    except (OSError, pa.ArrowInvalid):
-        return []  # reading the table says so
+    """Units that are not labelled; :class:`InputError` if none is, or for columns of another task."""
+    present = read_schema(path).names
     absent = [column for column in target.labels[task] if column not in present]
     if absent and (task != "au" or len(absent) == len(target.labels[task])):
         raise InputError(

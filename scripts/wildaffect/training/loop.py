@@ -1,6 +1,8 @@
 """The epoch loop all systems share, and what an interrupted training needs to continue as if nothing had happened."""
 
+import contextlib
 import logging
+import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +15,8 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
-from wildaffect.files import atomic
+from wildaffect.errors import InputError
+from wildaffect.integrity import check, intact, sealed
 from wildaffect.systems.base import Freezing, Recipe
 from wildaffect.systems.types import Samples, TrialData
 from wildaffect.training.batches import GatheredBatch, batches, gather, validate
@@ -65,15 +68,24 @@ class Checkpoint:
         self._path = Path(folder) / "last.ckpt"
 
     def load(self) -> tuple[Progress, dict[str, Any]] | None:
-        """Progress and the state dicts saved with it, or None if there is nothing to resume."""
+        """Progress and the state dicts saved with it, or None if there is nothing to resume; a damaged file is set aside."""
         if not self._path.exists():
             return None
-        content = torch.load(self._path, "cpu", weights_only=True)
-        return Progress(**content["progress"]), content["states"]
+        try:
+            with intact(self._path, "a checkpoint"):
+                check(self._path)
+                content = torch.load(self._path, "cpu", weights_only=True)
+                return Progress(**content["progress"]), content["states"]
+        except InputError as error:
+            aside = self._path.with_suffix(".damaged")
+            with contextlib.suppress(FileNotFoundError):  # another process of this training was faster
+                self._path.replace(aside)
+            log.warning("%s It is set aside as %s, and training starts anew.", error, aside)
+            return None
 
     def save(self, progress: Progress, **states: Any) -> None:
         """Write atomically: a kill leaves either the last checkpoint or this one."""
-        with atomic(self._path) as partial:
+        with sealed(self._path) as partial:
             torch.save({"progress": asdict(progress), "states": states}, partial)
 
     def remove(self) -> None:
@@ -228,7 +240,14 @@ class Loop:
             self._fabric.backward(loss / min(step, count - number // step * step))
             if (number + 1) % step == 0 or number + 1 == count:
                 self._step()
-            total += float(loss.detach()) * len(outputs)
+            value = float(loss.detach())
+            if not math.isfinite(value):
+                raise InputError(
+                    f"the training loss is {value:g} in epoch {epoch}, batch {number} of {count} (both counted from 0), at learning rate "
+                    f"{self._rate():g}: training cannot go on. Lower learning_rate, or look for values that are no numbers in features and "
+                    "labels."
+                )
+            total += value * len(outputs)
         return total / len(order)
 
     def _step(self) -> None:

@@ -1,5 +1,6 @@
 """Predictions of a trained model for every decoded frame."""
 
+import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -16,12 +17,26 @@ from wildaffect import systems
 from wildaffect.errors import InputError
 from wildaffect.files import json_beside
 from wildaffect.provenance import stable_hash
+from wildaffect.scoring.read import NOTES
 from wildaffect.systems.base import Recipe
 from wildaffect.systems.types import Purpose, Setup, TrialData
 from wildaffect.tables import read_table, write_table
 from wildaffect.training.batches import as_array, outputs_of
-from wildaffect.training.inputs import JobInputs, Runtime, cache_images, open_trial, read_labels
+from wildaffect.training.inputs import JobInputs, Runtime, cache_images, check_columns, open_trial, read_labels
+from wildaffect.training.origin import (
+    UNKNOWN,
+    Agreement,
+    Origin,
+    check_record,
+    compare,
+    read_origin,
+    read_record,
+    refusal,
+)
+from wildaffect.training.origin import notes as agreement_notes
 from wildaffect.training.runtime import open_fabric, reproducible
+
+log = logging.getLogger(__name__)
 
 
 def predictions_schema(columns: Sequence[str]) -> pa.Schema:
@@ -41,6 +56,9 @@ def predict(
     labels: Mapping[str, Path] | None = None,
     state: Path | None = None,
     code: str = "",
+    origin: Origin = UNKNOWN,
+    accept: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> None:
     """Write the prediction table of ``trials``: one row per decoded frame, values as the model gives them (not clipped).
 
@@ -58,17 +76,25 @@ def predict(
         state: Folder where the predictions of each trial are kept. A trial whose files, model, settings and code are those of a prediction
             there is not predicted again; what belongs to other models or trials is removed in the end. None: nothing is kept.
         code: Fingerprint of the code.
+        origin: Where the files come from. What it says is compared with the run record beside the weights.
+        accept: Differences of the two that do not matter, by name, see `wildaffect.training.origin.compare`.
+        notes: What a reader must know of the predictions, a sentence each. They are kept with the table, with what the comparison found.
 
     Raises:
-        InputError: The weights belong to something else, or files cannot be used.
+        InputError: The weights belong to something else or were trained on inputs that were made in another way, or files cannot be used.
     """
-    check_record(setup, weights)
+    check_record(setup.names(), weights)
+    agreement = _agreement(setup.system, weights, origin, accept)
+    sentences = [*notes, *agreement_notes(setup.names(), agreement, origin.corpus)]
+    for sentence in sentences:
+        log.warning("%s", sentence)
     recipe = systems.recipe_of(setup)
     needs = systems.spec(setup.system).needs(setup.variant, setup.mode, setup.settings)
     fabric = open_fabric(runtime.device, runtime.precision)
     known = read_labels(labels, recipe.target, dict.fromkeys(recipe.target.labels, trials)) if labels else {}
     files = {name: inputs.of(name, needs) for name in trials}
     opened = [open_trial(name, files[name], needs, known.get(name, {})) for name in trials]
+    check_columns(opened, files, read_record(weights).get("feature_rows"))
     with reproducible(runtime.threads):
         model = recipe.model()
         digest = systems.load_weights(model, weights).sha256
@@ -93,17 +119,26 @@ def predict(
             for trial, values in predict_trials(recipe, model, missing, statistics, fabric, runtime.workers):
                 tables.write(trial.name, _table(recipe, trial, values))
             parts = [tables.read(name) for name in trials]
-            about = {**setup.names(), "weights": digest}
+            about = {
+                **setup.names(),
+                "weights": digest,
+                "trained_on": agreement.trained_on,
+                "inputs_compared": agreement.compared,
+                "inputs_accepted": list(agreement.accepted),
+                NOTES: sentences,
+            }
             write_table(output, pa.concat_tables(parts) if parts else schema.empty_table(), schema, about)
             tables.clean()
 
 
-def check_record(setup: Setup, weights: Path) -> None:
-    """:class:`InputError` if the run record beside ``weights`` says that they belong to something else."""
-    record = json_beside(weights, "run.json") or setup.names()
-    for key, value in setup.names().items():
-        if record[key] != value:
-            raise InputError(f"{weights}: its run.json says {key} {record[key]}, but {value} was asked for.")
+def _agreement(system: str, weights: Path, origin: Origin, accept: Sequence[str]) -> Agreement:
+    """How ``origin`` agrees with the training of ``weights``; :class:`InputError` for differences that are not accepted."""
+    agreement = compare(read_origin(weights), origin, accept)
+    if problem := refusal(system, agreement, accept):
+        raise InputError(f"{weights}: {problem}")
+    if not agreement.compared:
+        log.warning("%s: what these weights were trained on is not recorded, so the inputs are not compared.", weights)
+    return agreement
 
 
 def predict_trials(

@@ -1,26 +1,28 @@
 """Train one instance: system x variant x target x fold."""
 
 import json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
 from wildaffect import systems
 from wildaffect.errors import InputError
-from wildaffect.files import atomic
+from wildaffect.integrity import sealed
 from wildaffect.provenance import stable_hash, versions
 from wildaffect.systems.base import Recipe
 from wildaffect.systems.types import Needs, Purpose, Samples, Setup, Target, TrialData
-from wildaffect.systems.weights import save_weights
 from wildaffect.training.inputs import (
     FoldData,
     JobInputs,
     Runtime,
     cache_images,
+    check_columns,
     data_hash,
     open_trial,
     partition_trials,
@@ -28,7 +30,9 @@ from wildaffect.training.inputs import (
     unlabelled_units,
 )
 from wildaffect.training.loop import Checkpoint, Loop, Progress
+from wildaffect.training.origin import UNKNOWN, Origin
 from wildaffect.training.runtime import device_name, open_fabric, reproducible
+from wildaffect.weights import save_weights
 
 PARTITIONS = ("train", "validation")
 PACKAGES = ("torch", "lightning", "numpy", "pyarrow", "safetensors")
@@ -44,6 +48,7 @@ def train(
     output: Path,
     state: Path,
     code: str = "",
+    origin: Origin = UNKNOWN,
     report: Callable[[dict[str, Any]], None] = lambda row: None,
 ) -> dict[str, Any]:
     """Train and write ``model.safetensors`` (best epoch), ``history.csv``, ``stats.json`` and ``run.json``.
@@ -59,13 +64,15 @@ def train(
         output: Folder of the four files.
         state: Folder of rolling checkpoints; a checkpoint's name is a hash of settings, ``code`` and data, so a changed job starts anew.
         code: Fingerprint of the code, recorded as given.
+        origin: Where the files come from, recorded for whoever uses the weights.
         report: Called with each row of the history.
 
     Returns:
         The content of ``run.json``.
 
     Raises:
-        InputError: Settings, files and devices that cannot be used.
+        InputError: Settings, files and devices that cannot be used, labels that leave nothing to select by, a loss that is no number, or no
+            epoch with a score that is one; nothing is written then.
     """
     recipe = systems.recipe_of(setup)
     needs = systems.spec(setup.system).needs(setup.variant, setup.mode, setup.settings)
@@ -81,6 +88,9 @@ def train(
         "precision": runtime.precision,
     }
     job = stable_hash({**what, **how, "code": code, "data": content})
+
+    shapes = check_columns(chain.from_iterable(parts.values()), files)
+    _check_labels(recipe, parts, data)
 
     cached = iter(cache_images([*chain.from_iterable(parts.values())], runtime.cache_mib))
     parts = {name: list(islice(cached, len(part))) for name, part in parts.items()}
@@ -113,6 +123,8 @@ def train(
             report=report,
         )
         progress, best = loop.run()
+    if progress.best is None:
+        raise InputError(_never_scored(recipe, progress, output))
 
     record = {
         **what,
@@ -123,8 +135,10 @@ def train(
         "processes": fabric.world_size,
         "versions": versions(*PACKAGES),
         "initial_weights": initial,
+        **origin.record(),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "unlabelled": unlabelled_units(data.labels, recipe.target),
+        "feature_rows": shapes,
         "data": {"sha256": content, **{name: _count(parts[name], samples[name]) for name in PARTITIONS}},
         **_outcome(recipe, progress),
     }
@@ -143,7 +157,7 @@ def _write(
 ) -> None:
     what = {key: record[key] for key in ("system", "variant", "target", "fold", "mode")}
     save_weights(best, output / "model.safetensors", what)
-    with atomic(output / "history.csv") as partial:
+    with sealed(output / "history.csv") as partial:
         pd.DataFrame(progress.history).to_csv(partial, index=False)
     _write_json(output / "stats.json", statistics)
     _write_json(output / "run.json", record)
@@ -168,6 +182,47 @@ def _open_partitions(
     return parts, files
 
 
+def _check_labels(recipe: Recipe, parts: Mapping[str, Sequence[TrialData]], data: FoldData) -> None:
+    """:class:`InputError` if nothing can be learnt, or no epoch selected, whatever the model predicts."""
+    where = f"{data.folds}: fold {data.fold}, target {recipe.target.name}"
+    tables = ", ".join(str(data.labels[task]) for task in recipe.target.labels)
+    cure = (
+        f"Look at column valid of {tables} and at the audit, choose another fold or target, or correct the annotations."
+    )
+    for name, trials in parts.items():
+        rows, valid = _label_counts(trials)
+        if not valid:
+            raise InputError(f"{where}: none of the {rows} rows of the {name} trials has a valid label. {cure}")
+    rng = np.random.default_rng(0)
+    made_up = [rng.random((len(trial.times), len(recipe.target.columns))) for trial in parts["validation"]]
+    score = recipe.score(made_up, parts["validation"])[recipe.metric]
+    if not math.isfinite(score):
+        raise InputError(
+            f"{where}: the score that selects the best epoch ({recipe.metric}) is {score:g} on the labels of the validation "
+            f"trials, whatever is predicted. {cure}"
+        )
+
+
+def _label_counts(trials: Sequence[TrialData]) -> tuple[int, int]:
+    """Annotated rows of all tasks, and those that are valid and have a value."""
+    labels = [part for trial in trials for part in trial.labels.values()]
+    valid = sum(int((part.valid & ~np.isnan(part.values).all(axis=1)).sum()) for part in labels)
+    return sum(len(part.valid) for part in labels), valid
+
+
+def _never_scored(recipe: Recipe, progress: Progress, output: Path) -> str:
+    """Why a training without any score is no result."""
+    last = progress.history[-1] if progress.history else {}
+    values = ", ".join(
+        f"{key} {value:g}" for key, value in last.items() if key.endswith("loss") or key.startswith("val_")
+    )
+    return (
+        f"{output}: the training failed: none of {progress.epoch} epochs had a validation score ({recipe.metric}) that is a number"
+        + (f"; the last had {values}" if values else "")
+        + ". Its weights would be those that it began with, so none are written. Lower learning_rate, or look at features and labels."
+    )
+
+
 def _count(trials: list[TrialData], samples: Samples) -> dict[str, int]:
     return {"trials": len(trials), "frames": sum(len(trial.times) for trial in trials), "samples": len(samples)}
 
@@ -184,5 +239,5 @@ def _outcome(recipe: Recipe, progress: Progress) -> dict[str, Any]:
 
 
 def _write_json(path: Path, value: Any) -> None:
-    with atomic(path) as partial:
+    with sealed(path) as partial:
         partial.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")

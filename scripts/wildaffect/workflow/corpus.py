@@ -9,19 +9,23 @@ from wildaffect import paths
 from wildaffect.corpus.folds import FOLDS, make_folds
 from wildaffect.corpus.scan import scan_corpus
 from wildaffect.corpus.trials import TASKS, TRIALS, Corpus, Finding, Trial, trials_table
+from wildaffect.faces import templates as crop_templates
+from wildaffect.faces.official_folders import ImageFolder, image_folders
 from wildaffect.faces.options import pack_files
+from wildaffect.faces.templates import get_template
+from wildaffect.faces.tsav_archive import alignment_files
 from wildaffect.provenance import stable_hash
 from wildaffect.tables import write_table
 
 
-def scan(block: Mapping[str, Any]) -> Corpus:
-    """The corpus that the section `corpus` describes: scanned, or as the demo will be rendered."""
+def scan(block: Mapping[str, Any], results: Path) -> Corpus:
+    """The corpus that the section `corpus` describes: scanned, but not in the folder `results`, or as the demo will be rendered."""
     if block["layout"] == "demo":
         from wildaffect.demo.corpus import demo_corpus
 
         return demo_corpus(**block["demo"])
     annotations = Path(block["annotations"]) if block["annotations"] else None
-    return scan_corpus(block["layout"], Path(block["root"]), annotations, block["edition"])
+    return scan_corpus(block["layout"], Path(block["root"]), annotations, block["edition"], results)
 
 
 def write_corpus_tables(
@@ -35,7 +39,7 @@ def write_corpus_tables(
         corpus: Section `corpus` of the configuration.
         folds_config: Section `folds`.
     """
-    found = scan(corpus)
+    found = scan(corpus, trials.parents[1])
     findings = [asdict(finding) for finding in found.findings]
     write_table(trials, trials_table(found.trials), TRIALS, {"findings": findings, "corpus": dict(corpus)})
     table = make_folds(found.trials, folds_config["scheme"], folds_config["count"], folds_config["seed"])
@@ -117,10 +121,17 @@ def detector_files(config: Mapping[str, Any]) -> list[str]:
     return [str(path) for path in pack_files(faces["model"], Path(config["models_dir"])).values()]
 
 
-def official_folders(root: str, kind: str, trials: Iterable[str]) -> list[str]:
-    """The organisers' images of ``trials``, as far as they are there; ``kind`` is ``cropped_aligned`` or ``cropped``."""
-    folders = (Path(root, kind, trial) for trial in trials)
-    return [str(folder) for folder in folders if folder.is_dir()]
+def official_images(root: str | None) -> dict[str, dict[str, ImageFolder]]:
+    """Folders of images that others cut, by kind and trial, of the kinds that there are."""
+    kinds = dict.fromkeys(kind for name in crop_templates.official() for kind, _ in get_template(name).official)
+    found = {kind: image_folders(root, kind) for kind in kinds} if root else {}
+    return {kind: folders for kind, folders in found.items() if folders}
+
+
+def tsav_alignments(root: str, trials: Iterable[Trial]) -> dict[str, str]:
+    """File of TSAV's alignment archive by trial, as far as there is one."""
+    files = alignment_files(root)
+    return {t.trial: str(files[t.video, t.person]) for t in trials if (t.video, t.person) in files}
 
 
 def given_values(settings: Any) -> list[str]:

@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from wildaffect import paths, systems
+from wildaffect.content import Contents
 from wildaffect.corpus.folds import trial_groups
 from wildaffect.corpus.trials import PARTITIONS, Corpus
 from wildaffect.features.spec import of_trial
-from wildaffect.files import json_beside
 from wildaffect.provenance import stable_hash
 from wildaffect.scoring.editions import edition_tasks, editions, get_task
 from wildaffect.submission.writer import submitted_trials
 from wildaffect.systems.types import Needs, RecipeSettings
+from wildaffect.training.origin import Origin, read_record
 from wildaffect.workflow.instances import Folds, Instance, tasks_of, trained_file
+from wildaffect.workflow.origins import Origins
 
 OF_VIDEO = {"frames": paths.FRAMES, "audio": paths.AUDIO, "persons": paths.PERSONS}
 """Patterns of files of a video, by kind of list."""
@@ -89,6 +91,16 @@ class Inputs:
         return [
             paths.at(self._results, paths.LABELS, task=task) for task in tasks if task in self.corpus.labelled_tasks()
         ]
+
+    def origin(self, instance: Instance) -> Origin:
+        """Where the inputs of an instance come from; given files are read to hash them."""
+        same = (instance.system, instance.variant, instance.target)
+        folds = tuple(i.fold for i in self.instances if (i.system, i.variant, i.target) == same)
+        return Origin(self._origins.of(self._needs[instance]), self.config["corpus"]["layout"], folds)
+
+    @cached_property
+    def _origins(self) -> Origins:
+        return Origins(self.config, Contents(paths.at(self._results, paths.CONTENTS)))
 
     def _kind_files(self, kind: str, trials: Sequence[str]) -> list[str]:
         """Files of one kind: a key of `OF_VIDEO`, `crops.<template>` or `features.<feature>`."""
@@ -167,8 +179,8 @@ class Inputs:
     def _settings(self, instance: Instance) -> RecipeSettings:
         block = self.config["systems"][instance.system]
         trained = block["trained"]
-        record = json_beside(trained_file(Path(trained), instance), "run.json") if trained else None
-        return systems.recorded_settings(instance.system, (record or {}).get("recipe", {}), block["recipe"])
+        record = read_record(Path(trained_file(Path(trained), instance))) if trained else {}
+        return systems.recorded_settings(instance.system, record.get("recipe") or {}, block["recipe"])
 
 
 def _kinds(needs: Needs) -> dict[str, list[str]]:

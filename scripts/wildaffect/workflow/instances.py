@@ -10,6 +10,7 @@ from wildaffect import systems
 from wildaffect.corpus.folds import fold_rows, fold_trials
 from wildaffect.corpus.trials import Corpus
 from wildaffect.errors import InputError
+from wildaffect.training.origin import read_origin
 
 
 @dataclass(frozen=True, order=True)
@@ -35,6 +36,18 @@ def tasks_of(instance: Instance) -> tuple[str, ...]:
 def trained_file(trained: Path, instance: Instance) -> str:
     """Path of given weights: below a folder of runs, or `trained` itself if it is a file."""
     return str(trained / instance.key / "model.safetensors" if trained.is_dir() else trained)
+
+
+def missing_folds(trained: Path, system: str, variant: str, target: str) -> list[int]:
+    """Folds whose weights are not in the folder of runs ``trained``, though a training had them.
+
+    Run records say which folds were trained together; without records these are all up to the last one found.
+    """
+    weights = sorted(trained.glob(f"{system}/{variant}/{target}/fold*/model.safetensors"))
+    found = {int(path.parent.name.removeprefix("fold")) for path in weights}
+    recorded = [read_origin(path).folds for path in weights]
+    known = {fold for folds in recorded for fold in folds} if all(recorded) else range(max(found, default=-1) + 1)
+    return sorted({*known} - found)
 
 
 def list_instances(blocks: Mapping[str, Any], divisions) -> tuple[Instance, ...]:

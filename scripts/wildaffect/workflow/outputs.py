@@ -13,7 +13,7 @@ from wildaffect.scoring.ensembles import Ensemble, PredictedTarget, Source, plan
 from wildaffect.scoring.smoothing import NONE, check_windows
 from wildaffect.scoring.tasks import Task
 from wildaffect.submission.writer import submitted_trials
-from wildaffect.workflow.instances import Folds, Instance, trained_file
+from wildaffect.workflow.instances import Folds, Instance, missing_folds, trained_file
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,24 @@ class Runs:
         """Weights to predict with: of this run, or given."""
         trained = self._trained(instance)
         return trained_file(Path(trained), instance) if trained else self.file(instance, paths.MODEL)
+
+    def missing(self, system: str, variant: str, target: str) -> list[int]:
+        """Folds whose weights should be in the given folder and are not; none where the configuration names the folds."""
+        block = self.config["systems"][system]
+        if not block["trained"] or block["folds"] != "all" or not Path(block["trained"]).is_dir():
+            return []
+        return missing_folds(Path(block["trained"]), system, variant, target)
+
+    def notes(self, instance: Instance) -> list[str]:
+        """What a reader must know of the predictions of an instance because of the folds that there are, a sentence each."""
+        source = (instance.system, instance.variant, instance.target)
+        if not (missing := self.missing(*source)):
+            return []
+        folds = [i.fold for i in self.instances if (i.system, i.variant, i.target) == source]
+        return [
+            f"{'/'.join(source)} is partial: the given weights are those of fold {', '.join(map(str, folds))}; "
+            f"those of fold {', '.join(map(str, missing))} are missing."
+        ]
 
     def tests(self) -> list[str]:
         """Predictions of test trials by each fold."""

@@ -12,7 +12,10 @@ from wildaffect.faces import templates as crop_templates
 from wildaffect.faces.options import pack_files
 from wildaffect.features.registry import FEATURES
 from wildaffect.features.registry import problems as feature_problems
-from wildaffect.workflow.corpus import RawInputs, scan
+from wildaffect.paths import SUBMISSION, wildcards
+from wildaffect.scoring.ensembles import SYSTEM as ENSEMBLE
+from wildaffect.workflow.corpus import RawInputs, official_images, scan, tsav_alignments
+from wildaffect.workflow.given import check_given_weights
 from wildaffect.workflow.inputs import Inputs
 from wildaffect.workflow.instances import Folds, Instance, divide, list_instances, tasks_of
 from wildaffect.workflow.outputs import Outputs, Runs, Submissions, plan_outputs
@@ -37,11 +40,54 @@ def check_held_out(folds: Folds, trainings: Iterable[Instance]) -> None:
         )
 
 
+def check_divisions(folds: Folds, trainings: Iterable[Instance]) -> None:
+    """Raise an `InputError` if any training has no trials to learn from, or none by which the best epoch is selected."""
+    problems = [
+        f"fold {instance.fold} has no {partition} trials of task {', '.join(tasks_of(instance))}"
+        for instance in trainings
+        for partition in ("train", "validation")
+        if not folds.trials_of(instance, partition)
+    ]
+    if problems:
+        raise InputError(
+            f"config.folds: scheme {folds.scheme} leaves trainings without trials, and the best epoch is selected on validation trials.\n"
+            + "\n".join(f"  - {problem}" for problem in dict.fromkeys(problems))
+            + "\nChoose scheme: grouped, which makes folds of all labelled trials, name other folds or targets, or add annotations."
+        )
+
+
+def check_partial(config: Mapping[str, Any], runs: Runs, outputs: Outputs, submissions: Submissions) -> None:
+    """Raise an `InputError` if a submission would be made with the weights of some folds only, which nobody allowed."""
+    if config["submission"]["allow_partial"]:
+        return
+    submitted = {
+        tuple(wildcards(SUBMISSION, path)[key] for key in ("system", "variant")) for path in submissions.paths()
+    }
+    sources = [
+        source
+        for system, variant in submitted
+        for source in (outputs.ensembles[variant].sources if system == ENSEMBLE else outputs.tested(system, variant))
+    ]
+    missing = {source: folds for source in sorted({*sources}) if (folds := runs.missing(*source))}
+    if missing:
+        raise InputError(
+            "submissions would be partial:\n"
+            + "\n".join(
+                f"  - {'/'.join(source)}: no weights of fold {', '.join(map(str, folds))}"
+                for source, folds in missing.items()
+            )
+            + "\nTrain the missing folds or copy their folders, name the folds that are meant in config.systems.<name>.folds, or set "
+            "submission.allow_partial: true."
+        )
+
+
 def check_files(config: Mapping[str, Any], inputs: Inputs) -> None:
     """Raise one `InputError` for all model, sample and override files that the run needs and that are missing."""
     models_dir, templates = Path(config["models_dir"]), inputs.templates()
     if config["faces"]["source"] == "official":
-        problems = _official_problems(config, templates)
+        problems = _official_problems(config, templates, list(inputs.corpus.video_of))
+    elif config["faces"]["source"] == "tsav":
+        problems = _tsav_problems(config["faces"], inputs.corpus)
     else:
         problems = _detector_problems(config["faces"], models_dir)
     sounds = [name for name in config["features"]["single_pass"] if name in FEATURES]
@@ -90,11 +136,21 @@ def _detector_problems(faces: Mapping[str, Any], models_dir: Path) -> list[str]:
     return problems
 
 
-def _official_problems(config: Mapping[str, Any], templates: Sequence[str]) -> list[str]:
+def _official_problems(config: Mapping[str, Any], templates: Sequence[str], trials: Sequence[str]) -> list[str]:
     """Problems of the section `faces` with `source: official`."""
     faces, problems = config["faces"], []
-    if not faces["official_root"] or not (Path(faces["official_root"]) / "cropped_aligned").is_dir():
-        problems.append(f"faces.official_root: {faces['official_root']} is no folder that holds cropped_aligned/.")
+    images = official_images(faces["official_root"])
+    kinds = [kind for kind in (crop_templates.ALIGNED, crop_templates.TRACKS) if kind in images]
+    if not kinds:
+        problems.append(
+            f"faces.official_root: {faces['official_root']} is no folder that holds cropped_aligned/ or face_256/ with a folder of "
+            "images for each trial."
+        )
+    elif absent := [trial for trial in trials if trial not in images[kinds[0]]]:
+        problems.append(
+            f"faces.official_root: {len(absent)} of {len(trials)} trials have no folder of images in {kinds[0]}/, the first is "
+            f"{absent[0]!r}."
+        )
     if faces["overrides"]:
         problems.append("faces.overrides: corrects tracks, which faces.source official does not have.")
     bodies = config["features"]["bodies"]
@@ -104,9 +160,28 @@ def _official_problems(config: Mapping[str, Any], templates: Sequence[str]) -> l
             + (", and not source face_box." if bodies["source"] == "face_box" else ".")
         )
     try:
-        crop_templates.check_official(templates)
+        crop_templates.check_official(templates, images)
     except InputError as error:
         problems.append(str(error))
+    return problems
+
+
+def _tsav_problems(faces: Mapping[str, Any], corpus: Corpus) -> list[str]:
+    """Problems of the section `faces` with `source: tsav`."""
+    problems = []
+    if faces["overrides"]:
+        problems.append("faces.overrides: corrects tracks, which faces.source tsav does not have.")
+    if not faces["official_root"]:
+        return [*problems, "faces.official_root: name the folder of TSAV's alignment archive for faces.source tsav."]
+    try:
+        found = tsav_alignments(faces["official_root"], corpus.trials)
+    except InputError as error:
+        return [*problems, str(error)]
+    if absent := [trial.trial for trial in corpus.trials if trial.trial not in found]:
+        problems.append(
+            f"faces.official_root: {len(absent)} of {len(corpus.trials)} trials have no alignment in {faces['official_root']}, "
+            f"the first is {absent[0]!r}."
+        )
     return problems
 
 
@@ -151,15 +226,19 @@ def make_plan(raw: Mapping[str, Any]) -> Plan:
         InputError: The message names everything that is wrong.
     """
     config = complete_settings(raw)
-    corpus = scan(config["corpus"])
+    corpus = scan(config["corpus"], Path(config["results_dir"]))
     folds = divide(corpus, config["folds"])
     instances = list_instances(config["systems"], folds.divisions)
     runs, inputs = Runs(config, folds, instances), Inputs(config, folds, instances)
     if not config["folds"]["allow_shared_videos"]:
         check_held_out(folds, runs.trainings())
+    check_divisions(folds, runs.trainings())
     outputs = plan_outputs(config, tuple(corpus.labelled_tasks()), runs.predicted_targets())
     config = with_single_passes(config, inputs.templates(), inputs.features())
     check_files(config, inputs)
+    submissions = Submissions(config, corpus, outputs)
+    check_partial(config, runs, outputs, submissions)
+    check_given_weights(inputs, runs)
     return Plan(
         config,
         corpus,
@@ -169,5 +248,5 @@ def make_plan(raw: Mapping[str, Any]) -> Plan:
         inputs,
         runs,
         outputs,
-        Submissions(config, corpus, outputs),
+        submissions,
     )

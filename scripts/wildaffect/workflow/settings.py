@@ -115,13 +115,15 @@ class Faces(Section):
 
     renamed: ClassVar[Mapping[str, str]] = {"together": "single_pass"}
 
-    source: Literal["detect", "official"] = "detect"
+    source: Literal["detect", "official", "tsav"] = "detect"
     """Where face crops come from.
     - detect: find faces in the videos
-    - official: take the organisers' cropped_aligned images"""
+    - official: take the organisers' cropped_aligned images, or M3T's tracks
+    - tsav: cut the videos by the alignments that TSAV's authors published"""
 
     official_root: Text | None = None
-    """Folder that holds `cropped_aligned/<trial>/00001.jpg` … (and `cropped/` for the template cnu224), for the source `official`."""
+    """Folder that holds `cropped_aligned/<trial>/00001.jpg` … (and `cropped/` for the template cnu224), or M3T's `face_256/`, for the
+    source `official`; folder of TSAV's unpacked alignment archive, for the source `tsav`."""
 
     backend: Literal["retinaface", "dlib"] = "retinaface"
     """Face detector.
@@ -257,10 +259,11 @@ class Training(Section):
 class Fusion(Section):
     """How the test predictions of several folds become one."""
 
-    method: Literal["mean", "ccc_centring"] | None = None
-    """Rule of fusion; null: ccc_centring where only valence and arousal are predicted, else mean.
+    method: Literal["mean", "ccc_centring", "ccc_centring_published"] | None = None
+    """Rule of fusion; null: centring where only valence and arousal are predicted (as published in faithful mode), else mean.
     - mean: the mean of the folds
-    - ccc_centring: the folds are first moved to a common mean, weighted by their mutual CCC (LFAN)"""
+    - ccc_centring: the folds are first moved to a common mean, weighted by their mutual CCC, if it lies among their means (LFAN)
+    - ccc_centring_published: to that mean wherever it lies; folds that disagree can move it far away"""
 
     clip: Literal["early", "late", "none"] = "late"
     """Limit valence and arousal to [-1, 1].
@@ -304,6 +307,10 @@ class System(Section):
     trained: Text | None = None
     """Predict with these weights instead of training: the runs folder of earlier results, or one weights file."""
 
+    accept_inputs: Names = ()
+    """Differences between the inputs that the weights were trained on and those here that are known not to matter, such as
+    [faces.model, faces.options.threshold]; a name stands for all that begin with it. Any other difference is refused, which names it."""
+
     fusion: Fusion = Fusion()
     """How the test predictions of several folds become one."""
 
@@ -323,8 +330,8 @@ class Ensemble(Section):
     target: Literal["va", "valence", "arousal", "expr", "au", "mtl"] = "va"
     """What is fused."""
 
-    method: Literal["mean", "weighted", "ccc_centring"] = "mean"
-    """Rule of fusion; ccc_centring is for valence and arousal."""
+    method: Literal["mean", "weighted", "ccc_centring", "ccc_centring_published"] = "mean"
+    """Rule of fusion; centring is for valence and arousal."""
 
     weights: tuple[Annotated[float, Field(ge=0)], ...] | None = None
     """One weight for each member, for the method `weighted`."""
@@ -361,7 +368,7 @@ class Submission(Section):
     """The organisers' sample file by task, whose rows are followed; only with a single edition."""
 
     allow_partial: bool = False
-    """Write files even if a test video could not be predicted; the gaps are filled and counted."""
+    """Write files even if a test video could not be predicted (the gaps are filled and counted), or weights of a fold are missing."""
 
 
 class Report(Section):
@@ -472,7 +479,7 @@ def _choose(values: dict[str, Any], spec: Spec) -> list[Problem]:
     problems: list[Problem] = []
     for key, known in (("variants", spec.variants), ("targets", tuple(spec.targets))):
         if values[key] == "all":
-            values[key] = list(known)
+            values[key] = [name for name in known if name not in spec.on_request]
         for index, chosen in enumerate(values[key]):
             if chosen not in known:
                 problems.append(((key, index), f"{shown(chosen)} is not possible{nearest(chosen, known)}"))
@@ -481,7 +488,10 @@ def _choose(values: dict[str, Any], spec: Spec) -> list[Problem]:
     predicted = {column for name in values["targets"] if name in spec.targets for column in spec.targets[name].columns}
     centring, fusion = predicted <= {*VALENCE_AROUSAL}, values["fusion"]
     if fusion["method"] is None:
-        fusion["method"] = "ccc_centring" if centring else "mean"
-    elif fusion["method"] == "ccc_centring" and not centring:
-        problems.append((("fusion", "method"), "ccc_centring is defined for valence and arousal alone; use mean"))
+        published = "ccc_centring_published" if values["mode"] == "faithful" else "ccc_centring"
+        fusion["method"] = published if centring else "mean"
+    elif fusion["method"] != "mean" and not centring:
+        problems.append(
+            (("fusion", "method"), f"{fusion['method']} is defined for valence and arousal alone; use mean")
+        )
     return problems

@@ -127,7 +127,9 @@ def _points(shape: dlib.full_object_detection) -> list[tuple[int, int]]:
 
 
 def _shrink_factor(image: np.ndarray, max_side: int) -> float:
-    return min(1.0, max_side / max(image.shape[:2])) if max_side else 1.0
+    """The shorter side keeps one pixel at least."""
+    longer, shorter = max(image.shape[:2]), min(image.shape[:2])
+    return max(min(1.0, max_side / longer), 1 / shorter) if max_side else 1.0
 
 
 def _weights_folder() -> Path:

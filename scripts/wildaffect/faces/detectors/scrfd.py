@@ -17,6 +17,7 @@ from insightface.model_zoo.onnxruntime_utils import preload_cuda_libraries
 
 from wildaffect.errors import InputError
 from wildaffect.faces.tables import pairwise_iou
+from wildaffect.integrity import foreign
 
 PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
 
@@ -34,10 +35,8 @@ def bind_session(source: Path | bytes, path: Path, device: str, threads: int) ->
     if not missing:
         preload_cuda_libraries(providers)
         model = source if isinstance(source, bytes) else str(source)
-        try:
+        with foreign(path, "a readable ONNX model", "Fetch it again."):
             session = onnxruntime.InferenceSession(model, settings, providers=providers)
-        except onnxruntime.capi.onnxruntime_pybind11_state.InvalidProtobuf as error:
-            raise InputError(f"{path}: not a readable ONNX model ({error}). Fetch it again.") from error
         missing = session.get_providers()[0] != providers[0]
     if missing:
         raise InputError(
@@ -88,7 +87,10 @@ class DetectorNetwork:
             raise InputError(f"{path}: this detector gives no landmarks; choose one with five points.")
         self._threshold = threshold
         self.multiple = self._strides[-1]
-        images, _, *sides = session.get_inputs()[0].shape
+        with foreign(path, "a graph that takes one batch of RGB images"):
+            ((images, channels, *sides),) = (node.shape for node in session.get_inputs())
+            if len(sides) != 2 or (isinstance(channels, int) and channels != 3):
+                raise ValueError(f"its input has shape {session.get_inputs()[0].shape}")
         self.fixed = tuple(sides) if all(isinstance(side, int) for side in sides) else None
         self.batch = batch if batch == 1 or not isinstance(images, int) else min(batch, images)
         self._session = session
@@ -97,6 +99,18 @@ class DetectorNetwork:
             if self._agree(relaxed):
                 self._session, self.batch = relaxed, batch
         self.provider = self._session.get_providers()[0]
+        with foreign(path, "a detector of the RetinaFace or SCRFD layout"):
+            self._try()
+
+    def _try(self) -> None:
+        """Raises anything if the outputs for a black image have other shapes than the layout."""
+        height, width = self.fixed or (self.multiple, 2 * self.multiple)
+        outputs = self._run(self._session, np.zeros((1, height, width, 3), np.uint8))
+        levels = [(height // stride) * (width // stride) * self._anchors for stride in self._strides]
+        wanted = [(1, rows, values) for values in (1, 4, 10) for rows in levels]
+        found = [_by_image(output, 1, self._anchors).shape for output in outputs]
+        if found != wanted:
+            raise ValueError(f"its outputs have shapes {found}, expected {wanted}")
 
     def __call__(self, images: np.ndarray) -> list[Candidates]:
         """The candidates of each of ``images``, uint8 RGB (n, H, W, 3) with n up to ``batch``."""

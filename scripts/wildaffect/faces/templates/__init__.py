@@ -6,7 +6,7 @@ shown) and ``source`` (where it is published, what is assumed). Defaults: ``view
 template they cut by value, so that another file here, or another text, reruns nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, fields
 from functools import cache
 from pathlib import Path
@@ -25,8 +25,8 @@ SHEET_SOURCE = "arcface112"
 
 FOLDER = Path(__file__).parent
 TEXTS = ("about", "source")
-ALIGNED = "cropped_aligned"
-"""The organisers' folder of aligned crops."""
+ALIGNED, TRACKS = "cropped_aligned", "face_256"
+"""Kinds of folders that say in which frames a trial has a face, the better first: the organisers' aligned crops, M3T's face tracks."""
 VIEWS = ("face", "frame", "body", "context")
 
 
@@ -84,17 +84,22 @@ def with_bodies() -> list[str]:
 
 
 def official() -> list[str]:
-    """Templates that the organisers' images can stand for."""
+    """Templates that images which others cut can stand for."""
     return [name for name, template in all_templates().items() if template.official]
 
 
-def check_official(wanted: Iterable[str]) -> None:
-    """`InputError` if a template of ``wanted`` can neither be made from the organisers' images nor from the scene."""
-    possible = {*official(), *scenes()}
+def official_kind(name: str, kinds: Collection[str]) -> str | None:
+    """The best of the ``kinds`` of folders there are whose images can stand for a template, if any."""
+    return next((kind for kind, _ in get_template(name).official if kind in kinds), None)
+
+
+def check_official(wanted: Iterable[str], kinds: Collection[str]) -> None:
+    """`InputError` if a template of ``wanted`` can neither be made from these kinds of images nor from the scene."""
+    possible = {name for name in official() if official_kind(name, kinds)} | {*scenes()}
     if unfit := sorted(name for name in wanted if resized().get(name, name) not in possible):
         raise InputError(
-            f"faces.source official: {', '.join(unfit)} cannot be made from the organisers' images, which have no "
-            "landmarks. Leave out the systems that need it or use faces.source detect."
+            f"faces.source official: {', '.join(unfit)} cannot be made from images in {' and '.join(kinds)}, which "
+            "have no landmarks. Leave out the systems that need it or use faces.source detect."
         )
 
 
@@ -114,7 +119,8 @@ def _read(path: Path) -> Template:
         raise InputError(
             f"{path}: points are {{arcface: {{scale: s, offset: o}}}} or five pairs ({error!r})."
         ) from error
-    return Template(**{"name": path.stem, **defaults, **values, "points": points})
+    kinds = tuple((values.get("official") or {}).items())
+    return Template(**{"name": path.stem, **defaults, **values, "points": points, "official": kinds})
 
 
 def _points(value: Any) -> Points | None:

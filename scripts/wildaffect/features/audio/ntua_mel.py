@@ -70,7 +70,8 @@ def first_columns(times: np.ndarray, centred: bool = False) -> np.ndarray:
         int64 (n,).
     """
     earliest = -np.inf if centred else 0.0
-    return np.floor(np.maximum(earliest, np.asarray(times) - 5) * RATE / HOP).astype(np.int64)
+    # A product with the reciprocal would put some frames a column earlier or later than the published quotient.
+    return np.floor(np.maximum(earliest, np.asarray(times) - 5) / (HOP / RATE)).astype(np.int64)
 
 
 def windows(db: np.ndarray, times: np.ndarray, fill: float = 0.0, centred: bool = False) -> np.ndarray:

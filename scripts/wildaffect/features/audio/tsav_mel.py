@@ -129,7 +129,7 @@ def faithful_images(wave: np.ndarray, times: np.ndarray) -> Images:
         wave: The signal ``tsav_wave``, int16 (S,) at 44.1 kHz.
         times: Seconds from frame 0, float64 (n,).
     """
-    starts, lengths = _published_ranges(np.asarray(times), len(wave))
+    starts, lengths = published_ranges(np.asarray(times), len(wave))
     columns = np.where(lengths >= _SHORTEST, 1 + lengths // HOP, 0)
     begins, width, parts = np.zeros(len(starts), np.int64), 0, []
     for phase in np.unique(starts[columns > 0] % HOP):
@@ -141,7 +141,7 @@ def faithful_images(wave: np.ndarray, times: np.ndarray) -> Images:
     return Images(_joined(parts), begins, columns, _ends(wave, starts, lengths, columns))
 
 
-def _published_ranges(times: np.ndarray, samples: int) -> tuple[np.ndarray, np.ndarray]:
+def published_ranges(times: np.ndarray, samples: int) -> tuple[np.ndarray, np.ndarray]:
     """First sample and number of samples that the original reads for each frame; products are cut to integers."""
     at = times * RATE
     starts = np.maximum(at - _SPAN + _LEAD, 0).astype(np.int64)

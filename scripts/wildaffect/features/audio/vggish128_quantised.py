@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from wildaffect.errors import InputError
 from wildaffect.features.audio import vggish128
 from wildaffect.features.frames import BY_PATCH, Clock
 from wildaffect.features.spec import pair
 from wildaffect.features.store import Rows
+from wildaffect.integrity import foreign
 from wildaffect.models import resolve
 
 LOW, HIGH, STEPS = -2.0, 2.0, 255
@@ -76,14 +76,13 @@ def quantised(raw: np.ndarray, vectors: np.ndarray, means: np.ndarray) -> np.nda
 
 def read_pca(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
     """Vectors float64 (128, 128) and means (128,) from ``.npz``, ``.pth``, ``.pt`` or ``.safetensors`` with the published names."""
-    from wildaffect.features.networks import UNREADABLE, read_state
+    from wildaffect.weights import read_arrays, read_weights
 
     path = Path(path)
-    try:
-        found = dict(np.load(path)) if path.suffix == ".npz" else {k: v.numpy() for k, v in read_state(path).items()}
-        return found[_VECTORS].astype(np.float64).reshape(128, 128), found[_MEANS].astype(np.float64).reshape(128)
-    except (*UNREADABLE, KeyError) as error:
-        raise InputError(f"{path}: not a file with {_VECTORS} (128, 128) and {_MEANS} (128) ({error}).") from error
+    found = read_arrays(path) if path.suffix == ".npz" else read_weights(path)[0]
+    with foreign(path, f"a file with {_VECTORS} (128, 128) and {_MEANS} (128)"):
+        vectors, means = (np.asarray(found[name], np.float64) for name in (_VECTORS, _MEANS))
+        return vectors.reshape(128, 128), means.reshape(128)
 
 
 def describe_weights(weights: str, models_dir: str | os.PathLike, pca: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from wildaffect.errors import InputError
 from wildaffect.features.bodies.table import JOINTS, RULE, People, write_bodies, write_guessed_bodies
+from wildaffect.integrity import foreign
 from wildaffect.tables import read_metadata
 
 # A joint below this confidence counts as not seen (NTUA spec 2.5).
@@ -60,7 +61,7 @@ def people_of(keypoints: np.ndarray) -> People:
 def _files(folder: Path, frames: int, first_frame: int) -> dict[int, Path]:
     numbered: dict[int, Path] = {}
     for path in sorted(folder.glob("*_keypoints.json")):
-        number = re.search(r"(\d+)_keypoints\.json$", path.name)
+        number = re.search(r"([0-9]{1,12})_keypoints\.json$", path.name)
         if number is None:
             raise InputError(f"{path}: the name has no frame number.")
         frame = int(number[1]) - first_frame
@@ -81,17 +82,19 @@ def _files(folder: Path, frames: int, first_frame: int) -> dict[int, Path]:
 
 def _read(path: Path, joints: int) -> People:
     """People of one file; ``joints`` is the number that earlier files had, 0 if none had people."""
-    try:
+    with foreign(path, "a file that OpenPose wrote"):
         content = json.loads(path.read_bytes())
         people = [np.array(person["pose_keypoints_2d"], np.float32).reshape(-1, 3) for person in content["people"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not a file that OpenPose wrote ({type(error).__name__}: {error}).") from error
     if not people:
         return people_of(np.zeros((0, joints, 3), np.float32))
     known = [joints] if joints else [count for count in JOINTS if count != 17]
-    wrong = {len(person) for person in people} - set(known)
-    if wrong:
+    counts = {len(person) for person in people}
+    if wrong := counts - set(known):
         raise InputError(f"{path}: a person with {min(wrong)} joints, expected {' or '.join(map(str, known))}.")
+    if len(counts) > 1:
+        raise InputError(
+            f"{path}: people with {' and '.join(map(str, sorted(counts)))} joints, expected those of one body model."
+        )
     keypoints = np.stack(people)
     if not np.isfinite(keypoints).all():
         raise InputError(f"{path}: a keypoint is not a finite number.")
@@ -149,7 +152,8 @@ def find_bodies(
         from wildaffect.features.bodies.keypoint_rcnn import detected_people, open_keypoint_rcnn
 
         network, weights = open_keypoint_rcnn(str(path), models_dir)
-        people = detected_people(network, video, device=device, threads=threads)
+        view = read_metadata(persons).get("view")
+        people = detected_people(network, video, view=view, device=device, threads=threads)
         about = {
             "weights": weights,
             "box": "detector",

@@ -6,7 +6,7 @@ boxes alone, which overlap where people stand together.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,10 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from wildaffect.errors import InputError
 from wildaffect.features.bodies.table import People
-from wildaffect.features.networks import load_exactly, read_state
+from wildaffect.features.networks import load_exactly
 from wildaffect.media.decode import decode
 from wildaffect.models import resolve
+from wildaffect.weights import read_weights
 
 # Detections below this score are no people.
 SCORE = 0.5
@@ -43,7 +44,7 @@ def open_keypoint_rcnn(weights: str, models_dir: str | os.PathLike) -> tuple[nn.
         backbone_name="resnet50", weights=None, norm_layer=FrozenBatchNorm2d, trainable_layers=5
     )
     network = KeypointRCNN(backbone, num_classes=2, box_score_thresh=SCORE)
-    state = {key: value for key, value in read_state(file.path).items() if not key.endswith("num_batches_tracked")}
+    state = {key: value for key, value in read_weights(file.path)[0].items() if not key.endswith("num_batches_tracked")}
     load_exactly(network, state, file.path)
     if file.sha256.startswith(COCO_V1):
         for layer in network.modules():
@@ -53,7 +54,12 @@ def open_keypoint_rcnn(weights: str, models_dir: str | os.PathLike) -> tuple[nn.
 
 
 def detected_people(
-    network: nn.Module, video: str | os.PathLike, *, device: str = "cpu", threads: int = 1
+    network: nn.Module,
+    video: str | os.PathLike,
+    *,
+    view: Mapping[str, Any] | None = None,
+    device: str = "cpu",
+    threads: int = 1,
 ) -> Iterator[People]:
     """People of each decoded frame, best first; one frame in memory at a time.
 
@@ -64,6 +70,7 @@ def detected_people(
         network: For a list of images float32 (3, H, W) in [0, 1] it gives what torchvision's gives: per image ``boxes``, ``scores``,
             ``keypoints`` and ``keypoints_scores``.
         video: The video file.
+        view: As for `wildaffect.media.decode.decode`.
         device: ``cpu`` or ``cuda``.
         threads: Threads of the decoder and of PyTorch.
 
@@ -74,7 +81,7 @@ def detected_people(
         raise InputError("device 'cuda' was asked for, but PyTorch sees no CUDA device. Ask for 'cpu' or fix the node.")
     torch.set_num_threads(threads)
     network = network.to(device).eval()
-    for _, image in decode(video, threads):
+    for _, image in decode(video, threads, view):
         # Entered for each frame: a generator must not leave the caller in these modes.
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             pixels = torch.from_numpy(np.ascontiguousarray(image)).to(device).permute(2, 0, 1).float() / 255

@@ -24,7 +24,8 @@ from wildaffect.features.vggface import ConvNorm, VggFace
 from wildaffect.files import sha256
 from wildaffect.systems.cnu_adl.model import Affect, build
 from wildaffect.systems.cnu_adl.spec import SPEC
-from wildaffect.systems.weights import load_state, read_weights, save_weights
+from wildaffect.systems.weights import load_state
+from wildaffect.weights import read_weights, save_weights
 
 SUFFIXES = (".h5", ".hdf5")
 PREFIXES = {"image": "expr_va_image_", "frames_stat": "expr_va_frames_", "stat_bilstm": "expr_va_frames_lstm_"}

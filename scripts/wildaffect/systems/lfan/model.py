@@ -26,10 +26,14 @@ def build(
     embedding: int = 512,
     pooling: int = 1,
     dropout: float = 0.4,
+    outputs: int = 1,
 ) -> nn.Module:
-    """``unimodal`` or ``multimodal`` model; the options shape the face network (defaults: the published IR-50)."""
+    """``unimodal`` or ``multimodal`` model with one output, or two for both emotions.
+
+    The other options shape the face network (defaults: the published IR-50).
+    """
     backbone = Ir50(units, channels, embedding, pooling, dropout)
-    return {"unimodal": Unimodal, "multimodal": LeaderFollower}[variant](backbone, embedding)
+    return {"unimodal": Unimodal, "multimodal": LeaderFollower}[variant](backbone, embedding, outputs)
 
 
 class ResidualUnit(nn.Module):
@@ -193,21 +197,21 @@ class VisualBranch(nn.Module):
 
 
 class Unimodal(VisualBranch):
-    """Face crops -> one value per frame (LFAN spec 3.3)."""
+    """Face crops -> ``outputs`` values per frame (LFAN spec 3.3)."""
 
-    def __init__(self, backbone: Ir50, embedding: int) -> None:
+    def __init__(self, backbone: Ir50, embedding: int, outputs: int) -> None:
         super().__init__(backbone, embedding)
-        self.regressor = nn.Linear(VISUAL_CHANNELS, 1)
+        self.regressor = nn.Linear(VISUAL_CHANNELS, outputs)
 
     def forward(self, frame: Tensor) -> Tensor:
-        """``frame`` float32 (B, T, 3, 40, 40) in [-1, 1] -> (B, T, 1)."""
+        """``frame`` float32 (B, T, 3, 40, 40) in [-1, 1] -> (B, T, outputs)."""
         return self.regressor(self.visual(frame))
 
 
 class LeaderFollower(VisualBranch):
-    """Face crops, VGGish and MFCC -> one value per frame; the visual branch leads (LFAN spec 3.4)."""
+    """Face crops, VGGish and MFCC -> ``outputs`` values per frame; the visual branch leads (LFAN spec 3.4)."""
 
-    def __init__(self, backbone: Ir50, embedding: int) -> None:
+    def __init__(self, backbone: Ir50, embedding: int, outputs: int) -> None:
         super().__init__(backbone, embedding)
         self.temporal1 = TemporalNetwork(128, AUDIO_CHANNELS)
         self.temporal2 = TemporalNetwork(39, AUDIO_CHANNELS)
@@ -223,7 +227,7 @@ class LeaderFollower(VisualBranch):
         self.gn1 = nn.GroupNorm(8, TOKEN)  # gn1, gn2: in every checkpoint, never used (B16)
         self.gn2 = nn.GroupNorm(8, TOKEN)
         self.ln = nn.LayerNorm([3, TOKEN])
-        self.regressor = nn.Linear(VISUAL_CHANNELS + 3 * TOKEN, 1)
+        self.regressor = nn.Linear(VISUAL_CHANNELS + 3 * TOKEN, outputs)
 
     def attend(self, visual: Tensor, vggish: Tensor, mfcc: Tensor) -> Tensor:
         """Attention among the three modalities of one frame: (B, T, 128), (B, T, 32), (B, T, 32) -> (B, T, 3, 32).
@@ -239,7 +243,7 @@ class LeaderFollower(VisualBranch):
         return self.ln(attention @ values + values)
 
     def forward(self, frame: Tensor, vggish: Tensor, mfcc: Tensor) -> Tensor:
-        """``frame`` as in the unimodal model, ``vggish`` (B, 1, T, 128), ``mfcc`` (B, 1, T, 39) -> (B, T, 1)."""
+        """``frame`` as in the unimodal model, ``vggish`` (B, 1, T, 128), ``mfcc`` (B, 1, T, 39) -> (B, T, outputs)."""
         visual = self.visual(frame)
         audio_g = self.temporal1(vggish.squeeze(1).transpose(1, 2)).transpose(1, 2)
         audio_c = self.temporal2(mfcc.squeeze(1).transpose(1, 2)).transpose(1, 2)

@@ -1,7 +1,7 @@
 """How LFAN is trained, selected and run (LFAN spec 5 and 6); the differences of the two modes are listed in card.md."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,8 @@ from wildaffect.systems.lfan.model import build as build_model
 from wildaffect.systems.lfan.spec import LfanSettings, needs
 from wildaffect.systems.toolbox import RowSelection, all_rows, concordance, labelled_rows
 from wildaffect.systems.types import Purpose, Schedule, Target, TrialData
-from wildaffect.systems.weights import load_state, read_weights
+from wildaffect.systems.weights import load_state
+from wildaffect.weights import read_weights
 
 TASK = "va"
 PHASES = {"gradual": 3, "all": 1, "frozen": 1}
@@ -56,6 +57,7 @@ class Lfan(Recipe[LfanSettings]):
             embedding=backbone.embedding,
             pooling=backbone.pooling,
             dropout=backbone.dropout,
+            outputs=len(self.target.columns),
         )
 
     def initialise(self, model: nn.Module) -> list[dict[str, Any]]:
@@ -76,8 +78,26 @@ class Lfan(Recipe[LfanSettings]):
         return [part for part in model.spatial.parts() if part not in released]
 
     def forward(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
-        """(B, window, 1)."""
+        """(B, window, columns of the target)."""
         return model(**{name: batch[name] for name in ("frame", *self._features)})
+
+    def _columns(
+        self, predictions: Sequence[np.ndarray], trials: Sequence[TrialData]
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Labels and predictions of each emotion of the target."""
+        for column in range(len(self.target.columns)):
+            yield joined(predictions, trials, column)
+
+    def _means(self, scores: Iterable[dict[str, float]]) -> dict[str, float]:
+        """``scores`` of each emotion of the target; of two their mean, and each by its name."""
+        columns, found = self.target.columns, list(scores)
+        if len(columns) == 1:
+            return found[0]
+        means = {name: sum(score[name] for score in found) / len(found) for name in found[0]}
+        named = {
+            f"{name}_{column}": score[name] for column, score in zip(columns, found, strict=True) for name in score
+        }
+        return means | named
 
     def _windows(
         self, selections: Sequence[RowSelection], statistics: Mapping[str, Any], **rules: bool
@@ -105,7 +125,7 @@ class Faithful(Lfan):
 
     def fit(self, trials: Sequence[TrialData]) -> dict[str, Any]:
         """One scalar pair per feature, over all rows and columns together (LFAN spec 2.10, B11)."""
-        selections = [labelled_rows(trial, TASK) for trial in trials]
+        selections = [labelled_rows(trial, TASK, len(self.target.columns)) for trial in trials]
         return {
             feature: scalar_statistics(part.trial.features[feature][part.rows] for part in selections)
             for feature in self._features.values()
@@ -117,7 +137,7 @@ class Faithful(Lfan):
 
     def samples(self, trials: Sequence[TrialData], statistics: Mapping[str, Any], purpose: Purpose) -> WindowSamples:
         """Windows over the labelled rows alone; padding counts in the loss (B10, B18)."""
-        selections = [labelled_rows(trial, TASK) for trial in trials]
+        selections = [labelled_rows(trial, TASK, len(self.target.columns)) for trial in trials]
         return self._windows(selections, statistics, pad_counts=True, only_counting=False)
 
     def epoch_indices(self, count: int, epoch: int, seed: int) -> np.ndarray:
@@ -127,13 +147,15 @@ class Faithful(Lfan):
         return np.array(indices)
 
     def loss(self, outputs: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
-        """1 - CCC of mixed form per window, mean over the batch (LFAN spec 5.2)."""
+        """1 - CCC of mixed form per window, mean over the batch and the emotions of the target (LFAN spec 5.2)."""
         return (1 - concordance(outputs, batch["label"], mixed=True)).mean()
 
     def score(self, predictions: Sequence[np.ndarray], trials: Sequence[TrialData]) -> dict[str, float]:
         """CCC over all labelled frames of the partition, in the mixed form that selected (LFAN spec 6.2) and in the common one."""
-        truth, prediction = joined(predictions, trials)
-        return {"ccc_mixed": ccc(truth, prediction, variant="mixed"), **common_scores(truth, prediction)}
+        return self._means(
+            {"ccc_mixed": ccc(truth, prediction, variant="mixed"), **common_scores(truth, prediction)}
+            for truth, prediction in self._columns(predictions, trials)
+        )
 
 
 class Corrected(Lfan):
@@ -154,18 +176,18 @@ class Corrected(Lfan):
 
     def samples(self, trials: Sequence[TrialData], statistics: Mapping[str, Any], purpose: Purpose) -> WindowSamples:
         """Windows over all decoded frames; only labelled rows count."""
-        selections = [all_rows(trial, TASK) for trial in trials]
+        selections = [all_rows(trial, TASK, len(self.target.columns)) for trial in trials]
         return self._windows(selections, statistics, pad_counts=False, only_counting=purpose == Purpose.TRAIN)
 
     def loss(self, outputs: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
         """1 - CCC per window over the rows that count; windows with fewer than two are left out of the mean."""
         ccc = concordance(outputs, batch["label"], batch["counts"], mixed=False)
         weight = (batch["counts"].sum(dim=1, keepdim=True) >= 2).to(ccc.dtype)
-        return ((1 - ccc) * weight).sum() / weight.sum().clamp(min=1)
+        return ((1 - ccc).mean(dim=1, keepdim=True) * weight).sum() / weight.sum().clamp(min=1)
 
     def score(self, predictions: Sequence[np.ndarray], trials: Sequence[TrialData]) -> dict[str, float]:
         """CCC, correlation and error over all labelled frames of the partition, pooled."""
-        return common_scores(*joined(predictions, trials))
+        return self._means(common_scores(*pair) for pair in self._columns(predictions, trials))
 
 
 def backbone_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -175,10 +197,12 @@ def backbone_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return inside or dict(state)
 
 
-def joined(predictions: Sequence[np.ndarray], trials: Sequence[TrialData]) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and predictions of all labelled frames, concatenated over trials, float64."""
+def joined(
+    predictions: Sequence[np.ndarray], trials: Sequence[TrialData], column: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and predictions of one column in all labelled frames, concatenated over trials, float64."""
     pairs = [
-        (trial.labels[TASK].values[valid, 0], prediction[valid, 0])
+        (trial.labels[TASK].values[valid, column], prediction[valid, column])
         for trial, prediction in zip(trials, predictions, strict=True)
         for valid in [trial.labels[TASK].valid]
     ]

@@ -105,7 +105,11 @@ SPEC = Spec(
     name="lfan",
     title="Audio-visual leader-follower attentive fusion (FlyingPigs, ABAW2)",
     variants=("unimodal", "multimodal"),
-    targets={name: Target(name, (name,), {"va": (name,)}) for name in VALENCE_AROUSAL},
+    targets={
+        **{name: Target(name, (name,), {"va": (name,)}) for name in VALENCE_AROUSAL},
+        "va": Target("va", VALENCE_AROUSAL, {"va": VALENCE_AROUSAL}),
+    },
+    on_request=("va",),
     settings=LfanSettings,
     needs=needs,
     small={

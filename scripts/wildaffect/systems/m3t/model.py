@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from wildaffect.errors import InputError
 from wildaffect.systems.m3t.checkpoint import AUDIO, CHANNELS, POSITIONS, VARIANTS, VECTORS, advice, is_identity
-from wildaffect.systems.weights import read_weights
+from wildaffect.weights import read_weights
 
 # Blocks whose output is pooled (M3T spec 3.1).
 POOLED = 3
@@ -32,6 +32,7 @@ def build(
     vectors: int = VECTORS,
     arousal_vectors: int | None = None,
     image_pooling: int = 1,
+    backend: str = "gru",
 ) -> "Network":
     """One of the five variants; without options it is the published one.
 
@@ -40,12 +41,13 @@ def build(
     2.6). ``split_layer``: number of convolutions that the towers share; 5 = all, and one recurrent network for everything.
     ``image_pooling`` 2 averages squares of 2 x 2 pixels first and leaves out the first pooling layer. ``channels`` of the five
     convolutions, ``hidden`` units of the visual and joint recurrent networks, ``audio_hidden`` of that of the audio: for small machines.
+    ``backend`` ``tcn_simple``: two convolutions over time instead of the recurrent network of each visual tower (M3T spec 3.8).
     """
     form = VARIANTS[variant]
     outputs = form.outputs if outputs is None else outputs
     if form.modality == "audio":
         return Audio(audio_hidden, outputs, fc_layers)
-    tower = (channels, hidden, split_layer, fc_layers, vectors, arousal_vectors, image_pooling)
+    tower = (channels, hidden, split_layer, fc_layers, vectors, arousal_vectors, image_pooling, backend)
     if form.modality == "visual":
         return Visual(VisualStream(*tower, outputs=outputs))
     return AudioVisual(VisualStream(*tower, outputs=0), audio_hidden, hidden, outputs, fc_layers, form.attention)
@@ -83,6 +85,25 @@ class Recurrent(nn.Module):
                 nn.init.zeros_(parameter)
 
 
+class Convolutional(nn.Module):
+    """The backend ``tcn_simple``: (B, T, inputs) -> (B, T, outputs) by two convolutions over five frames and a linear layer (M3T spec 3.8).
+
+    Names of parameters and PyTorch's default initialisation are assumptions.
+    """
+
+    def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
+        super().__init__()
+        self.tcn = nn.Sequential(
+            nn.Conv1d(inputs, hidden, 5, padding=2), nn.BatchNorm1d(hidden), nn.ReLU(),
+            nn.Conv1d(hidden, hidden, 5, padding=2), nn.BatchNorm1d(hidden), nn.ReLU(),
+        )  # fmt: skip
+        self.fc = nn.Linear(hidden, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Raw outputs."""
+        return self.fc(self.tcn(x.transpose(1, 2)).transpose(1, 2))
+
+
 class VisualStream(nn.Module):
     """3-D CNN, then one recurrent network per tower over its features and the face vectors (M3T spec 3.1)."""
 
@@ -95,6 +116,7 @@ class VisualStream(nn.Module):
         vectors: int,
         arousal_vectors: int | None,
         image_pooling: int,
+        backend: str,
         *,
         outputs: int,
     ) -> None:
@@ -110,8 +132,13 @@ class VisualStream(nn.Module):
         else:
             self.v_private = nn.Sequential(*_blocks(channels, split_layer, len(channels), image_pooling))
             self.a_private = nn.Sequential(*_blocks(channels, split_layer, len(channels), image_pooling))
-            self.gru_v = Recurrent(channels[-1] + vectors, hidden, max(outputs - 1, 0), fc_layers)
-            self.gru_a = Recurrent(channels[-1] + arousal, hidden, min(outputs, 1), fc_layers)
+            inputs = channels[-1] + vectors, channels[-1] + arousal
+            if backend == "tcn_simple":
+                self.gru_v: nn.Module = Convolutional(inputs[0], hidden, outputs - 1)
+                self.gru_a: nn.Module = Convolutional(inputs[1], hidden, 1)
+            else:
+                self.gru_v = Recurrent(inputs[0], hidden, max(outputs - 1, 0), fc_layers)
+                self.gru_a = Recurrent(inputs[1], hidden, min(outputs, 1), fc_layers)
 
     def forward(self, video: Tensor, vectors: Tensor, arousal_vectors: Tensor) -> Tensor:
         """``video`` (B, 3, T, 112, 112) in [-1, 1], vectors (B, n, T) -> (B, T, outputs or states): valence tower first."""

@@ -100,6 +100,9 @@ def build(variant: str, target: Target, mode: str, settings: M3tSettings) -> "M3
         raise InputError(
             f"m3t: a network with {outputs} outputs has no expressions. Use the target va, or network.outputs: 9."
         )
+    network = settings.network
+    if network.backend == "tcn_simple" and (VARIANTS[variant].modality != "visual" or network.split_layer == 5):
+        raise InputError(f"m3t: network.backend tcn_simple is for visual_mtl with split_layer below 5, not {variant}.")
     if settings.freeze_encoders and VARIANTS[variant].modality != "audiovisual":
         raise InputError(
             f"m3t: freeze_encoders leaves nothing to train in {variant}; it is for the audio-visual variants."
@@ -156,6 +159,7 @@ class M3T(Recipe[M3tSettings]):
             vectors=self._vectors["se_features"].columns,
             arousal_vectors=arousal.columns if arousal else None,
             image_pooling=network.image_pooling,
+            backend=network.backend,
         )
 
     def initialise(self, model: nn.Module) -> list[dict[str, Any]]:

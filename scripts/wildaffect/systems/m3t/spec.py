@@ -37,6 +37,11 @@ class Network(Section):
     channels: FiveCounts = (64, 128, 256, 512, 512)
     """Channels of the five convolutions."""
 
+    backend: Literal["gru", "tcn_simple"] = "gru"
+    """What runs over the frames of a window in each visual tower.
+    - gru: a bidirectional recurrent network
+    - tcn_simple: two convolutions over five frames; for visual variants with split_layer below 5"""
+
     hidden: Count = 512
     """Units of the visual and the joint recurrent networks, per direction."""
 

@@ -17,7 +17,8 @@ from torchvision.models import resnet18, resnet50
 from wildaffect.corpus.label_spaces import EXPRESSIONS7, VALENCE_AROUSAL
 from wildaffect.systems.ntua.spec import STREAMS
 from wildaffect.systems.toolbox import scale_channels, scaled
-from wildaffect.systems.weights import load_state, read_weights
+from wildaffect.systems.weights import load_state
+from wildaffect.weights import read_weights
 
 TRUNKS = {"resnet18": resnet18, "resnet50": resnet50}
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}

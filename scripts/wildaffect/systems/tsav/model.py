@@ -17,7 +17,8 @@ from torchvision.models.video import R2Plus1D_18_Weights, r2plus1d_18
 from wildaffect.errors import InputError
 from wildaffect.systems.toolbox import scale_channels, scaled
 from wildaffect.systems.tsav.spec import OUTPUTS
-from wildaffect.systems.weights import load_state, read_weights
+from wildaffect.systems.weights import load_state
+from wildaffect.weights import read_weights
 
 CHANNELS = 4
 FEATURES = 512
