@@ -19,7 +19,7 @@ from wildaffect.corpus.trials import Trial, trials_table
 from wildaffect.errors import InputError
 from wildaffect.files import atomic, disk_full
 from wildaffect.systems.skeleton import write_skeleton
-from wildaffect.systems.weights import save_weights
+from wildaffect.weights import save_weights
 from wildaffect.written import SEAL, check_replaceable, record_of, write_folder
 
 VARIABLES = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
@@ -184,7 +184,7 @@ def mode(path):
 
 @pytest.mark.parametrize(("mask", "expected"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
 def test_permissions_follow_the_umask_whatever_writes(tmp_path, mask, expected):
-    """SafeTensors' files have the mode 0600 when they are written; the results of a whole run are in test_faults.py."""
+    """SafeTensors' files, which have a checksum beside them, are written with 0600; the results of a whole run are in test_faults.py."""
     before = os.umask(mask)
     try:
         save_weights({"w": torch.zeros(2)}, tmp_path / "model.safetensors")
@@ -195,7 +195,7 @@ def test_permissions_follow_the_umask_whatever_writes(tmp_path, mask, expected):
     finally:
         os.umask(before)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert len(files) == 4 and {mode(path) for path in files} == {expected}
+    assert len(files) == 5 and {mode(path) for path in files} == {expected}
     assert {mode(path) for path in tmp_path.rglob("*") if path.is_dir()} == {expected | (expected & 0o444) >> 2}
 
 
@@ -220,7 +220,7 @@ import pyarrow as pa
 write_table(out / "x.parquet", pa.table({"a": noise}), pa.schema([("a", pa.float64())]))
 """,
     "weights": """
-from wildaffect.systems.weights import save_weights
+from wildaffect.weights import save_weights
 import torch
 save_weights({"w": torch.from_numpy(noise)}, out / "x.safetensors")
 """,
