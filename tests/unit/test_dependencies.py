@@ -82,7 +82,7 @@ def imports(path: Path, *, at_start: bool = False) -> Iterator[str]:
 
 def imported_below(*folders: str) -> set[str]:
     """What the files below these folders import, without what lies in the folders themselves."""
-    own = {path.stem for folder in ("scripts", *folders) for path in (ROOT / folder).iterdir()}
+    own = {path.stem for folder in ("scripts", "workflow/rules", *folders) for path in (ROOT / folder).iterdir()}
     files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     return third_party((module for path in files for module in imports(path)), own)
 

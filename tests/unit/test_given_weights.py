@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from support.corpora import affwild2, touch, write_run
 from wildaffect.errors import InputError
@@ -131,11 +133,11 @@ def test_parameters_of_a_computation_are_compared_but_not_versions_of_libraries(
 
 def test_what_decides_only_how_fast_a_detector_is_does_not_count(films, tmp_path):
     network = films / "networks" / "det.onnx"
-    network.write_text("a network")
+    network.write_bytes(b"\x08 a network")
     faces = {"backend": "retinaface", "model": str(network)}
     trained(films, faces=faces | {"options": {"batch": 4}})
     assert make_plan(config(films, faces=faces | {"options": {"batch": 1}})).instances
-    network.write_text("another network")
+    network.write_bytes(b"\x08 another network")
     assert "faces.model.detector: trained on SHA-256" in refused(config(films, faces=faces))
 
 
@@ -221,6 +223,18 @@ def test_the_head_of_a_file_says_what_is_in_it(films):
     assert shapes == {"w": (1,)} and about == LFAN
 
 
+def test_weights_that_lie_alone_are_compared_by_their_head(films):
+    weights = trained(films)
+    record = json.loads(weights.with_name("run.json").read_text())
+    alone = films / "alone.safetensors"
+    save_file({"w": np.zeros(1, np.float32)}, alone, {"wildaffect": json.dumps(record)})
+    systems = {"lfan": BLOCK | {"trained": str(alone)}}
+    assert make_plan(config(films, systems=systems)).instances
+    assert "faces.model.name: trained on hog, here cnn" in refused(
+        config(films, systems=systems, faces=FACES | {"model": "cnn"})
+    )
+
+
 def test_initial_weights_that_are_absent_are_refused_before_any_job(films):
     affwild2(films / "labelled", {"Train_Set": ["x", "y"], "Validation_Set": ["z"]}, ["x.mp4", "y.mp4", "z.mp4"])
     block = BLOCK | {"recipe": {"backbone": {"weights": "no/such.pth"}}}
@@ -242,3 +256,13 @@ def test_numbers_are_no_files():
     assert list(initial_weights({"loss_weights": {"va": 1.0}, "visual_weights": "v.pth", "weights": None})) == [
         ("visual_weights", "v.pth")
     ]
+
+
+def test_the_kind_of_the_organisers_images_is_recorded(films):
+    touch(*(films / "official" / "cropped_aligned" / trial / "00001.jpg" for trial in ("x", "y", "z")))
+    faces = {"source": "official", "official_root": str(films / "official")}
+    recipe = {"variants": ["unimodal"], "targets": ["valence"]}
+    affwild2(films / "labelled", {"Train_Set": ["x", "y"], "Validation_Set": ["z"]}, ["x.mp4", "y.mp4", "z.mp4"])
+    plan = make_plan(config(films, faces=faces, corpus={"root": str(films / "labelled")}, systems={"lfan": recipe}))
+    made_from = plan.inputs.origin(plan.instances[0]).made_from
+    assert made_from["faces"] == {"source": "official", "images": {"arcface112": "cropped_aligned", "lfan48": None}}

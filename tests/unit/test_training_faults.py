@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from support.runs import TINY, Corpus, predictions, train
+from support.runs import TINY, Corpus, predict, predictions, train
 from wildaffect.errors import InputError
 from wildaffect.scoring.fusion import fuse_files
 from wildaffect.scoring.read import read_notes
@@ -92,7 +92,7 @@ def test_accepted_differences_stay_with_the_table_and_all_that_is_made_of_it(run
 
 
 def test_weights_of_unknown_origin_are_said_to_be(run, corpus, tmp_path, caplog):
-    lone = shutil.copytree(run, tmp_path / "lone")
+    lone = shutil.copytree(run, tmp_path / "lone", ignore=shutil.ignore_patterns("crc32"))
     record = json.loads((lone / "run.json").read_text())
     (lone / "run.json").write_text(json.dumps({key: value for key, value in record.items() if key != "made_from"}))
     predictions(corpus, lone, "unknown.parquet", origin=HERE)
@@ -113,6 +113,20 @@ def test_weights_of_the_demo_say_that_they_mean_nothing_elsewhere(corpus, tmp_pa
     assert list(pd.read_csv(tmp_path / "demo" / "t0.csv")) == ["frame", "time_s", "valence", "source"]
     exported = pd.read_csv(tmp_path / "people" / "t0.csv")
     assert set(exported["note"]) == {" ".join(notes)}
+
+
+def test_weights_that_lie_alone_still_know_what_they_were_trained_on(corpus, tmp_path):
+    arguments = corpus.train_arguments("moved", recipe=SHORT, origin=Origin(MADE_FROM, "demo", (0, 1)))
+    record = train(**arguments)
+    for name in ("model.safetensors", "stats.json"):
+        shutil.copy(arguments["output"] / name, tmp_path / name)
+    what = {key: record[key] for key in ("system", "variant", "target", "mode", "recipe")} | corpus.inputs()
+    what |= {"trials": ["t2"], "output": tmp_path / "alone.parquet"}
+    predict(tmp_path / "model.safetensors", **what, origin=Origin(MADE_FROM, "folder"))
+    (note,) = read_notes(tmp_path / "alone.parquet")
+    assert "means nothing" in note
+    with pytest.raises(InputError, match=r"faces\.model: trained on hog, here nothing"):
+        predict(tmp_path / "model.safetensors", **what, origin=Origin({"features": MADE_FROM["features"]}, "folder"))
 
 
 @pytest.mark.parametrize(("partition", "rows"), [("validation", 51), ("train", 45 + 48)])

@@ -102,15 +102,15 @@ def fuse(
     if clip == "early":
         stack[..., limited] = stack[..., limited].clip(-1, 1)
     fused = np.empty(stack.shape[1:])
-    combine = {
+    rules: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         "mean": mean,
         "weighted": partial(weighted, weights=weights or ()),
         "ccc_centring": ccc_centring,
         "ccc_centring_published": ccc_centring_published,
-    }[method]
+    }
     for rows in first.slices().values():
         for column in range(len(columns)):
-            fused[rows, column] = combine(stack[:, rows, column])
+            fused[rows, column] = rules[method](stack[:, rows, column])
     if clip == "late":
         fused[:, limited] = fused[:, limited].clip(-1, 1)
     return _like_first(aligned, first, columns, fused)

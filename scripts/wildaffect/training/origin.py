@@ -11,6 +11,7 @@ from typing import Any
 
 from wildaffect.errors import InputError
 from wildaffect.files import json_beside
+from wildaffect.systems.headers import SUFFIX, read_header
 
 DEMO = "demo"
 """Layout of the rendered corpus, see the section ``corpus`` of the configuration."""
@@ -32,8 +33,9 @@ class Origin:
     folds: Sequence[int] = ()
 
     def record(self) -> dict[str, Any]:
-        """The part of a run record that `read_origin` reads."""
-        return {"made_from": self.made_from, "corpus": self.corpus, "folds": list(self.folds)}
+        """What `read_origin` reads, as a part of a run record and of the head of weights; empty if nothing is known."""
+        known = {"made_from": self.made_from, "corpus": self.corpus, "folds": list(self.folds)}
+        return {key: value for key, value in known.items() if value}
 
 
 UNKNOWN = Origin()
@@ -57,16 +59,20 @@ class Agreement:
 
 
 def read_origin(weights: Path) -> Origin:
-    """What the run record beside ``weights`` says; nothing is known without a record, or by one of an earlier version."""
+    """What is recorded beside ``weights``, or in them where they lie alone; nothing of published ones and of earlier versions."""
     record = read_record(weights)
+    if not record and weights.suffix == SUFFIX:
+        record = _checked(weights, read_header(weights)[1])
     return Origin(record.get("made_from"), record.get("corpus"), record.get("folds") or ())
 
 
 def read_record(weights: Path) -> dict[str, Any]:
     """The run record beside ``weights``, empty without one; :class:`InputError` if it is none that a training writes."""
     record = json_beside(weights, RECORD)
-    if record is None:
-        return {}
+    return {} if record is None else _checked(weights.with_name(RECORD), record)
+
+
+def _checked(path: Path, record: Any) -> dict[str, Any]:
     kinds = {
         "made_from": dict | None,
         "corpus": str | None,
@@ -75,9 +81,7 @@ def read_record(weights: Path) -> dict[str, Any]:
         "recipe": dict | None,
     }
     if not isinstance(record, dict) or not all(isinstance(record.get(key), kind) for key, kind in kinds.items()):
-        raise InputError(
-            f"{weights.with_name(RECORD)}: not a record of a training. Copy the run folder again, or train again."
-        )
+        raise InputError(f"{path}: not a record of a training. Copy the run folder again, or train again.")
     return record
 
 

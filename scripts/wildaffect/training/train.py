@@ -143,7 +143,7 @@ def train(
         **_outcome(recipe, progress),
     }
     if fabric.is_global_zero:
-        _write(Path(output), best, progress, statistics, record)
+        _write(Path(output), best, progress, statistics, record, {**what, **origin.record()})
         checkpoint.remove()
     return record
 
@@ -154,9 +154,9 @@ def _write(
     progress: Progress,
     statistics: Mapping[str, Any],
     record: Mapping[str, Any],
+    about: Mapping[str, Any],
 ) -> None:
-    what = {key: record[key] for key in ("system", "variant", "target", "fold", "mode")}
-    save_weights(best, output / "model.safetensors", what)
+    save_weights(best, output / "model.safetensors", about)
     with sealed(output / "history.csv") as partial:
         pd.DataFrame(progress.history).to_csv(partial, index=False)
     _write_json(output / "stats.json", statistics)

@@ -1,8 +1,9 @@
 """What the inputs of a model are made from, by the configuration and the content of the given files."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,14 @@ from wildaffect.faces.options import pack_files
 from wildaffect.features.registry import FEATURES, weights_file
 from wildaffect.features.spec import EMBED_PREFIX, IMPORT_PREFIX, SEEDED
 from wildaffect.systems.types import Needs
+from wildaffect.workflow.corpus import official_images
 
 SPEED = ("batch",)
 """Options of a detector that decide how fast it is, not what it finds."""
 VERSIONS = ("opensmile",)
 """Parameters of a feature that are versions of libraries."""
-WORDS = ("path", "description", "licence", "citation")
-"""Keys of an imported feature that say nothing of its values."""
+WORDS = ("path", "kept", "description", "licence", "citation")
+"""Keys of an imported feature that name files of one corpus, or are words."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Origins:
         templates = self._with_sources({*needs.crops, *needs.masks, *embedded})
         found["crops"] = {name: _template(name) for name in templates}
         if not {*templates} <= {*crop_templates.scenes()} or {*templates} & {*crop_templates.with_bodies()}:
-            found["faces"] = self._faces()
+            found["faces"] = self._faces(templates)
         if {*templates} & {*crop_templates.with_bodies()}:
             found["bodies"] = self._bodies()
         return json.loads(json.dumps(found))  # as a run record gives it back
@@ -53,8 +55,11 @@ class Origins:
         sources = crop_templates.resized()
         return sorted({*templates, *(sources[name] for name in templates if name in sources)})
 
-    def _faces(self) -> dict[str, Any]:
+    def _faces(self, templates: Sequence[str]) -> dict[str, Any]:
         faces = self.config["faces"]
+        if faces["source"] == "official":
+            images = {name: crop_templates.official_kind(name, self._official_images) for name in templates}
+            return {"source": faces["source"], "images": images}
         if faces["source"] != "detect":
             return {"source": faces["source"]}
         if faces["backend"] == "retinaface":
@@ -69,6 +74,11 @@ class Origins:
             "options": {key: value for key, value in faces["options"].items() if key not in SPEED},
             "tracking": dict(faces["tracking"]),
         }
+
+    @cached_property
+    def _official_images(self) -> list[str]:
+        """Kinds of the organisers' images that there are."""
+        return [*official_images(self.config["faces"]["official_root"])]
 
     def _feature(self, feature: str) -> dict[str, Any]:
         section = self.config["features"]
