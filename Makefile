@@ -7,6 +7,16 @@ CLUSTER_TESTS := cluster
 SLURM := slurmctld slurmd slurm-client munge slurm-wlm-torque
 INSTALLED := $(VENV)/installed-$(shell sha256sum requirements.lock | cut -c1-16)
 
+ifneq ($(words $(CURDIR)),1)
+$(error The path '$(CURDIR)' has a blank, and Snakemake starts no job from there: move the project to a folder without one)
+endif
+
+# Snakemake and pip keep files there; without a home folder that can be written, they are kept here.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)
+ifneq ($(shell mkdir -p "$(CACHE)" 2>/dev/null && test -w "$(CACHE)" && echo yes),yes)
+export XDG_CACHE_HOME := $(CURDIR)/.cache
+endif
+
 # One process per core and one thread each; a file stays in one process, because its tests share what they prepare.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(CORES) --maxprocesses 8 --dist loadfile
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import wildaffect  # noqa: F401 - switches telemetry off, before a test imports what has it
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -1,18 +1,21 @@
 """The command line: `wildaffect <command>`.
 
 Each command is a function that adds its parser and sets the function to run; they are listed in `COMMANDS`. A run function returns the
-exit status: 0 for success, 1 for a failed check. Unusable input ends with its message on standard error and status 2.
+exit status: 0 for success, 1 for a failed check. Unusable input ends with its message on standard error and status 2, Ctrl-C with 130.
 """
 
 import argparse
 import json
 import math
+import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from wildaffect.errors import InputError
+from wildaffect.errors import INTERRUPTED, InputError
+from wildaffect.files import in_words
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,10 +27,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         add(commands)
     options = parser.parse_args(arguments)
     try:
-        return options.run(options)
+        status = options.run(options)
+        sys.stdout.flush()
     except InputError as error:
-        print(f"wildaffect {options.command}: {error}", file=sys.stderr)
-        return 2
+        why, status = str(error), 2
+    except KeyboardInterrupt:
+        why, status = "interrupted", INTERRUPTED
+    except BrokenPipeError:  # whoever read the output, such as `head`, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        why, status = in_words(error), 2
+    else:
+        return status
+    print(f"wildaffect {options.command}: {why}", file=sys.stderr)
+    return status
 
 
 def add_score(commands) -> None:
@@ -44,9 +58,9 @@ def add_score(commands) -> None:
         help="leave out labelled frames without a prediction, and print their number",
     )
     parser.add_argument(
-        "--bootstrap", type=int, default=0, metavar="N", help="add 95 %% intervals from N draws of whole videos"
+        "--bootstrap", type=_whole, default=0, metavar="N", help="add 95 %% intervals from N draws of whole videos"
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the draws (default 0)")
+    parser.add_argument("--seed", type=_whole, default=0, help="seed of the draws (default 0)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.set_defaults(run=run_score)
 
@@ -94,7 +108,7 @@ def add_compare(commands) -> None:
         help="leave out frames without a prediction of one run, and print their number",
     )
     parser.add_argument("--resamples", type=_positive, default=1000, help="draws of whole videos (default 1000)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the draws (default 0)")
+    parser.add_argument("--seed", type=_whole, default=0, help="seed of the draws (default 0)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.set_defaults(run=run_compare)
 
@@ -143,6 +157,7 @@ def add_submit(commands) -> None:
     parser.add_argument(
         "--allow-partial", action="store_true", help="fill trials without any prediction with constants"
     )
+    _add_overwrite(parser)
     parser.set_defaults(run=run_submit)
 
 
@@ -161,6 +176,7 @@ def run_submit(options: argparse.Namespace) -> int:
         sample=options.sample,
         frames=_frames(options.frames),
         allow_partial=options.allow_partial,
+        overwrite=options.overwrite,
     )
     counts = ", ".join(f"{count} {rule}" for rule, count in record["rules"].items() if count)
     print(f"{options.output}: {record['rows']} rows of {record['trials']} trials ({counts})")
@@ -174,13 +190,14 @@ def add_label_files(commands) -> None:
     )
     parser.add_argument("predictions", type=Path, help="prediction table (Parquet), one row per decoded frame")
     parser.add_argument("trials", type=Path, help="the table of trials, results/corpus/trials.parquet")
-    parser.add_argument("output", type=Path, help="folder in which val/ and test/ are written")
+    parser.add_argument("output", type=Path, help="folder to write, with val/ and test/ in it; <output>.json lists it")
     parser.add_argument(
         "--names",
         choices=("corrected", "original"),
         default="corrected",
         help="<trial>.txt, or the original's names: media extension in validation files, _main beside other persons",
     )
+    _add_overwrite(parser)
     parser.set_defaults(run=run_label_files)
 
 
@@ -192,7 +209,9 @@ def run_label_files(options: argparse.Namespace) -> int:
     from wildaffect.tables import read_table
 
     trials = {trial.trial: trial for trial in trials_from_table(read_table(options.trials, TRIALS))}
-    written = write_label_files(read_parquet(options.predictions), trials, options.output, options.names)
+    written = write_label_files(
+        read_parquet(options.predictions), trials, options.output, options.names, overwrite=options.overwrite
+    )
     print(f"{options.output}: {len(written)} files")
     return 0
 
@@ -380,11 +399,22 @@ def _add_track(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", required=True, help="va, expr, au, mtl or compound, where the edition has it")
 
 
+def _add_overwrite(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace .txt files in the output that this command did not write, or that were changed since",
+    )
+
+
+def _whole(text: str, least: int = 0) -> int:
+    if not re.fullmatch("[0-9]{1,18}", text) or int(text) < least:
+        raise argparse.ArgumentTypeError(f"expected a whole number from {least}, got {text!r}")
+    return int(text)
+
+
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError(text)
-    return value
+    return _whole(text, 1)
 
 
 def _without_nan(row: dict) -> dict:

@@ -1,6 +1,8 @@
 """Self-check of an installation: every part that a pipeline run relies on, tried on a tiny input."""
 
 import importlib
+import os
+import sys
 import tempfile
 from collections.abc import Callable
 from fractions import Fraction
@@ -8,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from wildaffect.errors import InputError
+from wildaffect.job import check_interpreter
 from wildaffect.provenance import main_versions
 
 RATE = 16000
@@ -21,6 +25,7 @@ def check_installation() -> list[tuple[str, bool, str]]:
     """
     parts: dict[str, Callable[[], str]] = {
         "versions": _versions,
+        "folders": _folders,
         "decoding": _decoding,
         "audio features": _opensmile,
         "dlib models": _dlib,
@@ -38,6 +43,20 @@ def check_installation() -> list[tuple[str, bool, str]]:
 
 def _versions() -> str:
     return ", ".join(f"{name} {version}" for name, version in main_versions().items())
+
+
+def _folders() -> str:
+    """Where Snakemake keeps its files and starts jobs from."""
+    check_interpreter(sys.executable)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=cache):
+            return f"{sys.executable}, {cache}"
+    except OSError as error:
+        raise InputError(
+            f"{cache}: Snakemake cannot keep its cache there ({error.strerror}). Name another folder: export XDG_CACHE_HOME=FOLDER"
+        ) from error
 
 
 def _decoding() -> str:

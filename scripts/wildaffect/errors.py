@@ -1,4 +1,7 @@
-"""The one exception that carries a message for the user."""
+"""The one exception that carries a message for the user, and the exit status after an interrupt."""
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
 
 
 class InputError(Exception):

@@ -1,5 +1,6 @@
-"""Atomic files, checksums, JSON files beside other files, and YAML files."""
+"""Atomic files, what disks answer in words, checksums, JSON files beside other files, and YAML files."""
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -10,6 +11,14 @@ from typing import Any
 
 from wildaffect.errors import InputError
 
+FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
+WORDS = {
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "no permission",
+    errno.EPERM: "no permission",
+    errno.ENAMETOOLONG: "the name is too long",
+}
+FULL_ADVICE = "Free some space and run again; what is finished is kept."
 LONGEST_NAME = 255
 """Bytes of a file's name that file systems allow."""
 
@@ -19,21 +28,60 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path` that is renamed to `path` when the block succeeds.
 
     The temporary name keeps the suffix, by which writers choose formats. On any exception the file is removed and an existing `path` is
-    unchanged, so that no reader ever opens a half-written file.
+    unchanged, so that no reader ever opens a half-written file. Permissions follow the umask, whatever the writer sets.
+
+    Raises:
+        InputError: The disk is full, or the folder cannot be written.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     if len(os.fsencode(partial.name)) > LONGEST_NAME >= len(os.fsencode(path.name)):
         short = hashlib.sha256(os.fsencode(path.stem)).hexdigest()[:32]
         partial = path.with_name(f".{short}.{os.getpid()}.partial{path.suffix}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch()
+        mode = partial.stat().st_mode
+        partial.unlink()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {in_words(error)}") from error
+    try:
         yield partial
         with partial.open("rb") as handle:
             os.fsync(handle.fileno())
+        partial.chmod(mode)
         partial.replace(path)
+    except Exception as error:
+        # Several libraries answer a full disk with errors that do not say so.
+        if why := disk_full(error) or (not isinstance(error, InputError) and _no_space(path.parent)):
+            raise InputError(f"{path}: cannot be written: {why}. {FULL_ADVICE}") from error
+        raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+def disk_full(error: BaseException | None) -> str:
+    """That the disk is full or the quota used up, in words, if that made `error` or one that led to it; else an empty text."""
+    while error is not None:
+        for number, words in FULL.items():
+            if getattr(error, "errno", None) == number or os.strerror(number) in str(error):
+                return words
+        error = error.__cause__ or error.__context__
+    return ""
+
+
+def in_words(error: OSError) -> str:
+    """What the file system answered, and what to do."""
+    if why := disk_full(error):
+        return f"{why}. {FULL_ADVICE}"
+    why = WORDS.get(error.errno or 0) or error.strerror or str(error)
+    where = f" ({os.fsdecode(error.filename)})" if isinstance(error.filename, str | bytes) else ""
+    return f"{why}{where}. Check the path, or choose another folder."
+
+
+def _no_space(folder: Path) -> str:
+    found = os.statvfs(folder)
+    return FULL[errno.ENOSPC] if found.f_blocks and not found.f_bavail else ""
 
 
 def sha256(path: str | os.PathLike) -> str:

@@ -6,6 +6,7 @@ Nothing here knows the workflow engine; a script passes the plain values of its 
 import contextlib
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from wildaffect.errors import InputError
+from wildaffect.errors import INTERRUPTED, InputError
+from wildaffect.files import FULL_ADVICE, disk_full, in_words
 from wildaffect.provenance import SCRIPTS, code_fingerprint
 
 log = logging.getLogger("wildaffect")
@@ -30,7 +32,7 @@ def stage(log_file: str | os.PathLike, threads: int, code: str) -> Iterator[None
     """Run the block of a job: its output, also that of C libraries, goes to a log file, its libraries use a number of threads.
 
     An `InputError` ends the process with status 1 and prints its message alone, to the log and the terminal; any other exception leaves
-    its traceback in the log.
+    its traceback in the log. A full disk is told on the terminal, as the log may be on it; Ctrl-C is one line of the log.
 
     Args:
         log_file: Log to write; in one of several processes the rank is added to its name.
@@ -43,24 +45,33 @@ def stage(log_file: str | os.PathLike, threads: int, code: str) -> Iterator[None
     path = Path(log_file)
     if number := rank():
         path = path.with_suffix(f".{number}{path.suffix}")
-    path.parent.mkdir(parents=True, exist_ok=True)
     terminal = os.fdopen(os.dup(2), "w")
-    # The first worker continues the log of the process that launched it.
-    with path.open("a" if WORKER in os.environ and not number else "w") as handle:
-        os.dup2(handle.fileno(), 1)
-        os.dup2(handle.fileno(), 2)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The first worker continues the log of the process that launched it.
+        with path.open("a" if WORKER in os.environ and not number else "w") as handle:
+            os.dup2(handle.fileno(), 1)
+            os.dup2(handle.fileno(), 2)
+    except OSError as error:
+        print(f"wildaffect: {path}: cannot be written: {in_words(error)}", file=terminal, flush=True)
+        sys.exit(1)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
     started = time.monotonic()
     try:
         check_code(code)
         yield
+        sys.stdout.flush()
     except InputError as error:
         log.error("%s", error)
         print(f"wildaffect: {error}", file=terminal, flush=True)
         sys.exit(1)
-    except Exception:
+    except KeyboardInterrupt:
+        log.error("interrupted after %.1f s", time.monotonic() - started)
+        sys.exit(INTERRUPTED)
+    except Exception as error:
         log.exception("failed after %.1f s", time.monotonic() - started)
-        print(f"wildaffect: unexpected error, see {path}", file=terminal, flush=True)
+        why = f"{full}. {FULL_ADVICE}" if (full := disk_full(error)) else f"unexpected error, see {path}"
+        print(f"wildaffect: {why}", file=terminal, flush=True)
         sys.exit(1)
     log.info("done in %.1f s", time.monotonic() - started)
 
@@ -86,6 +97,19 @@ def check_code(planned: str) -> None:
         f"{here / script}: this code was planned, but the job imports {SCRIPTS}. Install this copy of the project in an environment of its "
         "own (make setup), or run that one."
     )
+
+
+def check_interpreter(executable: str) -> None:
+    """Check that jobs can be started: Snakemake names the interpreter to a shell as it is.
+
+    Raises:
+        InputError: Its path holds a blank or another character that a shell takes for something else.
+    """
+    if found := re.search(r"[\s'\"\\$`&|;<>()*?\[\]{}!#]", executable):
+        raise InputError(
+            f"{executable}: no job can be started with this interpreter, because its path holds {found[0]!r}. Move the environment (make "
+            "setup puts it into the project) to another folder, and set it up again."
+        )
 
 
 def device(gpus: int) -> str:

@@ -161,3 +161,11 @@ def test_models_are_looked_for_where_a_run_looks_for_them(tmp_path, capsys):
     assert main(["models", "--models-dir", str(tmp_path)]) == 1
     assert "WRONG FILE" in capsys.readouterr().out
     assert {file for files in PACKS.values() for file in files} <= {model.file for model in read_manifest().values()}
+
+
+@pytest.mark.parametrize("number", ["-1", "1_0", "1.5", "٣", "1e3", "9" * 40])
+@pytest.mark.parametrize("option", ["--bootstrap", "--seed"])
+def test_only_whole_numbers_are_taken(corpus, capsys, option, number):
+    with pytest.raises(SystemExit) as stop:
+        run("score", corpus / "p.parquet", corpus / "labels", *TRACK, f"{option}={number}")
+    assert stop.value.code == 2 and "expected a whole number from 0" in capsys.readouterr().err

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from support.pipeline import ROOT
+from wildaffect.errors import InputError
 from wildaffect.files import atomic, sha256
+from wildaffect.job import check_interpreter
 from wildaffect.provenance import code_fingerprint
 
 PLANNED = f"list_files.py {code_fingerprint('list_files.py')}"
@@ -82,3 +84,10 @@ def test_atomic_leaves_the_old_file_when_writing_fails(tmp_path):
 def test_sha256_is_the_published_one(tmp_path):
     (tmp_path / "abc").write_bytes(b"abc")
     assert sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.mark.parametrize("path", ["/a b/bin/python", "/a(1)/bin/python", "/a&b/bin/python", "/it's/bin/python"])
+def test_an_interpreter_that_no_shell_can_start_is_refused(path):
+    with pytest.raises(InputError, match="no job can be started with this interpreter"):
+        check_interpreter(path)
+    check_interpreter("/home/ü.x-y_z/.venv/bin/python3.11")

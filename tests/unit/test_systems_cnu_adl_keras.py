@@ -2,6 +2,7 @@
 
 import json
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -196,3 +197,53 @@ def test_the_converter_finds_the_sizes_and_keeps_the_numbers(file, tmp_path, cap
     with pytest.raises(SystemExit) as stopped:
         keras_files.main([str(tmp_path / "none.h5"), "image", str(tmp_path / "x.safetensors")])
     assert stopped.value.code == 2 and "none.h5: weight file not found" in capsys.readouterr().err
+
+
+def external_link(file, other):
+    file["conv"] = h5py.ExternalLink(str(other), "/secret")
+
+
+def soft_link(file, other):
+    file["conv"] = h5py.SoftLink("/elsewhere")
+
+
+def deep_link(file, other):
+    file.create_group("a/b/c")["d"] = h5py.ExternalLink(str(other), "/secret")
+
+
+def external_dataset(file, other):
+    file.create_dataset("conv/w", (4,), "f4", external=[(str(other), 0, 16)])
+
+
+def virtual_dataset(file, other):
+    layout = h5py.VirtualLayout((4,), "f4")
+    layout[:] = h5py.VirtualSource(str(other), "secret", (4,))
+    file.create_virtual_dataset("conv/w", layout)
+
+
+@pytest.mark.parametrize("lead", [external_link, soft_link, deep_link, external_dataset, virtual_dataset])
+@pytest.mark.parametrize("named", [True, False])
+def test_no_other_file_is_read(tmp_path, lead, named):
+    """Whether or not the lists of names lead to it."""
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["secret"] = np.arange(4, dtype=np.float32)
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        lead(file, tmp_path / "other.h5")
+        if named:
+            file.attrs["layer_names"] = [b"conv"]
+    with pytest.raises(InputError, match=r"w\.h5: '.*(Link|in other files).* Not loaded"):
+        read_keras(tmp_path / "w.h5")
+
+
+def test_a_circle_of_groups_ends(tmp_path):
+    write_keras(tmp_path / "w.h5", {"dense": {"dense/kernel": np.zeros((2, 2), np.float32)}})
+    with h5py.File(tmp_path / "w.h5", "a") as file:
+        file["dense/again"] = file["/"]
+    assert list(read_keras(tmp_path / "w.h5")[0]) == ["dense/kernel"]
+
+
+def test_the_converter_replaces_nothing(tmp_path, file):
+    (tmp_path / "x.safetensors").write_text("mine")
+    with pytest.raises(SystemExit) as stop:
+        keras_files.main([str(file()), "frames_stat", str(tmp_path / "x.safetensors")])
+    assert stop.value.code == 2 and (tmp_path / "x.safetensors").read_text() == "mine"

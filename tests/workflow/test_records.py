@@ -4,9 +4,11 @@ Given files and results are stand-ins, and the workflow is only planned, but for
 """
 
 import base64
+import getpass
 import json
 import os
 import shutil
+import socket
 import time
 from pathlib import Path
 
@@ -300,10 +302,13 @@ def test_one_run_writes_at_a_time(waiting, tmp_path):
     refused = run_workflow(ROOT, config, *target)
     assert refused.status != 0 and f"{tmp_path / 'results'}: another run (process " in refused.text, refused.text
     assert "snakemake --unlock" in refused.text and "Traceback" not in refused.text
+    assert f"process {process.pid} on {socket.gethostname()}, of {getpass.getuser()} since 20" in refused.text
+    assert "does not run any more" not in refused.text
     assert run_workflow(ROOT, config, "-n", *target).status == 0, "a plan writes nothing"
     process.kill()
     process.wait()
-    assert run_workflow(ROOT, config, *target).status != 0
+    refused = run_workflow(ROOT, config, *target)
+    assert refused.status != 0 and "That process does not run any more" in refused.text
     assert run_workflow(ROOT, config, "--unlock").status == 0
     assert run_workflow(ROOT, config, *target).status == 0
     assert not (tmp_path / "results/.snakemake/locks").exists()

@@ -25,6 +25,7 @@ from wildaffect.features.imported import imported_feature
 from wildaffect.features.spec import of_trial
 from wildaffect.features.registry import FEATURES
 from wildaffect.features.registry import body_source, configured, weights_file
+from wildaffect.job import check_interpreter
 from wildaffect.scoring import editions
 from wildaffect.scoring.tasks import task_value
 from wildaffect.workflow.corpus import detector_files, given_values, official_images, tsav_alignments, without_given
@@ -44,6 +45,7 @@ def named_targets():
 
 
 try:
+    check_interpreter(sys.executable)
     # A job that runs on its own, as on a cluster, needs what it was planned with.
     PLAN = make_plan(config, needed_parts(named_targets()) if workflow.exec_mode == ExecMode.DEFAULT else ())
 except InputError as error:

@@ -7,11 +7,13 @@ and say what holds everywhere: results by their names below the folder, given fi
 Conda environments and containers, logs and scripts under way stay where Snakemake is called.
 """
 
+import getpass
 import json
 import os
 import socket
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from snakemake_interface_executor_plugins.settings import ExecMode
 
 from wildaffect.content import RECORDS, Contents
 from wildaffect.errors import InputError
+from wildaffect.files import in_words
 from wildaffect.provenance import code_fingerprint, stable_hash
 
 FOLDER = RECORDS
@@ -87,12 +90,15 @@ class Records(FilePersistence):
     ) -> None:
         here = Path(FOLDER).absolute()
         self._results = results
-        super().__init__(
-            path=path or Path(results).absolute() / FOLDER,
-            conda_prefix=conda_prefix or here / "conda",
-            singularity_prefix=singularity_prefix or here / "singularity",
-            **options,
-        )
+        try:
+            super().__init__(
+                path=path or Path(results).absolute() / FOLDER,
+                conda_prefix=conda_prefix or here / "conda",
+                singularity_prefix=singularity_prefix or here / "singularity",
+                **options,
+            )
+        except OSError as error:
+            raise WorkflowError(f"{results}: the records of results cannot be written: {in_words(error)}") from None
         self._contents = Contents(self.path / "contents.jsonl")
 
     # Names that hold everywhere.
@@ -118,6 +124,9 @@ class Records(FilePersistence):
         checksums = record.input_checksums or {}
         record.input_checksums = {self._name(k): value for k, value in checksums.items() if self._is_result(k)}
         super()._write_record(key, record)
+        # Snakemake keeps it private, but results may be shared.
+        file = Path(self._record_path(self._metadata_path, key))
+        file.chmod(file.parent.stat().st_mode & 0o666)
 
     def input_checksums(self, job, input_path) -> set[Any]:
         return super().input_checksums(job, self._name(str(input_path)))
@@ -161,14 +170,21 @@ class Records(FilePersistence):
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        owner = {"host": socket.gethostname(), "process": os.getpid(), "code": self._code_of_jobs()}
+        owner = {
+            "user": _user(), "host": socket.gethostname(), "process": os.getpid(), "folder": str(Path.cwd()),
+            "since": time.strftime("%Y-%m-%d %H:%M:%S %z"), "code": self._code_of_jobs(),
+        }  # fmt: skip
         file = _lock_file(self.path)
-        file.parent.mkdir(exist_ok=True)
         try:
+            file.parent.mkdir(exist_ok=True)
             with file.open("x") as handle:
                 json.dump(owner, handle)
         except FileExistsError:
             raise WorkflowError(_in_use(self._results, file)) from None
+        except OSError as error:
+            with suppress(OSError):
+                file.unlink()  # of no words, where the disk is full
+            raise WorkflowError(f"{self._results}: cannot be written: {in_words(error)}") from None
         try:
             yield
         finally:
@@ -185,12 +201,24 @@ def _lock_file(folder: Path) -> Path:
 
 
 def _in_use(results: str, file: Path) -> str:
+    """Who writes to ``results``, whether it still runs as far as this machine knows, and what to do."""
     try:
         owner: Mapping[str, Any] = json.loads(file.read_text())
-        who = f"process {owner['process']} on {owner['host']}"
-    except (OSError, ValueError, KeyError):
-        who = "unknown"
-    return (
-        f"{results}: another run ({who}) writes there, and only one may. Wait for it, or choose another results_dir. If it was killed, "
-        "remove what it left with: snakemake --unlock"
-    )
+        who = f"process {owner['process']} on {owner['host']}, of {owner['user']} since {owner['since']}, started in {owner['folder']}"
+        gone = owner["host"] == socket.gethostname() and not Path(f"/proc/{owner['process']}").exists()
+    except (OSError, ValueError, KeyError, TypeError):
+        who, gone = f"unknown: {file} is not readable", False
+    if gone:
+        advice = "That process does not run any more. When no job of it is left on a cluster, remove what it left with: snakemake --unlock"
+    else:
+        advice = (
+            "Wait for it, or choose another results_dir. If it was killed, remove what it left with: snakemake --unlock"
+        )
+    return f"{results}: another run ({who}) writes there, and only one may. {advice}"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a number without a name, as in containers
+        return str(os.getuid())

@@ -14,6 +14,7 @@ from wildaffect import paths
 from wildaffect.content import RECORDS, Contents
 from wildaffect.corpus.trials import TASKS, Corpus, Finding, Trial
 from wildaffect.errors import InputError
+from wildaffect.names import UNWRITTEN, usable
 
 # fmt: off
 VIDEO_SUFFIXES = frozenset((
@@ -31,8 +32,6 @@ CROP_FOLDERS = re.compile(r"cropped(_aligned)?(_new\w*)?|face_\d+", re.IGNORECAS
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 # Bytes of a video's name: with the suffix of a trial and of a result they are less than the 255 that file systems allow.
 LONGEST_NAME = 240
-# Characters that end a line, belong to no text, or cannot be encoded.
-UNWRITTEN = frozenset(("Cc", "Cs", "Zl", "Zp"))
 # The workflow engine takes such a word in the name of a result for one of its own ...
 ENGINE_WORD = re.compile(r"<([a-z][a-z0-9_]*)>")
 # ... and a name that ends in twenty repetitions for a rule that feeds itself.
@@ -97,9 +96,9 @@ def _identity(folder: Path | None) -> tuple[int, int] | None:
 def video_name(stem: str) -> str:
     """The name of a video in results and tables.
 
-    It is the stem of its file as composed characters (NFC). What cannot be part of a result's name (control characters, bytes that are no
-    UTF-8, words in angle brackets, more than 240 bytes, twenty repetitions at the end) is replaced, and a hash of the stem tells such
-    names apart.
+    It is the stem of its file as composed characters (NFC). What cannot be part of a result's name (commas, control characters, bytes that
+    are no UTF-8, words in angle brackets, more than 240 bytes, twenty repetitions at the end) is replaced, and a hash of the stem tells
+    such names apart.
 
     Examples:
         >>> video_name("24-30-1920x1080")
@@ -108,8 +107,8 @@ def video_name(stem: str) -> str:
         'talk (final)~98fd4d60'
     """
     name = unicodedata.normalize("NFC", stem)
-    plain = ENGINE_WORD.sub(r"(\1)", "".join("_" if unicodedata.category(c) in UNWRITTEN else c for c in name))
-    if plain == name and len(name.encode()) <= LONGEST_NAME and not REPETITION.search(name):
+    plain = ENGINE_WORD.sub(r"(\1)", "".join(c if usable(c) else "_" for c in name))
+    if plain == name not in (".", "..") and len(name.encode()) <= LONGEST_NAME and not REPETITION.search(name):
         return name
     mark = f"~{hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]}"
     return plain.encode()[: LONGEST_NAME - len(mark)].decode(errors="ignore") + mark

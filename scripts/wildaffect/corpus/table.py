@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from wildaffect.cells import plain_cell, safe_cell
 from wildaffect.config import nearest
 from wildaffect.corpus.folder import find_videos, one_content, printable, remembered_contents, unusable, video_name
 from wildaffect.corpus.label_spaces import VALENCE_AROUSAL
 from wildaffect.corpus.trials import PARTITIONS, PERSONS, TASKS, Corpus, Finding, Trial, split_person
 from wildaffect.errors import InputError
 from wildaffect.files import atomic
+from wildaffect.names import check_name
 from wildaffect.textfiles import read_rows
 
 STREAMS = ("video_stream", "audio_stream")
@@ -86,7 +88,7 @@ def new_table(root: Path) -> Path:
         InputError: There is such a table already, or no video.
     """
     path = root / "trials.csv"
-    if path.exists():
+    if os.path.lexists(path):
         raise InputError(f"{path}: exists already and is not overwritten.")
     videos = find_videos(root).media
     if not videos:
@@ -98,7 +100,8 @@ def new_table(root: Path) -> Path:
         writer = csv.DictWriter(handle, NEW_COLUMNS, restval="")
         writer.writeheader()
         for video, media in videos.items():
-            writer.writerow({"trial": video, "media": media, "person": "main", "partition": folder_partition(media)})
+            names = {"trial": safe_cell(video), "media": safe_cell(media)}
+            writer.writerow({**names, "person": "main", "partition": folder_partition(media)})
     return path
 
 
@@ -131,13 +134,14 @@ def folder_partition(media: str) -> str:
 
 def _trial(row: Mapping[str, str], line: str) -> Trial:
     """The trial of one row, defaults filled in; `line` names file and line in messages."""
-    values = {key: value or None for key, value in row.items()}
+    values = {key: plain_cell(value) or None for key, value in row.items()}
     if not values["media"]:
         raise InputError(f"{line}: 'media' is empty.")
     video = video_name(Path(values["media"]).stem)
     name = values.get("trial") or video
     if set("{}/") & set(name):
         raise InputError(f"{line}: trial names must not contain braces or slashes: {name!r}.")
+    check_name(name, line)
     person = values.get("person") or split_person(name)[1]
     if person not in PERSONS:
         raise InputError(f"{line}: person is {person!r}, expected one of {PERSONS}.")

@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from wildaffect.cells import plain_cell, safe_cell
 from wildaffect.corpus.trials import TASKS, TRIALS, Finding, Trial, trials_from_table
 from wildaffect.errors import InputError
 from wildaffect.files import atomic
@@ -94,7 +95,7 @@ def write_audit(
     with atomic(output) as partial, partial.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.DictWriter(handle, COLUMNS)
         writer.writeheader()
-        writer.writerows(asdict(finding) for finding in findings)
+        writer.writerows({name: safe_cell(text) for name, text in asdict(finding).items()} for finding in findings)
 
 
 def verify_corpus(audit: Path, output: Path, accepted: Collection[str]) -> None:
@@ -109,7 +110,7 @@ def verify_corpus(audit: Path, output: Path, accepted: Collection[str]) -> None:
         InputError: The audit has errors that are not accepted.
     """
     with audit.open(newline="", encoding="utf-8") as handle:
-        findings = [Finding(**row) for row in csv.DictReader(handle)]
+        findings = [Finding(**{name: plain_cell(text) for name, text in row.items()}) for row in csv.DictReader(handle)]
     errors = [f for f in findings if f.severity == "error" and f.finding not in accepted]
     if errors:
         lines = [f"  {f.trial or f.video}: {f.finding}: {f.detail} ({f.rule})" for f in errors]

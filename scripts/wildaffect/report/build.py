@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import yaml
 
+from wildaffect.cells import plain_cell
 from wildaffect.errors import InputError
 from wildaffect.files import atomic
 from wildaffect.report import page
@@ -203,7 +204,7 @@ def _score_figure(table: ScoreTable) -> dict | None:
 
 def _audit(path: Path) -> dict:
     """All findings, the most severe first, and their number by severity."""
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table = pd.read_csv(path, dtype=str, keep_default_na=False).map(plain_cell)
     missing = [name for name in AUDIT_COLUMNS if name not in table]
     if missing:
         raise InputError(f"{path}: column {', '.join(missing)} missing. Delete the file and run again.")

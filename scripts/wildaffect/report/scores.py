@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from wildaffect.cells import plain_cell
 from wildaffect.corpus.label_spaces import EXPRESSIONS8
 from wildaffect.errors import InputError
 from wildaffect.report.traces import columns_in, held_out_sources, series_name, trials_shown_from
@@ -169,6 +170,7 @@ def read_scores(path: Path, columns: tuple[str, ...] = SCORE_COLUMNS) -> pd.Data
     """
     try:
         table = pd.read_csv(path, dtype={name: str for name in (*columns, NOTE) if name not in NUMBERS})
+        table = table.map(plain_cell).astype(table.dtypes)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable score table ({error}). Delete it and run again.") from error
     missing = [name for name in columns if name not in table]

@@ -16,6 +16,7 @@ from wildaffect.corpus.labels import parse_annotation
 from wildaffect.decimals import decimal
 from wildaffect.errors import InputError
 from wildaffect.integrity import foreign
+from wildaffect.names import check_name
 from wildaffect.scoring.tasks import Task
 from wildaffect.tables import read_all, read_metadata
 
@@ -103,14 +104,17 @@ def numbers(table: pa.Table, columns: tuple[str, ...]) -> np.ndarray:
 
 
 def sort_rows(table: pa.Table, name: str) -> RowIndex:
-    """Sort the keys of ``table``; `InputError` for a null, a negative frame or a pair (trial, frame) that occurs twice."""
+    """Sort the keys of ``table``; `InputError` for a null, an impossible name, a negative frame or a repeated (trial, frame)."""
     if table["trial"].null_count or table["frame"].null_count:
         raise InputError(f"{name}: a row has no trial or no frame number; every row needs both.")
     names = _cast(table, "trial", pa.string()).combine_chunks().dictionary_encode()
     frame = _cast(table, "frame", pa.int64()).to_numpy()
     if frame.size and not 0 <= frame.min() <= frame.max() < FRAMES_PER_TRIAL:
         raise InputError(f"{name}: frame numbers must count from 0, found {frame.min()} to {frame.max()}.")
-    spelled = names.dictionary.to_pylist()
+    try:
+        spelled = [check_name(trial, name) for trial in names.dictionary.to_pylist()]
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name}: a name of a trial is not UTF-8 ({error}).") from error
     trials = tuple(sorted(spelled))
     position = {name: i for i, name in enumerate(trials)}
     rank = np.array([position[name] for name in spelled], np.int64)

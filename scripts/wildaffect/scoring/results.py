@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from wildaffect.cells import safe_cell
 from wildaffect.corpus.label_spaces import AU8, AU12, EXPRESSIONS8, VALENCE_AROUSAL
 from wildaffect.errors import InputError
 from wildaffect.files import atomic
@@ -217,7 +218,8 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping]) -> N
         writer = csv.DictWriter(handle, columns, lineterminator="\n")
         writer.writeheader()
         for row in rows:
-            writer.writerow({**row, "value": "" if np.isnan(row["value"]) else repr(row["value"])})
+            cells = {name: safe_cell(cell) for name, cell in row.items()}
+            writer.writerow({**cells, "value": "" if np.isnan(row["value"]) else repr(row["value"])})
 
 
 def _run_order(row: Mapping) -> tuple:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from wildaffect.errors import InputError
+from wildaffect.names import check_name
 from wildaffect.scoring.read import split_location
 from wildaffect.scoring.tasks import Format, Task
 from wildaffect.textfiles import read_lines
@@ -47,6 +48,10 @@ def known_format(task: Task) -> Format:
     return task.format
 
 
+MOST_FRAMES = 10_000_000
+"""Frames of one trial, four days at 30 per second; a larger number is a mistake."""
+
+
 def expected_rows(task: Task, sample: Path | None, frames: Mapping[str, int] | None) -> Expected:
     """Find which rows a submission must have.
 
@@ -60,8 +65,15 @@ def expected_rows(task: Task, sample: Path | None, frames: Mapping[str, int] | N
         The rows.
 
     Raises:
-        InputError: For a sample of another task, and for a trial of unknown length.
+        InputError: For a sample of another task, a trial of unknown length, and impossible names or lengths.
     """
+    expected = _expected_rows(task, sample, frames)
+    for name in expected.trials:
+        check_name(name, str(sample) if sample else "the trials of the submission")
+    return expected
+
+
+def _expected_rows(task: Task, sample: Path | None, frames: Mapping[str, int] | None) -> Expected:
     form = known_format(task)
     if sample is None:
         if not frames:
@@ -105,6 +117,11 @@ def sample_lines(path: Path) -> list[str]:
 
 
 def _by_counts(form: Format, counts: Mapping[str, int]) -> Expected:
+    for name, count in counts.items():
+        if count > MOST_FRAMES:
+            raise InputError(
+                f"trial {name!r}: {count} frames, at most {MOST_FRAMES} are possible. Correct its number of frames."
+            )
     names, lengths = tuple(counts), np.array(list(counts.values()), np.int64)
     trial = np.repeat(np.arange(len(names)), lengths)
     frame = np.concatenate([np.arange(length) for length in lengths])

@@ -10,14 +10,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
+from wildaffect.cells import safe_cell
 from wildaffect.corpus.trials import Trial
 from wildaffect.errors import InputError
 from wildaffect.files import atomic
+from wildaffect.names import check_name
 from wildaffect.scoring.editions import edition_tasks
 from wildaffect.scoring.read import KEYS, as_table, read_notes, read_parquet, sort_rows
 from wildaffect.scoring.scorer import decide, missing_columns
 from wildaffect.scoring.tasks import Part
 from wildaffect.submission.expected import known_format
+from wildaffect.written import write_folder
 
 
 def export_csv(folder: Path, predictions: Sequence[Mapping]) -> None:
@@ -47,7 +50,7 @@ def export_csv(folder: Path, predictions: Sequence[Mapping]) -> None:
     if notes := list(dict.fromkeys(note for entry in predictions for note in read_notes(entry["path"]))):
         joined = joined.append_column("note", pa.array([" ".join(notes)] * len(joined)))
     for trial in pc.unique(joined["trial"]).to_pylist():
-        with atomic(folder / f"{trial}.csv") as partial:
+        with atomic(folder / f"{check_name(trial, 'predictions')}.csv") as partial:
             csv.write_csv(joined.filter(pc.equal(joined["trial"], trial)).drop_columns("trial"), partial)
 
 
@@ -59,7 +62,7 @@ def join_columns(tables: Mapping[str, pa.Table]) -> pa.Table:
     columns = {name: first[name] for name in ("trial", "frame", "time_s")}
     for target, names in values.items():
         columns |= {name if uses[name] == 1 else f"{target}.{name}": tables[target][name] for name in names}
-    return pa.table(columns | {"source": first["source"]})
+    return pa.table(columns | {"source": pa.array(map(safe_cell, first["source"].to_pylist()), pa.string())})
 
 
 EDITION = "abaw1"
@@ -68,8 +71,10 @@ SETS = {"va": "VA_Set", "expr": "EXPR_Set", "au": "AU_Set"}
 NAMES = ("original", "corrected")
 
 
-def write_label_files(predictions: Any, trials: Mapping[str, Trial], output: Path, names: str) -> list[Path]:
-    """Write ``<output>/{val,test}/{VA,EXPR,AU}_Set/<name>.txt`` for every predicted trial that a task holds out.
+def write_label_files(
+    predictions: Any, trials: Mapping[str, Trial], output: Path, names: str, *, overwrite: bool = False
+) -> list[Path]:
+    """Write ``<output>/{val,test}/{VA,EXPR,AU}_Set/<name>.txt`` for every predicted trial that a task holds out, and ``<output>.json``.
 
     A file has a header and a line per frame: valence and arousal limited to [-1, 1] with three decimals, a class number, or eight units
     above 0.5 as 0 or 1.
@@ -80,17 +85,19 @@ def write_label_files(predictions: Any, trials: Mapping[str, Trial], output: Pat
         output: Folder to write to.
         names: ``corrected`` calls a file as its trial. ``original`` keeps the media file's extension in the names of validation files,
             and adds ``_main`` to the main person of a video with several.
+        overwrite: As for `wildaffect.written.write_folder`.
 
     Returns:
         Paths of the files.
 
     Raises:
-        InputError: For a predicted trial that is none of ``trials``, for gaps in its rows, and if there is nothing to write.
+        InputError: For a predicted trial that is none of ``trials``, for gaps in its rows, if there is nothing to write, and for files that
+            may not be replaced.
     """
     table = as_table(predictions, "predictions")
     rows = sort_rows(table, "predictions")
     persons = Counter(trial.video for trial in trials.values())
-    written = []
+    texts: dict[str, str] = {}
     for task in edition_tasks(EDITION).values():
         (part,) = task.parts
         if missing_columns(table.column_names, part):
@@ -105,17 +112,15 @@ def write_label_files(predictions: Any, trials: Mapping[str, Trial], output: Pat
                 continue
             _check_complete(name, rows.frame[part_rows], decided[part_rows])
             stem = name if names == "corrected" else original_name(trial, partition, persons[trial.video] > 1)
-            path = output / FOLDERS[partition] / SETS[task.name] / f"{stem}.txt"
-            with atomic(path) as partial:
-                partial.write_text(
-                    "\n".join([known_format(task).header, *_lines(decided[part_rows], part)]) + "\n", newline="\n"
-                )
-            written.append(path)
-    if not written:
+            check_name(stem, "the table of trials")
+            lines = [known_format(task).header, *_lines(decided[part_rows], part)]
+            texts[f"{FOLDERS[partition]}/{SETS[task.name]}/{stem}.txt"] = "\n".join(lines) + "\n"
+    if not texts:
         raise InputError(
             f"predictions: no trial is held out for validation or testing by a task of {EDITION} whose columns are there."
         )
-    return written
+    write_folder(output, texts, {"edition": EDITION, "names": names}, overwrite=overwrite)
+    return [output / name for name in texts]
 
 
 def original_name(trial: Trial, partition: str, has_company: bool) -> str:

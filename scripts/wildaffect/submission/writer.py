@@ -1,8 +1,5 @@
 """Submission files in the organisers' format, and the job that writes them for a run."""
 
-import json
-import os
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +10,6 @@ import pyarrow as pa
 
 from wildaffect.corpus.trials import TASKS, TRIALS, Trial, trials_from_table
 from wildaffect.errors import InputError
-from wildaffect.files import atomic, sha256
 from wildaffect.scoring.editions import get_task
 from wildaffect.scoring.fusion import choose_targets, join_targets
 from wildaffect.scoring.read import RowIndex, as_table, read_parquet, sort_rows
@@ -21,6 +17,7 @@ from wildaffect.scoring.scorer import decide, missing_columns
 from wildaffect.scoring.tasks import Part, Task
 from wildaffect.submission.expected import Expected, expected_rows, known_format
 from wildaffect.tables import count_rows, read_table
+from wildaffect.written import write_folder
 
 FILL_MEANING = {
     "predicted": "the frame's own prediction",
@@ -80,14 +77,14 @@ def write_task(
     sample: Path | None = None,
     frames: Mapping[str, int] | None = None,
     allow_partial: bool = False,
-    about: Path | None = None,
+    overwrite: bool = False,
 ) -> dict:
-    """Write a submission and a sidecar beside it.
+    """Write a submission and a sidecar beside it, ``<output>.json``.
 
     The rows follow ``sample`` (see `wildaffect.submission.expected.expected_rows`), else the counts ``frames`` per trial, else the
     predictions themselves. Requested frames without a prediction are filled (`FILL_MEANING`), other predicted frames are left out;
     the sidecar counts every case, in total and for each trial that has any. Values are limited to [-1, 1] and written as plain decimals
-    with six digits. An existing ``output`` that holds nothing but ``.txt`` files is replaced.
+    with six digits. An existing ``output`` is replaced as `wildaffect.written.write_folder` does.
 
     Args:
         predictions: Arrow or pandas with trial, frame and named columns, one row per decoded frame.
@@ -96,13 +93,14 @@ def write_task(
         sample: The organisers' sample.
         frames: Number of frames by trial.
         allow_partial: Whether trials without any prediction are filled with constants.
-        about: Path of the sidecar (JSON), by default ``<output>.json``.
+        overwrite: Whether ``.txt`` files that are no submission of this project may be replaced.
 
     Returns:
         Content of the sidecar.
 
     Raises:
-        InputError: For missing columns, and for requested trials without any prediction unless ``allow_partial``.
+        InputError: For missing columns, for requested trials without any prediction unless ``allow_partial``, and for files that may not be
+            replaced.
     """
     form, output = known_format(task), Path(output)
     table = as_table(predictions, "predictions")
@@ -119,10 +117,7 @@ def write_task(
     record = {"edition": task.edition, "task": task.name, "sample": Path(sample).name if sample else None, **counts}
     if "source" in table.column_names:
         record["sources"] = dict(sorted(Counter(str(source) for source in table["source"].to_pylist()).items()))
-    record["files"] = _write_folder(output, _files(form, expected, texts))
-    with atomic(about or output.with_name(f"{output.name}.json")) as partial:
-        partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    return record
+    return write_folder(output, _files(form, expected, texts), record, overwrite=overwrite)
 
 
 def _own_counts(rows: RowIndex) -> dict[str, int]:
@@ -189,34 +184,19 @@ def _fields(values: np.ndarray, part: Part) -> list[list[str]]:
     return [[str(value) for value in column] for column in values.T.astype(np.int64).tolist()]
 
 
-def _files(form, expected: Expected, texts: Mapping[str, tuple[np.ndarray, list[str]]]) -> dict[str, list[str]]:
-    """Lines of each file by its name."""
+def _files(form, expected: Expected, texts: Mapping[str, tuple[np.ndarray, list[str]]]) -> dict[str, str]:
+    """Text of each file by its name."""
     if form.layout == "folder":
-        return {f"{name}.txt": [form.header, *lines] for name, (_, lines) in texts.items()}
+        return {f"{name}.txt": _text([form.header, *lines]) for name, (_, lines) in texts.items()}
     ordered = [""] * len(expected.trial)
     for positions, lines in texts.values():
         for position, line in zip(positions.tolist(), lines, strict=True):
             ordered[position] = f"{expected.locations[position]},{line}"
-    return {form.file: [form.header, *ordered]}
+    return {form.file: _text([form.header, *ordered])}
 
 
-def _write_folder(output: Path, files: Mapping[str, list[str]]) -> dict[str, str]:
-    """Replace ``output`` by a folder with these files, all or nothing; SHA-256 of each."""
-    if output.exists() and not (
-        output.is_dir() and all(path.is_file() and path.suffix == ".txt" for path in output.iterdir())
-    ):
-        raise InputError(f"{output}: exists and is not a submission folder (only .txt files); choose another folder.")
-    partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
-    partial.mkdir(parents=True)
-    try:
-        for name, lines in files.items():
-            (partial / name).write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
-        if output.exists():
-            shutil.rmtree(output)
-        partial.replace(output)
-        return {name: sha256(output / name) for name in sorted(files)}
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+def _text(lines: Sequence[str]) -> str:
+    return "\n".join(lines) + "\n"
 
 
 def write_submission(
@@ -254,7 +234,10 @@ def write_submission(
             f"submission.samples.{task.name}."
         )
     table = task_table(tables, task)
-    write_task(table, record.with_suffix(""), task, sample=sample, frames=counts, allow_partial=allow_partial)
+    # The workflow plans what is written again, and its folder of results is its own.
+    write_task(
+        table, record.with_suffix(""), task, sample=sample, frames=counts, allow_partial=allow_partial, overwrite=True
+    )
 
 
 def submitted_trials(trials: Iterable[Trial], task: Task) -> list[Trial]:

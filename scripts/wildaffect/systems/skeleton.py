@@ -1,5 +1,6 @@
 """The skeleton of a new system: `wildaffect new-system NAME`. It is a small recurrent network over MFCC that trains as it is."""
 
+import os
 import re
 from pathlib import Path
 
@@ -219,11 +220,13 @@ def write_skeleton(name: str, into: Path | None = None) -> Path:
         raise InputError(f"there is a system called {name!r}; choose another name.")
     package = f"wildaffect.systems.{name}" if into is None else f"wildaffect_{name}"
     folder = Path(systems.__file__).parent / name if into is None else into / package
-    if folder.exists():
+    if os.path.lexists(folder):
         raise InputError(f"{folder} exists; remove it or choose another name.")
     texts = {folder / file: text for file, text in FILES.items()}
     if into is not None:
         texts[into / "pyproject.toml"] = PROJECT
+    if there := [path for path in texts if os.path.lexists(path)]:
+        raise InputError(f"{there[0]} exists and is not overwritten; choose another folder, one for each system.")
     for path, text in texts.items():
         with atomic(path) as partial:
             partial.write_text(text.replace("PACKAGE", package).replace("NAME", name), encoding="utf-8")

@@ -8,6 +8,7 @@ makes a file for ``systems.cnu_adl.trained`` out of an original checkpoint; ``fa
 
 import argparse
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,7 +44,7 @@ def read_keras(path: str | Path, expected: str | None = None) -> tuple[dict[str,
     """Arrays by Keras' names (``layer/variable``) of a weights file or a whole saved model, and the file's SHA-256.
 
     A layer that several parts of a model share is stored with each of them; all copies must be equal. Raises :class:`InputError` for a file
-    that is absent, not the expected one, or not Keras'.
+    that is absent, not the expected one, or not Keras', and for links and datasets that lead to other files.
     """
     path = Path(path)
     if not path.is_file():
@@ -54,6 +55,10 @@ def read_keras(path: str | Path, expected: str | None = None) -> tuple[dict[str,
     found: dict[str, np.ndarray] = {}
     try:
         with h5py.File(path) as file:
+            if inside := file.visititems_links(_link) or file.visititems(_foreign):
+                raise InputError(
+                    f"{path}: {inside}, which weights have no use for; it could read any file. Not loaded."
+                )
             root = file.get("model_weights", file)
             for layer in _names(root, "layer_names"):
                 for name in _names(root[layer], "weight_names"):
@@ -61,7 +66,7 @@ def read_keras(path: str | Path, expected: str | None = None) -> tuple[dict[str,
                     if known in found and not np.array_equal(found[known], values):
                         raise InputError(f"{path}: holds two different {known}, which its parts should share.")
                     found[known] = values
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError) as error:
         raise InputError(
             f"{path}: not a weight file of Keras ({error}). Expected the HDF5 of save or save_weights."
         ) from error
@@ -146,9 +151,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("variant", choices=[*SPEC.variants, "face"])
     parser.add_argument("output", type=Path, help="a .safetensors file")
     parser.add_argument("--sha256", help="expected SHA-256 of the checkpoint")
+    parser.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
     given = parser.parse_args(arguments)
     network: dict[str, Any] = {}
     try:
+        if os.path.lexists(given.output) and not given.overwrite:
+            raise InputError(f"{given.output}: exists. Choose another name, or give --overwrite to replace it.")
         arrays, digest = read_keras(given.checkpoint, given.sha256)
         if given.variant == "face":
             model = VggFace()
@@ -167,6 +175,18 @@ def main(arguments: list[str] | None = None) -> None:
     with h5py.File(given.checkpoint) as file:
         if "training_config" in file.attrs:
             print(f"compiled with: {_text(file.attrs['training_config'])}")
+
+
+def _link(name: str, link: Any) -> str | None:
+    """What is wrong with a link: all but hard ones lead elsewhere in the file or in another one."""
+    return None if isinstance(link, h5py.HardLink) else f"{name!r} is a {type(link).__name__}"
+
+
+def _foreign(name: str, thing: h5py.Group | h5py.Dataset) -> str | None:
+    """What is wrong with an object: the values of external and virtual datasets lie in other files."""
+    if not isinstance(thing, h5py.Dataset):
+        return None
+    return f"{name!r} keeps its values in other files" if thing.external or thing.is_virtual else None
 
 
 def _names(group: h5py.Group, attribute: str) -> list[str]:
