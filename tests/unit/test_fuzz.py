@@ -285,7 +285,7 @@ def test_what_python_reads_as_a_number_but_nobody_means_is_refused(text, tmp_pat
     with pytest.raises(InputError, match=r"p\.csv: column arousal, line 3"):
         read_rows(tmp_path / "p.csv", VA)
     (tmp_path / "o.csv").write_text(f"{','.join(OVERRIDE_COLUMNS)}\na,0,{text},,,\n", encoding="utf-8")
-    with pytest.raises(InputError, match=r"o\.csv line 2"):
+    with pytest.raises(InputError, match=r"o\.csv, line 2"):
         read_overrides(tmp_path / "o.csv")
 
 
