@@ -184,7 +184,7 @@ READERS = [
     ("trials.csv", trials, lambda path: table.scan(path.parent, path.parent), anything, 200),
     ("overrides.csv", overrides, read_overrides, anything, 200),
     ("1_keypoints.json", openpose, lambda path: list(openpose_people(path.parent, 2)), anything, 200),
-    ("00001.jpg", image, official._open, lambda found: found.mode == "RGB", 150),
+    ("00001.jpg", image, lambda path: official._crop(path, 40, 2), lambda found: found[:2] == b"\xff\xd8", 150),
     ("models.yaml", manifest, read_manifest, anything, 30),
     ("c.yaml", configuration, lambda path: parse(Configuration, read_yaml(path), path.name), anything, 60),
     ("h.safetensors", safetensors, read_header, lambda found: isinstance(found[1], dict), 200),
@@ -325,7 +325,7 @@ def test_validation_of_a_damaged_submission_lists_problems_and_never_fails(tmp_p
 
 def test_models_that_are_no_onnx_files_are_refused_when_the_run_is_planned(tmp_path):
     (tmp_path / "buffalo_s").mkdir()
-    with pytest.raises(InputError, match=r"det_500m\.onnx: model file not found"):
+    with pytest.raises(InputError, match=r"det_500m\.onnx, .*1k3d68\.onnx, .*w600k_mbf\.onnx: model files? not found"):
         pack_files("buffalo_s", tmp_path)
     for content in (b"", b"<html>", b"PK"):
         (tmp_path / "d.onnx").write_bytes(content)
