@@ -1,14 +1,80 @@
-"""Text files and tables that a person writes: encodings and separators. What cannot be read is named with its line."""
+"""Text files and tables that people write and open: encodings, separators, numbers as they are spelled, and cells that no spreadsheet runs.
+
+What cannot be read is named with its line.
+"""
 
 import codecs
 import csv
 import io
+import math
+import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from wildaffect.config import nearest
 from wildaffect.errors import InputError
+
+DECIMAL = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
+_WHOLE = re.compile(r"[-+]?[0-9]{1,18}")
+
+
+def decimal(text: str) -> float:
+    """The finite number that ``text`` spells, blanks around it ignored.
+
+    Raises:
+        ValueError: It spells none.
+
+    Examples:
+        >>> decimal(" -5 "), decimal("1e-3")
+        (-5.0, 0.001)
+    """
+    text = text.strip(" \t")
+    if not DECIMAL.fullmatch(text) or not math.isfinite(value := float(text)):
+        raise ValueError(f"{text[:40]!r} is not a number")
+    return value
+
+
+def whole(text: str) -> int:
+    """The whole number that ``text`` spells, blanks around it ignored; otherwise as `decimal`.
+
+    Examples:
+        >>> whole("007")
+        7
+    """
+    text = text.strip(" \t")
+    if not _WHOLE.fullmatch(text):
+        raise ValueError(f"{text[:40]!r} is not a whole number")
+    return int(text)
+
+
+STARTS = frozenset("=+-@\t\r\n＝＋－＠")
+
+
+def safe_cell(value: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula: `'` before a text that begins like one and is no number; all else as it is.
+
+    A text that begins with `'` gets another, so that `plain_cell` gives every text back.
+
+    Examples:
+        >>> safe_cell("=cmd|' /C calc'!A0"), safe_cell("-1.5"), safe_cell("-x"), safe_cell(-1.5)
+        ("'=cmd|' /C calc'!A0", '-1.5', "'-x", -1.5)
+    """
+    if not isinstance(value, str) or not value or DECIMAL.fullmatch(value):
+        return value
+    return f"'{value}" if value[0] in STARTS or value[0] == "'" else value
+
+
+def plain_cell(value: Any) -> Any:
+    """What `safe_cell` was given.
+
+    Examples:
+        >>> plain_cell("'=cmd"), plain_cell("'twas"), plain_cell("-1.5")
+        ('=cmd', "'twas", '-1.5')
+    """
+    marked = isinstance(value, str) and len(value) > 1 and value[0] == "'" and (value[1] in STARTS or value[1] == "'")
+    return value[1:] if marked else value
+
 
 # The first that fits: the mark of UTF-32 begins with that of UTF-16.
 _MARKS = (

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from support.corpora import affwild2, touch, write_annotation
-from wildaffect.corpus.folder import walk_files
+from wildaffect.corpus.folder import video_name, walk_files
 from wildaffect.corpus.folds import make_folds
 from wildaffect.corpus.scan import scan_corpus
 from wildaffect.corpus.table import NEW_COLUMNS, fill_in, new_table
@@ -239,7 +239,7 @@ def test_a_new_table_takes_partitions_from_folders_and_is_read_again(tmp_path):
     ]
     corpus = scan_corpus("table", tmp_path, None, "abaw2")
     assert {t.trial: t.partition_va for t in corpus.trials} == {
-        "a": None, "b": None, "c": "test", "d": "test", "e, f": "test",
+        "a": None, "b": None, "c": "test", "d": "test", video_name("e, f"): "test",
     }  # fmt: skip
     assert [f.trial for f in corpus.findings] == ["a", "b"]
     with pytest.raises(InputError, match="exists already"):

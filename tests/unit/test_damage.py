@@ -200,6 +200,16 @@ def test_a_table_whose_seal_was_overwritten_is_refused(tmp_path):
         read_table(tmp_path / "t.parquet", COLUMNS)
 
 
+def test_a_table_that_another_program_wrote_anew_is_read(tmp_path):
+    """It keeps the metadata, the mark of the checksum among them, and has none."""
+    write_rows(tmp_path / "t.parquet")
+    table = pq.read_table(tmp_path / "t.parquet")
+    for rows in (table, table.slice(0, 2), table.slice(0, 0)):
+        pq.write_table(rows, tmp_path / "t.parquet")
+        assert b"wildaffect.sealed" in pq.read_schema(tmp_path / "t.parquet").metadata
+        assert read_table(tmp_path / "t.parquet", COLUMNS).to_pylist() == rows.select(COLUMNS.names).to_pylist()
+
+
 def test_crops_in_another_order_are_refused(tmp_path):
     """Each image is intact, but belongs to another frame."""
     write_images(tmp_path / "c.arrow")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from support.corpora import affwild2
+from support.corpora import affwild2, touch
 from wildaffect.errors import InputError
 from wildaffect.faces.templates import scenes as scene_templates
 from wildaffect.features.registry import configured, problems
@@ -132,7 +132,7 @@ def test_crops_of_embeddings_are_among_those_to_make(plan):
 def test_bodies_are_not_found_by_faces_whose_places_nobody_knows(plan, tmp_path):
     for video in ("a", "b"):
         (tmp_path / "json" / video).mkdir(parents=True)
-    (tmp_path / "cropped_aligned").mkdir()
+    touch(*(tmp_path / "cropped_aligned" / trial / "00001.jpg" for trial in ("a", "b", "b_left")))
     official = {"source": "official", "official_root": str(tmp_path)}
     bodies = {"source": "openpose", "path": str(tmp_path / "json" / "{video}")}
     says(plan, "features.bodies.person: face needs the places of faces", faces=official, bodies=bodies)

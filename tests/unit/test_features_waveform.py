@@ -56,7 +56,7 @@ def test_other_files_are_refused_by_name(tmp_path):
         read_speech(stereo)
     text = tmp_path / "text.flac"
     text.write_text("no sound")
-    with pytest.raises(InputError, match=r"text\.flac: not a readable audio file"):
+    with pytest.raises(InputError, match=r"text\.flac.*not a readable audio file"):
         read_speech(text)
     with pytest.raises(InputError, match=r"absent\.flac"):
         read_speech(tmp_path / "absent.flac")

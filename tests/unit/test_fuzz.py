@@ -23,7 +23,6 @@ from support.mutations import cut_copies, damaged_copies, outcomes
 from wildaffect.config import parse
 from wildaffect.corpus import table
 from wildaffect.corpus.labels import parse_annotation
-from wildaffect.decimals import decimal, whole
 from wildaffect.errors import InputError
 from wildaffect.faces import official
 from wildaffect.faces.detectors.scrfd import DetectorNetwork
@@ -40,6 +39,7 @@ from wildaffect.submission.expected import expected_rows, read_counts
 from wildaffect.submission.validator import validate
 from wildaffect.systems.cnu_adl.keras_files import read_keras
 from wildaffect.systems.headers import read_header
+from wildaffect.textfiles import decimal, whole
 from wildaffect.weights import read_arrays, read_weights
 from wildaffect.workflow.settings import Configuration
 

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from wildaffect.cells import plain_cell, safe_cell
 from wildaffect.cli import main
 from wildaffect.corpus.scan import scan_corpus
 from wildaffect.corpus.table import new_table
@@ -21,6 +20,7 @@ from wildaffect.report.audit import verify_corpus, write_audit
 from wildaffect.submission.export import export_csv
 from wildaffect.submission.writer import write
 from wildaffect.tables import write_table
+from wildaffect.textfiles import plain_cell, safe_cell
 
 TRACK = ["--task", "va", "--edition", "abaw1"]
 LIST = ["--task", "va", "--edition", "abaw5"]

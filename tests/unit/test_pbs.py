@@ -208,6 +208,7 @@ def started(folder: Path, shell: list[str], body: str) -> subprocess.Popen:
     return subprocess.Popen(
         [*shell, folder / "t.sh"], env=environment, start_new_session=True, umask=0o077, stdin=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # also where nohup began the tests
     )  # fmt: skip
 
 

@@ -752,7 +752,7 @@ def test_how_fingerprints_are_computed_does_not_count_for_a_job_that_checks_its_
     (tmp_path / "job.py").write_text(
         "from wildaffect.provenance import code_fingerprint\ncode_fingerprint(snakemake.params.script)\n"
     )
-    assert explain("job.py", scripts=tmp_path) == ["job.py:<module>"]
+    assert explain("job.py", scripts=tmp_path) == ["job.py:<module>", "wildaffect:<module>"]
 
 
 # The project itself. Definitions are found by their names, wherever they are.

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from support.corpora import write_run
 from support.pipeline import ROOT, copy_project, run_workflow, start_workflow, write_config
 from support.standins import configure, finish, give, give_everything, settings
 
@@ -203,8 +204,7 @@ def test_two_checkouts_share_what_they_know_of_one_folder(finished, tmp_path):
 
 def test_weights_that_were_given_count_with_their_run_folder(copied):
     folder = copied / "given runs/lfan/multimodal/valence/fold0"
-    give(folder / "model.safetensors", "weights")
-    give(folder / "run.json", '{"recipe": {"window": 30}}')
+    write_run(folder, system="lfan", variant="multimodal", target="valence", mode="corrected", recipe={"window": 30})
     give(folder / "stats.json", "{}")
     system = {"variants": ["multimodal"], "targets": ["valence"], "trained": str(copied / "given runs")}
     config = configure(copied, "given.yaml", results_dir=str(copied / "own"), systems={"lfan": system})
@@ -213,7 +213,8 @@ def test_weights_that_were_given_count_with_their_run_folder(copied):
     moved = system | {"trained": str(copied / "moved runs")}
     config = configure(copied, "given.yaml", results_dir=str(copied / "own"), systems={"lfan": moved})
     assert run_workflow(ROOT, config, "-n", "--", "predictions").nothing_to_do
-    replace_middle(copied / "moved runs/lfan/multimodal/valence/fold0/model.safetensors")
+    weights = copied / "moved runs/lfan/multimodal/valence/fold0/model.safetensors"
+    replace(weights, weights.read_bytes()[:-1] + b"\x3f")
     assert run_workflow(ROOT, config, "-n", "--", "predictions").jobs["predict_system"] == 2
 
 

@@ -19,10 +19,9 @@ from pydantic import Field, field_validator
 from wildaffect.config import Section, Text, nearest
 from wildaffect.corpus.label_spaces import EXPRESSIONS8, VALENCE_AROUSAL
 from wildaffect.corpus.trials import Trial
-from wildaffect.decimals import decimal
 from wildaffect.errors import InputError
 from wildaffect.tables import read_table, write_table
-from wildaffect.textfiles import read_beginning, read_lines
+from wildaffect.textfiles import decimal, read_beginning, read_lines
 
 INVALID = -5
 """What the organisers write where valence or arousal is not labelled."""

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from wildaffect.cells import plain_cell, safe_cell
 from wildaffect.config import nearest
 from wildaffect.corpus.folder import find_videos, one_content, printable, remembered_contents, unusable, video_name
 from wildaffect.corpus.label_spaces import VALENCE_AROUSAL
@@ -17,7 +16,7 @@ from wildaffect.corpus.trials import PARTITIONS, PERSONS, TASKS, Corpus, Finding
 from wildaffect.errors import InputError
 from wildaffect.files import atomic
 from wildaffect.names import check_name
-from wildaffect.textfiles import read_rows
+from wildaffect.textfiles import plain_cell, read_rows, safe_cell
 
 STREAMS = ("video_stream", "audio_stream")
 COLUMNS = (

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wildaffect.config import nearest
-from wildaffect.decimals import decimal, whole
 from wildaffect.errors import InputError
-from wildaffect.textfiles import read_rows
+from wildaffect.textfiles import decimal, read_rows, whole
 
 OVERRIDE_COLUMNS = ("trial", "first_frame", "last_frame", "track", "x", "y")
 

@@ -11,12 +11,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from wildaffect.cells import plain_cell, safe_cell
 from wildaffect.corpus.trials import TASKS, TRIALS, Finding, Trial, trials_from_table
 from wildaffect.errors import InputError
 from wildaffect.files import atomic
 from wildaffect.media.audio import read_about
 from wildaffect.tables import read_metadata, read_table
+from wildaffect.textfiles import plain_cell, safe_cell
 
 COLUMNS = tuple(field.name for field in fields(Finding))
 SEVERITIES = ("error", "warning", "info")

@@ -12,7 +12,6 @@ import pandas as pd
 import pyarrow as pa
 import yaml
 
-from wildaffect.cells import plain_cell
 from wildaffect.errors import InputError
 from wildaffect.files import atomic
 from wildaffect.report import page
@@ -30,6 +29,7 @@ from wildaffect.report.scores import (
 from wildaffect.report.traces import DIMENSIONS, series_name, trial_traces
 from wildaffect.scoring.tasks import Tracks
 from wildaffect.tables import read_table
+from wildaffect.textfiles import plain_cell
 
 AUDIT_COLUMNS = ("trial", "video", "severity", "finding", "detail", "rule")
 SEVERITIES = ("error", "warning", "info")

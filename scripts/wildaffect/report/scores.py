@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from wildaffect.cells import plain_cell
 from wildaffect.corpus.label_spaces import EXPRESSIONS8
 from wildaffect.errors import InputError
 from wildaffect.report.traces import columns_in, held_out_sources, series_name, trials_shown_from
 from wildaffect.scoring.editions import editions
 from wildaffect.scoring.tasks import Tracks
 from wildaffect.tables import read_table
+from wildaffect.textfiles import plain_cell
 
 CLASS_LABELS = pa.schema(
     [("trial", pa.string()), ("frame", pa.int32()), ("expression", pa.int8()), ("valid", pa.bool_())]

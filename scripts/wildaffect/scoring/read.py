@@ -13,12 +13,12 @@ import pyarrow.compute as pc
 import pyarrow.csv as csv
 
 from wildaffect.corpus.labels import parse_annotation
-from wildaffect.decimals import decimal
 from wildaffect.errors import InputError
 from wildaffect.integrity import foreign
 from wildaffect.names import check_name
 from wildaffect.scoring.tasks import Task
 from wildaffect.tables import read_all, read_metadata
+from wildaffect.textfiles import decimal
 
 KEYS = ("trial", "frame", "time_s", "source")
 """Columns of a prediction table that are no predictions."""

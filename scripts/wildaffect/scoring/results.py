@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wildaffect.cells import safe_cell
 from wildaffect.corpus.label_spaces import AU8, AU12, EXPRESSIONS8, VALENCE_AROUSAL
 from wildaffect.errors import InputError
 from wildaffect.files import atomic
@@ -25,6 +24,7 @@ from wildaffect.scoring.scorer import (
 )
 from wildaffect.scoring.tasks import Part, Task, Tracks
 from wildaffect.tables import read_all
+from wildaffect.textfiles import safe_cell
 
 RUN_COLUMNS = ("system", "variant", "target", "fold", "partition")
 SCORE_COLUMNS = (*RUN_COLUMNS, "edition", "metric", "value", "frames", "trials", "note")

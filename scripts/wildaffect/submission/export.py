@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from wildaffect.cells import safe_cell
 from wildaffect.corpus.trials import Trial
 from wildaffect.errors import InputError
 from wildaffect.files import atomic
@@ -20,6 +19,7 @@ from wildaffect.scoring.read import KEYS, as_table, read_notes, read_parquet, so
 from wildaffect.scoring.scorer import decide, missing_columns
 from wildaffect.scoring.tasks import Part
 from wildaffect.submission.expected import known_format
+from wildaffect.textfiles import safe_cell
 from wildaffect.written import write_folder
 
 
