@@ -5,7 +5,7 @@ Their ids are ``import.<name>``; the configuration describes each by the keys of
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -258,8 +258,7 @@ def _read_table(found: ImportedFeature, path: Path, trial: str, video: str, fram
     check_columns(found, path)
     wanted = [found.frame, *found.column_names]
     with foreign(path, "a readable table of numbers"):
-        chosen = pc.field(found.key).isin([trial, video]) if found.key else None
-        table = pq.read_table(path, columns=wanted, filters=chosen)
+        table = pa.concat_tables([pa.table(part) for part in _parts(path, wanted, found.key, [trial, video])])
         index = table[found.frame].cast(pa.int64()).to_numpy() - found.first_frame
         columns = [table[name].cast(pa.float32()).to_numpy() for name in found.column_names]
     outside = (index < 0) | (index >= frames)
@@ -276,6 +275,18 @@ def _read_table(found: ImportedFeature, path: Path, trial: str, video: str, fram
     values = np.full((frames, len(columns)), np.nan, np.float32)
     values[index] = np.stack(columns, axis=1)
     return values
+
+
+def _parts(path: Path, columns: list[str], key: str | None, names: list[str]) -> Iterator[pa.RecordBatch]:
+    """Rows whose ``key`` is one of ``names`` (all without a key), block by block; at least one block.
+
+    Arrow's own filters may wait for ever on a damaged file.
+    """
+    file = pq.ParquetFile(path)
+    yield pa.RecordBatch.from_pylist([], file.schema_arrow).select(columns)
+    for part in file.iter_batches(columns=[*columns, *([key] if key else [])], use_threads=False):
+        chosen = part.filter(pc.is_in(part[key].cast(pa.string()), pa.array(names))) if key else part
+        yield chosen.select(columns)
 
 
 def _runs(missing: np.ndarray) -> list[list[int]]:
