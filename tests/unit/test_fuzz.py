@@ -213,10 +213,9 @@ def test_damaged_copies_are_read_or_refused_in_one_message(reader):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(12, 16))
-def test_damaged_copies_are_read_or_refused_in_one_message_at_length(reader, seed):
+def test_damaged_copies_are_read_or_refused_in_one_message_at_length(reader):
     path, read, accept, count = reader
-    outcomes(read, path, copies(path, 10 * count, seed), accept)
+    outcomes(read, path, copies(path, 4 * count, seed=12), accept)
 
 
 FOREIGN = {
