@@ -1,12 +1,12 @@
 """What is written from the definitions of the configuration; ``python -m wildaffect.workflow.reference`` writes all of it.
 
 ``config.yaml`` with the defaults and their meaning, the JSON schema by which editors complete and check it, a page on the main
-configuration and one on the recipe of each system.
+configuration, one on the recipe of each system, and the table of systems.
 """
 
 import json
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,14 @@ YAML reads `1e-3` as text (write `1.0e-3`), and `yes`, `no`, `on` and `off` as t
 The keys of each system's recipe have a page in [reference](reference).
 """
 
+SYSTEMS_HEADER = f"""\
+<!-- Written by `{COMMAND}` from the definitions in scripts/wildaffect/systems. -->
+# Systems
+
+The pages of the systems list the keys of their recipes; the cards say what is published, unknown and assumed. Targets marked
+"on request" are not part of `targets: all`.
+"""
+
 RECIPE_HEADER = f"""\
 <!-- Written by `{COMMAND}` from the definitions in scripts/wildaffect/systems/{{name}}. -->
 # Recipe of {{name}}
@@ -76,12 +84,13 @@ Schema = Mapping[str, Any]
 
 def contents() -> dict[str, str]:
     """Text of each file that is written, by its path in the project."""
-    schema = json_schema()
+    schema, names = json_schema(), [path.parent.name for path in sorted(ROOT.glob(SPECS))]
     return {
         "config.yaml": commented_yaml(schema),
         SCHEMA: json.dumps(schema, indent=2, ensure_ascii=False) + "\n",
         "docs/configuration.md": configuration_page(schema),
-        **{f"docs/reference/{path.parent.name}.md": recipe_page(path.parent.name) for path in sorted(ROOT.glob(SPECS))},
+        "docs/reference/README.md": systems_page(names),
+        **{f"docs/reference/{name}.md": recipe_page(name) for name in names},
     }
 
 
@@ -198,6 +207,18 @@ def _commented(line: str, comment: list[str]) -> Iterator[str]:
 def configuration_page(schema: Schema) -> str:
     """``docs/configuration.md``: a table of the keys of each section."""
     return "\n".join([PAGE_HEADER, *_tables(schema, schema, "")]) + "\n"
+
+
+def systems_page(names: Iterable[str]) -> str:
+    """``docs/reference/README.md``: what each of the systems offers."""
+    lines = [SYSTEMS_HEADER, "| system | | variants | targets | card |\n|---|---|---|---|---|"]
+    for name in names:
+        spec = systems.spec(name)
+        variants = ", ".join(map(_code, spec.variants))
+        targets = ", ".join(f"{_code(key)}{' (on request)' * (key in spec.on_request)}" for key in spec.targets)
+        card = f"[card](../../scripts/wildaffect/systems/{name}/card.md)"
+        lines.append(f"| [`{name}`]({name}.md) | {spec.title} | {variants} | {targets} | {card} |")
+    return "\n".join(lines) + "\n"
 
 
 def recipe_page(system: str) -> str:
