@@ -123,10 +123,20 @@ class Records(FilePersistence):
     def _write_record(self, key: str, record: MetadataRecord) -> None:
         checksums = record.input_checksums or {}
         record.input_checksums = {self._name(k): value for k, value in checksums.items() if self._is_result(k)}
-        super()._write_record(key, record)
-        # Snakemake keeps it private, but results may be shared.
-        file = Path(self._record_path(self._metadata_path, key))
-        file.chmod(file.parent.stat().st_mode & 0o666)
+        with self._disk_in_words():
+            super()._write_record(key, record)
+            # Snakemake keeps it private, but results may be shared.
+            file = Path(self._record_path(self._metadata_path, key))
+            file.chmod(file.parent.stat().st_mode & 0o666)
+
+    @contextmanager
+    def _disk_in_words(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise WorkflowError(
+                f"{self._results}: the records of results cannot be written: {in_words(error)}"
+            ) from None
 
     def input_checksums(self, job, input_path) -> set[Any]:
         return super().input_checksums(job, self._name(str(input_path)))
@@ -158,7 +168,8 @@ class Records(FilePersistence):
         return super().params_changed(job, file) or NO_PARAMS_CHANGE
 
     def started(self, job, external_jobid: str | None = None) -> None:
-        super().started(job, external_jobid)
+        with self._disk_in_words():
+            super().started(job, external_jobid)
         if self.dag.workflow.exec_mode == ExecMode.DEFAULT:
             self._params(job)  # given files as they are now; they may be changed while the job runs
 

@@ -188,13 +188,16 @@ def split_person(trial: str) -> tuple[str, str]:
 
 
 def trial_row(trial: Trial) -> dict[str, str | None]:
-    """Row of the table `TRIALS`; in names of files, bytes that are no UTF-8 are replaced."""
-    return {name: _encodable(value) for name, value in asdict(trial).items() if name in TRIALS.names}
+    """Row of the table `TRIALS`. A path of an annotation is as the file system has it; in the name of the media file, bytes that are no
+    UTF-8 are replaced."""
+    row = {name: value for name, value in asdict(trial).items() if name in TRIALS.names}
+    return row | {"media": _encodable(trial.media)}
 
 
 def trials_table(trials: Iterable[Trial]) -> pa.Table:
-    """Arrow table with the columns of `TRIALS`."""
-    return pa.Table.from_pylist(list(map(trial_row, trials)), schema=TRIALS)
+    """Arrow table with the columns of `TRIALS`; in names of files, bytes that are no UTF-8 are replaced."""
+    rows = [{name: _encodable(value) for name, value in trial_row(trial).items()} for trial in trials]
+    return pa.Table.from_pylist(rows, schema=TRIALS)
 
 
 def _encodable(text: str | None) -> str | None:
