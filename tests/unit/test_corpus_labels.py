@@ -1,8 +1,5 @@
 """Annotation files: what is a label, what is not, and how rows meet frames."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -135,8 +132,8 @@ def test_classes_that_cannot_be_told_are_refused(tmp_path, text, rules, message)
     ],
 )
 @pytest.mark.shared
-def test_files_of_other_data_sets_are_refused_at_their_beginning(name, task, message):
-    path = Path(os.environ["WILDAFFECT_SHARED"]) / "cases" / f"{name}.txt"
+def test_files_of_other_data_sets_are_refused_at_their_beginning(shared, name, task, message):
+    path = shared / "cases" / f"{name}.txt"
     with pytest.raises(InputError, match=message):
         parse_annotation(path, task, EXPRESSIONS7, LabelRules())
     with pytest.raises(InputError, match=message):
