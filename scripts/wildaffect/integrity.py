@@ -103,9 +103,8 @@ def sealed(path: str | os.PathLike) -> Iterator[Path]:
     with atomic(path) as partial:
         yield partial
         digest = _crc32_of_file(partial)
-        beside.unlink(
-            missing_ok=True
-        )  # a kill between the two files leaves one without a checksum, not with a wrong one
+        # A kill between the two files leaves one without a checksum, not with a wrong one.
+        beside.unlink(missing_ok=True)
     with atomic(beside) as partial:
         partial.write_text(f"{digest:08x}\n")
 

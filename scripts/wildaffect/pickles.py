@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from wildaffect.errors import InputError
+from wildaffect.integrity import foreign
 
 ARRAYS = ("numpy.core.multiarray", "numpy._core.multiarray", "numpy.core.numeric", "numpy._core.numeric")
 
@@ -43,10 +43,6 @@ def read_pickle(path: str | os.PathLike) -> Any:
     Raises:
         InputError: The file holds, or asks for, anything else, or cannot be read.
     """
-    try:
-        with Path(path).open("rb") as file:
-            return _PlainUnpickler(file, encoding="latin1").load()
-    except Exception as error:  # a torn or hostile file may fail in any way
-        raise InputError(
-            f"{path}: not a pickle file of numbers and arrays ({error}). Nothing in it was executed. Fetch it again."
-        ) from error
+    advice = "Nothing in it was executed. Fetch it again."
+    with foreign(path, "a pickle file of numbers and arrays", advice), Path(path).open("rb") as file:
+        return _PlainUnpickler(file, encoding="latin1").load()

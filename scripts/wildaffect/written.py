@@ -75,10 +75,10 @@ def check_replaceable(folder: Path, *, overwrite: bool = False) -> None:
         raise InputError(
             f"{folder}: exists and is not a submission folder (only .txt files, no links); choose another folder."
         )
-    known = _recorded(record)
-    foreign = sorted(name for name, digest in found.items() if (known or {}).get(name) != digest)
     if overwrite:
         return
+    known = _recorded(record)
+    foreign = sorted(name for name, digest in found.items() if (known or {}).get(name) != digest)
     advice = "Choose another folder, or give --overwrite to replace it."
     if os.path.lexists(record) and known is None:
         raise InputError(f"{record}: exists, and was changed or not written by this command. {advice}")

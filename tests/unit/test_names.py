@@ -29,7 +29,7 @@ HOSTILE = {
     "parent": "../x",
     "up": "..",
     "here": ".",
-    "absolute": "/tmp/x",
+    "absolute": "/x",
     "inside": "a/b",
     "backslash": "..\\x",
     "line": "a\nb",

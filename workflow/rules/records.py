@@ -90,15 +90,13 @@ class Records(FilePersistence):
     ) -> None:
         here = Path(FOLDER).absolute()
         self._results = results
-        try:
+        with self._disk_in_words():
             super().__init__(
                 path=path or Path(results).absolute() / FOLDER,
                 conda_prefix=conda_prefix or here / "conda",
                 singularity_prefix=singularity_prefix or here / "singularity",
                 **options,
             )
-        except OSError as error:
-            raise WorkflowError(f"{results}: the records of results cannot be written: {in_words(error)}") from None
         self._contents = Contents(self.path / "contents.jsonl")
 
     # Names that hold everywhere.

@@ -6,7 +6,7 @@ Each trial has a folder with images ``00001.jpg`` and so on: image k belongs to 
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
@@ -72,23 +72,47 @@ def read_official(
     Raises:
         InputError: For a missing folder.
     """
-    about = read_frames(frames).about
-    count, parts, facts = about["frames"], [PERSONS_SCHEMA.empty_table()], {}
-    seen = np.zeros(count, bool)
-    for trial, person in trials.items():
-        images, beyond = list_images(find_images(root, (ALIGNED, TRACKS), trial)[0], count)
+    clip = read_frames(frames).about
+    faces = {}
+    for trial in trials:
+        images, beyond = list_images(find_images(root, (ALIGNED, TRACKS), trial)[0], clip["frames"])
         if beyond:
-            log.warning("%s: %d images beyond the last of %d frames are left out", trial, beyond, count)
-        rows = _rows(images, count)
+            log.warning("%s: %d images beyond the last of %d frames are left out", trial, beyond, clip["frames"])
+        faces[trial] = _rows(images, clip["frames"]), beyond
+    write_given_faces(clip, trials, faces, persons, detections, ABOUT)
+
+
+def write_given_faces(
+    clip: Mapping[str, Any],
+    trials: Mapping[str, str],
+    faces: Mapping[str, tuple[TrialFaces, int]],
+    persons: str | os.PathLike,
+    detections: str | os.PathLike,
+    about: Mapping[str, Any],
+) -> None:
+    """Write the table of persons of one video whose faces others found, and a table of detections without rows.
+
+    Args:
+        clip: Metadata of the frame table.
+        trials: Person by trial.
+        faces: Rows of each trial, and how many of what was given lie beyond the last frame.
+        persons: Table to write (`wildaffect.faces.tables.PERSONS_SCHEMA`).
+        detections: Table to write (`wildaffect.faces.tables.DETECTIONS_SCHEMA`).
+        about: What stands for the description of a detector.
+    """
+    count, parts, facts = clip["frames"], [PERSONS_SCHEMA.empty_table()], {}
+    seen = np.zeros(count, bool)
+    for trial, (rows, beyond) in faces.items():
         seen |= rows.valid
         parts.append(rows_table(trial, rows))
-        facts[trial] = _facts(person, rows, beyond)
+        tracks = {"tracks": [0] if rows.valid.any() else [], "tracks_without_identity": 0, "overrides": 0}
+        facts[trial] = {"person": trials[trial], **source_counts(rows), **tracks, "pictures_beyond": beyond}
     quiet = {"tracks": [], "seen_together": 0, "order_reversed": 0, "identity_swaps": 0, "options": {}}
     write_table(
-        persons, pa.concat_tables(parts), PERSONS_SCHEMA, {"trials": facts, "frames": count} | quiet | kept_view(about)
+        persons, pa.concat_tables(parts), PERSONS_SCHEMA, {"trials": facts, "frames": count} | quiet | kept_view(clip)
     )
-    size = {"width": about["width"], "height": about["height"]}
-    found = ABOUT | {"frames": count, "frames_with_face": int(seen.sum())} | size
+    size = {"width": clip["width"], "height": clip["height"]}
+    found = {**about, "frames": count, "frames_with_face": int(seen.sum()), **size}
     write_table(detections, DETECTIONS_SCHEMA.empty_table(), DETECTIONS_SCHEMA, found)
 
 
@@ -116,29 +140,28 @@ def pack_official(
     count = read_frames(frames).about["frames"]
     with ExitStack() as stack:
         for template, path in templates.items():
-            folder, border = find_images(root, dict(template.official), trial)
+            borders = dict(template.official)
+            folder, kind = find_images(root, borders, trial)
             images, _ = list_images(folder, count)
             append = stack.enter_context(crop_writer(path, template.name, template.size, trial))
             for index in range(count):
-                append(index, _crop(images[index], template.size, border) if index in images else None)
+                append(index, _crop(images[index], template.size, borders[kind]) if index in images else None)
 
 
-def find_images(
-    root: str | os.PathLike, kinds: Mapping[str, int] | Sequence[str], trial: str
-) -> tuple[ImageFolder, int]:
-    """Find a trial's images of the first of ``kinds`` that there is, and the border (0 if none is given) of that kind.
+def find_images(root: str | os.PathLike, kinds: Iterable[str], trial: str) -> tuple[ImageFolder, str]:
+    """Find a trial's images of the first of ``kinds`` that there is, and that kind.
 
     Raises:
         InputError: There are no folders of these kinds, or none of the trial.
     """
-    borders = kinds if isinstance(kinds, Mapping) else dict.fromkeys(kinds, 0)
-    for kind, border in borders.items():
+    kinds = list(kinds)
+    for kind in kinds:
         if folders := image_folders(root, kind):
             if trial not in folders:
                 break
-            return folders[trial], border
+            return folders[trial], kind
     raise InputError(
-        f"{root}: no such folder of images as {next(iter(borders))}/{trial}. Check faces.official_root or use faces.source detect."
+        f"{root}: no such folder of images as {kinds[0]}/{trial}. Check faces.official_root or use faces.source detect."
     )
 
 
@@ -147,11 +170,6 @@ def _rows(images: dict[int, Path], count: int) -> TrialFaces:
     source[list(images)] = DETECTED
     unknown = [np.full((count, *shape), np.nan, np.float32) for shape in ((4,), (), (5, 2), (68, 2))]
     return TrialFaces(source, np.where(source == DETECTED, 0, -1), *unknown)
-
-
-def _facts(person: str, rows: TrialFaces, beyond: int) -> dict[str, Any]:
-    tracks = {"tracks": [0] if rows.valid.any() else [], "tracks_without_identity": 0, "overrides": 0}
-    return {"person": person, **source_counts(rows), **tracks, "pictures_beyond": beyond}
 
 
 def _crop(path: Path, size: int, border: int) -> bytes:

@@ -3,27 +3,21 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from wildaffect.errors import InputError
 from wildaffect.faces.alignment import ARCFACE, map_points
-from wildaffect.faces.official import ABOUT
+from wildaffect.faces.official import ABOUT, write_given_faces
 from wildaffect.faces.tables import (
     DETECTED,
-    DETECTIONS_SCHEMA,
     NONE,
-    PERSONS_SCHEMA,
     SOURCE_TYPE,
     TrialFaces,
-    rows_table,
-    source_counts,
 )
-from wildaffect.media.frames import kept_view, read_frames
+from wildaffect.integrity import foreign
+from wildaffect.media.frames import read_frames
 from wildaffect.pickles import read_pickle
-from wildaffect.tables import write_table
 
 # Corners of an ordinary detector's box in the crop of 112 pixels.
 BOX = np.array([[15.0, 11.0], [97.0, 117.0]])
@@ -55,42 +49,21 @@ def read_alignments(
             as stored.
     """
     clip = read_frames(frames).about
-    count, parts, facts = clip["frames"], [PERSONS_SCHEMA.empty_table()], {}
-    seen = np.zeros(count, bool)
     if clip.get("rotation"):
         raise InputError(f"{frames}: the video is rotated for display, TSAV's alignments are of frames as stored.")
-    for trial, person in trials.items():
-        rows, beyond = aligned_rows(Path(files[trial]), count)
-        seen |= rows.valid
-        parts.append(rows_table(trial, rows))
-        tracks = {"tracks": [0] if rows.valid.any() else [], "tracks_without_identity": 0, "overrides": 0}
-        facts[trial] = {"person": person, **source_counts(rows), **tracks, "pictures_beyond": beyond}
-    quiet = {"tracks": [], "seen_together": 0, "order_reversed": 0, "identity_swaps": 0, "options": {}}
-    write_table(
-        persons, pa.concat_tables(parts), PERSONS_SCHEMA, {"trials": facts, "frames": count} | quiet | kept_view(clip)
-    )
-    about: dict[str, Any] = ABOUT | {"backend": "tsav", "model": "alignment archive", "licence": "unknown"}
-    size = {"width": clip["width"], "height": clip["height"]}
-    write_table(
-        detections,
-        DETECTIONS_SCHEMA.empty_table(),
-        DETECTIONS_SCHEMA,
-        about | {"frames": count, "frames_with_face": int(seen.sum())} | size,
-    )
+    faces = {trial: aligned_rows(Path(files[trial]), clip["frames"]) for trial in trials}
+    about = ABOUT | {"backend": "tsav", "model": "alignment archive", "licence": "unknown"}
+    write_given_faces(clip, trials, faces, persons, detections, about)
 
 
 def aligned_rows(path: Path, count: int) -> tuple[TrialFaces, int]:
     """One trial's faces in ``count`` frames, and how many alignments lie beyond the last; see `read_alignments`."""
     content = read_pickle(path)
-    try:
+    with foreign(path, "one of TSAV's alignments ('frame' and 'mask' for each frame)"):
         matrices, masks = list(content["frame"]), list(content["mask"])
         present = [frame for frame, matrix in enumerate(matrices) if matrix is not None]
         forward = np.array([matrices[frame] for frame in present], np.float64).reshape(-1, 2, 3)
         dense = np.array([masks[frame] for frame in present], np.float64).reshape(-1, 68, 2)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise InputError(
-            f"{path}: not one of TSAV's alignments ('frame' and 'mask' for each frame; {error!r})."
-        ) from error
     if abs(len(matrices) - count) > MOST_APART:
         raise InputError(
             f"{path}: {len(matrices)} frames, but the video has {count}. Are {path.name} and the video of one release?"
