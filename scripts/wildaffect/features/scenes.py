@@ -1,7 +1,7 @@
 """Crops of the whole scene, of the body in it and of the scene without it, made once per trial (NTUA spec 2.5, 2.6).
 
-Whatever the video's shape, a crop is squeezed into a square, by Pillow's antialiased bilinear filter as the original does at each read
-(NTUA spec 2.7).
+Whatever the video's shape, a crop is squeezed into a square, as the original does at each read (NTUA spec 2.7), and stored losslessly, as
+the original stores none.
 """
 
 import os
@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 
 import numpy as np
-from PIL import Image
 
 from wildaffect.errors import InputError
-from wildaffect.faces.alignment import Template
-from wildaffect.faces.crops import crop_writer, encode_jpeg
+from wildaffect.faces.alignment import Template, resize
+from wildaffect.faces.crops import crop_writer, encode_image
 from wildaffect.faces.cutting import decoded_frames
 from wildaffect.features.bodies.table import read_bodies
 from wildaffect.media.frames import read_frames
@@ -53,10 +52,10 @@ def cut_scenes(
         if template.needs_bodies and bodies is None:
             raise InputError(f"crops: {template.name} needs the table of bodies; set features.bodies.")
     count = read_frames(frames).about["frames"]
-    boxes = np.full((count, 4), np.nan) if bodies is None else read_bodies(bodies, trial).boxes.astype(float)
-    if len(boxes) != count:
+    body = None if bodies is None else read_bodies(bodies, trial)
+    if body is not None and len(body.boxes) != count:
         raise InputError(
-            f"{bodies}: {len(boxes)} rows, but {frames} has {count} frames. Delete the file and run again."
+            f"{bodies}: {len(body.boxes)} rows, but {frames} has {count} frames. Delete the file and run again."
         )
     with ExitStack() as stack:
         sinks = {
@@ -64,8 +63,10 @@ def cut_scenes(
             for kind, path in templates.items()
         }
         for frame, image in decoded_frames(video, count, frames, threads):
+            box = np.full(4, np.nan) if body is None else body.boxes[frame].astype(float)
             for kind, append in sinks.items():
-                append(frame, encode_jpeg(squeezed(_CUTS[kind.view](image, boxes[frame]), kind.size)))
+                crop = resize(_CUTS[kind.view](image, box), kind.size, kind.resizing)
+                append(frame, encode_image(crop, kind.encoding))
 
 
 def with_margins(box: np.ndarray, margins: tuple[float, float], width: int, height: int) -> tuple[int, int, int, int]:
@@ -106,11 +107,6 @@ def of_body(image: np.ndarray, box: np.ndarray) -> np.ndarray:
         return image
     left, top, right, bottom = with_margins(box, BODY_MARGINS, image.shape[1], image.shape[0])
     return image[top:bottom, left:right] if left < right and top < bottom else image
-
-
-def squeezed(image: np.ndarray, size: int) -> np.ndarray:
-    """An image uint8 (H, W, 3) of any shape as (size, size, 3)."""
-    return np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize((size, size), Image.Resampling.BILINEAR))
 
 
 _CUTS = {
