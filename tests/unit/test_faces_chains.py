@@ -158,6 +158,8 @@ def test_lfan_and_cnu_of_a_frame(detected, tmp_path):
     ("joints", "hidden"),
     [
         ([[50, 20], [70, 60]], (10, 70, 50, 70)),  # the specification's example
+        ([[-40, 90], [60, 230]], (55, 180, 0, 61)),  # reaches out to the left and below: margins of 1 and 35
+        ([[190, 60], [290, -20]], (0, 80, 189, 240)),
     ],
 )
 def test_ntua_of_a_frame(tmp_path, joints, hidden):

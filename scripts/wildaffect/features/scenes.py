@@ -63,7 +63,7 @@ def cut_scenes(
             for kind, path in templates.items()
         }
         for frame, image in decoded_frames(video, count, frames, threads):
-            box = np.full(4, np.nan) if body is None else body.boxes[frame].astype(float)
+            box = np.full(4, np.nan) if body is None else body.box_in(frame, image.shape[1], image.shape[0])
             for kind, append in sinks.items():
                 crop = resize(_CUTS[kind.view](image, box), kind.size, kind.resizing)
                 append(frame, encode_image(crop, kind.encoding))
@@ -72,20 +72,22 @@ def cut_scenes(
 def with_margins(box: np.ndarray, margins: tuple[float, float], width: int, height: int) -> tuple[int, int, int, int]:
     """Whole pixels of a box with margins.
 
-    Sides and margins are rounded half to even, each by itself. A body that reaches out of the image ends there before margins are added.
+    Sides and margins are rounded half to even, each by itself; margins are added before the box ends at the image's border, as published.
 
     Args:
-        box: Left, top, right, bottom, (4,).
+        box: Left, top, right, bottom, (4,); it may reach out of the image.
         margins: Fractions of width and height that are added on each side.
         width: Width of the image.
         height: Height of the image.
 
     Returns:
-        Left, top, right, bottom within the image.
+        Left, top, right, bottom within the image; without area where the box with its margins lies outside.
     """
-    x0, y0, x1, y1 = (round(min(max(side, 0.0), limit)) for side, limit in zip(box, (width, height) * 2, strict=True))
+    x0, y0, x1, y1 = map(round, box)
     dx, dy = (round(fraction * side) for fraction, side in zip(margins, (x1 - x0, y1 - y0), strict=True))
-    return max(x0 - dx, 0), max(y0 - dy, 0), min(x1 + dx, width), min(y1 + dy, height)
+    left, right = (min(max(side, 0), width) for side in (x0 - dx, x1 + dx))
+    top, bottom = (min(max(side, 0), height) for side in (y0 - dy, y1 + dy))
+    return left, top, right, bottom
 
 
 def without_body(image: np.ndarray, box: np.ndarray) -> np.ndarray:
