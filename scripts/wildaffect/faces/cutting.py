@@ -119,8 +119,9 @@ def resize_crops(crops: str | os.PathLike, template: Template, output: str | os.
     source = CropFile(crops)
     if template.resized_from != source.about["template"]:
         raise InputError(f"{crops}: {template.name} is not made from {source.about['template']} crops.")
-    fitting = {"border": source.border if template.encoding == "unchanged" else 0, "resizing": template.resizing}
-    with crop_writer(output, template.name, template.size, source.about["trial"], **fitting) as append:
+    name, size, resizing = template.name, template.size, template.resizing
+    border = source.border if template.encoding == "unchanged" else 0
+    with crop_writer(output, name, size, source.about["trial"], border=border, resizing=resizing) as append:
         for index in range(len(source)):
             image = source.stored(index)
             append(index, _resized(image, template, source.border) if image is not None else None)

@@ -142,8 +142,8 @@ def pack_official(
         borders = dict(template.official)
         folder, kind = find_images(root, borders, trial)
         images, _ = list_images(folder, count)
-        fitting = {"border": borders[kind], "resizing": template.resizing}
-        with crop_writer(path, template.name, template.size, trial, **fitting) as append:
+        name, size, resizing = template.name, template.size, template.resizing
+        with crop_writer(path, name, size, trial, border=borders[kind], resizing=resizing) as append:
             for index in range(count):
                 append(index, _image(images[index]) if index in images else None)
 
