@@ -7,6 +7,7 @@ import csv
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from wildaffect.textfiles import plain_cell, safe_cell
 COLUMNS = tuple(field.name for field in fields(Finding))
 SEVERITIES = ("error", "warning", "info")
 LOW_COVERAGE = 0.5
+# Stated and measured frame rates differ by rounding, and by the length of the last frame.
+RATES_APART = 0.01
 # Fractions of the frames with a face: several people or doubtful crops in fewer are not worth a line, in more a warning.
 NOTED, OFTEN, THROUGHOUT = 0.1, 0.5, 0.9
 # A fifth of the organisers' trials has one or two images more than frames (LFAN spec 2.9).
@@ -159,6 +162,12 @@ def media_findings(video: str, metadata: Mapping[str, Any]) -> Iterator[Finding]
     if metadata["vfr"]:
         detail = f"mean rate {metadata['average_rate']:.3f}, jitter {1000 * metadata['jitter_s']:.1f} ms"
         yield finding("info", "variable_frame_rate", detail, "every frame keeps its own time")
+    stated = metadata.get("nominal_rate")
+    if stated and abs(float(Fraction(stated)) / metadata["average_rate"] - 1) > RATES_APART:
+        detail = (
+            f"the file states {float(Fraction(stated)):.3f} frames/s, its frames come at {metadata['average_rate']:.3f}"
+        )
+        yield finding("warning", "stated_frame_rate", detail, "faithful LFAN and NTUA take it for audio, as published")
     if metadata["rotation"]:
         yield finding("info", "rotated", f"{metadata['rotation']} degrees", "frames are rotated upright")
     if metadata["sample_aspect"] not in (None, "1:1"):

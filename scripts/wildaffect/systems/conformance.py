@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -198,7 +199,7 @@ def _prediction(
     scores = recipe.score(validation.to_frames(_outputs(recipe, model, validation)), trials)
     if recipe.metric not in scores:
         yield f"score has no {recipe.metric}, which is to select the best epoch"
-    unlabelled = [TrialData(t.name, t.times, t.crops, t.features, {}, t.masks) for t in trials]
+    unlabelled = [replace(trial, labels={}) for trial in trials]
     together = recipe.samples(unlabelled, statistics, Purpose.PREDICT)
     alone = [recipe.samples([trial], statistics, Purpose.PREDICT) for trial in unlabelled]
     if len(together) != sum(map(len, alone)):

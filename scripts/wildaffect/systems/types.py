@@ -186,6 +186,7 @@ class TrialData:
         features: Arrays by feature id, with a row per frame, or rows at a rate of their own from the time of frame 0.
         labels: Labels of every task for which the trial belongs to the partition being read; none for new videos.
         masks: Landmark drawings by template.
+        nominal_rate: Frames per second as the video's file states them; None if not known.
     """
 
     name: str
@@ -194,6 +195,7 @@ class TrialData:
     features: Mapping[str, np.ndarray]
     labels: Mapping[str, Labels] = field(default_factory=dict)
     masks: Mapping[str, Images] = field(default_factory=dict)
+    nominal_rate: float | None = None
 
 
 class Samples(Protocol):
