@@ -161,8 +161,8 @@ def detect_faces(
     frames, five times as often while two faces touch. Where much of the image or of all faces changes they are computed too, and if all
     faces then are other people's, it is a cut. Metadata: about the detector, ``frames`` (decoded), ``frames_with_face``, ``cuts`` (first
     frames of new shots), ``continued`` (frames where the image changed its size or was turned, with one face before and after, which looks
-    the same: no cut, though that face is elsewhere), ``width``, ``height``, ``smallest_face`` (about the smallest that could be found, in pixels),
-    ``identity_distance`` (see `wildaffect.faces.detectors`).
+    the same: no cut, though that face is elsewhere), ``width``, ``height``, ``smallest_face`` (about the smallest that could be found,
+    in pixels), ``identity_distance`` (see `wildaffect.faces.detectors`).
 
     Args:
         video: The video.
