@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import asdict, fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -27,7 +27,8 @@ FOLDER = Path(__file__).parent
 TEXTS = ("about", "source")
 ALIGNED, TRACKS = "cropped_aligned", "face_256"
 """Kinds of folders that say in which frames a trial has a face, the better first: the organisers' aligned crops, M3T's face tracks."""
-VIEWS = ("face", "frame", "body", "context")
+CHOICES = {key: get_args(kind) for key, kind in get_type_hints(Template).items() if get_origin(kind) is Literal}
+"""Keys of a template that have a few possible values, with these."""
 
 
 def names() -> list[str]:
@@ -41,9 +42,15 @@ def all_templates() -> dict[str, Template]:
     found = {path.stem: _read(path) for path in sorted(FOLDER.glob("*.yaml"))}
     for template in found.values():
         source = found.get(template.resized_from) if template.resized_from else None
-        if template.resized_from and (source is None or source.view != "face" or source.resized_from):
+        bordered = source is not None and any(border > 0 for _, border in source.official)
+        if template.resized_from and (source is None or source.view != "face" or source.resized_from or bordered):
             raise InputError(
-                f"{FOLDER / template.name}.yaml: resized_from {template.resized_from!r} is no template that is cut from frames."
+                f"{FOLDER / template.name}.yaml: resized_from {template.resized_from!r} is no template that is cut from frames "
+                "and has no border."
+            )
+        if template.encoding == "unchanged" and source is None:
+            raise InputError(
+                f"{FOLDER / template.name}.yaml: encoding unchanged is for templates that are resized_from others."
             )
     return found
 
@@ -110,8 +117,11 @@ def _read(path: Path) -> Template:
         what = f"unknown key {', '.join(sorted(map(str, unknown)))}" if isinstance(content, dict) else "no mapping"
         raise InputError(f"{path}: {what}; a template has {', '.join(sorted(known))} and {', '.join(TEXTS)}.")
     values = {key: content[key] for key in content if key in known}
-    if not isinstance(values.get("size"), int) or values.get("view", "face") not in VIEWS:
-        raise InputError(f"{path}: needs a size in pixels, and as view one of {', '.join(VIEWS)}.")
+    if not isinstance(values.get("size"), int):
+        raise InputError(f"{path}: needs a size in pixels.")
+    for key, choices in CHOICES.items():
+        if key in values and values[key] not in choices:
+            raise InputError(f"{path}: needs as {key} one of {', '.join(choices)}.")
     defaults = {"view": "face", "warp_size": values["size"]}
     try:
         points = _points(values.get("points"))
