@@ -22,7 +22,9 @@ BLOCK = 1024
 
 
 def files(folder: Path) -> list[Path]:
-    """The files that the images of a trial in ``folder`` are read from."""
+    """The files that the images of a trial in ``folder`` are read from; empty if it holds no array."""
+    if not (folder / FILE).is_file():
+        return []
     return [
         path
         for path in (folder / FILE, *(folder.parent.parent / name for name in (KEPT, AVAILABLE, INFO)))
