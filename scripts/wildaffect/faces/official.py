@@ -1,7 +1,7 @@
-"""Images that others cut, the organisers' or M3T's, instead of detected faces.
+"""Images that others cut, the organisers', M3T's or LFAN's, instead of detected faces.
 
 Each trial has a folder with images ``00001.jpg`` and so on: image k belongs to frame k - 1, and frames without a face are left out (see
-`wildaffect.faces.official_folders`).
+`wildaffect.faces.official_folders`); or with all images in one array (see `wildaffect.faces.lfan_archive`).
 """
 
 import logging
@@ -18,6 +18,7 @@ from PIL import Image
 from wildaffect.errors import InputError
 from wildaffect.faces.alignment import Template
 from wildaffect.faces.crops import crop_writer, encode_image
+from wildaffect.faces.lfan_archive import FILE, read_images
 from wildaffect.faces.official_folders import ImageFolder, image_folders, list_images
 from wildaffect.faces.tables import (
     DETECTED,
@@ -29,7 +30,7 @@ from wildaffect.faces.tables import (
     rows_table,
     source_counts,
 )
-from wildaffect.faces.templates import ALIGNED, TRACKS
+from wildaffect.faces.templates import ALIGNED, PRESENCE
 from wildaffect.integrity import foreign
 from wildaffect.media.frames import kept_view, read_frames
 from wildaffect.tables import write_table
@@ -74,7 +75,7 @@ def read_official(
     clip = read_frames(frames).about
     faces = {}
     for trial in trials:
-        images, beyond = list_images(find_images(root, (ALIGNED, TRACKS), trial)[0], clip["frames"])
+        images, beyond = images_in(find_images(root, PRESENCE, trial)[0], clip["frames"])
         if beyond:
             log.warning("%s: %d images beyond the last of %d frames are left out", trial, beyond, clip["frames"])
         faces[trial] = _rows(images, clip["frames"]), beyond
@@ -141,7 +142,7 @@ def pack_official(
     for template, path in templates.items():
         borders = dict(template.official)
         folder, kind = find_images(root, borders, trial)
-        images, _ = list_images(folder, count)
+        images, _ = images_in(folder, count)
         name, size, resizing = template.name, template.size, template.resizing
         with crop_writer(path, name, size, trial, border=borders[kind], resizing=resizing) as append:
             for index in range(count):
@@ -165,15 +166,22 @@ def find_images(root: str | os.PathLike, kinds: Iterable[str], trial: str) -> tu
     )
 
 
-def _rows(images: dict[int, Path], count: int) -> TrialFaces:
+def images_in(folder: ImageFolder, count: int) -> tuple[Mapping[int, Path | np.ndarray], int]:
+    """Find the images of one trial by frame index, and count those beyond the last of ``count`` frames."""
+    return read_images(folder.path, count) if (folder.path / FILE).is_file() else list_images(folder, count)
+
+
+def _rows(images: Mapping[int, Any], count: int) -> TrialFaces:
     source = np.full(count, NONE, SOURCE_TYPE)
     source[list(images)] = DETECTED
     unknown = [np.full((count, *shape), np.nan, np.float32) for shape in ((4,), (), (5, 2), (68, 2))]
     return TrialFaces(source, np.where(source == DETECTED, 0, -1), *unknown)
 
 
-def _image(path: Path) -> bytes:
-    """An image file with the pixels of ``path``: that file, unless it is of a format that crop files do not hold."""
+def _image(path: Path | np.ndarray) -> bytes:
+    """An image file with the pixels of ``path``: that file, unless it is of a format that crop files do not hold, or an array."""
+    if isinstance(path, np.ndarray):
+        return encode_image(path.astype(np.uint8), "png")
     with foreign(path, "a readable image", "Unpack the archive again."):
         data = path.read_bytes()
         with Image.open(BytesIO(data)) as file:

@@ -190,11 +190,11 @@ def _official_problems(config: Mapping[str, Any], templates: Sequence[str], tria
     """Problems of the section `faces` with `source: official`."""
     faces, problems = config["faces"], []
     images = official_images(faces["official_root"])
-    kinds = [kind for kind in (crop_templates.ALIGNED, crop_templates.TRACKS) if kind in images]
+    kinds = [kind for kind in crop_templates.PRESENCE if kind in images]
     if not kinds:
         problems.append(
-            f"faces.official_root: {faces['official_root']} is no folder that holds cropped_aligned/ or face_256/ with a folder of "
-            "images for each trial."
+            f"faces.official_root: {faces['official_root']} is no folder that holds {', '.join(crop_templates.PRESENCE[:-1])} or "
+            f"{crop_templates.PRESENCE[-1]} with a folder of images for each trial."
         )
     elif absent := [trial for trial in trials if trial not in images[kinds[0]]]:
         problems.append(

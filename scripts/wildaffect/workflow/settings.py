@@ -119,7 +119,7 @@ class Faces(Section):
     source: Literal["detect", "official", "tsav"] = "detect"
     """Where face crops come from.
     - detect: find faces in the videos
-    - official: take the organisers' cropped_aligned images, or M3T's tracks
+    - official: take the organisers' cropped_aligned images, M3T's tracks, or the arrays of LFAN's preprocessed folder
     - tsav: cut the videos by the alignments that TSAV's authors published"""
 
     official_root: Text | None = None

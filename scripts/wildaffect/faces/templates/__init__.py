@@ -16,6 +16,7 @@ import numpy as np
 
 from wildaffect.errors import InputError
 from wildaffect.faces.alignment import ARCFACE, Points, Template
+from wildaffect.faces.lfan_archive import SIDE
 from wildaffect.files import read_yaml
 
 SHEETS = "sheets"
@@ -25,8 +26,9 @@ SHEET_SOURCE = "arcface112"
 
 FOLDER = Path(__file__).parent
 TEXTS = ("about", "source")
-ALIGNED, TRACKS = "cropped_aligned", "face_256"
-"""Kinds of folders that say in which frames a trial has a face, the better first: the organisers' aligned crops, M3T's face tracks."""
+PRESENCE = (ALIGNED, _, ARRAYS) = ("cropped_aligned", "face_256", "npy_data")
+"""Kinds of folders that say in which frames a trial has a face, the better first: the organisers' aligned crops, M3T's face tracks, LFAN's
+preprocessed arrays."""
 CHOICES = {key: get_args(kind) for key, kind in get_type_hints(Template).items() if get_origin(kind) is Literal}
 """Keys of a template that have a few possible values, with these."""
 
@@ -102,11 +104,16 @@ def official_kind(name: str, kinds: Collection[str]) -> str | None:
 
 def check_official(wanted: Iterable[str], kinds: Collection[str]) -> None:
     """`InputError` if a template of ``wanted`` can neither be made from these kinds of images nor from the scene."""
-    possible = {name for name in official() if official_kind(name, kinds)} | {*scenes()}
-    if unfit := sorted(name for name in wanted if resized().get(name, name) not in possible):
+
+    def possible(name: str) -> bool:
+        kind = official_kind(resized().get(name, name), kinds)
+        return name in scenes() or (kind is not None and (kind != ARRAYS or get_template(name).size <= SIDE))
+
+    if unfit := sorted(name for name in wanted if not possible(name)):
+        size = f" and {SIDE} pixels" if ARRAYS in kinds else ""
         raise InputError(
             f"faces.source official: {', '.join(unfit)} cannot be made from images in {' and '.join(kinds)}, which "
-            "have no landmarks. Leave out the systems that need it or use faces.source detect."
+            f"have no landmarks{size}. Leave out the systems that need it or use faces.source detect."
         )
 
 
