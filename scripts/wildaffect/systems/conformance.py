@@ -142,7 +142,8 @@ def _model(system: str, variant: str, target: str, mode: str) -> Iterator[str]:
     trials = [_trial(index, count, needs, recipe.target.labels) for index, count in enumerate(FRAMES)]
 
     torch.manual_seed(0)
-    model = recipe.model()
+    rows = {name: values.shape[1:] for name, values in trials[0].features.items()}
+    model = recipe.network(rows)
     fitted = json.loads(json.dumps(recipe.fit(trials)))
     statistics = recipe.statistics(trials, fitted)
     training = recipe.samples(trials, statistics, Purpose.TRAIN)
@@ -156,7 +157,7 @@ def _model(system: str, variant: str, target: str, mode: str) -> Iterator[str]:
     yield from _samples(training)
     yield from _training(recipe, model, training, indices[:2])
     yield from _prediction(recipe, model, trials, statistics)
-    yield from _weights(recipe, model)
+    yield from _weights(model, recipe.network(rows))
 
 
 def _samples(samples: Samples) -> Iterator[str]:
@@ -217,9 +218,7 @@ def _prediction(
             yield "the predictions of a trial depend on what it is predicted with"
 
 
-def _weights(recipe: Recipe, model: torch.nn.Module) -> Iterator[str]:
-    torch.manual_seed(1)
-    other = recipe.model()
+def _weights(model: torch.nn.Module, other: torch.nn.Module) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
         save_weights(model.state_dict(), path)

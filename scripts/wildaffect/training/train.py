@@ -96,7 +96,7 @@ def train(
     parts = {name: list(islice(cached, len(part))) for name, part in parts.items()}
     with reproducible(runtime.threads):
         torch.manual_seed(seed)
-        model = recipe.model()
+        model = recipe.network(shapes)
         initial = recipe.initialise(model)
         fitted = recipe.fit(parts["train"])
         statistics = {"train": fitted, "validation": recipe.statistics(parts["validation"], fitted)}

@@ -168,14 +168,23 @@ class Faces(Section):
 class Embedding(Section):
     """Vectors of a frozen image network, computed once for all folds."""
 
-    network: Literal["resnet18", "resnet34", "resnet50", "resnet101", "vggface_resnet50"]
-    """Network; the vectors are the input of its last layer (of vggface_resnet50 also its seven probabilities)."""
+    network: Literal["hog", "resnet18", "resnet34", "resnet50", "resnet101", "vggface_resnet50"]
+    """Network; the vectors are the input of its last layer (of vggface_resnet50 also its seven probabilities).
+    hog: no network but histograms of oriented gradients, a plain description of a face that needs no weights."""
 
-    weights: Text
-    """Weights: a name in models.yaml, a file, or `seeded` for an untrained network."""
+    weights: Text | None = None
+    """Weights: a name in models.yaml, a file, or `seeded` for an untrained network; null for hog, which has none."""
 
     crops: Text
     """Crop template of the images that the network gets."""
+
+    @model_validator(mode="after")
+    def _weights_where_needed(self) -> "Embedding":
+        if (self.weights is None) != (self.network == "hog"):
+            raise ValueError(
+                "'weights' is missing" if self.weights is None else "hog has no weights: leave out 'weights'"
+            )
+        return self
 
 
 class Bodies(Section):
