@@ -25,6 +25,8 @@ from wildaffect.textfiles import decimal, read_beginning, read_lines
 
 INVALID = -5
 """What the organisers write where valence or arousal is not labelled."""
+PER_CLIP = "per_clip"
+"""Kind of join of a label that holds for the whole clip."""
 NAMES_IN_ROWS = "expression"
 """Header of files whose rows name classes instead of giving their position."""
 TIMES = pa.schema([("time_s", pa.float64())])
@@ -253,7 +255,7 @@ def label_table(
         columns = annotation.columns
         frame_times = times[trial.video]
         if rules.per_clip or trial.clip_label(task):
-            kind, rule, labels = "per_clip", "repeat", _repeated(path, annotation, len(frame_times))
+            kind, rule, labels = PER_CLIP, "repeat", _repeated(path, annotation, len(frame_times))
         else:
             kind, rule = classify(len(annotation.values), len(frame_times), rules)
             labels = join(annotation, len(frame_times), rule)
