@@ -126,6 +126,25 @@ def check_labels(trial: Trial, task: str, annotations: Path, classes: Sequence[s
         _clip_annotation(trial, task, classes, rules)
 
 
+def varies(
+    trial: Trial, task: str, columns: Sequence[str], annotations: Path, classes: Sequence[str], rules: LabelRules
+) -> bool:
+    """Whether some label among ``columns`` may have different values within a trial.
+
+    An annotation file is read as a whole. Of one that cannot be read, or has fewer than two labelled rows, nothing is known. The other
+    arguments are those of `check_labels`.
+    """
+    if rules.per_clip or trial.clip_label(task) or not (name := trial.annotation(task)):
+        return False
+    try:
+        annotation = parse_annotation(annotations / name, task, classes, rules)
+    except InputError:
+        return True
+    values = annotation.values[:, [annotation.columns.index(column) for column in columns]]
+    known = values[~np.isnan(values).any(axis=1)]
+    return len(known) < 2 or bool((known != known[0]).any())
+
+
 Where = Callable[[int], str]
 """Names the place of a row, counted from 0, in messages; that of the header for -1."""
 
