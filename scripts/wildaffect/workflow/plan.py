@@ -60,7 +60,7 @@ def check_divisions(folds: Folds, trainings: Iterable[Instance]) -> None:
 
 
 def check_constant_labels(inputs: Inputs, raw: RawInputs, trainings: Iterable[Instance]) -> None:
-    """Raise an `InputError` if a training could not learn because its labels are constant in every trial and its loss compares single ones."""
+    """Raise an `InputError` if the labels of a training are constant in every trial and its loss compares frames of one trial alone."""
     problems: dict[str, None] = {}
     for instance in trainings:
         spec = systems.spec(instance.system)
@@ -70,8 +70,8 @@ def check_constant_labels(inputs: Inputs, raw: RawInputs, trainings: Iterable[In
             problems[f"{instance.system}/{instance.variant}/{instance.target}: set {cure}"] = None
     if problems:
         raise InputError(
-            "config.systems: the labels of valence and arousal are constant within every training trial, and these losses are a concordance "
-            "within one stretch of a trial: they would stay at 1 whatever is learnt.\n"
+            "config.systems: the labels of valence and arousal are constant within every training trial, and these losses are a "
+            "concordance within one stretch of a trial: they would stay at 1 whatever is learnt.\n"
             + "\n".join(f"  - {line}" for line in problems)
         )
 
