@@ -65,6 +65,10 @@ class IntensityTally(ValueTally):
         flat = [name for name, m in zip(self.part.names, self.moments, strict=True) if np.isnan(m.pearson())]
         return f"{', '.join(flat)} of truth or prediction is constant" if flat else ""
 
+    def meaningless(self, metric: str) -> str:
+        """As for `ValueTally`; never: a correlation with a constant is not defined anyway."""
+        return ""
+
     def details(self) -> dict[str, tuple[float, str]]:
         """``<part>_pearson_<name>``; not ranked."""
         names = zip(self.part.names, self.moments, strict=True)
