@@ -9,9 +9,9 @@ from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Protocol
 
 import numpy as np
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from wildaffect.config import Section
+from wildaffect.config import Section, Seed, Text
 
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
@@ -62,6 +62,23 @@ class RecipeSettings(Section):
     patience: Patience = None
 
 
+class Variant(Section):
+    """A variant under a name of this run. All other keys are values of the system's recipe, laid over those of `recipe`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    base: Text | None = None
+    """Published variant that it is; null: the one of its name."""
+
+    seed: Seed | None = None
+    """Seed of its training; null: `training.seed`. Variants that differ in nothing else are several trainings of one network."""
+
+
+def recipe_values(variant: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of the recipe in the block of a variant."""
+    return {key: value for key, value in variant.items() if key not in Variant.model_fields}
+
+
 @dataclass(frozen=True)
 class Target:
     """What one instance is trained for.
@@ -107,6 +124,9 @@ class Spec:
         narrowed: Names of the targets of variants that do not have all.
         on_request: Names of targets that ``targets: all`` leaves out, because others together give the same columns.
         small: Settings of a network that runs in seconds on a CPU, for checks.
+        blind: ``blind(variant, settings)`` says what to change so that valence and arousal can be learnt from labels that are constant in
+            every trial; empty where they can be. A concordance has no gradient over frames with one label, so it must be taken over frames
+            of several trials.
     """
 
     name: str
@@ -119,6 +139,7 @@ class Spec:
     narrowed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     on_request: tuple[str, ...] = ()
     small: Mapping[str, Any] = field(default_factory=dict)
+    blind: Callable[[str, Any], str] = lambda variant, settings: ""
 
     def targets_of(self, variant: str) -> tuple[str, ...]:
         """Names of the targets that ``variant`` can be trained for."""
@@ -127,17 +148,28 @@ class Spec:
 
 @dataclass(frozen=True)
 class Setup:
-    """One model to be trained or run: a system's variant for a target, in a mode, with complete settings."""
+    """One model to be trained or run: a system's variant for a target, in a mode, with complete settings.
+
+    Attributes:
+        system: Name of the system.
+        variant: Name of the variant in this run.
+        target: What is trained for.
+        mode: ``faithful`` or ``corrected``.
+        settings: Complete settings.
+        base: Published variant that it is: that of its name, unless the configuration gave it another.
+    """
 
     system: str
     variant: str
     target: str
     mode: str
     settings: RecipeSettings
+    base: str
 
     def names(self) -> dict[str, str]:
-        """The four names, as run records and weight files keep them."""
-        return {"system": self.system, "variant": self.variant, "target": self.target, "mode": self.mode}
+        """The names as run records and weight files keep them; the base only where it has another name."""
+        names = {"system": self.system, "variant": self.variant, "target": self.target, "mode": self.mode}
+        return names if self.base == self.variant else {**names, "base": self.base}
 
 
 class Purpose(StrEnum):
