@@ -3,13 +3,14 @@
 Imports no torch: the workflow is planned with it.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, TypeVar
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from wildaffect.config import Section
 
@@ -46,10 +47,23 @@ Patience = Annotated[
 ]
 
 
+Preset = Annotated[
+    Literal["small_data"] | None,
+    Field(
+        description="Values that take the place of the defaults; what the recipe itself says wins over them. They are ours, not "
+        "published.\n"
+        "- small_data: for a few hours of recordings, or a few thousand images, without pre-trained weights; the values are listed below\n"
+        "- null: the defaults"
+    ),
+]
+
+
 class RecipeSettings(Section):
     """How an instance is trained. Systems add settings of their own and give the published values as defaults."""
 
     renamed: ClassVar[Mapping[str, str]] = {"early_stop": "patience"}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Values of each preset by its name; a system that has some also has the key ``preset: Preset``."""
 
     epochs: Epochs = 30
     batch: Batch = 8
@@ -60,6 +74,25 @@ class RecipeSettings(Section):
     plateau_factor: PlateauFactor = 0.1
     minimum_rate: MinimumRate = 0.0
     patience: Patience = None
+
+    @model_validator(mode="after")
+    def _over_preset(self) -> Self:
+        chosen = getattr(self, "preset", None)
+        if chosen is None:
+            return self
+        return _laid_over(self.model_validate_json(json.dumps(self.presets[chosen])), self)
+
+
+SectionType = TypeVar("SectionType", bound=Section)
+
+
+def _laid_over(base: SectionType, own: SectionType) -> SectionType:
+    """``base`` with the keys that were given to ``own``, those of the sections in it likewise."""
+    given = {name: getattr(own, name) for name in own.model_fields_set}
+    inner = {
+        name: _laid_over(getattr(base, name), value) for name, value in given.items() if isinstance(value, Section)
+    }
+    return base.model_copy(update=given | inner)
 
 
 @dataclass(frozen=True)
