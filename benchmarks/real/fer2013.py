@@ -36,7 +36,7 @@ from wildaffect.faces.crops import CropFile
 from wildaffect.files import atomic
 
 PARTITIONS = ("train", "validation")
-LENGTH = 200
+LENGTH = 1000
 """Pictures per video."""
 FPS = 10
 SIDE = 48
