@@ -15,7 +15,14 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     what = snakemake.wildcards
     files = (read_lists(snakemake.input.get(part, [])) for part in ("frames", "crops", "features", "persons"))
     predict(
-        systems.set_up(what.system, what.variant, what.target, snakemake.params.mode, snakemake.params.recipe),
+        systems.set_up(
+            what.system,
+            what.variant,
+            what.target,
+            snakemake.params.mode,
+            snakemake.params.recipe,
+            snakemake.params.base,
+        ),
         Path(snakemake.input.model),
         snakemake.params.names,
         JobInputs(**files_by_trial(Path(snakemake.input.trials), *files)),

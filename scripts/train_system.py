@@ -16,7 +16,14 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
         what, trials = snakemake.wildcards, Path(snakemake.input.trials)
         files = (read_lists(snakemake.input.get(part, [])) for part in ("frames", "crops", "features", "persons"))
         train(
-            systems.set_up(what.system, what.variant, what.target, snakemake.params.mode, snakemake.params.recipe),
+            systems.set_up(
+                what.system,
+                what.variant,
+                what.target,
+                snakemake.params.mode,
+                snakemake.params.recipe,
+                snakemake.params.base,
+            ),
             FoldData(
                 fold=int(what.fold),
                 folds=Path(snakemake.input.folds),

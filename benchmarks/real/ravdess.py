@@ -47,16 +47,11 @@ WINDOW = {"window": 28, "stride": 14, "validation_stride": 28}
 """Of M3T: as long as the shortest clip at ten frames a second."""
 SYSTEMS: dict[str, dict[str, Any]] = {
     "m3t": {
-        "variants": {
-            "audio": {"recipe": {"preset": "small_data", **WINDOW}},
-            "audio_egemaps": {
-                "base": "audio",
-                "recipe": {"preset": "small_data", "audio_feature": "egemaps25", **WINDOW},
-            },
-        },
+        "variants": {"audio": {}, "audio_egemaps": {"base": "audio", "audio_feature": "egemaps25", "mask_bands": 2}},
         "targets": ["mtl"],
+        "recipe": {"preset": "small_data", **WINDOW},
     },
-    "ntua": {"variants": ["aural"], "targets": ["expr", "va"], "recipe": {"preset": "small_data"}},
+    "ntua": {"variants": ["aural"], "targets": ["expr", "va"], "recipe": {"preset": "small_data", "duration": 2}},
 }
 """The variants that can perceive the signal, with the preset for small data."""
 READ = {"m3t": ("m3t_mel", "egemaps25"), "ntua": ("ntua_mel",)}

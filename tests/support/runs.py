@@ -188,7 +188,8 @@ def _sorted(arguments: dict) -> tuple[dict, dict, JobInputs, Runtime]:
 
 
 def _setup(options: dict) -> Setup:
-    return systems.set_up(*(options.pop(name) for name in ("system", "variant", "target", "mode", "recipe")))
+    names = (options.pop(name) for name in ("system", "variant", "target", "mode", "recipe"))
+    return systems.set_up(*names, options.pop("base", None))
 
 
 def predictions(corpus, run: Path, name: str, **changes) -> pd.DataFrame:

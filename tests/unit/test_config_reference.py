@@ -144,8 +144,11 @@ def test_examples_are_right(section):
     for key, field in keys(section).items():
         for example in field.examples or ():
             paths = {"Features": "features", "Score": "score", "Submission": "submission", "LabelRules": "labels"}
-            path = paths[section.__name__]
-            given = complete_settings({path: {key: example}})[path][key]
+            if section is System:
+                given = complete_settings({"systems": {"lfan": {key: example}}})["systems"]["lfan"][key]
+            else:
+                path = paths[section.__name__]
+                given = complete_settings({path: {key: example}})[path][key]
             assert merged(given, example) == given
 
 

@@ -23,7 +23,7 @@ from wildaffect.errors import InputError
 from wildaffect.faces import templates as crop_templates
 from wildaffect.features.spec import EMBED_PREFIX, IMPORT_PREFIX, find_feature
 from wildaffect.systems.base import Freezing, Recipe, trainable
-from wildaffect.systems.types import Labels, Needs, Purpose, RecipeSettings, Samples, Spec, TrialData
+from wildaffect.systems.types import Labels, Needs, Purpose, RecipeSettings, Samples, Spec, TrialData, Variant
 from wildaffect.systems.weights import load_weights
 from wildaffect.weights import save_weights
 
@@ -92,6 +92,8 @@ def _declaration(system: str, declared: Spec) -> Iterator[str]:
     if not issubclass(declared.settings, RecipeSettings):
         yield "SPEC.settings is no class of RecipeSettings"
         return
+    if reserved := sorted({*keys(declared.settings)} & {*Variant.model_fields}):
+        yield f"setting {reserved[0]} has a name that the block of a variant uses for itself"
     yield from (f"setting {name} has no description" for name in _undescribed(declared.settings))
     settings = systems.resolve_settings(system)
     if systems.resolve_settings(system, settings.plain()) != settings:

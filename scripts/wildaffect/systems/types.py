@@ -7,12 +7,12 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from wildaffect.config import Section
+from wildaffect.config import Section, Seed, Text, laid_over
 
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
@@ -80,19 +80,26 @@ class RecipeSettings(Section):
         chosen = getattr(self, "preset", None)
         if chosen is None:
             return self
-        return _laid_over(self.model_validate_json(json.dumps(self.presets[chosen])), self)
+        own = self.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"preset"})
+        complete = self.model_validate_json(json.dumps(laid_over(self.presets[chosen], own)))
+        return complete.model_copy(update={"preset": chosen})
 
 
-SectionType = TypeVar("SectionType", bound=Section)
+class Variant(Section):
+    """A variant under a name of this run. All other keys are values of the system's recipe, laid over those of `recipe`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    base: Text | None = None
+    """Published variant that it is; null: the one of its name."""
+
+    seed: Seed | None = None
+    """Seed of its training; null: `training.seed`. Variants that differ in nothing else are several trainings of one network."""
 
 
-def _laid_over(base: SectionType, own: SectionType) -> SectionType:
-    """``base`` with the keys that were given to ``own``, those of the sections in it likewise."""
-    given = {name: getattr(own, name) for name in own.model_fields_set}
-    inner = {
-        name: _laid_over(getattr(base, name), value) for name, value in given.items() if isinstance(value, Section)
-    }
-    return base.model_copy(update=given | inner)
+def recipe_values(variant: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of the recipe in the block of a variant."""
+    return {key: value for key, value in variant.items() if key not in Variant.model_fields}
 
 
 @dataclass(frozen=True)
@@ -160,17 +167,28 @@ class Spec:
 
 @dataclass(frozen=True)
 class Setup:
-    """One model to be trained or run: a system's variant for a target, in a mode, with complete settings."""
+    """One model to be trained or run: a system's variant for a target, in a mode, with complete settings.
+
+    Attributes:
+        system: Name of the system.
+        variant: Name of the variant in this run.
+        target: What is trained for.
+        mode: ``faithful`` or ``corrected``.
+        settings: Complete settings.
+        base: Published variant that it is: that of its name, unless the configuration gave it another.
+    """
 
     system: str
     variant: str
     target: str
     mode: str
     settings: RecipeSettings
+    base: str
 
     def names(self) -> dict[str, str]:
-        """The four names, as run records and weight files keep them."""
-        return {"system": self.system, "variant": self.variant, "target": self.target, "mode": self.mode}
+        """The names as run records and weight files keep them; the base only where it has another name."""
+        names = {"system": self.system, "variant": self.variant, "target": self.target, "mode": self.mode}
+        return names if self.base == self.variant else {**names, "base": self.base}
 
 
 class Purpose(StrEnum):

@@ -89,12 +89,14 @@ def check_record(names: Mapping[str, str], weights: Path) -> None:
     """:class:`InputError` if the run record beside ``weights`` says that they are of something else, or that no epoch had a score.
 
     Args:
-        names: System, variant, target and mode that are asked for.
+        names: System, variant, target and mode that are asked for, and ``base`` where the variant is a published one of another name,
+            whose weights fit as well.
         weights: Weights file.
     """
     record = read_record(weights)
     for key, value in names.items():
-        if (found := record.get(key, value)) != value:
+        fitting = (value, names.get("base")) if key == "variant" else (value,)
+        if (found := record.get(key, value)) not in fitting:
             raise InputError(
                 f"{weights}: its {RECORD} says {key} {found}, but {value} was asked for. Ask for {found}, or name other weights."
             )

@@ -89,7 +89,7 @@ def predict(
     for sentence in sentences:
         log.warning("%s", sentence)
     recipe = systems.recipe_of(setup)
-    needs = systems.spec(setup.system).needs(setup.variant, setup.mode, setup.settings)
+    needs = systems.spec(setup.system).needs(setup.base, setup.mode, setup.settings)
     fabric = open_fabric(runtime.device, runtime.precision)
     known = read_labels(labels, recipe.target, dict.fromkeys(recipe.target.labels, trials)) if labels else {}
     files = {name: inputs.of(name, needs) for name in trials}

@@ -75,7 +75,7 @@ def train(
             epoch with a score that is one; nothing is written then.
     """
     recipe = systems.recipe_of(setup)
-    needs = systems.spec(setup.system).needs(setup.variant, setup.mode, setup.settings)
+    needs = systems.spec(setup.system).needs(setup.base, setup.mode, setup.settings)
     fabric = open_fabric(runtime.device, runtime.precision)
 
     parts, files = _open_partitions(recipe.target, data, inputs, needs)

@@ -245,7 +245,8 @@ def _tables(schema: Schema, section: Schema, path: str) -> Iterator[str]:
         name = f"{path}.{key}".removeprefix(".")
         found = [*_inside(schema, section, key, node, name)]
         inner += found
-        default = "" if found and node.get("default") else _code(node["default"]) if "default" in node else "required"
+        hidden = found and isinstance(node.get("default"), dict) and node["default"]
+        default = "" if hidden else _code(node["default"]) if "default" in node else "required"
         yield f"| `{key}` | {_type(schema, node)} | {default} | {_meaning(schema, node)} |"
     for name, part in inner:
         yield f"\n## {name}\n"

@@ -22,6 +22,7 @@ from wildaffect.config import (
     check,
     completed,
     distinct,
+    laid_over,
     nearest,
     one_of,
     parse,
@@ -34,7 +35,7 @@ from wildaffect.faces.templates import SHEET_SOURCE, SHEETS
 from wildaffect.features.imported import Import
 from wildaffect.features.registry import FEATURES
 from wildaffect.scoring.editions import editions
-from wildaffect.systems.types import Spec
+from wildaffect.systems.types import Spec, Variant, recipe_values
 
 
 def tasks() -> list[str]:
@@ -291,8 +292,19 @@ class Smoothing(Section):
 class System(Section):
     """One system. These keys are the same for all systems; each has a recipe of its own."""
 
-    variants: Literal["all"] | Annotated[Names, Field(min_length=1)] = "all"
-    """Published configurations to run, such as [unimodal, multimodal]."""
+    variants: (
+        Literal["all"]
+        | Annotated[Names, Field(min_length=1)]
+        | Annotated[dict[Name, Variant | Literal[False] | None], Field(min_length=1)]
+    ) = Field(
+        default="all",
+        examples=[
+            ["unimodal", "multimodal"],
+            {"unimodal": {}, "second": {"base": "unimodal", "seed": 1, "learning_rate": 1e-4}},
+        ],
+    )
+    """What to run: published variants, or a block of names, of which each stands for a published variant with a recipe of its own;
+    `name: false` leaves one out."""
 
     targets: Literal["all"] | Annotated[Names, Field(min_length=1)] = "all"
     """What to train for, such as [valence, arousal]; one model for each."""
@@ -478,7 +490,11 @@ def _system(name: str, block: Any) -> tuple[dict[str, Any], list[Problem]]:
 def _choose(values: dict[str, Any], spec: Spec) -> list[Problem]:
     """Fill in what the block ``values`` of a system leaves to it; what it does not offer."""
     problems: list[Problem] = []
+    if isinstance(values["variants"], dict):
+        values["variants"], problems = _variants(values, spec)
     for key, known in (("variants", spec.variants), ("targets", tuple(spec.targets))):
+        if isinstance(values[key], dict):
+            continue
         if values[key] == "all":
             values[key] = [name for name in known if name not in spec.on_request]
         for index, chosen in enumerate(values[key]):
@@ -496,3 +512,36 @@ def _choose(values: dict[str, Any], spec: Spec) -> list[Problem]:
             (("fusion", "method"), f"{fusion['method']} is defined for valence and arousal alone; use mean")
         )
     return problems
+
+
+def _variants(values: Mapping[str, Any], spec: Spec) -> tuple[dict[str, Any], list[Problem]]:
+    """The completed variants that the block ``values`` of a system names, and what is wrong with them."""
+    variants: dict[str, Any] = {}
+    problems: list[Problem] = []
+    of_system = check(spec.settings, values["recipe"])[1]
+    for name, block in values["variants"].items():
+        if block is False:
+            continue
+        own = {**(block or Variant().plain())}
+        base = own["base"] or name
+        if base not in spec.variants:
+            known = nearest(base, spec.variants)
+            missing = f"is no published variant{known}. 'base' says which one it is"
+            problems.append(
+                (("variants", name, "base"), f"{shown(base)} is not possible{known}")
+                if own["base"]
+                else (("variants", name), missing)
+            )
+        elif base != name and name in spec.variants:
+            problems.append(
+                (
+                    ("variants", name, "base"),
+                    f"{name} is a published variant itself; give the one of {base} another name",
+                )
+            )
+        found = check(spec.settings, laid_over(values["recipe"], recipe_values(own)))[1]
+        problems += [(("variants", name, *path), line) for path, line in found if (path, line) not in of_system]
+        variants[name] = {**own, "base": base}
+    if not variants:
+        problems.append((("variants",), "no variant is left"))
+    return variants, problems
