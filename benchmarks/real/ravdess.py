@@ -43,15 +43,19 @@ FPS = 10
 SIDE = 224
 ENDINGS = (".flac", ".wav")
 
-WINDOW = {"window": 28, "stride": 14, "validation_stride": 28}
-"""Of M3T: as long as the shortest clip at ten frames a second."""
+CLIPS = {"window": 28, "stride": 14, "validation_stride": 28, "windows_per_epoch": 1, "mask_frames": 4}
+"""Of M3T: windows as long as the shortest clip at ten frames a second, and one of each clip in an epoch."""
 SYSTEMS: dict[str, dict[str, Any]] = {
     "m3t": {
         "variants": {"audio": {}, "audio_egemaps": {"base": "audio", "audio_feature": "egemaps25", "mask_bands": 2}},
         "targets": ["mtl"],
-        "recipe": {"preset": "small_data", **WINDOW},
+        "recipe": {"preset": "small_data", **CLIPS},
     },
-    "ntua": {"variants": ["aural"], "targets": ["expr", "va"], "recipe": {"preset": "small_data", "duration": 2}},
+    "ntua": {
+        "variants": ["aural"],
+        "targets": ["expr", "va"],
+        "recipe": {"preset": "small_data", "duration": 2, "batch": 32},
+    },
 }
 """The variants that can perceive the signal, with the preset for small data."""
 READ = {"m3t": ("m3t_mel", "egemaps25"), "ntua": ("ntua_mel",)}

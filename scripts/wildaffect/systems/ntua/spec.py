@@ -80,10 +80,10 @@ class TrunkWeights(Section):
 
 
 SMALL_DATA: dict[str, Any] = {
-    "batch": 8,
-    "epochs": 15,
-    "chunks_per_epoch": 500,
+    "epochs": 14,
+    "chunks_per_epoch": 800,
     "optimizer": "adam",
+    "learning_rate": 2e-3,
     "weight_decay": 1e-4,
     "patience": None,
     "mask_columns": 200,
@@ -93,11 +93,11 @@ SMALL_DATA: dict[str, Any] = {
     "network": {
         "face": "resnet18",
         "scene": "resnet18",
-        "width": 0.25,
-        "hidden": 64,
+        "width": 0.125,
+        "hidden": 32,
         "mel_pooling": 8,
         "image_pooling": 2,
-        "feature_dropout": 0.3,
+        "feature_dropout": 0.2,
     },
 }
 
