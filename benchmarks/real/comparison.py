@@ -132,7 +132,7 @@ def majority(corpus: Corpus) -> Row:
 
 def linear(name: str, corpus: Corpus, inputs: Inputs) -> Row:
     """A linear support vector machine, and ridge regression."""
-    svm = LinearSVC(C=0.01, max_iter=5000, random_state=0)
+    svm = LinearSVC(C=0.01, dual="auto", random_state=0)
     return plain_row(name, corpus, inputs, standardised(svm), standardised(Ridge(10.0)))
 
 
@@ -178,7 +178,7 @@ def figures(row: Row, corpus: Corpus, unit_of: Callable[[str], str] | None) -> d
     units = np.unique(names, return_inverse=True)[1]
     rng = np.random.default_rng(0)
     drawn = rng.multinomial(units.max() + 1, np.full(units.max() + 1, 1 / (units.max() + 1)), RESAMPLES)
-    weights = np.vstack([np.ones_like(drawn[:1]), drawn])[:, units]  # the first: every frame once
+    weights = np.vstack([np.ones_like(drawn[:1]), drawn]).astype(float)[:, units]  # the first: every frame once
     found = {}
     if row.expression is not None:
         truth, guess = (
