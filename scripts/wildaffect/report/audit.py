@@ -11,8 +11,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from wildaffect.corpus.folds import FOLDS
 from wildaffect.corpus.trials import TASKS, TRIALS, Finding, Trial, trials_from_table
 from wildaffect.errors import InputError
+from wildaffect.faces.copies import Copy, find_copies
 from wildaffect.files import atomic
 from wildaffect.media.audio import read_about
 from wildaffect.tables import read_metadata, read_table
@@ -66,6 +68,7 @@ def write_audit(
     audio: Mapping[str, Path],
     persons: Mapping[str, Path],
     labels: Mapping[str, Path],
+    folds: Path | None = None,
 ) -> None:
     """Write the audit: one row per finding, errors first, then by video and trial.
 
@@ -76,6 +79,7 @@ def write_audit(
         audio: Audio file by video.
         persons: Table of persons by video.
         labels: Label table by task.
+        folds: Table of folds, by which copies of one recording are trained on and held out.
     """
     rows = trials_from_table(read_table(trials, TRIALS))
     video_of = {trial.trial: trial.video for trial in rows}
@@ -89,6 +93,8 @@ def write_audit(
             findings += face_findings(video, read_metadata(persons[video]))
     for task, path in labels.items():
         findings += label_findings(task, read_metadata(path), video_of)
+    if folds:
+        findings += copy_findings(find_copies(persons, frames), read_table(folds, FOLDS).to_pylist(), video_of)
     findings.sort(
         key=lambda finding: (SEVERITIES.index(finding.severity), finding.video, finding.trial, finding.finding)
     )
@@ -268,6 +274,28 @@ def _doubtful_crops(trial: str, video: str, person: Mapping[str, Any]) -> Iterat
         if (count := person.get(quality, 0)) and count >= NOTED * shown:
             severity = "warning" if count >= OFTEN * shown else "info"
             yield Finding(trial, video, severity, f"{quality}_faces", f"{detail} in {count} of {shown} frames", rule)
+
+
+def copy_findings(
+    copies: Iterable[Copy], folds: Iterable[Mapping[str, Any]], video_of: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Recordings under two names of which a fold trains on one and holds out the other; `folds` are rows of the table of folds."""
+    divisions: dict[str, dict[tuple[str, int], str]] = {}
+    for row in folds:
+        divisions.setdefault(row["trial"], {})[row["task"], row["fold"]] = row["partition"]
+    for copy in copies:
+        for held_out, trained in ((copy.trial, copy.of), (copy.of, copy.trial)):
+            own, other = divisions.get(held_out, {}), divisions.get(trained, {})
+            where = [key for key, part in own.items() if part != "train" and other.get(key) == "train"]
+            if where:
+                task, fold = where[0]
+                more = f" and {len(where) - 1} more" if len(where) > 1 else ""
+                detail = (
+                    f"its face moves as that of {trained} does ({copy.fraction:.0%} of the stretches compared, shifted by "
+                    f"{abs(copy.shift):.1f} s), which is trained on where this is held out ({task}, fold {fold}{more})"
+                )
+                rule = "reported only; if it is one recording, give both one group in trials.csv, or leave one out"
+                yield Finding(held_out, video_of[held_out], "warning", "held_out_copy", detail, rule)
 
 
 def label_findings(task: str, metadata: Mapping[str, Any], video_of: Mapping[str, str]) -> Iterator[Finding]:

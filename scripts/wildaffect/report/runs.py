@@ -152,7 +152,7 @@ def notes(config: Mapping[str, Any], runs: Sequence[Mapping[str, Any]] = ()) -> 
             sentences.append(
                 f"The recipe of {name} differs from the published one in: {changed} (see the configuration below)."
             )
-        sentences += _named_variants(name, block["variants"])
+        sentences += _named_variants(name, block.get("variants"))
         if block["mode"] == "corrected":
             sentences.append(
                 f"{name} runs in corrected mode: documented bugs of the original are repaired (see its card)."

@@ -147,6 +147,9 @@ class Spec:
         narrowed: Names of the targets of variants that do not have all.
         on_request: Names of targets that ``targets: all`` leaves out, because others together give the same columns.
         small: Settings of a network that runs in seconds on a CPU, for checks.
+        blind: ``blind(variant, settings)`` says what to change so that valence and arousal can be learnt from labels that are constant in
+            every trial; empty where they can be. A concordance has no gradient over frames with one label, so it must be taken over frames
+            of several trials.
     """
 
     name: str
@@ -159,6 +162,7 @@ class Spec:
     narrowed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     on_request: tuple[str, ...] = ()
     small: Mapping[str, Any] = field(default_factory=dict)
+    blind: Callable[[str, Any], str] = lambda variant, settings: ""
 
     def targets_of(self, variant: str) -> tuple[str, ...]:
         """Names of the targets that ``variant`` can be trained for."""

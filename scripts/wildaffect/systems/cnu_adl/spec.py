@@ -212,6 +212,12 @@ def _target(name: str, *tasks: str) -> Target:
     return Target(name, columns, {task: LABELS[task] for task in tasks})
 
 
+def blind(variant: str, settings: CnuAdlSettings) -> str:
+    """The chunks of a batch are one series; a single chunk has one label where clips have. The variant image has no chunks."""
+    alone = variant != "image" and settings.batch < 2 * settings.chunk
+    return "a recipe.chunk of at most half of recipe.batch" if alone else ""
+
+
 SPEC = Spec(
     name="cnu_adl",
     title="Face network with temporal statistics (CNU ADL, ABAW 2020)",
@@ -219,6 +225,7 @@ SPEC = Spec(
     targets={"va": _target("va", "va"), "expr": _target("expr", "expr"), "mtl": _target("mtl", "expr", "va")},
     settings=CnuAdlSettings,
     needs=needs,
+    blind=blind,
     small={
         "block": 4,
         "chunk": 4,

@@ -230,6 +230,11 @@ def needs(variant: str, mode: str, settings: M3tSettings) -> Needs:
     return Needs(crops=(TEMPLATE,), features=(*(name for name in vectors if name not in (None, ZEROS)), *audio))
 
 
+def blind(variant: str, settings: M3tSettings) -> str:
+    """The windows of a batch are one series; a single window has one label where clips have."""
+    return "a recipe.batch of at least 2, or recipe.loss: mse" if settings.batch == 1 and settings.loss == "ccc" else ""
+
+
 SPEC = Spec(
     name="m3t",
     title="Multi-modal multi-task valence and arousal (ICT-VIPL, ABAW 2020)",
@@ -240,6 +245,7 @@ SPEC = Spec(
     },
     settings=M3tSettings,
     needs=needs,
+    blind=blind,
     narrowed={"audio_va": ("va",)},
     small={
         "window": 16,

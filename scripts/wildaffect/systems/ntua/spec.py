@@ -189,6 +189,11 @@ def needs(variant: str, mode: str, settings: NtuaSettings) -> Needs:
     )
 
 
+def blind(variant: str, settings: NtuaSettings) -> str:
+    """The chunks of a batch are one series; a single chunk has one label where clips have."""
+    return "a recipe.batch of at least 2" if settings.batch == 1 else ""
+
+
 SPEC = Spec(
     name="ntua",
     title="Face, body, context and audio (NTUA-CVSP, ABAW2)",
@@ -199,6 +204,7 @@ SPEC = Spec(
     },
     settings=NtuaSettings,
     needs=needs,
+    blind=blind,
     small={
         "batch": 2,
         "duration": 8,
