@@ -222,6 +222,14 @@ def test_where_masks_are_drawn(mode, target):
     np.testing.assert_array_equal(validated.read(1, None)["audio"], validated.read(1, None)["audio"])
 
 
+def test_expressions_are_masked_where_asked():
+    trial, settings = trial_in_memory(40), {"mask_columns": 100, "mask_bands": 10, "mask_expressions": True}
+    plain = samples_of([trial], "aural", target="expr").read(1, None)["audio"]
+    samples = samples_of([trial], "aural", target="expr", **settings)
+    assert (samples.read(1, np.random.default_rng(0))["audio"] != plain).any()
+    np.testing.assert_array_equal(samples.read(1, None)["audio"], plain)
+
+
 def test_labels_follow_the_frames():
     trial = trial_in_memory(40)
     want = labels_of(valence_of(40, 0))["expr"]

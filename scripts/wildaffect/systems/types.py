@@ -3,15 +3,16 @@
 Imports no torch: the workflow is planned with it.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
-from wildaffect.config import Section, Seed, Text
+from wildaffect.config import Section, Seed, Text, laid_over
 
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
@@ -46,10 +47,23 @@ Patience = Annotated[
 ]
 
 
+Preset = Annotated[
+    Literal["small_data"] | None,
+    Field(
+        description="Values that take the place of the defaults; what the recipe itself says wins over them. They are ours, not "
+        "published.\n"
+        "- small_data: for a few hours of recordings, or a few thousand images, without pre-trained weights; the values are listed below\n"
+        "- null: the defaults"
+    ),
+]
+
+
 class RecipeSettings(Section):
     """How an instance is trained. Systems add settings of their own and give the published values as defaults."""
 
     renamed: ClassVar[Mapping[str, str]] = {"early_stop": "patience"}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Values of each preset by its name; a system that has some also has the key ``preset: Preset``."""
 
     epochs: Epochs = 30
     batch: Batch = 8
@@ -60,6 +74,15 @@ class RecipeSettings(Section):
     plateau_factor: PlateauFactor = 0.1
     minimum_rate: MinimumRate = 0.0
     patience: Patience = None
+
+    @model_validator(mode="after")
+    def _over_preset(self) -> Self:
+        chosen = getattr(self, "preset", None)
+        if chosen is None:
+            return self
+        own = self.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"preset"})
+        complete = self.model_validate_json(json.dumps(laid_over(self.presets[chosen], own)))
+        return complete.model_copy(update={"preset": chosen})
 
 
 class Variant(Section):

@@ -226,7 +226,15 @@ def recipe_page(system: str) -> str:
     spec = systems.spec(system)
     header = RECIPE_HEADER.format(name=system, title=spec.title)
     schema = section_schema(spec.settings)
-    return "\n".join([header, *_tables(schema, schema, f"systems.{system}.recipe")]) + "\n"
+    tables = _tables(schema, schema, f"systems.{system}.recipe")
+    return "\n".join([header, *tables, *_presets(spec.settings.presets)]) + "\n"
+
+
+def _presets(presets: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """The values of each preset, as a recipe would have them."""
+    for name, values in presets.items():
+        text = yaml.safe_dump(dict(values), sort_keys=False, default_flow_style=None, width=WIDTH - 4).strip()
+        yield f"\n## `preset: {name}`\n\nThese values are ours, not published.\n\n```yaml\n{text}\n```"
 
 
 def _tables(schema: Schema, section: Schema, path: str) -> Iterator[str]:
