@@ -10,8 +10,9 @@ from pathlib import Path
 
 from wildaffect.errors import InputError
 from wildaffect.files import read_yaml, sha256
+from wildaffect.project import ROOT
 
-MANIFEST = Path(__file__).resolve().parents[2] / "models.yaml"
+MANIFEST = ROOT / "models.yaml"
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,15 @@ class ModelFile:
     verified: bool
     licence: str
     citation: str
+
+
+def default_folder() -> Path:
+    """Folder of model files unless another is named: `WILDAFFECT_MODELS`, `models` where the command is called, or that of the user."""
+    if named := os.environ.get("WILDAFFECT_MODELS"):
+        return Path(named)
+    here = Path("models")
+    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return here if here.is_dir() else data / "wildaffect" / "models"
 
 
 def read_manifest(path: str | os.PathLike = MANIFEST) -> dict[str, Model]:

@@ -9,8 +9,10 @@ from pathlib import Path
 from snakemake.cli import get_argument_parser
 from snakemake.exceptions import WorkflowError
 
-SCRIPTS = str(Path(workflow.basedir).parent / "scripts")
-sys.path[:0] = [SCRIPTS, str(Path(workflow.basedir) / "rules")]
+# Of this file: an analysis folder has a Snakefile of its own that includes this workflow.
+RULES = Path(str(workflow.current_basedir)).resolve()
+SCRIPTS = str(RULES.parents[1] / "scripts")
+sys.path[:0] = [SCRIPTS, str(RULES)]
 
 import records
 from clusters import cancel_all_jobs, cancel_jobs_on_sigterm, complete_states_of_slurm

@@ -203,6 +203,10 @@ def _official_problems(config: Mapping[str, Any], templates: Sequence[str], tria
         )
     if faces["overrides"]:
         problems.append("faces.overrides: corrects tracks, which faces.source official does not have.")
+    if config["report"]["overlays"]:
+        problems.append(
+            "report.overlays: draws into videos where faces are, which faces.source official does not tell."
+        )
     bodies = config["features"]["bodies"]
     if bodies and bodies["person"] == "face":
         problems.append(

@@ -378,6 +378,9 @@ class Report(Section):
     title: str = "wildaffect"
     """Title of the page."""
 
+    overlays: bool = False
+    """Make videos with the faces drawn in, too; `snakemake overlays` makes them in any case."""
+
 
 class Configuration(Section):
     """What to analyse and how."""
