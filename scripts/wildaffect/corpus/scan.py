@@ -7,7 +7,9 @@ from wildaffect.corpus.trials import Corpus
 from wildaffect.errors import InputError
 
 
-def scan_corpus(layout: str, root: Path, annotations: Path | None, edition: str, results: Path | None = None) -> Corpus:
+def scan_corpus(
+    layout: str, root: Path, annotations: Path | None, edition: str, results: Path | None = None, *, persons: int = 1
+) -> Corpus:
     """Trials below `root`. Reads names only, no media.
 
     Args:
@@ -16,6 +18,7 @@ def scan_corpus(layout: str, root: Path, annotations: Path | None, edition: str,
         annotations: Folder of the annotations; `root` if None.
         edition: Name of the challenge edition that the annotations belong to.
         results: Folder of the results, which is never searched.
+        persons: Most persons per video, for the layout `folder`.
 
     Raises:
         InputError: A folder is missing or empty, or its content is ambiguous.
@@ -27,5 +30,5 @@ def scan_corpus(layout: str, root: Path, annotations: Path | None, edition: str,
     if layout == "affwild2":
         return affwild2.scan(root, annotations, edition, results)
     if layout == "folder":
-        return folder.scan(root, results)
+        return folder.scan(root, results, persons)
     return table.scan(root, annotations, results)

@@ -86,8 +86,20 @@ class Corpus(Section):
     """Errors of the audit that are known and accepted, such as [unreadable_video, missing_media]. A run finishes what it can; if the audit
     has errors that are not named here, it then ends with an error."""
 
+    persons: Annotated[int, Field(ge=1, le=99)] = 1
+    """Most persons of a video that are followed, for the layout `folder`. With 1 a video is one trial of its main person; with more the
+    one who is seen longest is the trial `<video>#1`, the next `<video>#2`, and so on. Who is not there appears nowhere."""
+
     demo: Demo = Demo()
     """Size of the rendered corpus, for the layout `demo`."""
+
+    @model_validator(mode="after")
+    def _persons_of_folders(self) -> "Corpus":
+        if self.persons > 1 and self.layout != "folder":
+            raise ValueError(
+                f"persons: {self.persons} is for the layout folder; trials of the layout {self.layout} name their persons"
+            )
+        return self
 
 
 class Folds(Section):
