@@ -383,6 +383,10 @@ def add_models(commands) -> None:
     parser.add_argument("--models-dir", type=Path, help="folder of the files (default: see --where)")
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--where", action="store_true", help="print the folder where files are looked for")
+    action.add_argument(
+        "--check", action="store_true", help="check the files that are there, and say nothing of others"
+    )
+    action.add_argument("--fetch", metavar="NAME", help="download one model, or a pack, and verify it")
     parser.set_defaults(run=run_models)
 
 
@@ -395,11 +399,16 @@ def run_models(options: argparse.Namespace) -> int:
     if options.where:
         print(models_dir)
         return 0
+    if options.fetch:
+        from wildaffect.fetch import fetch
+
+        fetch(options.fetch, models_dir)
+        return 0
     status = 0
     for name, model in read_manifest().items():
         packs = [models_dir / pack for pack, files in PACKS.items() if model.file in files]
         alone = not packs or (models_dir / model.file).is_file()
-        print(f"{name}: {model.licence}")
+        found = []
         for folder in [*packs, *[models_dir] * alone]:
             state = "absent"
             if (folder / model.file).is_file():
@@ -407,10 +416,14 @@ def run_models(options: argparse.Namespace) -> int:
                     state = "present, verified" if resolve(name, folder).verified else "present, not verifiable"
                 except InputError as error:
                     state, status = f"WRONG FILE: {error}", 1
-            print(f"  {folder / model.file}: {state}")
-        for url in model.urls:
+            if state != "absent" or not options.check:
+                found.append(f"  {folder / model.file}: {state}")
+        if not found:
+            continue
+        print(f"{name}: {model.licence}", *found, sep="\n")
+        for url in () if options.check else model.urls:
             print(f"  from {url}{f' ({model.member})' if model.member else ''}")
-    for pack in PACKS:
+    for pack in () if options.check else PACKS:
         absent = [str(path) for path in pack_paths(pack, models_dir).values() if not path.is_file()]
         print(f"faces.model: {pack}: {'lacks ' + ', '.join(absent) if absent else 'complete'}")
     return status

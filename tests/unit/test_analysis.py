@@ -1,5 +1,6 @@
 """Analysis folders: what is written for somebody's own videos, and what is refused."""
 
+import json
 import os
 from fractions import Fraction
 from pathlib import Path
@@ -7,10 +8,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+import wildaffect
+from support.faces import face, scene, write_detections, write_frames
 from support.media import Video, counted, write_media
 from wildaffect.cli import main
 from wildaffect.corpus.folder import find_videos
 from wildaffect.errors import InputError
+from wildaffect.faces.options import TrackingOptions
+from wildaffect.faces.persons import assign_persons
 from wildaffect.workflow.analysis import (
     default_output,
     find_given,
@@ -19,6 +24,7 @@ from wildaffect.workflow.analysis import (
     new_run,
     settings_for,
 )
+from wildaffect.workflow.run import read_tables
 
 
 @pytest.fixture(scope="module")
@@ -200,3 +206,49 @@ def test_the_folder_is_called_after_the_first_video(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert default_output(Path("some/where/talk.final.mp4")) == Path("affect-talk.final")
     assert default_output(Path()) == Path(f"affect-{tmp_path.name}")
+
+
+def test_tables_are_read_without_people_who_are_not_there(tmp_path):
+    results = tmp_path / "results"
+    detections, _ = scene(face(range(10), 100))
+    write_detections(tmp_path / "d.parquet", detections, 12)
+    write_frames(tmp_path / "f.parquet", 12)
+    persons = results / "faces" / "v" / "persons.parquet"
+    trials = {"v#1": "1", "v#2": "2"}
+    assign_persons(tmp_path / "d.parquet", tmp_path / "f.parquet", trials, persons, options=TrackingOptions())
+    exported = results / "exports" / "fer" / "small"
+    exported.mkdir(parents=True)
+    (exported / "v#1.csv").write_text("frame,time_s,happy\n0,0.0,0.5\n1,0.04,\n")
+    tables = read_tables(results)
+    assert tables.keys() == {"faces", "fer/small"}
+    assert tables["fer/small"].to_dict("list")["trial"] == ["v#1", "v#1"]
+    assert tables["fer/small"]["happy"].isna().tolist() == [False, True]
+    assert set(tables["faces"]["trial"]) == {"v#1"} and len(tables["faces"]) == 12
+    assert (tables["faces"]["source"] == "detected").sum() == 10
+
+
+def test_python_says_what_is_wrong(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for videos in ((), ("missing.mp4",)):
+        with pytest.raises(InputError):
+            wildaffect.run(*videos)
+
+
+def test_weights_trained_here_come_with_the_settings_of_their_inputs(tmp_path):
+    run = tmp_path / "runs" / "lfan" / "multimodal" / "valence" / "fold1"
+    run.mkdir(parents=True)
+    (run / "model.safetensors").touch()
+    faces = {
+        "source": "detect", "backend": "dlib", "model": {"name": "hog", "weights": "x"}, "options": {"max_side": 320},
+        "tracking": {"max_gap": 3},
+    }  # fmt: skip
+    made_from = {"faces": faces, "features": {"vggish128": {"weights": "seeded"}}}
+    (run / "run.json").write_text(json.dumps({"mode": "faithful", "made_from": made_from}))
+    settings = settings_for(trained=tmp_path / "runs", models=tmp_path, title="t")
+    assert settings["systems"]["lfan"] == {
+        "trained": str(tmp_path / "runs"), "variants": ["multimodal"], "targets": ["valence"], "mode": "faithful",
+    }  # fmt: skip
+    assert settings["faces"] == {
+        "backend": "dlib", "model": "hog", "options": {"max_side": 320}, "tracking": {"max_gap": 3}, "single_pass": True,
+    }  # fmt: skip
+    assert settings["features"] == {"vggish_weights": "seeded", "single_pass": True}

@@ -122,6 +122,7 @@ def build_report(
         "severities": SEVERITIES,
         "media": media,
         "sources": SOURCES,
+        "overlays": config["report"].get("overlays", False),
         "sheets": [
             (row["trial"], sheets[row["trial"]], row["colour"])
             for row in _least_covered(media)

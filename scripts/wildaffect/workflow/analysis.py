@@ -18,6 +18,7 @@ from wildaffect.errors import InputError
 from wildaffect.faces.options import PACKS, pack_paths
 from wildaffect.files import atomic, in_words
 from wildaffect.media.container import UnreadableError, open_media, video_stream
+from wildaffect.models import locate
 from wildaffect.project import ROOT, WORKFLOW
 from wildaffect.provenance import stable_hash
 from wildaffect.systems import available, spec
@@ -247,7 +248,7 @@ def settings_for(
     Raises:
         InputError: A system is unknown or has no weights, or ``trained`` is no folder of runs.
     """
-    systems: dict[str, Any] = {name: {} for name in _predictors(predictors)}
+    systems: dict[str, Any] = _predictors(predictors, models)
     faces: dict[str, Any] = {"backend": "dlib", "model": "hog"}
     packs = [pack for pack in PACKS if all(path.is_file() for path in pack_paths(pack, models).values())]
     if packs:
@@ -268,17 +269,20 @@ def settings_for(
     }
 
 
-def _predictors(wanted: Sequence[str] | None) -> list[str]:
-    """Systems that come trained, all of them or those that are wanted."""
-    ready = [name for name in available() if getattr(spec(name), "trained", False)]
-    if wanted is None:
-        return ready
-    for name in wanted:
-        if name not in ready:
-            known = f"known: {', '.join(ready)}" if ready else "none is installed"
+def _predictors(wanted: Sequence[str] | None, models: Path) -> dict[str, Any]:
+    """Blocks of the systems that come trained, of those that are wanted or else of all whose files are there."""
+    files = {name: dict(trained) for name in available() if (trained := getattr(spec(name), "trained", None))}
+    ready = {
+        name: [variant for variant, model in variants.items() if locate(model, models).is_file()]
+        for name, variants in files.items()
+    }
+    for name in wanted or ():
+        if name not in files:
+            known = f"known: {', '.join(files)}" if files else "none is installed"
             advice = " Name the folder of its trained weights: --trained RUNS." if name in available() else ""
             raise InputError(f"--with {name}: no predictor that comes trained ({known}).{advice}")
-    return list(wanted)
+    chosen = [name for name in files if ready[name]] if wanted is None else wanted
+    return {name: {"variants": ready[name]} if 0 < len(ready[name]) < len(files[name]) else {} for name in chosen}
 
 
 def _trained(runs: Path, faces: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

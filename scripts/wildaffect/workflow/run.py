@@ -9,9 +9,13 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+from wildaffect import paths
 from wildaffect.errors import INTERRUPTED, InputError
+from wildaffect.faces.tables import LANDMARKS, absent_trials
 from wildaffect.models import default_folder
+from wildaffect.tables import read_all
 from wildaffect.workflow.analysis import RESULTS, default_output, new_run, pages, settings_for
 from wildaffect.workflow.status import (
     JOBS,
@@ -75,6 +79,41 @@ def analyse(
     for name, path in pages(folder).items() if not dry_run else ():
         say(f"{name:<9}{path}")
     return status
+
+
+def run_tables(given: Sequence[Path], output: Path | None = None, **options: Any) -> dict[str, Any]:
+    """`analyse`, then the tables of `read_tables`; `InputError` if a job failed."""
+    said: list[str] = []
+    if not given:
+        raise InputError("wildaffect.run: name at least one video or folder.")
+    folder = (output or default_output(given[0])).absolute()
+    if analyse(given, folder, **{"say": said.append, **options}):
+        raise InputError(f"{folder}: the run is not complete.\n" + "\n".join(said))
+    return read_tables(folder / RESULTS)
+
+
+def read_tables(results: Path) -> dict[str, Any]:
+    """Tables of results as pandas data frames, a row per frame and trial.
+
+    Returns:
+        `faces` (tables of persons without landmarks), and by `<system>/<variant>` what is exported.
+    """
+    import pandas as pd
+
+    tables = {}
+    persons = sorted(results.glob(paths.PERSONS.format(video="*")))
+    absent = {trial for path in persons for trial in absent_trials(path)}
+    rows = [read_all(path).to_pandas() for path in persons]
+    if rows:
+        faces = pd.concat(rows, ignore_index=True)
+        points = [name for name, _ in LANDMARKS]
+        tables["faces"] = faces[~faces["trial"].isin(absent)].drop(columns=points).reset_index(drop=True)
+    for folder in sorted(results.glob(paths.EXPORTS.format(system="*", variant="*"))):
+        parts = [pd.read_csv(file).assign(trial=file.stem) for file in sorted(folder.glob("*.csv"))]
+        if parts:
+            table = pd.concat(parts, ignore_index=True)
+            tables["/".join(folder.parts[-2:])] = table[["trial", *(name for name in table if name != "trial")]]
+    return tables
 
 
 def _check_free(folder: Path) -> None:
