@@ -27,6 +27,11 @@ class Progress(NamedTuple):
     left: float
 
 
+def log_progress(done: int, total: int, what: str, left: float) -> None:
+    """Log how many of ``total`` are done and the seconds ``left``."""
+    log.info("progress: %d of %d %s, about %.0f s left", done, total, what, left)
+
+
 def counted(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
     """Pass on ``items`` and log now and then how many of ``total`` there were.
 
@@ -40,8 +45,8 @@ def counted(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
         yield item
         now = time.monotonic()
         if now - said >= PACE:
-            said, left = now, (now - started) / number * max(0, total - number)
-            log.info("progress: %d of %d %s, about %.0f s left", number, total, what, left)
+            said = now
+            log_progress(number, total, what, (now - started) / number * max(0, total - number))
 
 
 def last_progress(text: str) -> Progress | None:

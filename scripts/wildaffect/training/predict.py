@@ -16,6 +16,7 @@ from torch import nn
 from wildaffect import systems
 from wildaffect.errors import InputError
 from wildaffect.files import json_beside
+from wildaffect.progress import counted
 from wildaffect.provenance import stable_hash
 from wildaffect.scoring.read import NOTES
 from wildaffect.systems.base import Recipe
@@ -178,7 +179,9 @@ def _one_pass(
         return
     samples = recipe.samples(trials, statistics, Purpose.PREDICT)
     alone = [recipe.samples([trial], statistics, Purpose.PREDICT) for trial in trials]
-    stream = outputs_of(recipe, model, samples, fabric, batch=recipe.schedule.batch, workers=workers)
+    batch = recipe.schedule.batch
+    stream = outputs_of(recipe, model, samples, fabric, batch=batch, workers=workers)
+    stream = counted(stream, -(-len(samples) // batch), "batches")
     columns, waiting, held = len(recipe.target.columns), [], 0
     for trial, own in zip(trials, alone, strict=True):
         while held < len(own):
