@@ -13,9 +13,11 @@ from support.faces import face, scene, write_detections, write_frames
 from support.media import Video, counted, write_media
 from wildaffect.cli import main
 from wildaffect.corpus.folder import find_videos
+from wildaffect.corpus.trials import TRIALS, Trial, trials_table
 from wildaffect.errors import InputError
 from wildaffect.faces.options import TrackingOptions
 from wildaffect.faces.persons import assign_persons
+from wildaffect.tables import write_table
 from wildaffect.workflow.analysis import (
     default_output,
     find_given,
@@ -216,6 +218,10 @@ def test_tables_are_read_without_people_who_are_not_there(tmp_path):
     persons = results / "faces" / "v" / "persons.parquet"
     trials = {"v#1": "1", "v#2": "2"}
     assign_persons(tmp_path / "d.parquet", tmp_path / "f.parquet", trials, persons, options=TrackingOptions())
+    rows = [Trial(name, "v", "v.mp4", number) for name, number in trials.items()]
+    write_table(results / "corpus" / "trials.parquet", trials_table(rows), TRIALS, {})
+    (results / "faces" / "earlier").mkdir()
+    (results / "faces" / "earlier" / "persons.parquet").write_bytes(b"of a video that is not part of the run any more")
     exported = results / "exports" / "fer" / "small"
     exported.mkdir(parents=True)
     (exported / "v#1.csv").write_text("frame,time_s,happy\n0,0.0,0.5\n1,0.04,\n")

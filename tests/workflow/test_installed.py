@@ -119,7 +119,8 @@ def test_a_video_becomes_a_page_and_one_more_video_runs_alone(installed, tmp_pat
     )  # before and after the list of jobs
 
 
-def test_an_interrupted_run_is_continued_and_a_second_one_waits(installed, tmp_path):
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_is_continued_and_a_second_one_waits(installed, tmp_path, end):
     write_clip(tmp_path / "a.mp4")
     command = [str(installed / "wildaffect"), "run", "a.mp4", "--output", "out", "--cores", "1"]
     process = subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True)
@@ -129,7 +130,7 @@ def test_an_interrupted_run_is_continued_and_a_second_one_waits(installed, tmp_p
         time.sleep(0.1)
     second = call(installed, tmp_path, "wildaffect", "run", "a.mp4", "--output", "out")
     assert second.returncode == 2 and "a run is going on there" in second.stderr
-    process.send_signal(signal.SIGINT)
+    process.send_signal(end)
     output = process.communicate(timeout=120)[0]
     assert process.returncode == 130 and "The same command continues" in output
     assert not (jobs.parent / "locks" / "run.json").exists()

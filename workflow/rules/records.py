@@ -203,6 +203,8 @@ class Records(FilePersistence):
 
     def _list_jobs(self, owner: Mapping[str, Any]) -> None:
         """Write down what will run, for those who follow the run (`wildaffect.workflow.status`)."""
+        if self.dag.workflow.touch:
+            return
         jobs = [
             plain_job(
                 Path(str(job.rule.snakefile)).stem.partition("_")[0],

@@ -6,16 +6,20 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from wildaffect import paths
 from wildaffect.errors import INTERRUPTED, InputError
 from wildaffect.faces.tables import LANDMARKS, absent_trials
 from wildaffect.models import default_folder
-from wildaffect.tables import read_all
+from wildaffect.tables import read_all, read_table
 from wildaffect.workflow.analysis import RESULTS, default_output, new_run, pages, settings_for
 from wildaffect.workflow.status import (
     JOBS,
@@ -56,8 +60,7 @@ def analyse(
         given: Videos, and folders that are searched.
         output: Folder to write; None: `affect-<name of the first>` in the current one.
         people, predictors, trained: As for `settings_for`.
-        cores: Cores of this machine; None: all that this process may use.
-        profile, dry_run, say: As for `run_folder`.
+        cores, profile, dry_run, say: As for `run_folder`.
         models_dir: Folder of model files; None: `wildaffect.models.default_folder`.
 
     Returns:
@@ -72,12 +75,12 @@ def analyse(
     settings = settings_for(people=people, predictors=predictors, trained=trained, models=models, title=folder.name)
     names = new_run(folder, given, settings)
     say(f"{len(names)} video{'s' * (len(names) != 1)}, {folder}")
-    cores = cores or len(os.sched_getaffinity(0))
     status = run_folder(folder, cores=cores, profile=profile, dry_run=dry_run, say=say)
     if status == INTERRUPTED:
         say("The same command continues where it was.")
-    for name, path in pages(folder).items() if not dry_run else ():
-        say(f"{name:<9}{path}")
+    elif not dry_run:
+        for name, path in pages(folder).items():
+            say(f"{name:<9}{path}")
     return status
 
 
@@ -101,7 +104,8 @@ def read_tables(results: Path) -> dict[str, Any]:
     import pandas as pd
 
     tables = {}
-    persons = sorted(results.glob(paths.PERSONS.format(video="*")))
+    videos = read_table(results / paths.TRIALS, pa.schema([("video", pa.string())]))["video"].unique().to_pylist()
+    persons = [path for video in videos if (path := results / paths.PERSONS.format(video=video)).exists()]
     absent = {trial for path in persons for trial in absent_trials(path)}
     rows = [read_all(path).to_pandas() for path in persons]
     if rows:
@@ -122,13 +126,18 @@ def _check_free(folder: Path) -> None:
 
 
 def run_folder(
-    folder: Path, *, cores: int, profile: str | None = None, dry_run: bool = False, say: Callable[[str], None] = print
+    folder: Path,
+    *,
+    cores: int | None = None,
+    profile: str | None = None,
+    dry_run: bool = False,
+    say: Callable[[str], None] = print,
 ) -> int:
     """Run the workflow of an analysis folder.
 
     Args:
         folder: The folder; Snakemake's own words go to `LOG` in it.
-        cores: Cores of this machine to use.
+        cores: Cores to use; None: all of this machine that the process may use, or what the profile allows.
         profile: Name of a profile in the folder, or the path of one.
         dry_run: Only say what would run.
         say: Prints a line.
@@ -143,9 +152,15 @@ def run_folder(
     _check_free(folder)
     if left_locked(results) and not profile:  # with one, jobs may still be on a cluster
         (results / LOCK).unlink(missing_ok=True)
+    if cores is None and not profile:
+        cores = len(os.sched_getaffinity(0))
+    options = [
+        *(["--cores", str(cores)] if cores else []),
+        *(["--workflow-profile", _profile(folder, profile)] if profile else []),
+        *(["--dry-run"] if dry_run else []),
+    ]
     command = [
-        sys.executable, "-m", "snakemake", "--directory", str(folder), "--snakefile", str(folder / "workflow/Snakefile"), "--cores",
-        str(cores), *(["--workflow-profile", _profile(folder, profile)] if profile else []), *(["--dry-run"] if dry_run else []),
+        sys.executable, "-m", "snakemake", "--directory", str(folder), "--snakefile", str(folder / "workflow/Snakefile"), *options,
         "--quiet", "rules",
     ]  # fmt: skip
     before = _stamp(results)
@@ -155,9 +170,11 @@ def run_folder(
             command, cwd=folder, env=_environment(folder), stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
         )  # fmt: skip
         try:
-            _follow(process, results, before, say)
+            with _ends_as_interrupts():
+                _follow(process, results, before, say)
         except KeyboardInterrupt:
             os.killpg(process.pid, signal.SIGINT)
+            _clear()
             say("interrupted: jobs under way are being stopped")
             process.wait()
             return INTERRUPTED
@@ -171,6 +188,24 @@ def run_folder(
     elif process.returncode:
         return _tell_failure(results, before, text, folder / LOG, say)
     return 0
+
+
+@contextmanager
+def _ends_as_interrupts() -> Iterator[None]:
+    """Answer the end of the terminal or of the session as Ctrl-C, as nobody else would stop the jobs."""
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may ask for signals
+        return
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _follow(process: subprocess.Popen, results: Path, before: float | None, say: Callable[[str], None]) -> None:
@@ -232,7 +267,7 @@ def _tell_failure(results: Path, before: float | None, text: str, log: Path, say
         why = found[-1].strip() if found else "\n".join(text.strip().splitlines()[-10:])
         raise InputError(f"{why}\n(all that Snakemake said: {log})")
     for job in failed:
-        say(f"failed: {job.rule} {job.of}: {job.why}\n  log: {job.log}")
+        say(f"failed: {job.name}: {job.why}\n  log: {job.log}")
     return 1
 
 

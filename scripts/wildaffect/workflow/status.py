@@ -64,6 +64,11 @@ class Job:
     left: float | None = None
     why: str = ""
 
+    @property
+    def name(self) -> str:
+        """Rule and what it is about."""
+        return f"{self.rule} {self.of}".strip()
+
 
 @dataclass(frozen=True)
 class Status:
@@ -191,7 +196,7 @@ def status_lines(status: Status, results: Path) -> list[str]:
         lines.append(f"  {stage:<9}{stage_line(jobs)}")
         lines += [f"           {job_line(job)}" for job in jobs if job.state == State.RUNNING]
     for job in [*failed, *ended]:
-        lines.append(f"failed: {job.rule} {job.of}: {job.why}\n  log: {job.log}")
+        lines.append(f"failed: {job.name}: {job.why}\n  log: {job.log}")
     return lines
 
 
@@ -206,7 +211,7 @@ def stage_line(jobs: list[Job]) -> str:
 def job_line(job: Job) -> str:
     """What a running job does, and how long it will still take as far as it knows."""
     ahead = f"{job.fraction:.0%}, about {_duration(job.left)} left" if job.left is not None else "running"
-    return f"{job.rule} {job.of}: {ahead}"
+    return f"{job.name}: {ahead}"
 
 
 def _duration(seconds: float) -> str:
