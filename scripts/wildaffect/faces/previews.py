@@ -16,7 +16,7 @@ from wildaffect.errors import InputError
 from wildaffect.faces.crops import CropFile, encode_jpeg
 from wildaffect.faces.tables import DETECTED, GOOD, HELD, INTERPOLATED, NONE, TrialFaces, absent_trials, read_trial
 from wildaffect.files import atomic
-from wildaffect.media.audio import read_audio
+from wildaffect.media.audio import read_about, read_blocks
 from wildaffect.media.decode import decode, prefetch
 from wildaffect.media.frames import read_frames
 from wildaffect.progress import counted
@@ -169,8 +169,9 @@ ENCODER = {"preset": "veryfast", "crf": "23"}
 # Frames that the trail of valence and arousal goes back, and the least side of its square.
 TRAIL, SQUARE = 50, 84
 INK, PAPER = (70, 70, 70), (245, 245, 245)
-# Rates that AAC has; other audio is left out of the copy.
+# Rates of AAC that browsers play; other audio is resampled to the last.
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+BLOCK = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -226,7 +227,7 @@ def draw_overlay(
             partial.write_bytes(b"")
             return
         images = decode(Path(video), threads, table.about.get("view"))
-        _write(partial, Path(video), images, table.times, drawing, _sound(audio), threads)
+        _write(partial, Path(video), images, table.times, drawing, audio, threads)
 
 
 @dataclass(frozen=True)
@@ -329,7 +330,7 @@ def _write(
     images: Iterable[tuple[int, np.ndarray]],
     times: np.ndarray,
     drawing: Drawing,
-    sound: tuple[np.ndarray, int] | None,
+    audio: str | os.PathLike | None,
     threads: int,
 ) -> None:
     stamps = np.round((times - times[0]) * CLOCK).astype(int)
@@ -347,7 +348,7 @@ def _write(
                 stream.width, stream.height, stream.pix_fmt = wide, high, "yuv420p"
                 stream.codec_context.time_base = Fraction(1, CLOCK)
                 stream.codec_context.thread_count = threads
-                packets = _audio_packets(container, *sound) if sound else iter(())
+                packets = _audio_packets(container, audio)
                 ahead = next(packets, None)
             small = cv2.resize(image, (wide, high), interpolation=cv2.INTER_AREA) if scale < 1 else image[:high, :wide]
             shown = av.VideoFrame.from_ndarray(draw_persons(small, drawing, frame, scale), format="rgb24")
@@ -368,24 +369,23 @@ def _write(
             ahead = next(packets, None)
 
 
-def _sound(audio: str | os.PathLike | None) -> tuple[np.ndarray, int] | None:
-    """Samples and rate of audio that can be kept."""
-    if audio is None:
-        return None
-    samples, rate, about = read_audio(audio)
-    return (samples, rate) if about["audio_valid"] and rate in AAC_RATES else None
-
-
-def _audio_packets(container: Any, samples: np.ndarray, rate: int) -> Iterator[av.Packet]:
-    """Packets of a new AAC stream that begins with frame 0."""
-    stream = container.add_stream("aac", rate=rate, layout="mono")
+def _audio_packets(container: Any, audio: str | os.PathLike | None) -> Iterator[av.Packet]:
+    """Packets of a new AAC stream of ``container`` that begins with frame 0; none, and no stream, without valid audio."""
+    about = read_about(audio) if audio is not None else {"audio_valid": False}
+    if audio is None or not about["audio_valid"]:
+        return iter(())
+    rate = about["rate"]
+    stream = container.add_stream("aac", rate=rate if rate in AAC_RATES else AAC_RATES[-1], layout="mono")
+    resampler = av.AudioResampler(format="fltp", layout="mono", rate=stream.rate)
 
     def packets() -> Iterator[av.Packet]:
-        size = 1024
-        for start in range(0, len(samples), size):
-            block = av.AudioFrame.from_ndarray(samples[None, start : start + size], format="fltp", layout="mono")
+        start = 0
+        for samples in read_blocks(audio, BLOCK):
+            block = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
             block.sample_rate, block.pts, block.time_base = rate, start, Fraction(1, rate)
-            yield from stream.encode(block)
+            start += len(samples)
+            yield from (packet for frame in resampler.resample(block) for packet in stream.encode(frame))
+        yield from (packet for frame in resampler.resample(None) for packet in stream.encode(frame))
         yield from stream.encode(None)
 
     return packets()

@@ -132,7 +132,7 @@ def find_given(given: Iterable[Path], output: Path) -> list[Path]:
     Raises:
         InputError: One is absent, cannot be read or is no video, or a folder has none.
     """
-    found: dict[Path, Path] = {}
+    found: dict[Path, Path] = {}  # by what they lead to, as they are called
     for path in given:
         if path.is_dir():
             videos = [path / name for name in walk_files(path, output) if name.suffix.lower() in VIDEO_SUFFIXES]
@@ -148,8 +148,8 @@ def find_given(given: Iterable[Path], output: Path) -> list[Path]:
                 )
             videos = [path]
         for video in videos:
-            found.setdefault(_target(video), video)
-    return list(found)
+            found.setdefault(_target(video), video.absolute())
+    return list(found.values())
 
 
 def _target(path: Path) -> Path:

@@ -200,7 +200,9 @@ def _ends_as_interrupts() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may ask for signals
         return
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    # What `nohup` lets pass stays so.
+    numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     finally:
@@ -212,13 +214,15 @@ def _follow(process: subprocess.Popen, results: Path, before: float | None, say:
     """Say a line for each stage as it ends, and what runs in between."""
     told: set[str] = set()
     started: dict[str, float] = {}
-    spoken = time.monotonic()
+    spoken, pause = time.monotonic(), POLL
     terminal = sys.stderr.isatty()
     while process.poll() is None:
-        time.sleep(POLL)
+        time.sleep(pause)
         if _stamp(results) == before:
             continue
+        begun = time.monotonic()
         status = read_status(results)
+        pause = max(POLL, 20 * (time.monotonic() - begun))  # thousands of logs are read less often
         for stage, jobs in status.stages().items():
             if any(job.state != State.WAITING for job in jobs):
                 started.setdefault(stage, time.monotonic())
