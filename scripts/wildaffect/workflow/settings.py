@@ -37,6 +37,11 @@ from wildaffect.scoring.editions import editions
 from wildaffect.systems.types import Spec
 
 
+def trained_here() -> list[str]:
+    """Systems that do not come trained."""
+    return [name for name in systems.available() if not systems.spec(name).trained]
+
+
 def tasks() -> list[str]:
     """The tasks of all editions."""
     return list(dict.fromkeys(task for edition in editions().values() for task in edition))
@@ -306,7 +311,8 @@ class System(Section):
     - faithful: they are kept, for parity"""
 
     trained: Text | None = None
-    """Predict with these weights instead of training: the runs folder of earlier results, or one weights file."""
+    """Predict with these weights instead of training: the runs folder of earlier results, or one weights file. A system that comes trained
+    has its own: null takes them from `models_dir` or from the package that brings them."""
 
     accept_inputs: Names = ()
     """Differences between the inputs that the weights were trained on and those here that are known not to matter, such as
@@ -397,14 +403,14 @@ class Configuration(Section):
     training: Training = Training()
 
     systems: dict[str, Any] | Names = Field(default={})
-    """Systems to run, a block for each; `name: false` in a file that is laid over another leaves one out. A list of names, or [all], runs
-    these systems by their defaults."""
+    """Systems to run, a block for each; `name: false` in a file that is laid over another leaves one out. A list of names runs these
+    systems by their defaults, [all] those that are trained here."""
 
     @field_validator("systems")
     @classmethod
     def _blocks_of_systems(cls, wanted: dict[str, Any] | tuple[str, ...]) -> dict[str, Any]:
         if isinstance(wanted, tuple):
-            wanted = dict.fromkeys(systems.available() if wanted == ("all",) else wanted)
+            wanted = dict.fromkeys(trained_here() if wanted == ("all",) else wanted)
         blocks, problems = {}, []
         for name, block in wanted.items():
             if block is not False:
