@@ -173,7 +173,9 @@ class Faces(Section):
 class Embedding(Section):
     """Vectors of a frozen image network, computed once for all folds."""
 
-    network: Literal["resnet18", "resnet34", "resnet50", "resnet101", "vggface_resnet50"]
+    network: Literal[
+        "resnet18", "resnet34", "resnet50", "resnet101", "vggface_resnet50", "enet_b0_8_va_mtl", "mbf_va_mtl"
+    ]
     """Network; the vectors are the input of its last layer (of vggface_resnet50 also its seven probabilities)."""
 
     weights: Text
