@@ -6,7 +6,7 @@ depend on how far the person's face differs from the mean one.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import cv2
@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from wildaffect.faces.crops import CropFile
-from wildaffect.faces.tables import areas, read_trial
+from wildaffect.faces.tables import HELD as REPEATED
+from wildaffect.faces.tables import MISALIGNED, NONE, areas, read_trial
 from wildaffect.tables import read_metadata, write_table
 
 POINTS5 = np.array([[-31.5, -38, 34], [31.5, -38, 34], [0, 0, 0], [-26, 31, 28], [26, 31, 28]], np.float64)
@@ -81,8 +82,8 @@ def head_pose(points5: np.ndarray, points68: np.ndarray, size: tuple[int, int]) 
     - pitch: positive where it points up
     - roll: positive where the head leans to the right of the image (clockwise)
 
-    The head is first rolled about its own axis, then pitched, then turned. All are 0 for a face in the middle of the frame that looks into the
-    camera.
+    The head is first rolled about its own axis, then pitched, then turned. All are 0 for a face in the middle of the frame that looks into
+    the camera.
 
     Args:
         points5: Landmarks (5, 2) in pixels.
@@ -154,3 +155,39 @@ def look(image: np.ndarray) -> tuple[float, float]:
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     inside = grey[INSIDE, INSIDE]
     return float(cv2.Laplacian(inside, cv2.CV_64F).var()), float(inside.mean())
+
+
+NO_FACE, HELD, WRONG, SMALL, TURNED, BLURRED, DARK, BRIGHT = REASONS = (
+    "no_face", "held", "misaligned", "small", "turned", "blurred", "dark", "bright",
+)  # fmt: skip
+"""Why a frame is not trusted; the first that applies is given."""
+
+
+def distrust(
+    source: np.ndarray, quality: np.ndarray, measures: Mapping[str, np.ndarray], rule: Mapping[str, float]
+) -> np.ndarray:
+    """Why each frame of a trial is not trusted, empty where it is. What was not measured is no reason.
+
+    Args:
+        source: Where the face of each frame comes from (N,), of a table of persons.
+        quality: How well it can be shown (N,), likewise.
+        measures: Arrays (N,) by the names of `MEASURES`, NaN where there is nothing.
+        rule: The limits ``max_yaw``, ``max_pitch``, ``min_face_px``, ``min_sharpness``, ``min_brightness`` and ``max_brightness``.
+
+    Returns:
+        Strings (N,), each empty or one of `REASONS`.
+    """
+    with np.errstate(invalid="ignore"):
+        turned = np.abs(measures["yaw"]) > rule["max_yaw"]
+        turned |= np.abs(measures["pitch"]) > rule["max_pitch"]
+        applies = {
+            NO_FACE: source == NONE,
+            HELD: source == REPEATED,
+            WRONG: quality == MISALIGNED,
+            SMALL: measures["face_px"] < rule["min_face_px"],
+            TURNED: turned,
+            BLURRED: measures["sharpness"] < rule["min_sharpness"],
+            DARK: measures["brightness"] < rule["min_brightness"],
+            BRIGHT: measures["brightness"] > rule["max_brightness"],
+        }
+    return np.select([applies[name] for name in REASONS], REASONS, "")

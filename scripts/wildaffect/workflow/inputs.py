@@ -105,11 +105,13 @@ class Inputs:
         return Origins(self.config, Contents(paths.at(self._results, paths.CONTENTS)))
 
     def _kind_files(self, kind: str, trials: Sequence[str]) -> list[str]:
-        """Files of one kind: a key of `OF_VIDEO`, `crops.<template>` or `features.<feature>`."""
+        """Files of one kind: a key of `OF_VIDEO`, `quality`, `crops.<template>` or `features.<feature>`."""
         part, _, name = kind.partition(".")
         videos = list(dict.fromkeys(self.corpus.video_of[trial] for trial in trials))
         if part in OF_VIDEO:
             return [paths.at(self._results, OF_VIDEO[part], video=video) for video in videos]
+        if part == "quality":
+            return [paths.at(self._results, paths.QUALITY, trial=trial) for trial in trials]
         if part == "crops":
             return [paths.at(self._results, paths.CROPS, template=name, trial=trial) for trial in trials]
         return [

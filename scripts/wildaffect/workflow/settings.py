@@ -380,6 +380,58 @@ class Submission(Section):
     """Write files even if a test video could not be predicted (the gaps are filled and counted), or weights of a fold are missing."""
 
 
+class Trust(Section):
+    """Which frames are trusted: those with a face whose landmarks are of use, within these limits. What was not measured is no reason."""
+
+    max_yaw: Annotated[float, Field(gt=0)] = 45
+    """Largest turn of the head to a side, in degrees."""
+
+    max_pitch: Annotated[float, Field(gt=0)] = 35
+    """Largest nod of the head, in degrees."""
+
+    min_face_px: Annotated[float, Field(ge=0)] = 32
+    """Smallest face, in pixels (root of the area of its box)."""
+
+    min_sharpness: Annotated[float, Field(ge=0)] = 30
+    """Least variance of the Laplacian of the face's grey levels; faces in focus have hundreds."""
+
+    min_brightness: Annotated[float, Field(ge=0, le=255)] = 40
+    """Least mean grey level of the face."""
+
+    max_brightness: Annotated[float, Field(ge=0, le=255)] = 220
+    """Largest mean grey level of the face."""
+
+
+class Tables(Section):
+    """Tables for statistics (`snakemake … tables`), see docs/tables.md."""
+
+    trust: Trust = Trust()
+
+    window_s: Annotated[float, Field(ge=0)] = 10
+    """Length of the windows that values are summarised over, in seconds; 0: no windows."""
+
+    speech: bool = True
+    """Probability of speech for each frame, and summaries of the turns of speech; needs the package silero-vad."""
+
+    segments: Text | None = None
+    """CSV file of segments to be summarised: start_s, end_s, trial or video, and perhaps label."""
+
+    thresholds: dict[str, tuple[float, ...]] = Field(
+        default={}, examples=[{"valence": [0.25, 0.5], "Happiness": [0.7]}]
+    )
+    """Values above which the time is summed; by default 0 for valence and arousal, 0.5 for all others."""
+
+    baseline: Literal["none", "median", "zscore", "opening"] = "none"
+    """Values relative to the person's own, in columns of their own.
+    - none: no such columns
+    - median: minus the person's median
+    - zscore: minus the person's mean, divided by the standard deviation
+    - opening: minus the mean of the first `baseline_s` seconds of the person's videos"""
+
+    baseline_s: Annotated[float, Field(gt=0)] = 10
+    """Seconds of the baseline `opening`."""
+
+
 class Report(Section):
     """The report."""
 
@@ -424,6 +476,7 @@ class Configuration(Section):
 
     score: Score = Score()
     submission: Submission = Submission()
+    tables: Tables = Tables()
     report: Report = Report()
 
 
