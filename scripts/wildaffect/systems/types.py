@@ -62,6 +62,12 @@ class RecipeSettings(Section):
     patience: Patience = None
 
 
+class PredictorSettings(Section):
+    """How a system that comes trained is run."""
+
+    batch: Batch = 32
+
+
 @dataclass(frozen=True)
 class Target:
     """What one instance is trained for.
@@ -101,24 +107,26 @@ class Spec:
         title: One line for people.
         variants: Published configurations.
         targets: What can be trained for, by name.
-        settings: Class of the recipe's settings; its defaults are the published ones.
+        settings: Class of the recipe's settings; its defaults are the published ones. Of systems that come trained `PredictorSettings`.
         needs: ``needs(variant, mode, settings)`` gives the inputs of a variant.
         modes: ``faithful`` follows the published system with its quirks, ``corrected`` repairs its documented bugs.
         narrowed: Names of the targets of variants that do not have all.
         on_request: Names of targets that ``targets: all`` leaves out, because others together give the same columns.
         small: Settings of a network that runs in seconds on a CPU, for checks.
+        trained: Of a system that comes trained, and is not trained here, the model in ``models.yaml`` that each variant's weights are.
     """
 
     name: str
     title: str
     variants: tuple[str, ...]
     targets: Mapping[str, Target]
-    settings: type[RecipeSettings]
+    settings: type[RecipeSettings] | type[PredictorSettings]
     needs: Callable[[str, str, Any], Needs]
     modes: tuple[str, ...] = ("faithful", "corrected")
     narrowed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     on_request: tuple[str, ...] = ()
     small: Mapping[str, Any] = field(default_factory=dict)
+    trained: Mapping[str, str] = field(default_factory=dict)
 
     def targets_of(self, variant: str) -> tuple[str, ...]:
         """Names of the targets that ``variant`` can be trained for."""
@@ -133,7 +141,7 @@ class Setup:
     variant: str
     target: str
     mode: str
-    settings: RecipeSettings
+    settings: RecipeSettings | PredictorSettings
 
     def names(self) -> dict[str, str]:
         """The four names, as run records and weight files keep them."""
