@@ -18,7 +18,7 @@ def run(*videos: str | os.PathLike, output: str | os.PathLike | None = None, **o
         options: As for `wildaffect.workflow.run.analyse`.
 
     Returns:
-        Tables as pandas data frames, a row per frame and person: `faces`, and for each predictor `<system>/<variant>`.
+        Tables as pandas data frames: `frames`, `videos` and `segments`, `faces`, and for each predictor `<system>/<variant>`.
 
     Raises:
         wildaffect.errors.InputError: Something given cannot be used, or a job failed.

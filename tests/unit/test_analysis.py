@@ -259,3 +259,12 @@ def test_weights_trained_here_come_with_the_settings_of_their_inputs(tmp_path):
         "backend": "dlib", "model": "hog", "options": {"max_side": 320}, "tracking": {"max_gap": 3}, "single_pass": True,
     }  # fmt: skip
     assert settings["features"] == {"vggish_weights": "seeded", "single_pass": True}
+
+
+def test_tables_are_a_part_of_runs_and_not_of_new_folders(tmp_path, clip):
+    new_folder(tmp_path / "new")
+    new_run(tmp_path / "run", [clip], settings_for(models=tmp_path, title="t"))
+    named = [
+        "rules.tables.input" in (tmp_path / name / "workflow" / "Snakefile").read_text() for name in ("new", "run")
+    ]
+    assert named == [False, True]

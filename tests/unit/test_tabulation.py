@@ -64,6 +64,7 @@ def inputs(tmp_path, monkeypatch):
         write, "read_trial",
         lambda video, trial: SimpleNamespace(source=np.array(FACE[trial]), quality=np.where(np.array(FACE[trial]) == "none", "", "good")),
     )  # fmt: skip
+    monkeypatch.setattr(write, "absent_trials", lambda video: set())
     monkeypatch.setattr(write, "open_array", lambda video: np.array([SPEAKING[video]] * 2, np.float32).T * [0.75, 1])
     monkeypatch.setattr(write, "read_valid", lambda video: np.arange(len(TIMES[video])) != (3 if video == "a" else -1))
     files = {}
@@ -111,6 +112,15 @@ def test_frames(tmp_path, inputs):
         ("b", "Ann", "0", "0", "", "no_face", "none", "", "0", "0", "no_face"),
     ]
     assert [row["speech_probability"] for row in frames[:4]] == ["0", "0.75", "0.75", ""]
+
+
+def test_who_is_not_in_the_video_is_in_no_table(tmp_path, inputs, monkeypatch):
+    monkeypatch.setattr(write, "absent_trials", lambda video: {"b"})
+    paths = [tmp_path / name for name in ("frames", "videos.csv", "segments.csv", "columns.md", "columns.json")]
+    write_tables(*paths, inputs, settings())
+    assert [path.name for path in paths[0].iterdir()] == ["a.csv"]
+    for path in paths[1:3]:
+        assert {row["trial"] for row in csv.DictReader(path.open())} == {"a"}
 
 
 def test_videos(tmp_path, inputs):

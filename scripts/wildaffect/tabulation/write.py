@@ -17,7 +17,7 @@ from wildaffect.corpus.label_spaces import AU_THRESHOLD, VALENCE_AROUSAL
 from wildaffect.errors import InputError
 from wildaffect.faces.quality import MEASURES, REASONS, distrust
 from wildaffect.faces.quality import SCHEMA as QUALITY
-from wildaffect.faces.tables import NONE, read_trial
+from wildaffect.faces.tables import NONE, absent_trials, read_trial
 from wildaffect.features.store import open_array, read_valid
 from wildaffect.files import atomic
 from wildaffect.media.frames import read_frames
@@ -179,7 +179,8 @@ class Values:
 
 
 def _trials(inputs: Inputs, values: Values, settings: Mapping[str, Any]) -> Iterator[tuple[str, pd.DataFrame]]:
-    for trial in inputs.video_of:
+    absent = {trial for path in inputs.persons.values() for trial in absent_trials(path)}
+    for trial in (trial for trial in inputs.video_of if trial not in absent):
         yield trial, frame_table(trial, inputs, values, settings["trust"])
 
 

@@ -37,9 +37,10 @@ include: str(WORKFLOW / "Snakefile")
 rule everything:
     default_target: True
     input:
-        rules.all.input,
+        rules.all.input,{more}
     localrule: True
 """
+TABLES = "\n        rules.tables.input,"
 WRITTEN = re.compile(r"\A# Written by `wildaffect run` \(([0-9a-f]{16})\)")
 HEADER = """\
 # Written by `wildaffect run` ({digest}). `snakemake --cores 4`, called in this folder, repeats the run, also after a change here, and
@@ -66,13 +67,13 @@ def new_folder(folder: Path) -> Path:
     return folder / CONFIG
 
 
-def _add_workflow(folder: Path) -> None:
+def _add_workflow(folder: Path, more: str = "") -> None:
     """What Snakemake needs beside a configuration; profiles that are there already may have been adapted to a site and stay."""
     for part in COPIED:
         if not (folder / "workflow" / part).exists():
             shutil.copytree(WORKFLOW / part, folder / "workflow" / part, ignore=shutil.ignore_patterns("__pycache__"))
     with atomic(folder / SNAKEFILE) as partial:
-        partial.write_text(SNAKEFILE_TEXT)
+        partial.write_text(SNAKEFILE_TEXT.format(more=more))
 
 
 def new_run(folder: Path, given: Sequence[Path], settings: Mapping[str, Any]) -> list[str]:
@@ -93,7 +94,7 @@ def new_run(folder: Path, given: Sequence[Path], settings: Mapping[str, Any]) ->
     _check_own(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _add_workflow(folder)
+        _add_workflow(folder, TABLES)
         names = link_videos(videos, folder / INPUTS)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written: {in_words(error)}") from error
@@ -264,6 +265,7 @@ def settings_for(
         "corpus": {} if people == 1 else {"persons": people},
         **inputs,
         "systems": systems,
+        "tables": {"speech": locate("silero_vad", models).is_file()},
         "submission": {"editions": []},
         "report": {"title": title, "overlays": True},
     }
@@ -271,7 +273,7 @@ def settings_for(
 
 def _predictors(wanted: Sequence[str] | None, models: Path) -> dict[str, Any]:
     """Blocks of the systems that come trained, of those that are wanted or else of all whose files are there."""
-    files = {name: dict(trained) for name in available() if (trained := getattr(spec(name), "trained", None))}
+    files = {name: dict(trained) for name in available() if (trained := spec(name).trained)}
     ready = {
         name: [variant for variant, model in variants.items() if locate(model, models).is_file()]
         for name, variants in files.items()
@@ -319,7 +321,7 @@ def pages(folder: Path) -> dict[str, Path]:
     results = folder / RESULTS
     named = {
         "page": results / paths.REPORT,
-        "tables": results / "exports",
+        "tables": (results / paths.TABLES_VIDEOS).parent,
         "videos": (results / paths.OVERLAY).parent,
     }
     return {name: path for name, path in named.items() if path.exists()}

@@ -99,11 +99,18 @@ def read_tables(results: Path) -> dict[str, Any]:
     """Tables of results as pandas data frames, a row per frame and trial.
 
     Returns:
-        `faces` (tables of persons without landmarks), and by `<system>/<variant>` what is exported.
+        `frames`, `videos` and `segments` (see docs/tables.md), `faces` (tables of persons without landmarks), and by `<system>/<variant>`
+        what is exported.
     """
     import pandas as pd
 
     tables = {}
+    files = sorted((results / paths.TABLES_FRAMES).glob("*.csv"))
+    if files:
+        tables["frames"] = pd.concat(map(pd.read_csv, files), ignore_index=True)
+    for name, pattern in (("videos", paths.TABLES_VIDEOS), ("segments", paths.TABLES_SEGMENTS)):
+        if (results / pattern).exists():
+            tables[name] = pd.read_csv(results / pattern)
     videos = read_table(results / paths.TRIALS, pa.schema([("video", pa.string())]))["video"].unique().to_pylist()
     persons = [path for video in videos if (path := results / paths.PERSONS.format(video=video)).exists()]
     absent = {trial for path in persons for trial in absent_trials(path)}

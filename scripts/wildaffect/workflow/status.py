@@ -20,7 +20,7 @@ from wildaffect.errors import InputError
 from wildaffect.progress import last_progress
 
 JOBS, LOCK = f"{RECORDS}/jobs.json", f"{RECORDS}/locks/run.json"
-STAGES = ("corpus", "media", "faces", "features", "systems", "scores", "report")
+STAGES = ("corpus", "media", "faces", "features", "systems", "scores", "tables", "report")
 TAIL = 1 << 14
 """Bytes at the end of a log that are read."""
 _DONE = re.compile(r" INFO wildaffect: done in ([\d.]+) s\s*\Z")
