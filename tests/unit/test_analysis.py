@@ -66,6 +66,16 @@ def test_each_video_counts_once_however_often_it_is_named(tmp_path, clip):
     assert find_given(given[1:], tmp_path / "out") == [video]
 
 
+def test_another_analysis_of_the_same_folder_brings_nothing(tmp_path, clip):
+    (video,) = copies(clip, tmp_path / "z.mp4")
+    settings = settings_for(models=tmp_path, title="t")
+    new_run(tmp_path / "affect-one", [video], settings)
+    (tmp_path / "affect-one" / "results" / "corpus").mkdir(parents=True)
+    (tmp_path / "affect-one" / "results" / "corpus" / "trials.parquet").touch()
+    copies(clip, tmp_path / "affect-one" / "results" / "faces" / "overlays" / "z.mp4")
+    assert find_given([tmp_path], tmp_path / "affect-two") == [video]
+
+
 def written(path: Path, content: bytes) -> Path:
     path.write_bytes(content)
     return path

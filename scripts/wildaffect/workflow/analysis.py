@@ -137,6 +137,7 @@ def find_given(given: Iterable[Path], output: Path) -> list[Path]:
     for path in given:
         if path.is_dir():
             videos = [path / name for name in walk_files(path, output) if name.suffix.lower() in VIDEO_SUFFIXES]
+            videos.sort(key=Path.is_symlink)  # what other analysis folders link to goes by its own name
             if not videos:
                 raise InputError(
                     f"{printable(path)}: no video files below this folder (known endings: {' '.join(sorted(VIDEO_SUFFIXES))})."
