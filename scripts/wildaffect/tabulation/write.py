@@ -27,7 +27,7 @@ from wildaffect.scoring.read import KEYS, RowIndex, read_parquet, sort_rows
 from wildaffect.tables import read_table
 from wildaffect.tabulation import dictionary
 from wildaffect.tabulation.dictionary import Column, above_name, quantile_name, summary_columns, value_column
-from wildaffect.tabulation.segments import Segment, read_segments, speech_turns, windows
+from wildaffect.tabulation.segments import RELATIVE, Segment, read_segments, speech_turns, windows
 from wildaffect.textfiles import safe_cell
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,6 @@ BASELINES = {
     "opening": "Columns that end in _relative are values minus the mean of the trusted frames in the first {baseline_s:g} s of the "
     "person's videos.",
 }
-RELATIVE = "_relative"
 TRUSTED = (
     "A frame is not trusted where there is no face or a repeated detection, where the landmarks are of no use, and where the face is "
     "smaller than {min_face_px:g} pixels, turned by more than {max_yaw:g} degrees, nodded by more than {max_pitch:g}, less sharp than "
