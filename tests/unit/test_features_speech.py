@@ -8,7 +8,7 @@ from wildaffect.features.audio import speech
 from wildaffect.features.frames import Clock
 from wildaffect.features.registry import FEATURES, given_file, problems
 from wildaffect.features.store import Spool
-from wildaffect.models import locate
+from wildaffect.models import locate, read_manifest
 
 ROW = 0.032
 
@@ -88,13 +88,13 @@ def test_real_speech_is_found_where_it_is(installed, shared):
     assert not found[times < 1.9, 1].any() and found[(times > loud[0] + 0.2) & (times < loud[-1] - 0.3), 1].mean() > 0.7
 
 
-def test_declared_files_by_the_configuration():
+def test_declared_files_by_the_configuration(tmp_path):
     section = {"vggish_weights": "seeded", "vggish_pca": "own.pth"}
-    assert [given_file(section, name) for name in ("vggish", "vggish_pca", "silero_vad")] == [
-        "seeded",
-        "own.pth",
-        "silero_vad",
-    ]
+    found = [given_file(section, name, tmp_path) for name in ("vggish", "vggish_pca", "silero_vad")]
+    assert found[:2] == ["seeded", "own.pth"] and found[2] == str(locate("silero_vad", tmp_path))
+    own = tmp_path / read_manifest()["silero_vad"].file
+    own.touch()
+    assert given_file(section, "silero_vad", tmp_path) == str(own)
 
 
 def test_the_message_where_the_package_is_absent(monkeypatch, tmp_path):

@@ -138,6 +138,9 @@ def test_the_cut_is_the_square_with_ten_pixels_around():
     transform = crop_transform(template, np.zeros((5, 2)), np.array([30.0, 40.0, 70.0, 100.0]))
     corners = map_points(transform, np.array([[10.0, 30.0], [90.0, 110.0]]) - 0.5)
     assert np.allclose(corners, [[-0.5, -0.5], [63.5, 63.5]])
+    # Rounded first; of sides 41 and 60 the odd pixel is on the right.
+    transform = crop_transform(template, np.zeros((5, 2)), np.array([29.6, 40.4, 70.5001, 99.8]))
+    assert np.allclose(map_points(transform, np.array([11.0, 30.0]) - 0.5), [-0.5, -0.5])
     assert "margin" not in value("cnu224") and value("fer64")["margin"] == 10
 
 

@@ -284,12 +284,33 @@ def test_planning_checks_what_tables_need(tmp_path, monkeypatch):
         "results_dir": str(tmp_path / "results"),
         "faces": {"backend": "dlib", "model": "hog"},
         "models_dir": str(tmp_path / "models"),
-        "tables": {"segments": str(tmp_path / "own.csv")},
+        "systems": {"fer2013": {"trained": str(tmp_path / "own.csv")}},
+        "tables": {
+            "segments": str(tmp_path / "own.csv"),
+            "thresholds": {"Hapiness": [0.5], "fer2013.mini_xception.Anger": [0.1]},
+        },
     }
     monkeypatch.setattr("wildaffect.models._packaged", lambda entry: None)
     assert needed_parts(["tables"]) == (*PARTS, "tables") and "tables" not in needed_parts([])
     make_plan(config)
-    with pytest.raises(
-        InputError, match=r"(?s)silero-vad==6\.2\.3.*tables\.speech: false.*tables\.segments: .*no trial 'z'"
-    ):
+    said = r"(?s)silero-vad==6\.2\.3.*tables\.speech: false.*tables\.segments: .*no trial 'z'"
+    with pytest.raises(InputError, match=said) as caught:
         make_plan(config, needed_parts(["tables"]))
+    assert "no system of this run predicts 'Hapiness'; did you mean 'Happiness'?" in str(caught.value)
+    assert "Anger'" not in str(caught.value)
+
+
+def test_a_video_without_frames_has_empty_tables(tmp_path, inputs, monkeypatch):
+    for known in (TIMES, SHOWN, VALENCE, FACE, SPEAKING):
+        monkeypatch.setitem(known, "b", [])
+    write_table(inputs.quality["b"], quality.SCHEMA.empty_table(), quality.SCHEMA)
+    given = Inputs(**{**inputs.__dict__, "predictions": [entry(predict(tmp_path / "one.parquet", ["a"]))]})
+    frames, videos, segments = written(tmp_path / "t", given, baseline="median")
+    assert {row["trial"] for row in frames} == {row["trial"] for row in segments} == {"a"}
+    assert (videos[1]["trial"], videos[1]["frames"], videos[1]["coverage"], videos[1]["valence_mean"]) == (
+        "b",
+        "0",
+        "",
+        "",
+    )
+    assert (tmp_path / "t" / "frames" / "b.csv").read_text().count("\n") == 1

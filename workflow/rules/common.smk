@@ -129,7 +129,7 @@ def feature_code(script):
 def weight_file(kind, features):
     """The configured files of one kind, `weights` or `pca`, that ``features`` need, by the name that they declare."""
     declared = dict.fromkeys(getattr(FEATURES[feature], kind) for feature in features)
-    return {name: given_file(PLAN.config["features"], name) for name in declared if name}
+    return {name: given_file(PLAN.config["features"], name, PLAN.config["models_dir"]) for name in declared if name}
 
 
 def weight_paths(features):

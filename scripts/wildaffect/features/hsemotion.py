@@ -74,14 +74,19 @@ class Graph(nn.Module):
     def open(self, path: Path) -> None:
         """Read the file; `InputError` for one that is none of these networks."""
         with foreign(path, "a readable ONNX model", "Fetch it again."):
-            model = onnx.load(str(path))
+            # Values in other files are not read: the file could name any.
+            model = onnx.load(str(path), load_external_data=False)
         last = model.graph.node[-1]
         if self._part == "embedding":
             if last.op_type != "Gemm":
                 raise InputError(
                     f"{path}: its last layer is {last.op_type}, no Gemm, so there is no embedding before it."
                 )
-            (weights,) = (part for part in model.graph.initializer if part.name == last.input[1])
+            weights = next((part for part in model.graph.initializer if part.name == last.input[1]), None)
+            if weights is None:
+                raise InputError(
+                    f"{path}: its last layer has no weights of its own, so there is no embedding before it."
+                )
             rows = {attribute.name: attribute.i for attribute in last.attribute}.get("transB", 0)
             self.columns = int(weights.dims[1 if rows else 0])
             model.graph.output.append(

@@ -37,10 +37,11 @@ def configured(features: Mapping[str, Any]) -> list[str]:
     return imports + [EMBED_PREFIX + name for name in features["embeddings"]]
 
 
-def given_file(features: Mapping[str, Any], declared: str) -> str:
-    """What the section ``features`` names for a file that a feature declares; without a key of its own it is the one in the manifest."""
+def given_file(features: Mapping[str, Any], declared: str, models_dir: str | Path) -> str:
+    """What stands for a file that a feature declares: what the section ``features`` names, or the path of the one in the manifest, since a
+    job's environment may lack the package that brings it."""
     keys = {"vggish": "vggish_weights", "vggish_pca": "vggish_pca"}
-    return features[keys[declared]] if declared in keys else declared
+    return features[keys[declared]] if declared in keys else str(locate(declared, models_dir))
 
 
 def weights_file(weights: str | None, models_dir: str | Path) -> list[str]:

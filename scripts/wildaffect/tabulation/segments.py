@@ -9,6 +9,8 @@ import numpy as np
 from wildaffect.errors import InputError
 from wildaffect.textfiles import decimal, read_rows
 
+RELATIVE = "_relative"
+"""How columns of values relative to a person's baseline end."""
 COLUMNS = ("trial", "video", "start_s", "end_s", "label")
 
 

@@ -3,6 +3,7 @@
 Values of frames without a face are missing. Summaries are over trusted frames (`wildaffect.faces.quality.distrust`).
 """
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,8 +27,10 @@ from wildaffect.scoring.read import KEYS, RowIndex, read_parquet, sort_rows
 from wildaffect.tables import read_table
 from wildaffect.tabulation import dictionary
 from wildaffect.tabulation.dictionary import Column, above_name, quantile_name, summary_columns, value_column
-from wildaffect.tabulation.segments import Segment, read_segments, speech_turns, windows
+from wildaffect.tabulation.segments import RELATIVE, Segment, read_segments, speech_turns, windows
 from wildaffect.textfiles import safe_cell
+
+log = logging.getLogger(__name__)
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 BASELINES = {
@@ -38,7 +41,6 @@ BASELINES = {
     "opening": "Columns that end in _relative are values minus the mean of the trusted frames in the first {baseline_s:g} s of the "
     "person's videos.",
 }
-RELATIVE = "_relative"
 TRUSTED = (
     "A frame is not trusted where there is no face or a repeated detection, where the landmarks are of no use, and where the face is "
     "smaller than {min_face_px:g} pixels, turned by more than {max_yaw:g} degrees, nodded by more than {max_pitch:g}, less sharp than "
@@ -96,6 +98,7 @@ def write_tables(
         _write_csv(frames / f"{check_name(trial, 'the table of trials')}.csv", table)
         who = {"trial": trial, "video": inputs.video_of[trial], "person": person}
         of_videos.append(who | summary(table, names, thresholds))
+        _tell_trust(trial, of_videos[-1])
         parts = [*_segments(table, settings["window_s"]), *given.get(trial, ())]
         numbers: Counter[str] = Counter()
         for part in parts:
@@ -108,6 +111,15 @@ def write_tables(
     for path, name, rows in ((videos, "videos", of_videos), (segments, "segments", of_segments)):
         _write_csv(path, pd.DataFrame(rows, columns=[column.name for column in columns[name]]))
     dictionary.write_dictionary(text, data, columns, _remarks(settings))
+
+
+def _tell_trust(trial: str, row: Mapping[str, Any]) -> None:
+    """How many frames are trusted, and why the others are not, in the log."""
+    counted = {reason: row[f"frames_{reason}"] for reason in REASONS}
+    why = ", ".join(f"{count} {reason}" for reason, count in counted.items() if count)
+    log.info(
+        "%s: %d of %d frames are trusted%s", trial, row["trusted_frames"], row["frames"], f" ({why})" if why else ""
+    )
 
 
 class Values:

@@ -205,7 +205,7 @@ class Inputs:
     def _settings(self, instance: Instance) -> RecipeSettings | PredictorSettings:
         block = self.config["systems"][instance.system]
         weights = given_weights(self.config, instance)
-        record = read_record(Path(weights)) if weights else {}
+        record = read_record(Path(weights)) if weights and not comes_trained(instance) else {}
         asked = recipe_of(block, instance.variant)
         return systems.recorded_settings(instance.system, record.get("recipe") or {}, asked)
 

@@ -90,7 +90,9 @@ class Origins:
             return {**entry, "weights": self._weights(entry["weights"])}
         spec = FEATURES[feature]
         declared = {kind: name for kind in ("weights", "pca") if (name := getattr(spec, kind))}
-        given = {kind: self._weights(given_file(section, name)) for kind, name in declared.items()}
+        given = {
+            kind: self._weights(given_file(section, name, self.config["models_dir"])) for kind, name in declared.items()
+        }
         # Networks are known by their weights; what else they do is not read, as that would import PyTorch.
         computed = (
             {} if given else {key: value for key, value in _parameters(spec.module).items() if key not in VERSIONS}

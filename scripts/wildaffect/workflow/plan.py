@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from wildaffect import systems
+from wildaffect.config import nearest
 from wildaffect.corpus.folds import shared_groups
 from wildaffect.corpus.trials import Corpus
 from wildaffect.errors import InputError
@@ -16,7 +17,7 @@ from wildaffect.features.registry import FEATURES
 from wildaffect.features.registry import problems as feature_problems
 from wildaffect.paths import SUBMISSION, wildcards
 from wildaffect.scoring.ensembles import SYSTEM as ENSEMBLE
-from wildaffect.tabulation.segments import read_segments
+from wildaffect.tabulation.segments import RELATIVE, read_segments
 from wildaffect.workflow.corpus import RawInputs, official_images, scan, tsav_alignments
 from wildaffect.workflow.given import check_given_weights
 from wildaffect.workflow.inputs import Inputs
@@ -142,7 +143,7 @@ def check_files(config: Mapping[str, Any], inputs: Inputs, raw: RawInputs, parts
     if "systems" in parts:
         problems += _sample_problems(config["submission"])
     if TABLES in parts:
-        problems += _table_problems(config, inputs.corpus)
+        problems += _table_problems(config, inputs)
     if problems:
         raise InputError("configuration:\n" + "\n".join(f"  - {problem}" for problem in dict.fromkeys(problems)))
 
@@ -181,9 +182,15 @@ def _sample_problems(submission: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def _table_problems(config: Mapping[str, Any], corpus: Corpus) -> list[str]:
+def _table_problems(config: Mapping[str, Any], inputs: Inputs) -> list[str]:
     """Problems of the section `tables`."""
-    tables, problems = config["tables"], []
+    tables, corpus = config["tables"], inputs.corpus
+    predicted = {column for i in inputs.instances for column in systems.spec(i.system).targets[i.target].columns}
+    problems = [
+        f"tables.thresholds: no system of this run predicts {name!r}{nearest(name, sorted(predicted))}"
+        for name in tables["thresholds"]
+        if name.removesuffix(RELATIVE).rpartition(".")[2] not in predicted
+    ]
     if tables["speech"]:
         alone = {**config["features"], "import": {}, "embeddings": {}, "bodies": None}
         found = feature_problems(alone, ["speech"], corpus.video_of, Path(config["models_dir"]))

@@ -449,7 +449,7 @@ class Tables(Section):
     segments: Text | None = None
     """CSV file of segments to be summarised: start_s, end_s, trial or video, and perhaps label."""
 
-    thresholds: dict[str, tuple[float, ...]] = Field(
+    thresholds: dict[Text, tuple[float, ...]] = Field(
         default={}, examples=[{"valence": [0.25, 0.5], "Happiness": [0.7]}]
     )
     """Values above which the time is summed; by default 0 for valence and arousal, 0.5 for all others."""
