@@ -97,7 +97,7 @@ SMALL_DATA: dict[str, Any] = {
     "label_smoothing": 0.1,
     "augmentation": {"turn": 10.0},
     "network": {
-        "width": 0.125,
+        "width": 0.25,
         "units": [1, 1, 1, 1],
         "image_pooling": 4,
         "classification": [64],
@@ -143,7 +143,7 @@ class CnuAdlSettings(RecipeSettings):
     """Mirror, shift, scale and turn the images of training samples at random."""
 
     augmentation: Augmentation = Augmentation()
-    """How far, where ``augment`` is true. Few or low-resolution images suffer from the published turn of 45 degrees."""
+    """How far, where ``augment`` is true; the defaults are the published ranges."""
 
     learning_rate: LearningRate = 1e-4
 
