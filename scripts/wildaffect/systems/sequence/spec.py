@@ -44,7 +44,7 @@ class SequenceSettings(RecipeSettings):
     hop: Count = 100
     """Frames between the starts of neighbouring windows; in training they are moved at random by up to half of it."""
 
-    hidden: Annotated[int, Field(ge=4, multiple_of=4)] = 64
+    hidden: Literal[8, 16, 32, 64, 128, 256, 512] = 64
     """Width of the network."""
 
     layers: Count = 2
