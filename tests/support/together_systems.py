@@ -22,6 +22,7 @@ from wildaffect.training.runtime import open_fabric, reproducible  # noqa: E402
 
 SHORT = {"epochs": 2, "batch": 3, "learning_rate": 1e-3}
 CASES = {
+    "sequence": ("tcn", "mtl", "corrected", {"window": 12, "hop": 12, "dropout": 0.0}),
     "lfan": ("multimodal", "valence", "corrected", {"window": 12, "hop": 12, "backbone": {"embedding": 8}}),
     "lfan_drifting": ("unimodal", "va", "faithful", {"window": 12, "hop": 12, "backbone_training": "frozen"}),
     "tsav": (

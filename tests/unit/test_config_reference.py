@@ -14,7 +14,7 @@ from wildaffect.faces.options import DETECTORS
 from wildaffect.workflow.reference import COMMAND, SCHEMA, commented_yaml, contents, json_schema, paragraphs
 from wildaffect.workflow.settings import Configuration, System, complete_settings
 
-DEMO = ("demo", "demo_tsav", "demo_m3t", "demo_ntua", "demo_cnu_adl", "demo_fold0", "demo_fusion")
+DEMO = ("demo", "demo_tsav", "demo_m3t", "demo_ntua", "demo_cnu_adl", "demo_sequence", "demo_fold0", "demo_fusion")
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_editors_accept_what_is_shipped(root, editor):
         assert list(editor.iter_errors(over)) == [], name
         shipped = merged(shipped, over)
     assert list(editor.iter_errors(shipped)) == []
-    assert complete_settings(shipped)["systems"].keys() == {"lfan", "tsav", "m3t", "ntua", "cnu_adl"}
+    assert complete_settings(shipped)["systems"].keys() == {"lfan", "tsav", "m3t", "ntua", "cnu_adl", "sequence"}
 
 
 @pytest.mark.parametrize(

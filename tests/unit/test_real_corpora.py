@@ -160,7 +160,7 @@ def test_speech_is_learnt_through_the_workflow(shared, tmp_path, monkeypatch, ca
         pytest.skip(f"{recordings} not found: no real recordings to learn from")
     few = tmp_path / "few"
     few.mkdir()
-    for path in sorted(recordings.glob("03-01-0[45]-02-01-01-0[1-4].*")):
+    for path in sorted(recordings.glob("03-01-0[45]-02-01-01-0[12].*")):
         (few / path.name).symlink_to(path)
     small = ravdess.CLIPS | {"epochs": 4, "network": {"audio_hidden": 8}}
     monkeypatch.setitem(

@@ -178,12 +178,12 @@ def _rows(images: Mapping[int, Any], count: int) -> TrialFaces:
     return TrialFaces(source, np.where(source == DETECTED, 0, -1), *unknown)
 
 
-def _image(path: Path | np.ndarray) -> bytes:
-    """An image file with the pixels of ``path``: that file, unless it is of a format that crop files do not hold, or an array."""
-    if isinstance(path, np.ndarray):
-        return encode_image(path.astype(np.uint8), "png")
-    with foreign(path, "a readable image", "Unpack the archive again."):
-        data = path.read_bytes()
+def _image(given: Path | np.ndarray) -> bytes:
+    """An image file with the pixels of ``given``: that file, unless it is of a format that crop files do not hold, or an array."""
+    if isinstance(given, np.ndarray):
+        return encode_image(given.astype(np.uint8), "png")
+    with foreign(given, "a readable image", "Unpack the archive again."):
+        data = given.read_bytes()
         with Image.open(BytesIO(data)) as file:
             image = file.convert("RGB")  # reads all of it: a torn file is found here
             as_it_is = file.format in ("JPEG", "PNG") and file.mode in ("RGB", "L")

@@ -1,13 +1,12 @@
 """From detections to tracks, with the whole video in hand.
 
 First faces of neighbouring frames are linked into tracklets by motion, overlap and identity (where the image was turned or changed its
-size, the only face that goes on is linked wherever it is); then a tracklet whose identity changed
-while two faces touched is cut there; then tracklets of one person are joined over the whole video. No tracklet spans a camera cut; only
-identity joins across one.
+size, the only face that goes on is linked wherever it is); then a tracklet whose identity changed while two faces touched is cut there;
+then tracklets of one person are joined over the whole video. No tracklet spans a camera cut; only identity joins across one.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -82,7 +81,7 @@ def link_tracklets(
         open_tracklets = [tracklet for tracklet in open_tracklets if frame - tracklet.frame <= max_gap + 1]
         if frame in continued:
             open_tracklets = [
-                _Open(tracklet.number, tracklet.frame, detections.boxes[rows[0]], np.zeros(2), tracklet.identity)
+                replace(tracklet, box=detections.boxes[rows[0]], velocity=np.zeros(2))
                 for tracklet in open_tracklets
                 if tracklet.frame == frame - 1
             ]

@@ -156,10 +156,11 @@ def describe_embedding(
     write_about(output, spec, parameters=parameters, resampling=None, weights=about)
 
 
-def _origin_of(network: nn.Module) -> tuple[int, str]:
+def _origin_of(network: Any) -> tuple[int, str]:
     """Length of a network's vectors, and whose network it is."""
     if isinstance(network, VggFace):
-        return network.features.out_features + network.predictions.out_features, "own"
+        layers: tuple[Any, Any] = network.features, network.predictions
+        return sum(layer.out_features for layer in layers), "own"
     return (Hog.columns, "scikit-image") if isinstance(network, Hog) else (network.inplanes, "torchvision")
 
 

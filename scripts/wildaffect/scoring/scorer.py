@@ -74,7 +74,7 @@ def decide(table: pa.Table, part: Part) -> np.ndarray:
     if part.kind == "classes" and part.columns[0] in table.column_names:
         return _finite(numbers(table, part.columns))
     predicted = _finite(numbers(table, part.names))
-    if part.kind in ("values", "intensities"):
+    if part.real:
         return predicted
     if part.kind == "units":
         return np.where(np.isnan(predicted), np.nan, predicted > AU_THRESHOLD)
@@ -393,7 +393,7 @@ def _truth(labels: pa.Table, task: Task, part: Part) -> tuple[np.ndarray, np.nda
     usable = np.ones(len(truth), bool)
     if "valid" in labels.column_names:
         usable = flags(labels, "valid")
-    if part.kind in ("values", "intensities"):
+    if part.real:
         whole = numbers(labels, next(each for each in task.parts if each.name == part.name).columns)
         low, high = RANGES[part.kind]
         usable &= ((low <= whole) & (whole <= high)).all(axis=1)

@@ -172,7 +172,7 @@ Tally = ValueTally | ClassTally | UnitTally
 def tally(part: Part, truth: np.ndarray, prediction: np.ndarray, mask: np.ndarray) -> Tally:
     """Tally of aligned arrays (frames, columns of the part); ``mask`` bool of the same shape says which labels are valid."""
     frames = np.int64(mask.any(axis=1).sum())
-    if part.kind in ("values", "intensities"):
+    if part.real:
         columns = zip(truth.T, prediction.T, mask.T, strict=True)
         kind = ValueTally if part.kind == "values" else IntensityTally
         return kind(part, frames, tuple(Moments.of(t, p, keep) for t, p, keep in columns))

@@ -8,7 +8,7 @@ from typing import Any
 from wildaffect.errors import InputError
 from wildaffect.models import locate, resolve
 from wildaffect.systems.headers import SUFFIX, read_header
-from wildaffect.training.origin import RECORD, check_record, compare, read_origin, refusal
+from wildaffect.training.origin import RECORD, check_record, compare, fitting, read_origin, refusal
 from wildaffect.workflow.inputs import Inputs
 from wildaffect.workflow.instances import Instance, comes_trained, recipe_key
 from wildaffect.workflow.outputs import Runs
@@ -57,8 +57,7 @@ def _check_names(names: Mapping[str, str], weights: Path) -> None:
     if not weights.with_name(RECORD).exists():
         for key, value in names.items():
             # A lone file has no statistics, so it may be run in the mode that needs none.
-            fitting = (value, names["base"]) if key == "variant" else (value,)
-            if key != "mode" and about.get(key, value) not in fitting:
+            if key != "mode" and about.get(key, value) not in fitting(key, names):
                 raise InputError(f"{weights}: these are weights of {key} {about[key]}, but {value} was asked for.")
 
 

@@ -84,10 +84,10 @@ def moved(
     if enlarge:
         matrix = _scaled(ENLARGED / SIDE)
     if rng.random() < 0.5:
-        limits = augmentation
-        angle, scale = rng.uniform(-limits.turn, limits.turn), 1 + rng.uniform(-limits.scale, limits.scale)
+        angle = rng.uniform(-augmentation.turn, augmentation.turn)
+        scale = 1 + rng.uniform(-augmentation.scale, augmentation.scale)
         turn = np.vstack([cv2.getRotationMatrix2D(((SIDE - 1) / 2, (SIDE - 1) / 2), angle, scale), [0, 0, 1]])
-        turn[:2, 2] += SIDE * rng.uniform(-limits.shift, limits.shift, 2)
+        turn[:2, 2] += SIDE * rng.uniform(-augmentation.shift, augmentation.shift, 2)
         matrix = turn @ matrix
     if rng.random() < 0.5:
         matrix = np.array([[-1, 0, SIDE - 1], [0, 1, 0], [0, 0, 1.0]]) @ matrix

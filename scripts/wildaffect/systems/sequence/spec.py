@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from wildaffect.config import Names, distinct
+from wildaffect.config import Names, Text, distinct
 from wildaffect.corpus.label_spaces import AU12, EXPRESSIONS7, EXPRESSIONS8, VALENCE_AROUSAL
 from wildaffect.features.spec import rows_per_second
 from wildaffect.systems.types import (
@@ -33,7 +33,9 @@ def _of_frames(inputs: Names) -> Names:
 class SequenceSettings(RecipeSettings):
     """A temporal network over frozen features. All values are this project's; nothing is published."""
 
-    inputs: Annotated[Names, Field(min_length=1), AfterValidator(distinct), AfterValidator(_of_frames)] = ("egemaps25",)
+    inputs: Annotated[tuple[Text, ...], Field(min_length=1), AfterValidator(distinct), AfterValidator(_of_frames)] = (
+        "egemaps25",
+    )
     """Features with a row per frame, any number: of the audio (`wildaffect features` lists them), `embed.<name>`, `import.<name>`."""
 
     window: Annotated[int, Field(ge=2)] = 200
@@ -42,7 +44,7 @@ class SequenceSettings(RecipeSettings):
     hop: Count = 100
     """Frames between the starts of neighbouring windows; in training they are moved at random by up to half of it."""
 
-    hidden: Annotated[int, Field(ge=4, multiple_of=4)] = 64
+    hidden: Literal[8, 16, 32, 64, 128, 256, 512] = 64
     """Width of the network."""
 
     layers: Count = 2
