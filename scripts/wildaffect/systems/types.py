@@ -105,6 +105,8 @@ def recipe_values(variant: Mapping[str, Any]) -> dict[str, Any]:
 class PredictorSettings(Section):
     """How a system that comes trained is run."""
 
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
     batch: Batch = 32
 
 
