@@ -33,6 +33,12 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGEST_KEPT, _MOST_KEPT = 32 << 20, 512 << 20
 
 
+def limit_threads(threads: int) -> None:
+    """Let the numeric libraries that are imported from now on use a number of threads."""
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # gives memory back, so peaks do not depend on length
+
+
 def keep_freed_memory() -> None:
     """Let the C library reuse what images leave behind. It would give each one's memory back, and the system clears it for the next one,
     which takes a third of the time of decoding."""
@@ -55,8 +61,7 @@ def stage(log_file: str | os.PathLike, threads: int, code: str) -> Iterator[None
         code: The planned code: names of the script and of modules that it loads at run time, and their fingerprint, separated by spaces.
             The block does not run if the code that this process imports is different.
     """
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
-    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # gives memory back, so peaks do not depend on length
+    limit_threads(threads)
     keep_freed_memory()
     path = Path(log_file)
     if number := rank():
