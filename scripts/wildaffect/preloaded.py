@@ -13,6 +13,7 @@ import ast
 import json
 import os
 import runpy
+import select
 import selectors
 import signal
 import sys
@@ -51,22 +52,26 @@ def serve(requests: BinaryIO, replies: TextIO) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the jobs decide what it means
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # who starts this process may block it until here
+    news, tell = os.pipe()
     jobs: dict[int, int] = {}
     with selectors.DefaultSelector() as events:
         events.register(requests, selectors.EVENT_READ)
         events.register(ended, selectors.EVENT_READ)
+        events.register(news, selectors.EVENT_READ)
         while True:
             for key, _ in events.select():
                 if key.fileobj is requests:
                     if not (line := requests.readline()):
                         return
                     request = json.loads(line)
-                    load(Path(request["script"]), request["modules"])
+                    load(Path(request["file"]), Path(request["script"]).name, request["modules"])
                     process = os.fork()
                     if not process:
-                        _become(request["file"], [requests, replies])
+                        _become(request["file"], [requests, replies], tell)
                     jobs[process] = request["job"]
                     _reply(replies, job=request["job"], process=process)
+                elif key.fileobj == news:
+                    _import(os.read(news, 1 << 16).decode().split())
                 else:
                     os.read(ended, 4096)
                     for process, status in _over():
@@ -85,9 +90,9 @@ def _over() -> Iterator[tuple[int, int]]:
             yield found
 
 
-def _become(file: str, pipes: Iterable[Any]) -> None:
-    """Run a script as Python does; never returns."""
-    status = 1
+def _become(file: str, pipes: Iterable[Any], tell: int) -> None:
+    """Run a script as Python does, and tell what it imported on its way; never returns."""
+    status, before = 1, set(sys.modules)
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -107,17 +112,29 @@ def _become(file: str, pipes: Iterable[Any]) -> None:
         with suppress(Exception):
             sys.stdout.flush()
             sys.stderr.flush()
+            late = sys.modules.keys() - before
+            names = " ".join(sorted(name for name in late if name.rpartition(".")[0] not in late)) + " "
+            if len(names.encode()) <= select.PIPE_BUF:  # else what others tell may come between
+                os.write(tell, names.encode())
         os._exit(status)  # not back into `serve`, and without tearing down what all jobs share
 
 
-def load(script: Path, modules: Iterable[str]) -> None:
-    """Load what a script imports, and modules that it loads by name, and read their code. What fails here fails in the job again."""
+def load(file: Path, script: str, modules: Iterable[str]) -> None:
+    """Load what a job imports by statements and by name, and read their code.
+
+    What it imports later, in a function, is loaded when the first job that does so has told it.
+    """
     _follow_edits()
-    for module in [*imported(script), *(name for name in modules if ":" not in name)]:
+    _import([*imported(file), *(name for name in modules if ":" not in name)])
+    with suppress(InputError):
+        code_fingerprint(script, modules)
+
+
+def _import(modules: Iterable[str]) -> None:
+    """What fails here fails in the job again, if it is needed there."""
+    for module in modules:
         with suppress(Exception):
             import_module(module)
-    with suppress(InputError):
-        code_fingerprint(script.name, modules)
 
 
 def imported(script: Path) -> list[str]:

@@ -60,6 +60,12 @@ def test_libraries_are_loaded_before_a_job_begins(run):
     assert run("print('began', file=said)", "no.such.module") == "began\n"
 
 
+def test_what_one_job_imports_on_its_way_the_next_ones_find_loaded(run):
+    body = "import sys\nprint('nturl2path' in sys.modules, file=said)\n"
+    assert run(f"{body}__import__('nturl2path')") == "False\n"
+    assert any(run(body) == "True\n" for _ in range(20))
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [
