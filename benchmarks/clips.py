@@ -1,10 +1,11 @@
 """What a corpus of short clips costs, against the same library calls in one process.
 
-    python benchmarks/clips.py CLIP --model DETECTOR.onnx [--clips 12] [--seconds 4] [--options JSON]
+    python benchmarks/clips.py CLIP --model DETECTOR.onnx [--clips 12] [--seconds 4] [--options JSON] [--feature mfcc39]
 
 CLIP (H.264 or HEVC with sound) is cut to so many seconds, under as many names. The workflow makes tables of frames, audio, persons, one
-template of crops with contact sheets, and VGGish from random weights; then one process makes the same by calling the library, clip after
-clip, libraries and detector loaded once. Prints processor time (user and system, with all children) and whether all files are the same.
+template of crops with contact sheets, and a feature of the audio (VGGish has random weights); then one process makes the same by calling
+the library, clip after clip, libraries loaded once. Prints processor time (user and system, with all children) and whether all files are
+the same.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from jobs import repeat
 
 from wildaffect import paths
 
-FEATURE, TEMPLATE = "vggish128", "arcface112"
+TEMPLATE = "arcface112"
 
 
 def config_of(folder: Path, model: Path, options: str) -> Path:
@@ -34,19 +35,19 @@ def config_of(folder: Path, model: Path, options: str) -> Path:
     return path
 
 
-def wanted(results: Path, names: list[str]) -> dict[str, list[Path]]:
+def wanted(results: Path, names: list[str], feature: str) -> dict[str, list[Path]]:
     """The files that are compared, by clip."""
     kinds = (paths.FRAMES, paths.AUDIO, paths.PERSONS, paths.CROPS, paths.FEATURE)
     return {
         name: [
-            Path(paths.at(str(results), kind, video=name, trial=name, owner=name, template=TEMPLATE, feature=FEATURE))
+            Path(paths.at(str(results), kind, video=name, trial=name, owner=name, template=TEMPLATE, feature=feature))
             for kind in kinds
         ]
         for name in names
     }
 
 
-def in_one_process(folder: Path, model: str, options: str) -> None:
+def in_one_process(folder: Path, model: str, options: str, name: str) -> None:
     """What the workflow's jobs call, clip after clip."""
     from wildaffect.job import keep_freed_memory, limit_threads
 
@@ -68,7 +69,7 @@ def in_one_process(folder: Path, model: str, options: str) -> None:
     cv2.setNumThreads(1)
     template, settings = all_templates()[TEMPLATE], detector_options("retinaface", json.loads(options))
     for video in sorted((folder / "corpus").iterdir()):
-        files = wanted(folder / "alone", [video.stem])[video.stem]
+        files = wanted(folder / "alone", [video.stem], name)[video.stem]
         for path in files:
             path.parent.mkdir(parents=True, exist_ok=True)
         frames, audio, persons, crops, feature = files
@@ -79,7 +80,7 @@ def in_one_process(folder: Path, model: str, options: str) -> None:
         assign_persons(found, frames, {video.stem: "main"}, persons, options=TrackingOptions())
         cut_crops(video, persons, video.stem, {template: crops})
         write_contact_sheet(video, crops, persons, folder / "alone" / "sheet.jpg")
-        extract_features({FEATURE: feature}, audio, frames, weights="seeded")
+        extract_features({name: feature}, audio, frames, weights="seeded" if name.startswith("vggish") else None)
 
 
 def main() -> None:
@@ -89,10 +90,11 @@ def main() -> None:
     parser.add_argument("--options", default="{}", help="faces.options as JSON")
     parser.add_argument("--clips", type=int, default=12)
     parser.add_argument("--seconds", type=float, default=4)
+    parser.add_argument("--feature", default="mfcc39")
     parser.add_argument("--alone", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.alone:
-        in_one_process(arguments.alone, arguments.model, arguments.options)
+        in_one_process(arguments.alone, arguments.model, arguments.options, arguments.feature)
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -101,16 +103,16 @@ def main() -> None:
         for clip in names:
             repeat(arguments.clip, folder / "corpus" / f"{clip}.mp4", arguments.seconds)
         config = config_of(folder, Path(arguments.model), arguments.options)
-        made = wanted(folder / "results", names)
-        files = [str(path) for paths in made.values() for path in paths]
+        made = wanted(folder / "results", names, arguments.feature)
+        files = [str(path) for clip in names for path in made[clip]]
         files += [paths.at(str(folder / "results"), paths.SHEET, trial=clip) for clip in names]
         options = ["--directory", str(folder), "--cores", "1", "--configfile", str(config), "--quiet", "all"]
         command = ["-m", "snakemake", "--snakefile", str(ROOT / "workflow" / "Snakefile"), *options]
         plan = call(folder, *command, "-n", "--", *files)
         workflow = call(folder, *command, "--", *files)
         alone = call(folder, __file__, str(arguments.clip), "--model", arguments.model, "--options", arguments.options,
-                     "--alone", str(folder))  # fmt: skip
-        other = wanted(folder / "alone", names)
+                     "--feature", arguments.feature, "--alone", str(folder))  # fmt: skip
+        other = wanted(folder / "alone", names, arguments.feature)
         same = all(
             one.read_bytes() == two.read_bytes()
             for clip in names
