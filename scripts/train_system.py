@@ -13,10 +13,10 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from wildaffect.training.train import train
 
     if not launch_processes(snakemake.resources.get("tasks", 1), snakemake.resources.get("nodes", 1)):
-        what, trials = snakemake.wildcards, Path(snakemake.input.trials)
+        what, how, trials = snakemake.wildcards, snakemake.params, Path(snakemake.input.trials)
         files = (read_lists(snakemake.input.get(part, [])) for part in ("frames", "crops", "features", "persons"))
         train(
-            systems.set_up(what.system, what.variant, what.target, snakemake.params.mode, snakemake.params.recipe),
+            systems.set_up(what.system, what.variant, what.target, how.mode, how.recipe, how.base),
             FoldData(
                 fold=int(what.fold),
                 folds=Path(snakemake.input.folds),
@@ -26,12 +26,12 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
             JobInputs(**files_by_trial(trials, *files)),
             Runtime(
                 device=device(snakemake.resources.gpu),
-                precision=snakemake.params.training["precision"],
+                precision=how.training["precision"],
                 threads=snakemake.threads,
             ),
-            seed=snakemake.params.training["seed"],
+            seed=how.training["seed"],
             output=Path(snakemake.output.model).parent,
-            state=Path(snakemake.params.state),
-            code=snakemake.params.code + snakemake.params.package,
-            origin=Origin(**snakemake.params.origin),
+            state=Path(how.state),
+            code=snakemake.params.code + how.package,
+            origin=Origin(**how.origin),
         )

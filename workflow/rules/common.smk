@@ -21,7 +21,7 @@ from starter import start_jobs_as_copies
 from snakemake_interface_executor_plugins.settings import ExecMode
 from wildaffect import paths, systems
 from wildaffect.errors import InputError
-from wildaffect.faces import templates as crop_templates
+from wildaffect.faces import lfan_archive, templates as crop_templates
 from wildaffect.features.imported import imported_feature
 from wildaffect.features.spec import of_trial
 from wildaffect.features.registry import FEATURES

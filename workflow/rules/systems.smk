@@ -54,7 +54,8 @@ rule train_system:
         mode=lambda wildcards: PLAN.config["systems"][wildcards.system]["mode"],
         settings=lambda wildcards: without_given(recipe_of(wildcards)),
         recipe=unrecorded(recipe_of),
-        training=PLAN.config["training"],
+        base=lambda wildcards: PLAN.inputs.base(instance_of(wildcards)),
+        training=lambda wildcards: PLAN.inputs.training(instance_of(wildcards)),
         origin=unrecorded(lambda wildcards: PLAN.inputs.origin(instance_of(wildcards)).record()),
         state=unrecorded(PLAN.runs.state_folder()),
     script:
@@ -92,6 +93,7 @@ rule predict_system:
         settings=lambda wildcards: without_given(recipe_of(wildcards)),
         recipe=unrecorded(recipe_of),
         origin=unrecorded(lambda wildcards: PLAN.inputs.origin(instance_of(wildcards)).record()),
+        base=lambda wildcards: PLAN.inputs.base(instance_of(wildcards)),
         accept=lambda wildcards: PLAN.config["systems"][wildcards.system]["accept_inputs"],
         notes=lambda wildcards: PLAN.runs.notes(instance_of(wildcards)),
         state=unrecorded(prediction_state),

@@ -26,6 +26,8 @@ from wildaffect.textfiles import decimal, read_beginning, read_lines
 
 INVALID = -5
 """What the organisers write where valence or arousal is not labelled."""
+PER_CLIP = "per_clip"
+"""Kind of join of a label that holds for the whole clip."""
 NAMES_IN_ROWS = "expression"
 """Header of files whose rows name classes instead of giving their position."""
 TIMES = pa.schema([("time_s", pa.float64())])
@@ -123,6 +125,25 @@ def check_labels(trial: Trial, task: str, annotations: Path, classes: Sequence[s
         _parse(_lines_of(annotations / name), read_beginning(annotations / name), task, classes, rules)
     elif trial.labelled(task):
         _clip_annotation(trial, task, classes, rules)
+
+
+def varies(
+    trial: Trial, task: str, columns: Sequence[str], annotations: Path, classes: Sequence[str], rules: LabelRules
+) -> bool:
+    """Whether some label among ``columns`` may have different values within a trial.
+
+    An annotation file is read as a whole. Of one that cannot be read, or has fewer than two labelled rows, nothing is known. The other
+    arguments are those of `check_labels`.
+    """
+    if rules.per_clip or trial.clip_label(task) or not (name := trial.annotation(task)):
+        return False
+    try:
+        annotation = parse_annotation(annotations / name, task, classes, rules)
+    except InputError:
+        return True
+    values = annotation.values[:, [annotation.columns.index(column) for column in columns]]
+    known = values[~np.isnan(values).any(axis=1)]
+    return len(known) < 2 or bool((known != known[0]).any())
 
 
 Where = Callable[[int], str]
@@ -254,7 +275,7 @@ def label_table(
         columns = annotation.columns
         frame_times = times[trial.video]
         if rules.per_clip or trial.clip_label(task):
-            kind, rule, labels = "per_clip", "repeat", _repeated(path, annotation, len(frame_times))
+            kind, rule, labels = PER_CLIP, "repeat", _repeated(path, annotation, len(frame_times))
         else:
             kind, rule = classify(len(annotation.values), len(frame_times), rules)
             labels = join(annotation, len(frame_times), rule)

@@ -92,7 +92,7 @@ def assign_persons(
     found = detections_from_table(read_table(detections, DETECTIONS_SCHEMA))
     about = read_metadata(detections)
     cuts = about["cuts"]
-    tracks, swaps = track_faces(found, cuts, about["identity_distance"], options.max_gap)
+    tracks, swaps = track_faces(found, cuts, about["identity_distance"], options.max_gap, about.get("continued", ()))
     width, height = about["width"] or 1, about["height"] or 1
     assignment = assign_tracks(found, tracks, persons, width, height)
     shown = len(np.unique(found.frame))

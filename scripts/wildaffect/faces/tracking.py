@@ -1,12 +1,12 @@
 """From detections to tracks, with the whole video in hand.
 
-First faces of neighbouring frames are linked into tracklets by motion, overlap and identity; then a tracklet whose identity changed
-while two faces touched is cut there; then tracklets of one person are joined over the whole video. No tracklet spans a camera cut; only
-identity joins across one.
+First faces of neighbouring frames are linked into tracklets by motion, overlap and identity (where the image was turned or changed its
+size, the only face that goes on is linked wherever it is); then a tracklet whose identity changed while two faces touched is cut there;
+then tracklets of one person are joined over the whole video. No tracklet spans a camera cut; only identity joins across one.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -42,7 +42,11 @@ class _Open:
 
 
 def track_faces(
-    detections: Detections, cuts: list[int], identity_distance: float | None, max_gap: int
+    detections: Detections,
+    cuts: list[int],
+    identity_distance: float | None,
+    max_gap: int,
+    continued: Collection[int] = (),
 ) -> tuple[np.ndarray, int]:
     """Group the faces of a video into tracks.
 
@@ -51,11 +55,12 @@ def track_faces(
         cuts: First frames of new shots.
         identity_distance: Distance below which two identity vectors are one person; None where there are no vectors.
         max_gap: Most frames in which a face may be missing within a tracklet.
+        continued: Frames whose only face is the only one of the frame before, wherever it is.
 
     Returns:
         Track number (M,) of each face, numbered by first appearance, and how many times a tracklet was cut because its identity changed.
     """
-    tracklets = link_tracklets(detections, cuts, identity_distance, max_gap)
+    tracklets = link_tracklets(detections, cuts, identity_distance, max_gap, continued)
     split = split_swapped(detections, tracklets, identity_distance)
     revealed = int(split.max(initial=-1) - tracklets.max(initial=-1))
     shots = np.searchsorted(np.asarray(cuts, int), detections.frame, side="right")
@@ -63,7 +68,11 @@ def track_faces(
 
 
 def link_tracklets(
-    detections: Detections, cuts: list[int], identity_distance: float | None, max_gap: int
+    detections: Detections,
+    cuts: list[int],
+    identity_distance: float | None,
+    max_gap: int,
+    continued: Collection[int] = (),
 ) -> np.ndarray:
     """Find the tracklet number (M,) of each face: frame by frame the cheapest assignment of faces to open tracklets."""
     numbers = np.full(len(detections.frame), -1)
@@ -80,6 +89,12 @@ def link_tracklets(
         if frame_shot != shot:
             open_tracklets, shot = [], frame_shot
         open_tracklets = [tracklet for tracklet in open_tracklets if frame - tracklet.frame <= max_gap + 1]
+        if frame in continued:
+            open_tracklets = [
+                replace(tracklet, box=detections.boxes[rows[0]], velocity=np.zeros(2))
+                for tracklet in open_tracklets
+                if tracklet.frame == frame - 1
+            ]
         if open_tracklets:
             cost = _link_cost(open_tracklets, frame, detections, rows, identity_distance)
             for which, position in zip(*linear_sum_assignment(cost), strict=True):

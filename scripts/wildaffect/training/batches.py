@@ -49,6 +49,9 @@ def gather(part: Tensor, count: int, fabric: Fabric) -> Tensor:
     """The ``count`` rows of which each process holds a part, on each of them; gradients flow back to where a row came from."""
     if fabric.world_size == 1:
         return part
+    missing = -(-count // fabric.world_size) - len(part)
+    if missing:  # parts that are exchanged have one size
+        part = torch.cat([part, part.new_zeros(missing, *part.shape[1:])])
     return fabric.all_gather(part, sync_grads=part.requires_grad).flatten(0, 1)[:count]
 
 
@@ -62,8 +65,8 @@ def batches(
 ) -> Iterator[tuple[dict[str, Tensor], int]]:
     """This process's part of each batch, on the device, and the size of the batch; the last one may be smaller.
 
-    Without ``seed`` samples are not augmented. Parts are neighbouring rows, all of one size: the last sample fills up what is missing, and
-    :func:`gather` cuts it off.
+    Without ``seed`` samples are not augmented. Parts are neighbouring rows, the last ones shorter; a process without a row (see
+    :func:`has_rows`) reads the last one of the batch, which :func:`gather` cuts off.
     """
     on_gpu = fabric.device.type == "cuda"
     sizes = [min(batch, len(order) - start) for start in range(0, len(order), batch)]
@@ -76,7 +79,13 @@ def batches(
 def _part(start: int, size: int, fabric: Fabric) -> list[int]:
     """Positions in the order that this process reads of a batch."""
     count = -(-size // fabric.world_size)
-    return [start + min(fabric.global_rank * count + row, size - 1) for row in range(count)]
+    own = range(size)[fabric.global_rank * count :][:count] or [size - 1]
+    return [start + row for row in own]
+
+
+def has_rows(size: int, fabric: Fabric) -> bool:
+    """Whether this process has a part of a batch of ``size`` rows."""
+    return fabric.global_rank * -(-size // fabric.world_size) < size
 
 
 def outputs_of(

@@ -19,7 +19,8 @@ from wildaffect.errors import InputError
 from wildaffect.integrity import check, intact, sealed
 from wildaffect.systems.base import Freezing, Recipe
 from wildaffect.systems.types import Samples, TrialData
-from wildaffect.training.batches import GatheredBatch, batches, gather, validate
+from wildaffect.training.batches import GatheredBatch, batches, gather, has_rows, validate
+from wildaffect.training.norms import share_norms
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +101,7 @@ class Loop:
     and continued ends with the same weights as one that was not.
 
     Several processes train as one would with the same batch: each computes a part of the rows, all of them the loss of the whole
-    batch, and the first one writes. Batch normalisation sees the whole batch on GPUs only; dropout draws apart on each process.
+    batch, and the first one writes. Batch norms see the whole batch, frozen ones too; dropout draws apart on each process.
     """
 
     def __init__(
@@ -119,8 +120,7 @@ class Loop:
     ) -> None:
         """``model`` has its initial weights. ``report`` is called with each row of the history once its checkpoint is written."""
         self._recipe, self._schedule = recipe, recipe.schedule
-        if fabric.world_size > 1 and fabric.device.type == "cuda":
-            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        self._norms = share_norms(model, fabric.device.type) if fabric.world_size > 1 else []
         self._plain, self._model = model, fabric.setup_module(model)
         self._freezing = Freezing(model, recipe.frozen_mode)
         self._train, self._validation, self._trials = train, validation, validation_trials
@@ -234,6 +234,8 @@ class Loop:
         total = 0.0
         stream = batches(self._train, order, size, self._fabric, (self._seed, epoch), self._workers)
         for number, (part, rows) in enumerate(stream):
+            for norm in self._norms:
+                norm.counts = has_rows(rows, self._fabric)
             # The loss is that of the whole batch on every process: a concordance is no mean of those of its parts.
             outputs = gather(self._recipe.forward(self._model, part), rows, self._fabric)
             loss = self._recipe.loss(outputs, GatheredBatch(part, rows, self._fabric))
