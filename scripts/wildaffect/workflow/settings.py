@@ -617,6 +617,9 @@ def _variants(values: Mapping[str, Any], spec: Spec) -> tuple[dict[str, Any], li
                 if own["base"]
                 else (("variants", name), missing)
             )
+        elif base != name and spec.trained:
+            missing = "comes trained: a variant of another name would predict the same. Use its own names"
+            problems.append((("variants", name), missing))
         elif base != name and name in spec.variants:
             problems.append(
                 (
