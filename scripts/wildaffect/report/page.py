@@ -17,11 +17,16 @@ UNSAFE = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028"
 
 def render(context: dict[str, Any]) -> str:
     """The page for `context`; a name that the template uses and `context` lacks is an error."""
-    return _template().render(context, plotly=Markup(get_plotlyjs()))
+    return _template("report.html").render(context, plotly=Markup(get_plotlyjs()))
+
+
+def render_viewer(*, video: str, title: str) -> str:
+    """The page of one video; its data and script are files beside it."""
+    return _template("viewer.html").render(video=video, title=title)
 
 
 @cache
-def _template() -> jinja2.Template:
+def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -37,7 +42,7 @@ def _template() -> jinja2.Template:
         "json_block": json_block,
         "mean_and_deviation": mean_and_deviation,
     }
-    return environment.get_template("report.html")
+    return environment.get_template(name)
 
 
 def json_block(value: Any) -> Markup:
