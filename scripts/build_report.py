@@ -45,6 +45,6 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
         editions=tracks_of(snakemake.params.editions),
         models=used_models(given.detections, given.abouts, runs, tables),
         versions=main_versions(),
-        notes=[*notes(config, runs, tables), *uncompared(tables)],
+        notes=[*notes(config, runs, tables, paths.keyed(paths.ABOUT, given.abouts)), *uncompared(tables)],
         warnings=list(dict.fromkeys(note for table in tables for note in read_notes(Path(table)))),
     )

@@ -35,6 +35,8 @@ from wildaffect.tables import read_table
 from wildaffect.textfiles import plain_cell
 
 AUDIT_COLUMNS = ("trial", "video", "severity", "finding", "detail", "rule")
+MOST_CURVES = 24
+"""More trainings are a table."""
 SEVERITIES = ("error", "warning", "info")
 TRIAL_COLUMNS = ("trial", "video", "person", "partition_va", "partition_expr", "partition_au", "edition")
 
@@ -136,6 +138,8 @@ def build_report(
         "severities": SEVERITIES,
         "media": media,
         "pages": pages,
+        "with_tables": config["report"].get("tables", False),
+        "most_curves": MOST_CURVES,
         "sources": SOURCES,
         "overlays": config["report"].get("overlays", False),
         "sheets": [
