@@ -58,6 +58,8 @@ TABLES_SEGMENTS = "tables/segments.csv"
 TABLES_TEXT = "tables/columns.md"
 TABLES_DATA = "tables/columns.json"
 REPORT = "report/index.html"
+REPORT_VIDEOS = "report/videos"
+REPORT_SHARED = "report/{file}"
 CONTENTS = ".snakemake/contents.jsonl"
 # `owner` of a feature's file is a video, or a trial where the feature shows one person; `part` is fold<k>, or `ensemble` for folds fused.
 

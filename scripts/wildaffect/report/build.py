@@ -1,4 +1,4 @@
-"""The report: one self-contained HTML page that works offline and loads nothing."""
+"""The report: an HTML page that works offline and loads nothing, and a page for each video beside it."""
 
 import json
 import math
@@ -29,11 +29,14 @@ from wildaffect.report.scores import (
     score_tables,
 )
 from wildaffect.report.traces import DIMENSIONS, series_name, trial_traces
+from wildaffect.report.viewer import Shown, write_pages
 from wildaffect.scoring.tasks import Tracks
 from wildaffect.tables import read_table
 from wildaffect.textfiles import plain_cell
 
 AUDIT_COLUMNS = ("trial", "video", "severity", "finding", "detail", "rule")
+MOST_CURVES = 24
+"""More trainings are a table."""
 SEVERITIES = ("error", "warning", "info")
 TRIAL_COLUMNS = ("trial", "video", "person", "partition_va", "partition_expr", "partition_au", "edition")
 
@@ -68,6 +71,7 @@ class RunFiles:
 def build_report(
     output: Path,
     files: RunFiles,
+    shown: Shown,
     *,
     config: Mapping,
     editions: Tracks,
@@ -84,6 +88,7 @@ def build_report(
     Args:
         output: HTML file to write.
         files: What the report shows.
+        shown: What the pages of the videos show besides.
         config: The completed configuration; paths below its `results_dir` are shown relative to it.
         editions: Tracks of the editions scored by.
         models: Dicts with name, licence, sha256, trained (bool or None) and source.
@@ -108,6 +113,16 @@ def build_report(
     trial_table = [row for row in trial_table if row["trial"] not in absent]
     tables = score_tables(read_scores(files.scores), editions) if files.scores else []
     media = media_rows(trial_table, files.frames, files.audio, files.persons)
+    pages = write_pages(
+        output.parent,
+        media,
+        shown,
+        frames=files.frames,
+        persons=files.persons,
+        labels=files.labels,
+        predictions=files.predictions,
+        title=config["report"]["title"],
+    )
     sheets, reduced = contact_sheets({trial: path for trial, path in files.sheets.items() if Path(path).exists()})
     context = {
         "title": config["report"]["title"],
@@ -122,6 +137,9 @@ def build_report(
         "audit": _audit(files.audit),
         "severities": SEVERITIES,
         "media": media,
+        "pages": pages,
+        "with_tables": config["report"].get("tables", False),
+        "most_curves": MOST_CURVES,
         "sources": SOURCES,
         "overlays": config["report"].get("overlays", False),
         "sheets": [

@@ -153,7 +153,10 @@ def _own_weights(predictions: Iterable[str]) -> Iterator[tuple[str, Model, str]]
 
 
 def notes(
-    config: Mapping[str, Any], runs: Sequence[Mapping[str, Any]] = (), predictions: Iterable[str] = ()
+    config: Mapping[str, Any],
+    runs: Sequence[Mapping[str, Any]] = (),
+    predictions: Iterable[str] = (),
+    features: Iterable[str] | None = None,
 ) -> list[str]:
     """What is approximate or reduced in this run, one sentence each.
 
@@ -161,10 +164,12 @@ def notes(
         config: The completed configuration.
         runs: As in `used_models`.
         predictions: As in `used_models`.
+        features: Features that this run used; None: not known.
     """
     sentences = []
+    vggish = features is None or any(name.startswith("vggish") for name in features)
     own = {system: model for system, model, _ in _own_weights(predictions)}
-    if config["features"]["vggish_weights"] == "seeded":
+    if vggish and config["features"]["vggish_weights"] == "seeded":
         sentences.append(
             "VGGish has random weights here (features.vggish_weights: seeded): its 128 values are a random projection of the log-mel "
             "spectrogram, not the published embedding."

@@ -268,7 +268,7 @@ def settings_for(
         "systems": systems,
         "tables": {"speech": locate("silero_vad", models).is_file()},
         "submission": {"editions": []},
-        "report": {"title": title, "overlays": True},
+        "report": {"title": title, "overlays": True, "tables": True},
     }
 
 

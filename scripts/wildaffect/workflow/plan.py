@@ -142,7 +142,7 @@ def check_files(config: Mapping[str, Any], inputs: Inputs, raw: RawInputs, parts
         problems += feature_problems(features, needed, inputs.corpus.video_of, Path(config["models_dir"]))
     if "systems" in parts:
         problems += _sample_problems(config["submission"])
-    if TABLES in parts:
+    if TABLES in parts or ("systems" in parts and config["report"]["tables"]):
         problems += _table_problems(config, inputs)
     if problems:
         raise InputError("configuration:\n" + "\n".join(f"  - {problem}" for problem in dict.fromkeys(problems)))

@@ -474,6 +474,9 @@ class Report(Section):
     overlays: bool = False
     """Make videos with the faces drawn in, too; `snakemake overlays` makes them in any case."""
 
+    tables: bool = False
+    """Write the tables for statistics, too, and show speech and which frames are trusted in the pages of the videos."""
+
 
 class Configuration(Section):
     """What to analyse and how."""
