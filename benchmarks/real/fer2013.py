@@ -48,8 +48,8 @@ SYSTEMS: dict[str, dict[str, Any]] = {
     "cnu_adl": {"variants": ["image"], "targets": ["mtl"], "recipe": {"preset": "small_data"}},
     "sequence": {
         "variants": ["tcn"],
-        "targets": ["mtl"],
-        "recipe": {"inputs": ["embed.hog"], "window": 1, "hop": 1, "batch": 128},
+        "targets": ["va_expr"],
+        "recipe": {"inputs": ["embed.hog"], "window": 1, "hop": 1, "batch": 128, "epochs": 15, "dropout": 0.5},
     },
 }
 """The variants that see one frame at a time, with the preset for small data."""

@@ -58,7 +58,7 @@ SYSTEMS: dict[str, dict[str, Any]] = {
     },
     "sequence": {
         "variants": ["tcn"],
-        "targets": ["mtl"],
+        "targets": ["va_expr"],
         "recipe": {"preset": "small_data", "window": 28, "hop": 10},
     },
 }
