@@ -242,7 +242,7 @@ def test_detection_table(cut_video, tmp_path):
     assert "no commercial use" in about["licence"]
     # New face, every fourth frame after that, anew after each cut.
     assert found.frame[found.identified].tolist() == [0, 4, 8, 13, 17]
-    assert found.identity.shape[1] == 128
+    assert found.vectors.shape[1] == 128
     assert np.linalg.norm(found.points5[0] - (PORTRAIT_POINTS - [80, 0]), axis=1).max() < 5
 
 

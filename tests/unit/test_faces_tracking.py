@@ -202,8 +202,8 @@ def test_the_schedule_compares_with_the_vector_known_before_at_the_position():
 
 def swap_by_means(detections, rows, touches, limit):
     """The rule as it reads: of all splits with a contact the one whose two means are furthest apart, the first of equals."""
-    samples = [i for i, row in enumerate(rows) if not np.isnan(detections.identity[row, 0])]
-    vectors = [detections.identity[rows[i]] for i in samples]
+    samples = [i for i, row in enumerate(rows) if detections.identified[row]]
+    vectors = [detections.identity(rows[[i]])[0] for i in samples]
     best, position = limit, None
     for split in range(1, len(vectors)):
         distance = np.linalg.norm(np.mean(vectors[:split], axis=0) - np.mean(vectors[split:], axis=0))

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -394,10 +395,10 @@ def _named(where: Where, rows: Sequence[str], meanings: Mapping[str, float]) -> 
 def _numbers(where: Where, rows: Sequence[str], width: int) -> np.ndarray:
     """Finite numbers (rows, width) of lines from the second on; an `InputError` that names the first line that holds anything else."""
     text = ",".join(rows)
-    if rows and _NUMBERS.fullmatch(text) and all(row.count(",") == width - 1 for row in rows):
+    if _NUMBERS.fullmatch(text) and set(map(str.count, rows, repeat(","))) == {width - 1}:
         try:
-            values = np.array(list(map(float, text.split(","))))
-        except ValueError:
+            values = pa.array(text.split(",")).cast(pa.float64()).to_numpy()
+        except pa.ArrowInvalid:  # also of a number with blanks around it
             values = np.array([math.nan])
         if np.isfinite(values).all():
             return values.reshape(-1, width)
@@ -443,7 +444,7 @@ def _batch(task: str, trial: str, times: np.ndarray, columns: Sequence[str], lab
     """Rows of one trial."""
     known = ~np.isnan(labels)
     arrays = {
-        "trial": pa.array([trial] * len(times), pa.string()),
+        "trial": pa.repeat(pa.scalar(trial, pa.string()), len(times)),
         "frame": pa.array(np.arange(len(times)), pa.int32()),
         "time_s": pa.array(times, pa.float64()),
     }
