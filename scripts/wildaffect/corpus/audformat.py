@@ -112,7 +112,7 @@ def _by_file(root: Path, tables: Mapping[str, _Table]) -> list[Trial]:
             splits[media] = splits.get(media) or table.partition
     trials: list[Trial] = []
     videos: dict[str, str] = {}
-    for media, partition in splits.items():
+    for media, partition in sorted(splits.items()):
         if Path(media).suffix.lower() not in VIDEO_SUFFIXES:
             continue
         _check_below(root, media)
