@@ -17,7 +17,7 @@ rule build_report:
         scores=PLAN.outputs.scores()[:1],
         trial_scores=PLAN.outputs.scores()[1:],
     output:
-        page=at(paths.REPORT),
+        page=report(at(paths.REPORT), category="Page"),
     log:
         "<results>/logs/build_report.log",
     benchmark:
