@@ -15,6 +15,7 @@ from wildaffect.corpus.labels import LabelRules, label_table, labels_schema
 from wildaffect.corpus.scan import scan_corpus
 from wildaffect.corpus.trials import TRIALS, Trial, trials_table
 from wildaffect.export.catalogue import FORMATS
+from wildaffect.export.results import Run
 from wildaffect.files import sha256
 from wildaffect.media.frames import FRAMES
 from wildaffect.tables import write_table
@@ -146,6 +147,14 @@ def test_parquet(results, tmp_path):
     assert table["trial"].to_pylist() == ["a"] * 4 + ["b_left"] * 2 + ["b_right"] * 2
     assert table["valence"].to_pylist() == [0.25, 0.5, None, 1.25, -0.5, -0.25, 0.0, 0.125]
     assert table["label.AU12"].to_pylist() == [1, 0, None, 1] + [None] * 4
+
+
+def test_media_are_found_beside_the_results(results, monkeypatch):
+    run = Run(results)
+    run.corpus = {**run.corpus, "root": "corpus"}
+    for folder in (results, results.parent):
+        monkeypatch.chdir(folder)
+        assert [fact["path"].is_file() for fact in run.facts()] == [True, True]
 
 
 def test_elan(results, tmp_path):

@@ -9,6 +9,7 @@ import mimetypes
 import xml.etree.ElementTree as ET
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 from pympi.Elan import Eaf
@@ -36,7 +37,7 @@ def write(run: Run, folder: Path, final: Path) -> None:
         _write_configuration(folder / linked[0], final, run, recording)
         for name in linked:
             mime = "text/xml" if name.endswith(".xml") else "text/csv"
-            document.add_secondary_linked_file((final / name).as_uri(), f"./{name}", mime)
+            document.add_secondary_linked_file((final / name).as_uri(), f"./{quote(name)}", mime)
         document.to_file(str(folder / f"{recording.video}.eaf"))
 
 

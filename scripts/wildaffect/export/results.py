@@ -133,9 +133,12 @@ class Run:
 
     @property
     def media_root(self) -> Path:
-        """Folder that media paths are relative to."""
-        rendered = self.corpus.get("layout") == "demo"
-        return self.results / paths.DEMO_VIDEOS if rendered else Path(self.corpus.get("root", "."))
+        """Folder that media paths are relative to; one that is relative itself lies here or beside the results."""
+        if self.corpus.get("layout") == "demo":
+            return self.results / paths.DEMO_VIDEOS
+        root = Path(self.corpus.get("root", "."))
+        here = any((root / trial.media).is_file() for trial in self.trials)
+        return root if here else self.results.absolute().parent / root
 
     @cached_property
     def notes(self) -> list[str]:
