@@ -100,6 +100,7 @@ def test_no_command_opens_a_socket(offline, tmp_path):
         (["submit", "p.parquet", "out", *TRACK], 0),
         (["label-files", "p.parquet", "p.parquet", "files"], 2),
         (["validate-submission", "out", *TRACK, "--sample", "out"], 0),
+        (["export", "results", "--to", "csv"], 2),
         (["summary", "results"], 2),
         (["doctor"], 0),
         (["models"], 0),
