@@ -338,6 +338,30 @@ def run_features(options: argparse.Namespace) -> int:
     return 0
 
 
+def add_export(commands) -> None:
+    """Add the command `wildaffect export`."""
+    from wildaffect.export.catalogue import FORMATS
+
+    parser = commands.add_parser(
+        "export",
+        help="write results in the format of another program",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="formats:\n" + "\n".join(f"  {name:<10} {form.about}" for name, form in FORMATS.items()),
+    )
+    parser.add_argument("results", type=Path, help="results folder, such as results/demo")
+    parser.add_argument("--to", required=True, choices=list(FORMATS), metavar="FORMAT", help=", ".join(FORMATS))
+    parser.add_argument("--output", type=Path, metavar="DIR", help="folder to write (default RESULTS/formats/FORMAT)")
+    parser.set_defaults(run=run_export)
+
+
+def run_export(options: argparse.Namespace) -> int:
+    """Write the folder and print its path."""
+    from wildaffect.export.write import export
+
+    print(export(options.results, options.to, options.output))
+    return 0
+
+
 def add_summary(commands) -> None:
     """Add the command `wildaffect summary`."""
     parser = commands.add_parser("summary", help="print the score table of a results folder and the path of its report")
@@ -544,6 +568,7 @@ COMMANDS = (
     add_submit,
     add_label_files,
     add_validate_submission,
+    add_export,
     add_summary,
     add_doctor,
     add_models,

@@ -82,7 +82,7 @@ def test_config_yaml_is_fit_to_read():
     described = [line for line in lines if re.match(r" *[a-z_]+:", line)]
     assert all(re.search(r"  # \S", line) for line in described)
     assert "  layout: affwild2              # How videos and annotations are stored." in lines
-    assert " " * 32 + "# folder:   any folder of videos without labels; everything is predicted" in lines
+    assert " " * 32 + "# folder:    any folder of videos without labels; everything is predicted" in lines
     assert " " * 32 + "# Example: {va: sample.txt}" in lines
 
 

@@ -100,6 +100,7 @@ def test_no_command_opens_a_socket(offline, tmp_path):
         (["submit", "p.parquet", "out", *TRACK], 0),
         (["label-files", "p.parquet", "p.parquet", "files"], 2),
         (["validate-submission", "out", *TRACK, "--sample", "out"], 0),
+        (["export", "results", "--to", "csv"], 2),
         (["summary", "results"], 2),
         (["run", "videos/a.mp4"], 2),  # its jobs are those of the workflow
         (["status", "results"], 2),

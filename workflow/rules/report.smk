@@ -23,7 +23,7 @@ rule build_report:
         scores=PLAN.outputs.scores()[:1],
         trial_scores=PLAN.outputs.scores()[1:],
     output:
-        page=at(paths.REPORT),
+        page=report(at(paths.REPORT), category="Page"),
         shared=expand(at(paths.REPORT_SHARED), file=["viewer.js", "viewer.css"]),
         videos=directory(at(paths.REPORT_VIDEOS)),
     log:
@@ -50,7 +50,7 @@ rule verify_corpus:
     """Last of all: end with an error if the corpus had errors that nobody accepted."""
     input:
         audit=at(paths.AUDIT),
-        page=at(paths.REPORT),
+        page=report(at(paths.REPORT), category="Page"),
     output:
         verdict=at(paths.VERDICT),
     log:

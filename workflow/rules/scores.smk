@@ -67,8 +67,8 @@ rule score_predictions:
         folds=at(paths.FOLDS),
         labels=expand(at(paths.LABELS), task=PLAN.corpus.labelled_tasks()),
     output:
-        scores=at(paths.SCORES),
-        trials=at(paths.TRIAL_SCORES),
+        scores=report(at(paths.SCORES), category="Scores"),
+        trials=report(at(paths.TRIAL_SCORES), category="Scores"),
     log:
         "<results>/logs/score_predictions.log",
     benchmark:

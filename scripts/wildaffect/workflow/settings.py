@@ -72,11 +72,13 @@ class Demo(Section):
 class Corpus(Section):
     """Videos and their annotations."""
 
-    layout: Literal["affwild2", "folder", "table", "demo"] = "affwild2"
+    layout: Literal["affwild2", "folder", "table", "bids", "audformat", "demo"] = "affwild2"
     """How videos and annotations are stored.
     - affwild2: annotation folders of any ABAW edition, videos anywhere below `root`
     - folder: any folder of videos without labels; everything is predicted
     - table: `root`/trials.csv lists videos, partitions and annotation files; see docs/corpora.md
+    - bids: a BIDS dataset with recordings in beh/, labels in events files
+    - audformat: a database of that format, with tables as CSV or Parquet
     - demo: a small rendered corpus with known labels (`make demo`)"""
 
     root: Text = "data/affwild2"
