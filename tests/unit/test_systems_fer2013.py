@@ -237,7 +237,14 @@ def test_weights_of_something_else_are_refused(folder, tmp_path):
 def test_all_systems_are_those_that_are_trained_here():
     from wildaffect.workflow.settings import complete_settings
 
-    assert sorted(complete_settings({"systems": ["all"]})["systems"]) == ["cnu_adl", "lfan", "m3t", "ntua", "tsav"]
+    assert sorted(complete_settings({"systems": ["all"]})["systems"]) == [
+        "cnu_adl",
+        "lfan",
+        "m3t",
+        "ntua",
+        "sequence",
+        "tsav",
+    ]
 
 
 def test_training_it_is_refused():
