@@ -99,6 +99,7 @@ def test_a_video_becomes_a_page_and_one_more_video_runs_alone(installed, tmp_pat
     assert Path(pages["page"]) == folder / "out" / "results" / "report" / "index.html"
     assert [path.name for path in Path(pages["videos"]).iterdir()] == ["a (talk) 'x'.mp4"]
     assert Path(pages["page"]).stat().st_size > 10_000
+    assert "warning  a (talk) 'x': no face in any frame" in done.stdout
     assert call(installed, folder, "wildaffect", "status", "out").stdout.splitlines()[0].endswith(")")
     # Plain Snakemake has nothing to do, from there and from another place of the package.
     again = call(installed, folder / "out", "python", "-m", "snakemake", "--cores", "2")

@@ -1,5 +1,6 @@
 """Running Snakemake in an analysis folder for people who want to see how far it is, and what went wrong, in a few lines."""
 
+import csv
 import os
 import re
 import signal
@@ -79,9 +80,26 @@ def analyse(
     if status == INTERRUPTED:
         say("The same command continues where it was.")
     elif not dry_run:
+        for line in missing_faces(folder / RESULTS):
+            say(f"warning  {line}")
         for name, path in pages(folder).items():
             say(f"{name:<9}{path}")
     return status
+
+
+SHOWN_WARNINGS = 5
+
+
+def missing_faces(results: Path) -> list[str]:
+    """What the audit says of trials with few faces or none, whose values mean little; the first `SHOWN_WARNINGS` and how many more."""
+    audit = results / paths.AUDIT
+    if not audit.exists():
+        return []
+    with audit.open(newline="", encoding="utf-8") as rows:
+        found = [row for row in csv.DictReader(rows) if row["finding"] in ("no_face", "low_face_coverage")]
+    lines = [f"{row['trial'] or row['video']}: {row['detail']}" for row in found]
+    more = len(lines) - SHOWN_WARNINGS
+    return lines[:SHOWN_WARNINGS] + ([f"and {more} more, see the page"] if more > 0 else [])
 
 
 def run_tables(given: Sequence[Path], output: Path | None = None, **options: Any) -> dict[str, Any]:
