@@ -79,7 +79,8 @@ def read_all(path: str | os.PathLike) -> pa.Table:
         names = pq.read_schema(pa.BufferReader(content)).names
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise InputError(f"{path}: has more than one column {twice[0]!r}. Keep one of each name.")
-        return pq.read_table(pa.BufferReader(content))
+        # `pq.read_table` leaves threads that may still hold the buffer when the process ends, and abort it then.
+        return pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
 
 
 def read_schema(path: str | os.PathLike) -> pa.Schema:

@@ -1,8 +1,8 @@
 """The notebook in docs/, run as it stands on a video of a face."""
 
+import json
 from fractions import Fraction
 
-import nbformat
 import numpy as np
 import pytest
 from skimage import data
@@ -15,8 +15,8 @@ NOTEBOOK = ROOT / "docs" / "video_to_plot.ipynb"
 
 @pytest.mark.slow
 def test_it_goes_from_a_video_to_a_plot_in_ten_lines(tmp_path, monkeypatch):
-    cells = [cell.source for cell in nbformat.read(NOTEBOOK, as_version=4).cells if cell.cell_type == "code"]
-    code = "\n".join(cells)
+    cells = [cell for cell in json.loads(NOTEBOOK.read_text())["cells"] if cell["cell_type"] == "code"]
+    code = "\n".join("".join(cell["source"]) for cell in cells)
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
     image = np.ascontiguousarray(data.astronaut())
     video = Video([index / 25 for index in range(12)], lambda _: image, rate=Fraction(25))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from wildaffect.corpus.folder import VIDEO_SUFFIXES, printable, unusable, video_name
-from wildaffect.corpus.timed import known_name, media_of_table, read_segments, task_columns
+from wildaffect.corpus.timed import known_name, media_of_table, read_database_table, read_segments, task_columns
 from wildaffect.corpus.trials import PARTITIONS, PERSONS, TASKS, Corpus, Finding, Trial
 from wildaffect.errors import InputError
 from wildaffect.files import read_yaml
@@ -138,11 +138,9 @@ def _by_file(root: Path, tables: Mapping[str, _Table]) -> list[Trial]:
 
 def _exported(root: Path, tables: Mapping[str, _Table]) -> list[Trial]:
     """Trials of the misc table of an export."""
-    import pandas as pd  # the planning of other corpora does without
-
     path = table_path(root, TRIALS)
     try:
-        table = pd.read_csv(path, dtype=str) if path.suffix == ".csv" else pd.read_parquet(path).reset_index()
+        table = read_database_table(path)
         rows = table.astype(object).where(table.notna(), None).to_dict("records")
         needed = ("trial", "file", "video", "person", *(f"partition_{task}" for task in TASKS))
         if missing := [name for name in needed if name not in table]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from wildaffect.corpus.label_spaces import VALENCE_AROUSAL
 from wildaffect.errors import InputError
+from wildaffect.tables import read_all
 from wildaffect.textfiles import read_lines
 
 MISSING = frozenset(("", "n/a", "nan", "none", "<na>"))
@@ -135,13 +136,25 @@ def _seconds(path: Path, rows: Sequence[Sequence[str]], index: int) -> np.ndarra
     return found
 
 
+def read_database_table(path: Path) -> Any:
+    """A pandas table of an audformat database as CSV (all columns text) or Parquet, its index as columns.
+
+    Raises:
+        InputError: The Parquet file is damaged.
+        ValueError: The CSV file is.
+    """
+    import pandas as pd  # the planning of other corpora does without
+
+    return pd.read_csv(path, dtype=str) if path.suffix == ".csv" else read_all(path).to_pandas().reset_index()
+
+
 @lru_cache(maxsize=4)
 def _table(path: Path, stamp: tuple[int, int]) -> tuple[dict[str, Segments], list[str]]:
     """Segments by media file, and the names of the columns."""
     import pandas as pd  # the planning of other corpora does without
 
     try:
-        table = pd.read_csv(path, dtype=str) if path.suffix == ".csv" else pd.read_parquet(path).reset_index()
+        table = read_database_table(path)
         if "file" not in table:
             raise ValueError("it has no column 'file'")
         spans = [
