@@ -54,6 +54,12 @@ def of_trial(feature: str) -> bool:
 
 SEEDED = "seeded"
 """Given as weights: an untrained network with a fixed seed."""
+IMAGE_NETWORKS: Mapping[str, tuple[str, ...]] = {
+    "hog": (),
+    **dict.fromkeys(("resnet18", "resnet34", "resnet50", "resnet101", "vggface_resnet50"), ("file", SEEDED)),
+    "onnx": ("file",),
+}
+"""Which weights networks of images take, by name (`wildaffect.features.embeddings`; planning imports no PyTorch)."""
 OWN_NOTICE = "Computed by this project; no condition beyond those of the recording."
 
 

@@ -86,8 +86,8 @@ class Origins:
             entry = section["import"][feature.removeprefix(IMPORT_PREFIX)]
             return {key: value for key, value in entry.items() if key not in WORDS}
         if feature.startswith(EMBED_PREFIX):
-            entry = self._embedding(feature)
-            return {**entry, "weights": self._weights(entry["weights"])}
+            entry = {key: value for key, value in self._embedding(feature).items() if value is not None}
+            return {**entry, "weights": self._weights(entry.get("weights"))}
         spec = FEATURES[feature]
         given = {kind: self._weights(section[f"vggish_{kind}"]) for kind in ("weights", "pca") if getattr(spec, kind)}
         # Networks are known by their weights; what else they do is not read, as that would import PyTorch.
@@ -108,7 +108,7 @@ class Origins:
             **({"weights": self._weights(bodies["path"])} if networks else {}),
         }
 
-    def _weights(self, value: str) -> str:
+    def _weights(self, value: str | None) -> str:
         """Hash of the file behind a value of the configuration; of untrained weights their name."""
         return next(map(self.contents.hash, weights_file(value, self.config["models_dir"])), SEEDED)
 

@@ -14,6 +14,7 @@ from wildaffect import systems
 from wildaffect.config import (
     Names,
     Natural,
+    Positive,
     Problem,
     Section,
     Seed,
@@ -34,6 +35,7 @@ from wildaffect.faces.options import DETECTORS, TrackingOptions
 from wildaffect.faces.templates import SHEET_SOURCE, SHEETS
 from wildaffect.features.imported import Import
 from wildaffect.features.registry import FEATURES
+from wildaffect.features.spec import IMAGE_NETWORKS, SEEDED
 from wildaffect.scoring.editions import editions
 from wildaffect.systems.types import Spec, Variant, recipe_values
 
@@ -166,12 +168,36 @@ class Faces(Section):
         return completed(DETECTORS[info.data["backend"]], options) if "backend" in info.data else options
 
 
+class OnnxNetwork(Section):
+    """How an ONNX encoder takes its images, (n, 3, size, size), and which of its outputs is the vector."""
+
+    size: Positive
+    """Pixels of a side."""
+
+    channels: Literal["rgb", "bgr"] = "rgb"
+    """Order of the channels."""
+
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    """What is subtracted from values in [0, 1], in the order of `channels`."""
+
+    std: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (
+        0.229,
+        0.224,
+        0.225,
+    )
+    """What they are divided by."""
+
+    output: Text | None = None
+    """Name of the output; null for a file with one output."""
+
+
 class Embedding(Section):
     """Vectors of a frozen image network, computed once for all folds."""
 
-    network: Literal["hog", "resnet18", "resnet34", "resnet50", "resnet101", "vggface_resnet50"]
+    network: Literal["hog", "resnet18", "resnet34", "resnet50", "resnet101", "vggface_resnet50", "onnx"]
     """Network; the vectors are the input of its last layer (of vggface_resnet50 also its seven probabilities).
-    hog: no network but histograms of oriented gradients, a plain description of a face that needs no weights."""
+    hog: no network but histograms of oriented gradients, a plain description of a face that needs no weights.
+    onnx: any network in an ONNX file; the vectors are one of its outputs."""
 
     weights: Text | None = None
     """Weights: a name in models.yaml, a file, or `seeded` for an untrained network; null for hog, which has none."""
@@ -179,11 +205,23 @@ class Embedding(Section):
     crops: Text
     """Crop template of the images that the network gets."""
 
+    onnx: OnnxNetwork | None = None
+    """For the network `onnx`: how it takes its images."""
+
     @model_validator(mode="after")
-    def _weights_where_needed(self) -> "Embedding":
-        if (self.weights is None) != (self.network == "hog"):
+    def _as_the_network_needs(self) -> "Embedding":
+        possible = IMAGE_NETWORKS[self.network]
+        if possible and self.weights is None:
+            raise ValueError("'weights' is missing")
+        if not possible and self.weights is not None:
+            raise ValueError(f"{self.network} has no weights: leave out 'weights'")
+        if self.weights == SEEDED and SEEDED not in possible:
+            raise ValueError(f"{self.network} is in its file, so 'weights' cannot be {SEEDED}; name the file")
+        if (self.network == "onnx") != (self.onnx is not None):
             raise ValueError(
-                "'weights' is missing" if self.weights is None else "hog has no weights: leave out 'weights'"
+                "'onnx' is missing: say how the file takes its images"
+                if self.onnx is None
+                else f"'onnx' is for the network onnx, not for {self.network}: leave it out"
             )
         return self
 
