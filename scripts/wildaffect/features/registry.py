@@ -13,6 +13,7 @@ from wildaffect.errors import InputError
 from wildaffect.faces import templates
 from wildaffect.features.imported import check_columns, imported_feature
 from wildaffect.features.spec import (
+    AUDIO_EMBED_PREFIX,
     EMBED_PREFIX,
     IMAGE_NETWORKS,
     IMPORT_PREFIX,
@@ -40,9 +41,10 @@ _SHOWN = 3
 
 
 def configured(features: Mapping[str, Any]) -> list[str]:
-    """Ids of the imports and embeddings that the section describes."""
+    """Ids of the imports and embeddings, of images and of audio, that the section describes."""
     imports = [IMPORT_PREFIX + name for name in features["import"]]
-    return imports + [EMBED_PREFIX + name for name in features["embeddings"]]
+    audio = [AUDIO_EMBED_PREFIX + name for name in features["audio_embeddings"]]
+    return imports + [EMBED_PREFIX + name for name in features["embeddings"]] + audio
 
 
 def weights_file(weights: str | None, models_dir: str | Path) -> list[str]:
@@ -108,6 +110,8 @@ def problems(
         found += absent(f"{where}.weights", entry["weights"], models_dir) or _onnx_problems(where, entry, models_dir)
         if entry["crops"] not in (known := templates.names()):
             found.append(f"{where}.crops: unknown template {entry['crops']!r}{nearest(entry['crops'], known)}")
+    for name, entry in features["audio_embeddings"].items():
+        found += _absent_weights(f"features.audio_embeddings.{name}.weights", entry["weights"], models_dir)
     if features["bodies"]:
         found += _body_problems(features["bodies"], dict.fromkeys(trials.values()), models_dir)
     return found

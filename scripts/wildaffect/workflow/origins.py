@@ -12,7 +12,7 @@ from wildaffect.content import Contents
 from wildaffect.faces import templates as crop_templates
 from wildaffect.faces.options import pack_files
 from wildaffect.features.registry import FEATURES, weights_file
-from wildaffect.features.spec import EMBED_PREFIX, IMPORT_PREFIX, SEEDED
+from wildaffect.features.spec import AUDIO_EMBED_PREFIX, EMBED_PREFIX, IMPORT_PREFIX, SEEDED
 from wildaffect.systems.types import Needs
 from wildaffect.workflow.corpus import official_images
 
@@ -88,6 +88,9 @@ class Origins:
         if feature.startswith(EMBED_PREFIX):
             entry = {key: value for key, value in self._embedding(feature).items() if value is not None}
             return {**entry, "weights": self._weights(entry.get("weights"))}
+        if feature.startswith(AUDIO_EMBED_PREFIX):
+            entry = section["audio_embeddings"][feature.removeprefix(AUDIO_EMBED_PREFIX)]
+            return {**entry, "weights": self._weights(entry["weights"])}
         spec = FEATURES[feature]
         given = {kind: self._weights(section[f"vggish_{kind}"]) for kind in ("weights", "pca") if getattr(spec, kind)}
         # Networks are known by their weights; what else they do is not read, as that would import PyTorch.

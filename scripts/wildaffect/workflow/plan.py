@@ -158,7 +158,7 @@ def _face_problems(config: Mapping[str, Any], inputs: Inputs) -> list[str]:
             "it to one of the sources keypoint_rcnn, openpose and face_box (guessed from the face), or leave out what needs them."
         )
     elif shown:
-        bodies_alone = {**config["features"], "import": {}, "embeddings": {}}
+        bodies_alone = {**config["features"], "import": {}, "embeddings": {}, "audio_embeddings": {}}
         problems += feature_problems(bodies_alone, [], inputs.corpus.video_of, models_dir)
     return problems
 

@@ -35,7 +35,7 @@ from wildaffect.faces.options import DETECTORS, TrackingOptions
 from wildaffect.faces.templates import SHEET_SOURCE, SHEETS
 from wildaffect.features.imported import Import
 from wildaffect.features.registry import FEATURES
-from wildaffect.features.spec import IMAGE_NETWORKS, SEEDED
+from wildaffect.features.spec import IMAGE_NETWORKS, SEEDED, SPEECH_NETWORKS
 from wildaffect.scoring.editions import editions
 from wildaffect.systems.types import Spec, Variant, recipe_values
 
@@ -226,6 +226,31 @@ class Embedding(Section):
         return self
 
 
+class AudioEmbedding(Section):
+    """Vectors of a frozen network of speech, computed once for all folds."""
+
+    network: Annotated[str, one_of(lambda: SPEECH_NETWORKS)]
+    """Network, by the name of its function in torchaudio.models: wav2vec2_base, wav2vec2_large, wav2vec2_large_lv60k, wav2vec2_xlsr_300m,
+    hubert_base, hubert_large, hubert_xlarge, wavlm_base or wavlm_large."""
+
+    weights: Text
+    """Weights: a name in models.yaml, a file, or `seeded` for an untrained network."""
+
+    layers: Annotated[tuple[Positive, ...], Field(min_length=1), AfterValidator(distinct)]
+    """Layers whose outputs are taken, counted from 1."""
+
+    combine: Literal["mean", "concatenate"] = "mean"
+    """How several layers become one vector.
+    - mean: their mean
+    - concatenate: one after the other, so that the first layer of what is trained weighs them; as many times the columns"""
+
+    @model_validator(mode="after")
+    def _layers_of_the_network(self) -> "AudioEmbedding":
+        if max(self.layers) > (count := SPEECH_NETWORKS[self.network]):
+            raise ValueError(f"'layers': {self.network} has {count} layers")
+        return self
+
+
 class Bodies(Section):
     """Where the body of each trial's person comes from, see docs/features.md."""
 
@@ -283,6 +308,12 @@ class Features(Section):
         default={}, examples=[{"face50": {"network": "resnet50", "weights": "resnet50", "crops": "cnu224"}}]
     )
     """Vectors of frozen image networks, by name; a system knows them as `embed.<name>`."""
+
+    audio_embeddings: dict[Name, AudioEmbedding] = Field(
+        default={},
+        examples=[{"wavlm": {"network": "wavlm_base", "weights": "models/wavlm_base.pth", "layers": [8, 10]}}],
+    )
+    """Vectors of frozen networks of speech, by name; a system knows them as `audio_embed.<name>`."""
 
     bodies: Bodies | None = Field(
         default=None,
