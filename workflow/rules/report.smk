@@ -16,6 +16,7 @@ rule build_report:
         ensembles=PLAN.outputs.tests(),
         scores=PLAN.outputs.scores()[:1],
         trial_scores=PLAN.outputs.scores()[1:],
+        comparisons=PLAN.outputs.comparisons(),
     output:
         page=at(paths.REPORT),
     log:

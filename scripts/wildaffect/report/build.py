@@ -22,6 +22,7 @@ from wildaffect.report.scores import (
     ENSEMBLE,
     ScoreTable,
     confusion_matrices,
+    ranked_comparisons,
     read_scores,
     read_trial_notes,
     read_trial_scores,
@@ -49,6 +50,7 @@ class RunFiles:
         runs: Entries with system, variant, target, fold and path (of a run folder).
         predictions: Entries with system, variant, target, fold, partition and path (of a prediction table).
         scores, trial_scores: Score tables, None where nothing was scored.
+        comparisons: Table of pairs of variants, None where none was asked for.
     """
 
     trials: Path
@@ -62,6 +64,7 @@ class RunFiles:
     predictions: Sequence[Mapping]
     scores: Path | None
     trial_scores: Path | None
+    comparisons: Path | None = None
 
 
 def build_report(
@@ -114,6 +117,7 @@ def build_report(
         "versions": versions,
         "tables": tables,
         "ranked": [(table, _score_figure(table)) for table in tables if table.ranked],
+        "comparisons": ranked_comparisons(files.comparisons) if files.comparisons else [],
         "names": {"cross_validation": CROSS_VALIDATION, "ensemble": ENSEMBLE},
         "audit": _audit(files.audit),
         "severities": SEVERITIES,

@@ -173,6 +173,15 @@ class ScoreTable:
         return "over all valid frames of all trials joined; not ranked by itself"
 
 
+def ranked_comparisons(path: Path) -> list[dict]:
+    """Rows of the ranked scores in a table of `wildaffect.scoring.comparison.compare_variants`."""
+    try:
+        table = pd.read_csv(path).map(plain_cell)
+        return table[table["metric"] == table["task"] + "_score"].to_dict("records")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a readable table of comparisons ({error}). Delete it and run again.") from error
+
+
 def read_scores(path: Path, columns: tuple[str, ...] = SCORE_COLUMNS) -> pd.DataFrame:
     """Read a score file: the fold as text, the value as float64 and `note` (remarks, optional) as text.
 

@@ -443,6 +443,10 @@ class Score(Section):
     bootstrap: Natural = 0
     """Resamples of whole videos for 95 % confidence intervals; 0: no intervals."""
 
+    compare: Natural = 0
+    """Resamples of whole videos, the same for both, by which every pair of variants is compared (scores/comparisons.csv and the report); 0:
+    no comparisons."""
+
     ensembles: dict[Name, Ensemble] = Field(
         default={}, examples=[{"both": {"members": ["lfan/unimodal", "lfan/multimodal"], "target": "va"}}]
     )
