@@ -26,6 +26,8 @@ from wildaffect.report.scores import (
     read_scores,
     read_trial_notes,
     read_trial_scores,
+    repeated,
+    repetitions,
     score_tables,
 )
 from wildaffect.report.traces import DIMENSIONS, series_name, trial_traces
@@ -105,7 +107,9 @@ def build_report(
         files.labels.get("va"),
         files.predictions,
     )
-    tables = score_tables(read_scores(files.scores), editions) if files.scores else []
+    scores = read_scores(files.scores) if files.scores else None
+    tables = score_tables(scores, editions) if scores is not None else []
+    ranked = {table.metric for table in tables if table.ranked}
     media = media_rows(trial_table, files.frames, files.audio, files.persons)
     sheets, reduced = contact_sheets({trial: path for trial, path in files.sheets.items() if Path(path).exists()})
     context = {
@@ -117,6 +121,7 @@ def build_report(
         "versions": versions,
         "tables": tables,
         "ranked": [(table, _score_figure(table)) for table in tables if table.ranked],
+        "repeated": repeated(scores, ranked, repetitions(config.get("systems", {}))) if scores is not None else [],
         "comparisons": ranked_comparisons(files.comparisons) if files.comparisons else [],
         "names": {"cross_validation": CROSS_VALIDATION, "ensemble": ENSEMBLE},
         "audit": _audit(files.audit),

@@ -158,11 +158,9 @@ def compare_variants(
                 common = sorted(_trials(a) & _trials(b) & {*pc.unique(truth["trial"]).to_pylist()})
                 if not common:
                     continue
-                tables_of_both = [_of_trials(predicted.table, common) for predicted in (a, b)]
+                one, other, both = (_of_trials(table, common) for table in (a.table, b.table, truth))
                 with named(f"{first} and {second}, edition {edition}"):
-                    found = compare(
-                        *tables_of_both, _of_trials(truth, common), edition, task.name, resamples=resamples, seed=seed
-                    )
+                    found = compare(one, other, both, edition, task.name, resamples=resamples, seed=seed)
                 names = {"edition": edition, "task": task.name, "first_run": first, "second_run": second}
                 rows += [{**names, "trials": len(common), **row} for row in found.to_pylist()]
     with atomic(output) as partial, partial.open("w", encoding="utf-8", newline="") as handle:

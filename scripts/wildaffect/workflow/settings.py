@@ -623,7 +623,18 @@ def _variants(values: Mapping[str, Any], spec: Spec) -> tuple[dict[str, Any], li
             )
         found = check(spec.settings, laid_over(values["recipe"], recipe_values(own)))[1]
         problems += [(("variants", name, *path), line) for path, line in found if (path, line) not in of_system]
-        variants[name] = {**own, "base": base}
+        seeds = own.pop("seeds", None)
+        if seeds is not None and own["seed"] is not None:
+            problems.append((("variants", name, "seeds"), "there is 'seed' too; name one of them"))
+        for repeated, seed in _repeated(name, own["seed"], seeds):
+            if repeated in variants or (repeated != name and repeated in values["variants"]):
+                problems.append((("variants", name, "seeds"), f"{repeated} is the name of another variant"))
+            variants[repeated] = {**own, "base": base, "seed": seed}
     if not variants:
         problems.append((("variants",), "no variant is left"))
     return variants, problems
+
+
+def _repeated(name: str, seed: int | None, seeds: Sequence[int] | None) -> list[tuple[str, int | None]]:
+    """The variants that one stands for, with their seeds."""
+    return [(name, seed)] if seeds is None else [(f"{name}_seed{each}", each) for each in seeds]
