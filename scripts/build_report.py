@@ -1,4 +1,4 @@
-"""Write the report: one self-contained page."""
+"""Write the report: an overview, and a page for each video."""
 
 from wildaffect.job import stage
 
@@ -10,12 +10,15 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from wildaffect.provenance import main_versions
     from wildaffect.report.build import RunFiles, build_report
     from wildaffect.report.runs import notes, uncompared, used_models
+    from wildaffect.report.viewer import Shown
     from wildaffect.scoring.read import read_notes
     from wildaffect.scoring.tasks import tracks_of
 
     given, config = snakemake.input, snakemake.params.config
     runs = paths.entries(paths.RUN, given.runs)
     tables = [*given.predictions, *given.ensembles]
+    results = Path(config["results_dir"])
+    drawn = snakemake.params.media if config["report"]["overlays"] else {}
     build_report(
         Path(snakemake.output.page),
         RunFiles(
@@ -32,10 +35,17 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
             trial_scores=next(map(Path, given.trial_scores), None),
             comparisons=next(map(Path, given.comparisons), None),
         ),
+        Shown(
+            media=snakemake.params.media,
+            overlays={video: results / paths.OVERLAY.format(video=video) for video in drawn},
+            quality=paths.keyed(paths.QUALITY, read_lists(given.quality)),
+            speech=paths.keyed(paths.FEATURE, read_lists(given.speech)).get("speech", {}),
+            trust=config["tables"]["trust"],
+        ),
         config=config,
         editions=tracks_of(snakemake.params.editions),
-        models=used_models(given.detections, given.abouts, runs),
+        models=used_models(given.detections, given.abouts, runs, tables),
         versions=main_versions(),
-        notes=[*notes(config, runs), *uncompared(tables)],
+        notes=[*notes(config, runs, tables, paths.keyed(paths.ABOUT, given.abouts)), *uncompared(tables)],
         warnings=list(dict.fromkeys(note for table in tables for note in read_notes(Path(table)))),
     )

@@ -46,6 +46,11 @@ TEMPLATE = "cnu224"
 
 SYSTEMS: dict[str, dict[str, Any]] = {
     "cnu_adl": {"variants": ["image"], "targets": ["mtl"], "recipe": {"preset": "small_data"}},
+    "sequence": {
+        "variants": ["tcn"],
+        "targets": ["va_expr"],
+        "recipe": {"inputs": ["embed.hog"], "window": 1, "hop": 1, "batch": 128, "epochs": 15, "dropout": 0.5},
+    },
 }
 """The variants that see one frame at a time, with the preset for small data."""
 
@@ -121,6 +126,7 @@ def configuration(out: Path, systems: Sequence[str]) -> dict[str, Any]:
         "corpus": {"layout": "table", "root": str(out / "corpus")},
         "folds": {"scheme": "official"},
         "faces": {"source": "official", "official_root": str(out / "corpus")},
+        "features": {"embeddings": {"hog": {"network": "hog", "crops": TEMPLATE}}},
         "systems": {"lfan": False} | {name: SYSTEMS[name] for name in systems},
     }
 

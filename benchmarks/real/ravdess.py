@@ -56,9 +56,14 @@ SYSTEMS: dict[str, dict[str, Any]] = {
         "targets": ["expr", "va"],
         "recipe": {"preset": "small_data", "duration": 2, "batch": 32},
     },
+    "sequence": {
+        "variants": ["tcn"],
+        "targets": ["va_expr"],
+        "recipe": {"preset": "small_data", "window": 28, "hop": 10},
+    },
 }
 """The variants that can perceive the signal, with the preset for small data."""
-READ = {"m3t": ("m3t_mel", "egemaps25"), "ntua": ("ntua_mel",)}
+READ = {"m3t": ("m3t_mel", "egemaps25"), "ntua": ("ntua_mel",), "sequence": ("egemaps25",)}
 """The features that they read."""
 
 

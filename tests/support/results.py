@@ -15,6 +15,7 @@ import pyarrow as pa
 import soundfile
 
 from wildaffect.report.build import RunFiles, build_report
+from wildaffect.report.viewer import Shown
 from wildaffect.scoring.editions import editions
 from wildaffect.tables import write_table
 
@@ -167,7 +168,8 @@ def render(output: Path, arguments: dict, title: str = "x", demo: bool = False) 
         "results_dir": str(arguments["results"]),
     }
     rest = {name: arguments[name] for name in ("editions", "models", "versions", "notes")}
-    build_report(output, files, config=config, **rest, warnings=arguments.get("warnings", ()))
+    shown = arguments.get("shown") or Shown({}, {}, {}, {}, {})
+    build_report(output, files, shown, config=config, **rest, warnings=arguments.get("warnings", ()))
 
 
 def _write_media(folder: Path, video: str, frames: int, vfr: bool) -> np.ndarray:

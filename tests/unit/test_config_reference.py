@@ -82,7 +82,7 @@ def test_config_yaml_is_fit_to_read():
     described = [line for line in lines if re.match(r" *[a-z_]+:", line)]
     assert all(re.search(r"  # \S", line) for line in described)
     assert "  layout: affwild2              # How videos and annotations are stored." in lines
-    assert " " * 32 + "# folder:   any folder of videos without labels; everything is predicted" in lines
+    assert " " * 32 + "# folder:    any folder of videos without labels; everything is predicted" in lines
     assert " " * 32 + "# Example: {va: sample.txt}" in lines
 
 
@@ -143,7 +143,13 @@ def test_editors_leave_the_names_of_plug_ins_to_the_plan(editor, right):
 def test_examples_are_right(section):
     for key, field in keys(section).items():
         for example in field.examples or ():
-            paths = {"Features": "features", "Score": "score", "Submission": "submission", "LabelRules": "labels"}
+            paths = {
+                "Features": "features",
+                "Score": "score",
+                "Submission": "submission",
+                "LabelRules": "labels",
+                "Tables": "tables",
+            }
             if section is System:
                 given = complete_settings({"systems": {"lfan": {key: example}}})["systems"]["lfan"][key]
             else:

@@ -202,6 +202,8 @@ def test_what_an_onnx_file_lacks_is_said_before_any_job(encoders, name, change, 
     [
         ({"network": "onnx", "weights": "a.onnx"}, "'onnx' is missing"),
         ({"network": "onnx", "weights": "seeded", "onnx": WITH}, "'weights' cannot be seeded"),
+        ({"network": "mbf_va_mtl", "weights": "seeded"}, "'weights' cannot be seeded"),
+        ({"network": "mbf_va_mtl", "weights": "a.onnx", "onnx": WITH}, "'onnx' is for the network onnx"),
         ({"network": "resnet18", "weights": "a.pth", "onnx": WITH}, "'onnx' is for the network onnx"),
         ({"network": "onnx", "onnx": WITH}, "'weights' is missing"),
         ({"network": "hog", "weights": "a.pth"}, "hog has no weights"),

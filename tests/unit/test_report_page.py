@@ -19,7 +19,9 @@ from wildaffect.report.page import json_block
 from wildaffect.report.scores import score_lines
 
 NASTY = 'a <b> & "ü" </script><img src=x onerror=alert(1)>'.replace("/", "\\")
-SECTIONS = ["what", "scores", "audit", "media", "learning", "predictions", "models", "provenance"]
+SECTIONS = ["what", "summary", "scores", "audit", "media", "learning", "predictions", "models", "provenance"]
+
+UNLABELLED = [name for name in SECTIONS if name not in ("scores", "learning")]
 
 
 class Page(html.parser.HTMLParser):
@@ -105,7 +107,9 @@ def test_nothing_is_loaded_from_elsewhere(kind, request):
     for tag, attributes in page.tags:
         for name in ("src", "href", "srcset", "data", "action", "poster", "xlink:href"):
             if attributes.get(name):
-                assert attributes[name].startswith(("data:image/jpeg;base64,", "#")), (tag, attributes[name][:60])
+                assert attributes[name].startswith(
+                    ("data:image/jpeg;base64,", "#", *(["videos/", "../"] if tag == "a" else []))
+                ), (tag, attributes[name][:60])
     style = re.search(r"<style>(.*?)</style>", page.source, re.DOTALL)[1]
     assert "url(" not in style
     assert "@import" not in style
@@ -237,6 +241,9 @@ def test_page_without_labels_and_scores(unlabelled):
     page = unlabelled[1]
     assert "No labels: nothing to compare, so there are no scores." in page.words
     assert "Nothing was trained in this run." in page.words
+    assert [attributes["id"] for attributes in page.tagged("section")] == UNLABELLED
+    assert "against labels" not in page.words
+    assert {f"#{name}" for name in ("scores", "learning")}.isdisjoint(a["href"] for a in page.tagged("a"))
     trials = [block for block in page.blocks if "times" in block]
     assert len(trials) == 4
     assert all(block["labels"] == {} and block["invalid"] == [] and block["series"]["arousal"] for block in trials)
@@ -258,7 +265,7 @@ def test_page_with_nothing_but_trials(tmp_path):
     }
     render(tmp_path / "r.html", arguments | empty)
     page = Page(tmp_path / "r.html")
-    assert [attributes["id"] for attributes in page.tagged("section")] == SECTIONS
+    assert [attributes["id"] for attributes in page.tagged("section")] == UNLABELLED
     assert "There are no predictions." in page.words
     assert "No contact sheets" in page.words
 
@@ -292,6 +299,25 @@ def test_confusion_of_expressions(tmp_path):
     assert rows["Neutral"] == ["Neutral", "100", "0", "0", "0", "0", "0", "0", "1"]
     assert rows["Fear"][1:] == ["–"] * 7 + ["0"]
     assert "No system predicted valence or arousal" in page.words
+
+
+def test_many_trainings_are_a_table(tmp_path):
+    arguments = build_results(tmp_path, ["one"])
+    many = [run | {"fold": fold} for fold in range(5) for run in arguments["runs"]]
+    render(tmp_path / "r.html", arguments | {"runs": many})
+    page = Page(tmp_path / "r.html")
+    lines = [attributes["points"] for attributes in page.tagged("polyline")]
+    assert len(lines) == len(many) == 30
+    assert all(len(line.split()) == 12 for line in lines)
+    assert not [block for block in page.blocks if "epoch" in block]
+
+
+def test_summary_of_each_trial_leads_to_its_page(labelled):
+    page = labelled[1]
+    inside = page.source.partition('id="summary"')[2].partition("</section>")[0]
+    assert inside.count("/index.html") == 4
+    assert "90.0 %" in inside  # faces of 2-60: the last tenth has none
+    assert page.source.count("../tables/") == 0
 
 
 def test_size_is_bounded_for_many_trials(tmp_path, monkeypatch):
@@ -433,6 +459,9 @@ def test_pairs_of_variants_and_repeated_trainings_have_tables(tmp_path):
     changed = {"config": config, "scores": tmp_path / "scores.csv", "comparisons": tmp_path / "pairs.csv"}
     render(tmp_path / "page.html", arguments | changed)
     page = Page(tmp_path / "page.html")
+    sections = [*SECTIONS[: SECTIONS.index("audit")], "comparisons", *SECTIONS[SECTIONS.index("audit") :]]
+    assert [attributes["id"] for attributes in page.tagged("section")] == sections
+    assert "#comparisons" in [attributes["href"] for attributes in page.tagged("a")]
     assert "Pairs of variants" in page.words and "s/<b>/va" in page.words and "0.7777" not in page.words
     assert (
         "Trainings that differ in the seed alone" in page.words and f"{system}/{variant}, {system}/again" in page.words

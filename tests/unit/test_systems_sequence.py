@@ -13,7 +13,7 @@ from wildaffect.faces.crops import CropFile, crop_writer
 from wildaffect.features import embeddings
 from wildaffect.features.embeddings import embed_crops, open_network, preparation
 from wildaffect.scoring import ccc
-from wildaffect.systems.sequence.model import build
+from wildaffect.systems.sequence.model import build, with_statistics
 from wildaffect.systems.types import Labels, Purpose, TrialData
 
 VARIANTS = ("gru", "tcn", "transformer")
@@ -31,10 +31,13 @@ def trial(name="a", frames=90, seed=0, **labels) -> TrialData:
     return TrialData(name, np.arange(frames) / 25, {}, rows, known)
 
 
+@pytest.mark.parametrize("window_statistics", [False, True])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_padding_changes_nothing(variant):
+def test_padding_changes_nothing(variant, window_statistics):
     torch.manual_seed(0)
-    network = build(variant, widths=(4, 3), outputs=2, hidden=16, layers=2, heads=2).eval()
+    network = build(
+        variant, widths=(4, 3), outputs=2, hidden=16, layers=2, heads=2, window_statistics=window_statistics
+    ).eval()
     values, real = torch.randn(2, 30, 7), torch.ones(2, 30, dtype=torch.bool)
     real[1, 21:] = False
     spoilt = values.clone()
@@ -181,3 +184,28 @@ def _png(image: np.ndarray) -> bytes:
     import cv2
 
     return cv2.imencode(".png", image[..., ::-1])[1].tobytes()
+
+
+def test_the_statistics_of_a_window_are_of_its_real_rows():
+    states = torch.tensor([[[1.0, 0.0], [3.0, 0.0], [99.0, 7.0]]])
+    found = with_statistics(states, torch.tensor([[True, True, False]]))
+    assert found.shape == (1, 3, 6)
+    torch.testing.assert_close(found[0, 0], torch.tensor([1.0, 0.0, 2.0, 0.0, 1.0, 0.0]), atol=4e-3, rtol=0)
+    torch.testing.assert_close(found[0, 0, 2:], found[0, 1, 2:])
+
+
+def test_a_frame_is_told_of_all_others_in_its_window_only_with_statistics():
+    for told in (False, True):
+        torch.manual_seed(0)
+        network = build("tcn", widths=(3,), outputs=2, hidden=16, layers=1, window_statistics=told).eval()
+        values, real = torch.randn(1, 30, 3), torch.ones(1, 30, dtype=torch.bool)
+        changed = values.clone()
+        changed[0, 20] += 5
+        with torch.inference_mode():
+            assert torch.allclose(network(values, real)[0, 0], network(changed, real)[0, 0]) is not told
+
+
+def test_the_preset_for_small_data_reads_statistics_of_windows():
+    plan = recipe(preset="small_data")
+    assert plan.settings.window_statistics and plan.settings.window == 40  # what the recipe says wins
+    assert plan.network({"egemaps25": (25,)}).output.in_features == 3 * plan.settings.hidden

@@ -129,7 +129,7 @@ rule audit_corpus:
         persons=PLAN.inputs.corpus_lists("persons"),
         labels=expand(at(paths.LABELS), task=PLAN.corpus.labelled_tasks()),
     output:
-        audit=at(paths.AUDIT),
+        audit=report(at(paths.AUDIT), category="Audit"),
     log:
         "<results>/logs/audit_corpus.log",
     benchmark:

@@ -1,5 +1,9 @@
+# What the pages of the videos show besides, where tables are a part of the run.
+SHOWN_TABLES = PLAN.config["report"]["tables"]
+
+
 rule build_report:
-    """Write the report: one self-contained page."""
+    """Write the report: an overview, and a page for each video."""
     input:
         trials=at(paths.TRIALS),
         audit=at(paths.AUDIT),
@@ -14,11 +18,15 @@ rule build_report:
         histories=[PLAN.runs.file(instance, paths.HISTORY) for instance in PLAN.runs.trainings()],
         predictions=PLAN.predictions(),
         ensembles=PLAN.outputs.tests(),
+        quality=PLAN.inputs.corpus_lists("quality") if SHOWN_TABLES else [],
+        speech=PLAN.inputs.corpus_lists("features.speech") if SHOWN_TABLES and TABLE_SETTINGS["speech"] else [],
         scores=PLAN.outputs.scores()[:1],
         trial_scores=PLAN.outputs.scores()[1:],
         comparisons=PLAN.outputs.comparisons(),
     output:
-        page=at(paths.REPORT),
+        page=report(at(paths.REPORT), category="Page"),
+        shared=expand(at(paths.REPORT_SHARED), file=["viewer.js", "viewer.css"]),
+        videos=directory(at(paths.REPORT_VIDEOS)),
     log:
         "<results>/logs/build_report.log",
     benchmark:
@@ -33,6 +41,7 @@ rule build_report:
         code=code_of("build_report.py"),
         settings=without_given(PLAN.config),
         config=unrecorded(PLAN.config),
+        media=unrecorded({video: PLAN.raw.media_path(video) for video in VIDEOS}),
         editions=editions.values(PLAN.config["score"]["editions"]),
     script:
         "../../scripts/build_report.py"
@@ -42,7 +51,7 @@ rule verify_corpus:
     """Last of all: end with an error if the corpus had errors that nobody accepted."""
     input:
         audit=at(paths.AUDIT),
-        page=at(paths.REPORT),
+        page=report(at(paths.REPORT), category="Page"),
     output:
         verdict=at(paths.VERDICT),
     log:

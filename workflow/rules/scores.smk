@@ -67,8 +67,8 @@ rule score_predictions:
         folds=at(paths.FOLDS),
         labels=expand(at(paths.LABELS), task=PLAN.corpus.labelled_tasks()),
     output:
-        scores=at(paths.SCORES),
-        trials=at(paths.TRIAL_SCORES),
+        scores=report(at(paths.SCORES), category="Scores"),
+        trials=report(at(paths.TRIAL_SCORES), category="Scores"),
     log:
         "<results>/logs/score_predictions.log",
     benchmark:
@@ -152,6 +152,8 @@ rule export_csv:
     """One CSV per predicted trial, for people without a Parquet reader."""
     input:
         predictions=lambda wildcards: PLAN.outputs.tests(wildcards.system, wildcards.variant),
+        # Who of several people is there.
+        persons=PLAN.inputs.corpus_lists("persons") if PLAN.config["corpus"]["persons"] > 1 else [],
     output:
         folder=directory(at(paths.EXPORTS)),
     log:

@@ -19,9 +19,10 @@ from pydantic import Field, field_validator
 
 from wildaffect.config import Section, Text, nearest
 from wildaffect.corpus.label_spaces import EXPRESSIONS8, VALENCE_AROUSAL
+from wildaffect.corpus.timed import Segments, is_timed, middles, read_segments, start_in_file
 from wildaffect.corpus.trials import Trial
 from wildaffect.errors import InputError
-from wildaffect.tables import read_table, write_table
+from wildaffect.tables import read_metadata, read_table, write_table
 from wildaffect.textfiles import decimal, read_beginning, read_lines
 
 INVALID = -5
@@ -121,7 +122,9 @@ def parse_annotation(
 
 def check_labels(trial: Trial, task: str, annotations: Path, classes: Sequence[str], rules: LabelRules) -> None:
     """`InputError` if a trial's label of the whole clip, or the beginning of its annotation file, is not what a label is; takes no time."""
-    if name := trial.annotation(task):
+    if (name := trial.annotation(task)) and is_timed(annotations / name):
+        _read_timed(annotations / name, trial, task, classes, rules)
+    elif name:
         _parse(_lines_of(annotations / name), read_beginning(annotations / name), task, classes, rules)
     elif trial.labelled(task):
         _clip_annotation(trial, task, classes, rules)
@@ -137,8 +140,13 @@ def varies(
     """
     if rules.per_clip or trial.clip_label(task) or not (name := trial.annotation(task)):
         return False
+    path = annotations / name
     try:
-        annotation = parse_annotation(annotations / name, task, classes, rules)
+        annotation = (
+            _read_timed(path, trial, task, classes, rules)[0]
+            if is_timed(path)
+            else parse_annotation(path, task, classes, rules)
+        )
     except InputError:
         return True
     values = annotation.values[:, [annotation.columns.index(column) for column in columns]]
@@ -159,6 +167,28 @@ def _clip_annotation(trial: Trial, task: str, classes: Sequence[str], rules: Lab
     header = NAMES_IN_ROWS if task == "expr" else ",".join(VALENCE_AROUSAL)
     lines = [header, trial.clip_label(task) or ""]
     return _parse(lambda row: f"trials.csv, trial {trial.trial!r}", lines, task, classes, rules)
+
+
+def _read_timed(
+    path: Path, trial: Trial, task: str, classes: Sequence[str], rules: LabelRules
+) -> tuple[Annotation, Segments]:
+    """Labels of rows that say when they hold, and these times."""
+    segments = read_segments(path, trial.media)
+    columns = segments.columns(task)
+    if not columns:
+        raise InputError(f"{path}: has no labels of the task {task}. Check the columns.")
+    nothing = str(INVALID) if task == "va" else "-1"
+    rows = zip(*(segments.cells[name] for name in columns), strict=True)
+    lines = [",".join(columns), *(",".join(cell or nothing for cell in row) for row in rows)]
+    if (
+        task == "va"
+        and rules.scale[0] <= INVALID <= rules.scale[1]
+        and any("" in segments.cells[name] for name in columns)
+    ):
+        raise InputError(
+            f"{path}: has missing values, which cannot be told from {INVALID} on the scale {list(rules.scale)}."
+        )
+    return _parse(lambda row: f"{path}, row {row + 1} of {trial.media}", lines, task, classes, rules), segments
 
 
 def _parse(where: Where, lines: Sequence[str], task: str, classes: Sequence[str], rules: LabelRules) -> Annotation:
@@ -241,6 +271,7 @@ def label_table(
     times: Mapping[str, np.ndarray],
     rules: LabelRules,
     classes: Sequence[str] = EXPRESSIONS8,
+    starts: Mapping[str, float] | None = None,
 ) -> tuple[pa.Table, dict]:
     """Labels of all annotated trials of one task on the frames of their videos.
 
@@ -251,6 +282,7 @@ def label_table(
         times: Seconds of every decoded frame, float64 (N,), by video.
         rules: How files are read, and differing numbers of rows and frames handled.
         classes: Expressions of the edition.
+        starts: Seconds from the beginning of the media file to frame 0 by video, for annotations that say when they hold; 0 by default.
 
     Returns:
         The table with columns trial, frame, time_s, one per label (null where not valid) and `valid` (the row is usable as a whole: both
@@ -264,8 +296,11 @@ def label_table(
         if not trial.labelled(task):
             continue
         path = annotations / (trial.annotation(task) or "trials.csv")
+        segments = None
         if trial.clip_label(task):
             annotation = _clip_annotation(trial, task, classes, rules)
+        elif is_timed(path):
+            annotation, segments = _read_timed(path, trial, task, classes, rules)
         else:
             annotation = parse_annotation(path, task, classes, rules)
         if columns not in (None, annotation.columns):
@@ -274,7 +309,14 @@ def label_table(
             )
         columns = annotation.columns
         frame_times = times[trial.video]
-        if rules.per_clip or trial.clip_label(task):
+        if segments is not None:
+            rows = segments.at((starts or {}).get(trial.video, 0.0) + middles(frame_times))
+            kind, rule, labels = (
+                "timed",
+                "by_time",
+                np.vstack([annotation.values, annotation.values[:1] * np.nan])[rows],
+            )
+        elif rules.per_clip or trial.clip_label(task):
             kind, rule, labels = PER_CLIP, "repeat", _repeated(path, annotation, len(frame_times))
         else:
             kind, rule = classify(len(annotation.values), len(frame_times), rules)
@@ -308,7 +350,8 @@ def write_labels(
         classes: Expressions of the edition.
     """
     times = {video: read_table(path, TIMES)["time_s"].to_numpy() for video, path in frames.items()}
-    table, metadata = label_table(task, trials, annotations, times, rules, classes)
+    starts = {video: start_in_file(read_metadata(path)) for video, path in frames.items()}
+    table, metadata = label_table(task, trials, annotations, times, rules, classes, starts)
     write_table(output, table, table.schema, metadata)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
-from wildaffect.corpus import affwild2, folder, table
+from wildaffect.corpus import affwild2, audformat, bids, folder, table
 from wildaffect.corpus.trials import TASKS, Corpus, Finding
 from wildaffect.errors import InputError
 
@@ -13,15 +13,18 @@ ENDS = 65536
 """Bytes at both ends of a file that are compared."""
 
 
-def scan_corpus(layout: str, root: Path, annotations: Path | None, edition: str, results: Path | None = None) -> Corpus:
+def scan_corpus(
+    layout: str, root: Path, annotations: Path | None, edition: str, results: Path | None = None, *, persons: int = 1
+) -> Corpus:
     """Trials below `root`. Reads names only, and the ends of media files of equal size.
 
     Args:
-        layout: `affwild2`, `folder` or `table`.
+        layout: `affwild2`, `folder`, `table`, `bids` or `audformat`.
         root: Folder of the videos.
         annotations: Folder of the annotations; `root` if None.
         edition: Name of the challenge edition that the annotations belong to.
         results: Folder of the results, which is never searched.
+        persons: Most persons per video, for the layout `folder`.
 
     Raises:
         InputError: A folder is missing or empty, or its content is ambiguous.
@@ -33,7 +36,11 @@ def scan_corpus(layout: str, root: Path, annotations: Path | None, edition: str,
     if layout == "affwild2":
         found = affwild2.scan(root, annotations, edition, results)
     elif layout == "folder":
-        found = folder.scan(root, results)
+        found = folder.scan(root, results, persons)
+    elif layout == "bids":
+        found = bids.scan(root, results)
+    elif layout == "audformat":
+        found = audformat.scan(root, results)
     else:
         found = table.scan(root, annotations, results)
     return replace(found, findings=(*found.findings, *same_files(root, found), *shared_subjects(found)))

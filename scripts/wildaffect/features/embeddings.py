@@ -15,6 +15,7 @@ from torch.nn.functional import interpolate
 
 from wildaffect.errors import InputError
 from wildaffect.faces.crops import CropFile
+from wildaffect.features import hsemotion
 from wildaffect.features.frames import OF_IMAGE
 from wildaffect.features.networks import load_exactly
 from wildaffect.features.onnx_files import open_encoder
@@ -154,6 +155,20 @@ def _vggface_columns(network: VggFace) -> int:
     return network.features.out_features + classes
 
 
+def _from_file(read: Callable[[Path], nn.Module]) -> Callable[[Path | None], nn.Module]:
+    def load(path: Path | None) -> nn.Module:
+        if path is None:
+            raise InputError("features.embeddings: an ONNX file brings its network; name the file as 'weights'.")
+        return read(path)
+
+    return load
+
+
+def _hsemotion(own: hsemotion.Preparation) -> Encoder:
+    load = _from_file(partial(hsemotion.Graph, "embedding"))
+    return Encoder(load, own.prepare, own.words, lambda network: network.columns, "EmotiEffLib")
+
+
 NETWORKS: Mapping[str, Encoder] = {
     "hog": Encoder(lambda path: Hog(), grey, HOG_PREPARATION, lambda network: network.columns, "scikit-image", ""),
     "resnet18": _resnet(torchvision.models.resnet18),
@@ -161,6 +176,7 @@ NETWORKS: Mapping[str, Encoder] = {
     "resnet50": _resnet(torchvision.models.resnet50),
     "resnet101": _resnet(torchvision.models.resnet101),
     "vggface_resnet50": Encoder(_load_vggface, prepared, FACE_PREPARATION, _vggface_columns, "own"),
+    **{name: _hsemotion(own) for name, own in hsemotion.PREPARATIONS.items()},
 }
 """Networks of images by name; which weights they take is in `wildaffect.features.spec.IMAGE_NETWORKS`."""
 
@@ -171,13 +187,8 @@ def onnx_encoder(
     """The network of an ONNX file, by what the configuration says of it (``features.embeddings.<name>.onnx``)."""
     mean, std = tuple(mean), tuple(std)
 
-    def load(path: Path | None) -> nn.Module:
-        if path is None:
-            raise InputError("features.embeddings: an ONNX file brings its network; name the file as 'weights'.")
-        return OnnxEncoder(path, size, output)
-
     return Encoder(
-        load,
+        _from_file(lambda path: OnnxEncoder(path, size, output)),
         partial(prepare, side=size, mean=mean, std=std, channels=channels),
         f"{channels.upper()}, {size} pixels (antialiased bilinear), divided by 255, minus {mean}, divided by {std}",
         lambda network: network.columns,

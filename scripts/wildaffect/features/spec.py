@@ -64,7 +64,7 @@ SEEDED = "seeded"
 IMAGE_NETWORKS: Mapping[str, tuple[str, ...]] = {
     "hog": (),
     **dict.fromkeys(("resnet18", "resnet34", "resnet50", "resnet101", "vggface_resnet50"), ("file", SEEDED)),
-    "onnx": ("file",),
+    **dict.fromkeys(("enet_b0_8_va_mtl", "mbf_va_mtl", "onnx"), ("file",)),
 }
 """Which weights networks of images take, by name (`wildaffect.features.embeddings`; planning imports no PyTorch)."""
 OWN_NOTICE = "Computed by this project; no condition beyond those of the recording."

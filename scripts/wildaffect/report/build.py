@@ -1,4 +1,4 @@
-"""The report: one self-contained HTML page that works offline and loads nothing."""
+"""The report: an HTML page that works offline and loads nothing, and a page for each video beside it."""
 
 import json
 import math
@@ -13,6 +13,7 @@ import pyarrow as pa
 import yaml
 
 from wildaffect.errors import InputError
+from wildaffect.faces.tables import absent_trials
 from wildaffect.files import atomic
 from wildaffect.report import page
 from wildaffect.report.media import SOURCES, contact_sheets, media_rows
@@ -31,11 +32,14 @@ from wildaffect.report.scores import (
     score_tables,
 )
 from wildaffect.report.traces import DIMENSIONS, series_name, trial_traces
+from wildaffect.report.viewer import Shown, write_pages
 from wildaffect.scoring.tasks import Tracks
 from wildaffect.tables import read_table
 from wildaffect.textfiles import plain_cell
 
 AUDIT_COLUMNS = ("trial", "video", "severity", "finding", "detail", "rule")
+MOST_CURVES = 24
+"""More trainings are a table."""
 SEVERITIES = ("error", "warning", "info")
 TRIAL_COLUMNS = ("trial", "video", "person", "partition_va", "partition_expr", "partition_au", "edition")
 
@@ -72,6 +76,7 @@ class RunFiles:
 def build_report(
     output: Path,
     files: RunFiles,
+    shown: Shown,
     *,
     config: Mapping,
     editions: Tracks,
@@ -88,6 +93,7 @@ def build_report(
     Args:
         output: HTML file to write.
         files: What the report shows.
+        shown: What the pages of the videos show besides.
         config: The completed configuration; paths below its `results_dir` are shown relative to it.
         editions: Tracks of the editions scored by.
         models: Dicts with name, licence, sha256, trained (bool or None) and source.
@@ -99,6 +105,7 @@ def build_report(
         InputError: Tables do not fit their schema or one another.
     """
     trial_table = read_table(files.trials, pa.schema([(name, pa.string()) for name in TRIAL_COLUMNS])).to_pylist()
+    absent = {trial for path in files.persons.values() for trial in absent_trials(path)}
     instances = [read_run(entry) for entry in files.runs]
     traces, points = trial_traces(
         {row["trial"]: row["video"] for row in trial_table},
@@ -107,10 +114,22 @@ def build_report(
         files.labels.get("va"),
         files.predictions,
     )
+    traces = {trial: trace for trial, trace in traces.items() if trial not in absent}
+    trial_table = [row for row in trial_table if row["trial"] not in absent]
     scores = read_scores(files.scores) if files.scores else None
     tables = score_tables(scores, editions) if scores is not None else []
     ranked = {table.metric for table in tables if table.ranked}
     media = media_rows(trial_table, files.frames, files.audio, files.persons)
+    pages = write_pages(
+        output.parent,
+        media,
+        shown,
+        frames=files.frames,
+        persons=files.persons,
+        labels=files.labels,
+        predictions=files.predictions,
+        title=config["report"]["title"],
+    )
     sheets, reduced = contact_sheets({trial: path for trial, path in files.sheets.items() if Path(path).exists()})
     context = {
         "title": config["report"]["title"],
@@ -127,8 +146,16 @@ def build_report(
         "audit": _audit(files.audit),
         "severities": SEVERITIES,
         "media": media,
+        "pages": pages,
+        "with_tables": config["report"].get("tables", False),
+        "most_curves": MOST_CURVES,
         "sources": SOURCES,
-        "sheets": [(row["trial"], sheets[row["trial"]]) for row in _least_covered(media) if row["trial"] in sheets],
+        "overlays": config["report"].get("overlays", False),
+        "sheets": [
+            (row["trial"], sheets[row["trial"]], row["colour"])
+            for row in _least_covered(media)
+            if row["trial"] in sheets
+        ],
         "sheets_reduced": reduced,
         "instances": [instance | {"selection": selection(instance)} for instance in instances],
         "has_labels": bool(files.labels),

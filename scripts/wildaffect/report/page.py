@@ -1,6 +1,7 @@
 """Rendering: number formats, JSON blocks and the HTML template."""
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,16 @@ UNSAFE = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028"
 
 def render(context: dict[str, Any]) -> str:
     """The page for `context`; a name that the template uses and `context` lacks is an error."""
-    return _template().render(context, plotly=Markup(get_plotlyjs()))
+    return _template("report.html").render(context, plotly=Markup(get_plotlyjs()))
+
+
+def render_viewer(*, video: str, title: str) -> str:
+    """The page of one video; its data and script are files beside it."""
+    return _template("viewer.html").render(video=video, title=title)
 
 
 @cache
-def _template() -> jinja2.Template:
+def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -34,10 +40,11 @@ def _template() -> jinja2.Template:
         "integer": lambda value: f"{value:,}",
         "duration": duration,
         "percent": percent,
+        "sparkline": sparkline,
         "json_block": json_block,
         "mean_and_deviation": mean_and_deviation,
     }
-    return environment.get_template("report.html")
+    return environment.get_template(name)
 
 
 def json_block(value: Any) -> Markup:
@@ -67,6 +74,23 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def sparkline(values: Sequence[float | None]) -> str:
+    """Points of a line of 120 by 20 units over all values that are numbers.
+
+    Examples:
+        >>> sparkline([0.0, None, 1.0])
+        '0.0,19.0 120.0,1.0'
+    """
+    known = [(i, value) for i, value in enumerate(values) if value is not None]
+    if not known:
+        return ""
+    low, high = min(value for _, value in known), max(value for _, value in known)
+    return " ".join(
+        f"{120 * i / max(len(values) - 1, 1):.1f},{19 - 18 * (value - low) / (high - low or 1):.1f}"
+        for i, value in known
+    )
 
 
 def percent(part: float, whole: float) -> str:

@@ -8,7 +8,7 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from wildaffect.systems.base import Recipe
+from wildaffect.systems.base import Predictor, Recipe
 from wildaffect.systems.types import Samples
 
 
@@ -89,7 +89,7 @@ def has_rows(size: int, fabric: Fabric) -> bool:
 
 
 def outputs_of(
-    recipe: Recipe, model: nn.Module, samples: Samples, fabric: Fabric, *, batch: int, workers: int = 0
+    recipe: Predictor, model: nn.Module, samples: Samples, fabric: Fabric, *, batch: int, workers: int = 0
 ) -> Iterator[tuple[Tensor, GatheredBatch]]:
     """Outputs of a model in evaluation mode for each batch of all samples, in order, with the batch."""
     model.eval()

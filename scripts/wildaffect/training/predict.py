@@ -16,9 +16,10 @@ from torch import nn
 from wildaffect import systems
 from wildaffect.errors import InputError
 from wildaffect.files import json_beside
+from wildaffect.progress import counted
 from wildaffect.provenance import stable_hash
-from wildaffect.scoring.read import NOTES
-from wildaffect.systems.base import Recipe
+from wildaffect.scoring.read import MODEL, NOTES
+from wildaffect.systems.base import Predictor
 from wildaffect.systems.types import Purpose, Setup, TrialData
 from wildaffect.tables import read_table, write_table
 from wildaffect.training.batches import as_array, outputs_of
@@ -88,7 +89,7 @@ def predict(
     sentences = [*notes, *agreement_notes(setup.names(), agreement, origin.corpus)]
     for sentence in sentences:
         log.warning("%s", sentence)
-    recipe = systems.recipe_of(setup)
+    recipe = systems.predictor_of(setup)
     needs = systems.spec(setup.system).needs(setup.base, setup.mode, setup.settings)
     fabric = open_fabric(runtime.device, runtime.precision)
     known = read_labels(labels, recipe.target, dict.fromkeys(recipe.target.labels, trials)) if labels else {}
@@ -98,7 +99,7 @@ def predict(
     shapes = {**trained_on, **check_columns(opened, files, trained_on)}
     with reproducible(runtime.threads):
         model = recipe.network(shapes)
-        digest = systems.load_weights(model, weights).sha256
+        digest = recipe.load(model, weights)
         stored = json_beside(weights, "stats.json")
         statistics = recipe.statistics(opened, stored and stored["train"]) if opened else {}
         made_of = {
@@ -128,6 +129,8 @@ def predict(
                 "inputs_accepted": list(agreement.accepted),
                 NOTES: sentences,
             }
+            if own := systems.spec(setup.system).trained:
+                about[MODEL] = own[setup.variant]
             write_table(output, pa.concat_tables(parts) if parts else schema.empty_table(), schema, about)
             tables.clean()
 
@@ -143,7 +146,7 @@ def _agreement(system: str, weights: Path, origin: Origin, accept: Sequence[str]
 
 
 def predict_trials(
-    recipe: Recipe,
+    recipe: Predictor,
     model: nn.Module,
     trials: Sequence[TrialData],
     statistics: Mapping[str, Any],
@@ -164,7 +167,7 @@ def predict_trials(
 
 
 def _one_pass(
-    recipe: Recipe,
+    recipe: Predictor,
     model: nn.Module,
     trials: Sequence[TrialData],
     statistics: Mapping[str, Any],
@@ -179,7 +182,9 @@ def _one_pass(
         return
     samples = recipe.samples(trials, statistics, Purpose.PREDICT)
     alone = [recipe.samples([trial], statistics, Purpose.PREDICT) for trial in trials]
-    stream = outputs_of(recipe, model, samples, fabric, batch=recipe.schedule.batch, workers=workers)
+    batch = recipe.schedule.batch
+    stream = outputs_of(recipe, model, samples, fabric, batch=batch, workers=workers)
+    stream = counted(stream, -(-len(samples) // batch), "batches")
     columns, waiting, held = len(recipe.target.columns), [], 0
     for trial, own in zip(trials, alone, strict=True):
         while held < len(own):
@@ -227,7 +232,7 @@ def _identities(files: Mapping[str, Path]) -> dict[str, list]:
     return {kind: [str(files[kind]), found.st_size, found.st_mtime_ns] for kind, found in status.items()}
 
 
-def _table(recipe: Recipe, trial: TrialData, values: np.ndarray) -> pa.Table:
+def _table(recipe: Predictor, trial: TrialData, values: np.ndarray) -> pa.Table:
     """Rows of one trial."""
     count = len(trial.times)
     seen = np.logical_and.reduce([crop.valid for crop in trial.crops.values()]) if trial.crops else np.ones(count, bool)

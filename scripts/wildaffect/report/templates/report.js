@@ -38,7 +38,8 @@ function drawScores(element, data) {
   Plotly.newPlot(element, traces, {
     ...FRAME, hovermode: "closest", bargap: 0.35,
     margin: { l: 8, r: 16, t: 30, b: 36 }, legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom" },
-    xaxis: { zeroline: true, rangemode: "tozero", automargin: true },
+    // Always the whole scale, so that reports can be compared; what lies below 0 stays visible.
+    xaxis: { zeroline: true, range: [Math.min(0, ...traces.flatMap((trace) => trace.x.map((x) => x * 1.05))), 1.005], automargin: true },
     yaxis: { tickvals: rows, ticktext: data.names.map(escapeText), autorange: "reversed", automargin: true, ticklabelstandoff: 6, showgrid: false, zeroline: false },
   }, SETTINGS);
 }
@@ -56,7 +57,7 @@ function drawCurves(element, data) {
   const above = Object.keys(data.metrics).length ? [0.53, 1] : [0, 1];
   Plotly.newPlot(element, traces, {
     ...FRAME, shapes, margin: { l: 48, r: 8, t: 8, b: 62 }, legend: { orientation: "h", x: 0, y: -0.16, yanchor: "top", font: { size: 11 } },
-    xaxis: { title: { text: "epoch", standoff: 4 }, anchor: "y2", zeroline: false, tickformat: "d" },
+    xaxis: { title: { text: "epoch", standoff: 4 }, anchor: "y2", zeroline: false, tickformat: "d", tick0: data.epoch[0], dtick: Math.max(1, Math.ceil(data.epoch.length / 10)) },
     yaxis: { domain: above, zeroline: false, nticks: 5 },
     yaxis2: { domain: [0, 0.45], zeroline: false, nticks: 5, visible: above[0] > 0 },
   }, SETTINGS);

@@ -89,7 +89,6 @@ class Network(Section):
 
 
 SMALL_DATA: dict[str, Any] = {
-    "epochs": 16,
     "learning_rate": 2e-3,
     "minimum_rate": 0.0,
     "patience": None,

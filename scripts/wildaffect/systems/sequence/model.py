@@ -18,6 +18,7 @@ def build(
     layers: int = 2,
     heads: int = 4,
     dropout: float = 0.3,
+    window_statistics: bool = False,
 ) -> nn.Module:
     """Network of a variant with random weights.
 
@@ -29,29 +30,52 @@ def build(
         layers: Of the temporal network.
         heads: Of attention.
         dropout: After the inputs and within the temporal network.
+        window_statistics: The output also reads mean and deviation of what the temporal network says in the window.
     """
     temporal = {
         "gru": lambda: Gru(hidden, layers, dropout),
         "tcn": lambda: Tcn(hidden, layers, dropout),
         "transformer": lambda: Transformer(hidden, layers, heads, dropout),
     }[variant]()
-    return FrameNetwork(widths, outputs, hidden, temporal, dropout)
+    return FrameNetwork(widths, outputs, hidden, temporal, dropout, window_statistics=window_statistics)
 
 
 class FrameNetwork(nn.Module):
     """Inputs (B, T, sum of widths) and which rows are real bool (B, T) -> (B, T, outputs); padding is at the end and changes nothing."""
 
-    def __init__(self, widths: Sequence[int], outputs: int, hidden: int, temporal: nn.Module, dropout: float) -> None:
+    def __init__(
+        self,
+        widths: Sequence[int],
+        outputs: int,
+        hidden: int,
+        temporal: nn.Module,
+        dropout: float,
+        *,
+        window_statistics: bool,
+    ) -> None:
         super().__init__()
-        self.widths = tuple(widths)
+        self.widths, self.window_statistics = tuple(widths), window_statistics
         self.inputs = nn.ModuleList(nn.Linear(width, hidden) for width in widths)
         self.norm, self.dropout = nn.LayerNorm(hidden), nn.Dropout(dropout)
-        self.temporal, self.output = temporal, nn.Linear(hidden, outputs)
+        self.temporal, self.output = temporal, nn.Linear(3 * hidden if window_statistics else hidden, outputs)
 
     def forward(self, values: Tensor, real: Tensor) -> Tensor:
         parts = zip(self.inputs, values.split(self.widths, dim=-1), strict=True)
         joined = self.dropout(gelu(self.norm(sum(layer(part) for layer, part in parts))))
-        return self.output(self.temporal(joined, real))
+        states = self.temporal(joined, real)
+        if self.window_statistics:
+            states = self.dropout(with_statistics(states, real))
+        return self.output(states)
+
+
+def with_statistics(states: Tensor, real: Tensor) -> Tensor:
+    """Rows (B, T, d) beside mean and standard deviation of the real rows of their window, (B, T, 3 d)."""
+    weights = real[..., None].to(states)
+    count = weights.sum(dim=1, keepdim=True).clamp(min=1)
+    mean = (states * weights).sum(dim=1, keepdim=True) / count
+    variance = ((states - mean).square() * weights).sum(dim=1, keepdim=True) / count
+    deviation = (variance + 1e-5).sqrt()  # the root of zero has no gradient
+    return torch.cat([states, mean.expand_as(states), deviation.expand_as(states)], dim=-1)
 
 
 class Gru(nn.Module):

@@ -58,6 +58,7 @@ class Temporal(Recipe[SequenceSettings]):
             layers=settings.layers,
             heads=settings.heads,
             dropout=settings.dropout,
+            window_statistics=settings.window_statistics,
         )
 
     def fit(self, trials: Sequence[TrialData]) -> dict[str, Any]:

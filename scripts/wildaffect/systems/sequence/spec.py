@@ -1,6 +1,7 @@
 """What sequence offers and needs, and its settings; read while the workflow is planned, so no torch here."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -15,6 +16,7 @@ from wildaffect.systems.types import (
     Factor,
     LearningRate,
     Needs,
+    Preset,
     RecipeSettings,
     Spec,
     Target,
@@ -30,16 +32,30 @@ def _of_frames(inputs: Names) -> Names:
     return inputs
 
 
+SMALL_DATA: dict[str, Any] = {
+    "window": 36,
+    "hop": 12,
+    "layers": 4,
+    "window_statistics": True,
+    "batch": 64,
+    "learning_rate": 3e-3,
+}
+
+
 class SequenceSettings(RecipeSettings):
     """A temporal network over frozen features. All values are this project's; nothing is published."""
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"small_data": SMALL_DATA}
+
+    preset: Preset = None
 
     inputs: Annotated[tuple[Text, ...], Field(min_length=1), AfterValidator(distinct), AfterValidator(_of_frames)] = (
         "egemaps25",
     )
     """Features with a row per frame, any number: of the audio (`wildaffect features` lists them), `embed.<name>`, `import.<name>`."""
 
-    window: Annotated[int, Field(ge=2)] = 200
-    """Frames per window, which is a sample."""
+    window: Count = 200
+    """Frames per window, which is a sample; 1 where frames are unrelated images."""
 
     hop: Count = 100
     """Frames between the starts of neighbouring windows; in training they are moved at random by up to half of it."""
@@ -52,6 +68,10 @@ class SequenceSettings(RecipeSettings):
 
     heads: Literal[1, 2, 4] = 4
     """Attention heads of the variant transformer."""
+
+    window_statistics: bool = False
+    """The output also reads mean and deviation of what the temporal network says over the window, as models of whole utterances do: for
+    labels that hold for much longer than a frame."""
 
     dropout: Dropout = 0.3
     """Dropout after the inputs were joined, and within the temporal network."""
@@ -91,10 +111,11 @@ SPEC = Spec(
         "expr": Target("expr", EXPRESSIONS7, {"expr": TASKS["expr"]}),
         "au": Target("au", AU12, {"au": TASKS["au"]}),
         "expr8": Target("expr8", EXPRESSIONS8, {"expr": TASKS["expr"]}),
+        "va_expr": Target("va_expr", (*VALENCE_AROUSAL, *EXPRESSIONS7), {"va": TASKS["va"], "expr": TASKS["expr"]}),
         "mtl": Target("mtl", (*VALENCE_AROUSAL, *EXPRESSIONS7, *AU12), TASKS),
         "mtl8": Target("mtl8", (*VALENCE_AROUSAL, *EXPRESSIONS8, *AU12), TASKS),
     },
-    on_request=("expr8", "mtl", "mtl8"),
+    on_request=("expr8", "va_expr", "mtl", "mtl8"),
     settings=SequenceSettings,
     needs=needs,
     modes=("corrected",),

@@ -1,0 +1,331 @@
+"""What the files of a run say, video by video: times, predicted values and labels of every person."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from wildaffect import paths
+from wildaffect.corpus.label_spaces import EXPRESSIONS8, VALENCE_AROUSAL
+from wildaffect.corpus.timed import start_in_file
+from wildaffect.corpus.trials import TASKS, TRIALS, Trial, trials_from_table
+from wildaffect.errors import InputError
+from wildaffect.files import sha256
+from wildaffect.media.frames import read_frames
+from wildaffect.scoring.editions import edition_tasks
+from wildaffect.scoring.read import KEYS, RowIndex, read_notes, read_parquet, sort_rows
+from wildaffect.tables import read_all, read_metadata, read_table
+
+EXPRESSION = "expression"
+
+
+@dataclass(frozen=True)
+class Person:
+    """One trial.
+
+    Attributes:
+        trial: Its row in the table of trials.
+        values: Predicted values (N,) by name, NaN where there is none or no face.
+        source: Where the values of each frame come from, texts (N,).
+        labels: Labels (N,) by column, NaN where there is none; an expression is its position among the classes of the run.
+    """
+
+    trial: Trial
+    values: Mapping[str, np.ndarray]
+    source: np.ndarray
+    labels: Mapping[str, np.ndarray]
+
+    @property
+    def name(self) -> str:
+        """Name of the trial."""
+        return self.trial.trial
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One video.
+
+    Attributes:
+        video: Its name in the results.
+        media: The file.
+        start: Seconds from the beginning of the file to frame 0.
+        times: Seconds of each frame from frame 0 (N,).
+        durations: How long each is shown (N,).
+        about: Metadata of the frame table.
+        persons: Trials.
+    """
+
+    video: str
+    media: Path
+    start: float
+    times: np.ndarray
+    durations: np.ndarray
+    about: Mapping[str, Any]
+    persons: tuple[Person, ...]
+
+    @property
+    def edges(self) -> np.ndarray:
+        """Seconds from the beginning of the file (N + 1,): begin of each frame, and end of the last one."""
+        return self.start + np.append(self.times, self.times[-1:] + self.durations[-1:])
+
+    @property
+    def has_audio(self) -> bool:
+        """Whether the file has audio."""
+        return bool(self.about.get("audio_streams"))
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of frames with one expression, in seconds from the beginning of the file."""
+
+    begin: float
+    end: float
+    label: str
+
+
+class Run:
+    """The results of a run.
+
+    Attributes:
+        results: Folder of the results.
+        trials: Rows of the table of trials.
+        corpus: Section `corpus` of the configuration, as recorded.
+        classes: Expressions of the edition, in its order.
+        columns: (system, variant, target, column) of each predicted value by its name.
+    """
+
+    def __init__(self, results: Path) -> None:
+        """Read the tables of the folder ``results``.
+
+        Raises:
+            InputError: It holds no results, or a table is damaged.
+        """
+        table = results / paths.TRIALS
+        if not table.is_file():
+            raise InputError(
+                f"{results}: holds no results ({paths.TRIALS} is not there). Name the folder results_dir of a run."
+            )
+        self.results = results
+        self.trials = trials_from_table(read_table(table, TRIALS))
+        self.corpus: Mapping[str, Any] = dict(read_metadata(table)).get("corpus", {})
+        tasks = edition_tasks(self.corpus["edition"]) if "edition" in self.corpus else {}
+        parts = [part for task in tasks.values() for part in task.parts if part.name == "expr"]
+        self.classes: tuple[str, ...] = tuple(parts[0].names) if parts else EXPRESSIONS8
+        self._values = _Values(_predictions(results))
+        self.columns = self._values.columns
+        self._labels = [_Rows(path) for task in TASKS if (path := results / paths.LABELS.format(task=task)).is_file()]
+
+    @property
+    def name(self) -> str:
+        """What the corpus is called: its folder."""
+        return (
+            "demo"
+            if self.corpus.get("layout") == "demo"
+            else Path(self.corpus.get("root", self.results)).name or "corpus"
+        )
+
+    @property
+    def media_root(self) -> Path:
+        """Folder that media paths are relative to; one that is relative itself lies here or beside the results."""
+        if self.corpus.get("layout") == "demo":
+            return self.results / paths.DEMO_VIDEOS
+        root = Path(self.corpus.get("root", "."))
+        here = any((root / trial.media).is_file() for trial in self.trials)
+        return root if here else self.results.absolute().parent / root
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """What a reader must know of the predictions, a sentence each."""
+        return list(dict.fromkeys(note for entry in self._values.entries for note in read_notes(entry["path"])))
+
+    @cached_property
+    def expressions(self) -> dict[str, dict[str, str]]:
+        """Values that are scores of expressions: class by name of the value, for each system that predicts more than one."""
+        groups: dict[tuple[str, ...], dict[str, str]] = {}
+        for name, (*source, column) in self.columns.items():
+            if column not in VALENCE_AROUSAL and not is_unit(column):
+                groups.setdefault(tuple(source), {})[name] = column
+        groups = {source: values for source, values in groups.items() if len(values) > 1}
+        if len(groups) == 1:
+            return {EXPRESSION: next(iter(groups.values()))}
+        return {f"{EXPRESSION} ({'/'.join(source)})": values for source, values in groups.items()}
+
+    def recordings(self) -> Iterator[Recording]:
+        """All videos in the order of the table of trials, one in memory at a time."""
+        of_video: dict[str, list[Trial]] = {}
+        for trial in self.trials:
+            of_video.setdefault(trial.video, []).append(trial)
+        for video, trials in of_video.items():
+            yield self._recording(video, trials)
+
+    def _recording(self, video: str, trials: Sequence[Trial]) -> Recording:
+        frames = read_frames(self.results / paths.FRAMES.format(video=video))
+        count = len(frames.times)
+        persons = []
+        for trial in trials:
+            values, source = self._values.of(trial.trial, count)
+            labels: dict[str, np.ndarray] = {}
+            for rows in self._labels:
+                labels |= rows.of(trial.trial, count) or {}
+            persons.append(Person(trial, values, source, labels))
+        return Recording(
+            video,
+            self.media_root / trials[0].media,
+            start_in_file(frames.about),
+            frames.times,
+            frames.table["duration_s"].to_numpy(),
+            frames.about,
+            tuple(persons),
+        )
+
+    def segments(self, recording: Recording, person: Person) -> dict[str, list[Segment]]:
+        """Stretches in which one expression has the highest score, by group of `expressions`; and those of the labels."""
+        found = {}
+        for group, values in self.expressions.items():
+            scores = np.column_stack([person.values[name] for name in values])
+            names = list(values.values())
+            known = ~np.isnan(scores).any(axis=1)
+            best = np.where(known, np.argmax(np.where(known[:, None], scores, 0), axis=1), -1)
+            found[group] = stretches(recording.edges, best, names)
+        if EXPRESSION in person.labels:
+            labelled = np.nan_to_num(person.labels[EXPRESSION], nan=-1).astype(int)
+            found[f"{EXPRESSION} (label)"] = stretches(recording.edges, labelled, self.classes)
+        return found
+
+    def facts(self, hash_of: Callable[[Path], str] = sha256) -> list[dict[str, Any]]:
+        """Each media file once: video, path below the corpus' folder, size in bytes and SHA-256; the latter are null where it is absent."""
+        found = []
+        for video, media in {trial.video: trial.media for trial in self.trials}.items():
+            path = self.media_root / media
+            there = path.is_file()
+            size, digest = (path.stat().st_size, hash_of(path)) if there else (None, None)
+            found.append({"video": video, "media": media, "path": path, "size": size, "sha256": digest})
+        return found
+
+
+def is_unit(column: str) -> bool:
+    """Whether a column is an action unit."""
+    return re.fullmatch("AU[0-9]+", column) is not None
+
+
+def stretches(edges: np.ndarray, chosen: np.ndarray, names: Sequence[str]) -> list[Segment]:
+    """Runs of equal numbers.
+
+    Args:
+        edges: Seconds (N + 1,), see `Recording.edges`.
+        chosen: Index into ``names`` (N,), -1 for none.
+        names: Labels.
+
+    >>> stretches(np.array([0, 1, 2, 3.0]), np.array([1, 1, -1]), ["a", "b"])
+    [Segment(begin=0.0, end=2.0, label='b')]
+    """
+    bounds = np.flatnonzero(np.diff(np.concatenate([[-2], chosen, [-2]])))
+    return [
+        Segment(float(edges[first]), float(edges[stop]), names[chosen[first]])
+        for first, stop in pairwise(bounds)
+        if chosen[first] >= 0
+    ]
+
+
+class _Rows:
+    """A table of rows by trial and frame."""
+
+    def __init__(self, path: Path, table: pa.Table | None = None) -> None:
+        self.path = path
+        self.table = read_all(path) if table is None else table
+        self.rows: RowIndex = sort_rows(self.table, str(path))
+        self.slices = self.rows.slices()
+
+    def take(self, trial: str, count: int) -> pa.Table | None:
+        """Rows of a trial by frame; None if there are none."""
+        if trial not in self.slices:
+            return None
+        chosen = self.slices[trial]
+        if not np.array_equal(self.rows.frame[chosen], np.arange(count)):
+            raise InputError(
+                f"{self.path}: trial {trial!r} has not the {count} frames of its video. Run the workflow again."
+            )
+        return self.table.take(pa.array(self.rows.order[chosen]))
+
+    def of(self, trial: str, count: int) -> dict[str, np.ndarray] | None:
+        """Numbers (count,) by column, NaN for null."""
+        rows = self.take(trial, count)
+        if rows is None:
+            return None
+        names = [name for name in rows.column_names if name not in (*KEYS, "valid")]
+        return {name: _plain(rows[name].to_numpy(zero_copy_only=False)) for name in names}
+
+
+def _plain(values: np.ndarray) -> np.ndarray:
+    """Numbers in double precision; of single ones with the digits that these have."""
+    if values.dtype == np.float32:
+        return np.array([float(str(value)) for value in values])
+    return values.astype(np.float64)
+
+
+def _predictions(results: Path) -> list[dict[str, Any]]:
+    """Tables that hold the prediction of a trial: of held-out trials by fold, of test trials of all folds; smoothed if there are such."""
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for pattern in (paths.PREDICTIONS, paths.SMOOTHED):
+        for path in sorted(results.glob(re.sub(r"\{\w+\}", "*", pattern))):
+            (entry,) = paths.prediction_entries([path])
+            if (entry["partition"], entry["fold"] == "ensemble") in (("validation", False), ("test", True)):
+                found[tuple(entry[key] for key in ("system", "variant", "target", "partition", "fold"))] = entry
+    return list(found.values())
+
+
+class _Values:
+    """Predicted values: columns by their names, rows by trial; held-out predictions before those of test trials."""
+
+    def __init__(self, entries: Sequence[Mapping[str, Any]]) -> None:
+        self.entries = sorted(entries, key=lambda entry: entry["partition"] != "validation")
+        self._tables: dict[tuple[str, str, str], list[_Rows]] = {}
+        for entry in self.entries:
+            source = (entry["system"], entry["variant"], entry["target"])
+            self._tables.setdefault(source, []).append(_Rows(entry["path"], read_parquet(entry["path"])))
+        found = [
+            (*source, column)
+            for source, parts in sorted(self._tables.items())
+            for column in parts[0].table.column_names
+            if column not in KEYS
+        ]
+        plain = Counter(column for *_, column in found)
+        named = Counter((system, variant, column) for system, variant, _, column in found)
+        self.columns = {
+            column
+            if plain[column] == 1
+            else f"{system}.{variant}.{column}"
+            if named[system, variant, column] == 1
+            else f"{system}.{variant}.{target}.{column}": (system, variant, target, column)
+            for system, variant, target, column in found
+        }
+
+    def of(self, trial: str, count: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Values (count,) of one trial by name, NaN where there are none, and the source of each frame."""
+        rows = {source: self._rows(source, trial, count) for source in self._tables}
+        faceless = {
+            source: np.asarray(part["source"].to_pylist(), object) == "no_face" for source, part in rows.items() if part
+        }
+        values = {}
+        for name, (*source, column) in self.columns.items():
+            key = (source[0], source[1], source[2])
+            part = rows[key]
+            if part is None:
+                values[name] = np.full(count, np.nan)
+                continue
+            # Single precision, as it was stored: more digits would be noise.
+            shown = np.round(part[column].to_numpy(zero_copy_only=False).astype(np.float64), 7)
+            values[name] = np.where(faceless[key], np.nan, shown)
+        sources = [part["source"].to_pylist() for part in rows.values() if part]
+        joined = [" ".join(dict.fromkeys(each)) for each in zip(*sources, strict=True)] if sources else [""] * count
+        return values, np.asarray(joined, object)
+
+    def _rows(self, source: tuple[str, str, str], trial: str, count: int) -> pa.Table | None:
+        return next((rows for part in self._tables[source] if (rows := part.take(trial, count)) is not None), None)
