@@ -106,7 +106,7 @@ def test_mistakes_are_named(plan, features, message):
 
 def test_features_that_nobody_describes():
     section = {"vggish_weights": "seeded", "import": {}, "audio_embeddings": {}, "bodies": None, "single_pass": []}
-    section["embeddings"] = {"face50": {"network": "resnet50", "weights": "seeded", "crops": "cnu224"}}
+    section["embeddings"] = {"face50": {"network": "resnet50", "weights": "seeded", "crops": "cnu224", "onnx": None}}
     needed = ["mfcc39", "embed.face50", "embed.face5", "import.net"]
     found = problems(section, needed, {"a": "a"}, "models")
     assert len(found) == 2
