@@ -93,7 +93,7 @@ rule compare_variants:
         predictions=PLAN.outputs.validation(),
         labels=expand(at(paths.LABELS), task=PLAN.corpus.labelled_tasks()),
     output:
-        comparisons=at(paths.COMPARISONS),
+        comparisons=report(at(paths.COMPARISONS), category="Scores"),
     log:
         "<results>/logs/compare_variants.log",
     benchmark:
