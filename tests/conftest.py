@@ -3,9 +3,13 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 import wildaffect  # noqa: F401 - switches telemetry off, before a test imports what has it
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # how busy the machine is says nothing about the code
+hypothesis.settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -151,6 +151,9 @@ class Code:
 
     def _find(self, module: str) -> Path | None:
         """The file of a module, None for one that is not first-party. Scripts are known by their file names."""
+        if self._packages != self._scripts and module.partition(".")[0] != __package__:
+            file = self._scripts / module  # installed, packages lie among those of others
+            return file if module and file.is_file() else None
         base = self._packages.joinpath(*module.split("."))
         below_a_package = base.parent != self._packages
         files = (base / "__init__.py", base.with_suffix(".py") if below_a_package else None, self._scripts / module)

@@ -74,7 +74,7 @@ def finish(project: Path, config: Path, *targets: str) -> Outcome:
         if "\t" not in line or line.startswith("output_file"):
             continue
         path = project / line.split("\t")[0]
-        if "exports" in path.parts:
+        if "exports" in path.parts or path.parts[-2:] == ("report", "videos"):
             path.mkdir(parents=True, exist_ok=True)
         else:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -48,7 +48,9 @@ def installed(tmp_path_factory) -> Path:
     python = folder / "env" / "bin" / "python"
     subprocess.run([*pip, "--python", str(python), "install", "--no-deps", str(wheel)], check=True, env=environment())
     (packages,) = (folder / "env" / "lib").glob("python*/site-packages")
-    (packages / "others.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    for other in Path(sysconfig.get_paths()["purelib"]).iterdir():  # beside it, where pip puts them
+        if "wildaffect" not in other.name and not (packages / other.name).exists():
+            (packages / other.name).symlink_to(other)
     return folder / "env" / "bin"
 
 

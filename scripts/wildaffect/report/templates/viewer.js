@@ -488,21 +488,24 @@ function show(data) {
     began = { at: performance.now(), time: times[state.frame] };
     if (state.playable === false || !data.media.length) return;
     wanted = middleOf(times, end, state.frame) + offset();
-    if (!video.seeking) follow();
+    if (!seeking) follow();
   }
 
-  // A browser seeks one place at a time; while it does, only the newest wish counts.
+  // A browser seeks one place at a time; while it does, only the newest wish counts. It is left the time to show what was sought: one that
+  // seeks on at once may go on showing the frame in between.
+  let seeking = false;
   function follow() {
-    if (wanted === null) return;
+    seeking = wanted !== null;
+    if (!seeking) return;
     video.currentTime = wanted;
     wanted = null;
   }
-  video.addEventListener("seeked", follow);
+  video.addEventListener("seeked", () => setTimeout(follow, 50));
 
   let began = { at: 0, time: 0 };
   function tick() {
     if (!state.playing) return;
-    if (state.playable) { if (!video.seeking && wanted === null) moveTo(frameAt(times, video.currentTime - offset())); }
+    if (state.playable) { if (!seeking && !video.seeking) moveTo(frameAt(times, video.currentTime - offset())); }
     else {
       const time = began.time + (performance.now() - began.at) / 1000 * Number(page("speed").value);
       moveTo(frameAt(times, time));
@@ -543,6 +546,7 @@ function show(data) {
   function load(index) {
     state.file = index;
     state.playable = null;
+    seeking = false;
     page("message").hidden = true;
     video.hidden = false;
     video.src = data.media[index].url;
