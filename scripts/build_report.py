@@ -33,6 +33,7 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
             predictions=paths.prediction_entries(tables),
             scores=next(map(Path, given.scores), None),
             trial_scores=next(map(Path, given.trial_scores), None),
+            comparisons=next(map(Path, given.comparisons), None),
         ),
         Shown(
             media=snakemake.params.media,

@@ -10,10 +10,10 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from wildaffect.job import device
 
     entry = snakemake.params.entry
-    network, _ = open_network(entry["network"], snakemake.params.weights, snakemake.params.models_dir)
+    network, _ = open_network(entry["network"], snakemake.params.weights, snakemake.params.models_dir, entry["onnx"])
     embed_crops(
         network,
-        preparation(entry["network"])[0],
+        preparation(entry["network"], entry["onnx"])[0],
         CropFile(snakemake.input.crops),
         Path(snakemake.output.feature),
         device=device(snakemake.resources.gpu),

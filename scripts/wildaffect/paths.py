@@ -50,6 +50,7 @@ PREDICTIONS = "predictions/{system}/{variant}/{target}/{part}/{partition}.parque
 SMOOTHED = "smoothed/{system}/{variant}/{target}/{part}/{partition}.parquet"
 SCORES = "scores/scores.csv"
 TRIAL_SCORES = "scores/trials.csv"
+COMPARISONS = "scores/comparisons.csv"
 SUBMISSION = "submissions/{edition}/{system}/{variant}/{task}.json"
 EXPORTS = "exports/{system}/{variant}"
 TABLES_FRAMES = "tables/frames"

@@ -159,7 +159,7 @@ def build_results(
 
 def render(output: Path, arguments: dict, title: str = "x", demo: bool = False) -> None:
     """Write the page of what :func:`build_results` returned, with changes perhaps."""
-    files = RunFiles(**{field.name: arguments[field.name] for field in fields(RunFiles)})
+    files = RunFiles(**{field.name: arguments[field.name] for field in fields(RunFiles) if field.name in arguments})
     corpus = {"layout": "demo"} if demo else {"layout": "affwild2", **arguments["config"].get("corpus", {})}
     config = {
         **arguments["config"],

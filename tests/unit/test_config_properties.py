@@ -14,6 +14,7 @@ from wildaffect.errors import InputError
 from wildaffect.faces import templates
 from wildaffect.faces.options import DETECTORS
 from wildaffect.features.registry import FEATURES
+from wildaffect.features.spec import SPEECH_NETWORKS
 from wildaffect.scoring.editions import editions
 from wildaffect.workflow.reference import json_schema, section_schema
 from wildaffect.workflow.settings import DLIB_MODELS, Configuration, complete_settings, tasks
@@ -37,6 +38,18 @@ REGISTERED = {
         st.sampled_from(
             [{"network": "hog", "crops": "arcface112"}, {"network": "resnet18", "weights": "seeded", "crops": "x"}]
         ),
+    ),
+    "audio_embeddings": st.dictionaries(
+        st.from_regex(r"\A[a-z0-9_]+\Z"),
+        st.fixed_dictionaries(
+            {
+                "network": st.sampled_from(list(SPEECH_NETWORKS)),
+                "weights": st.text(min_size=1),
+                "layers": st.lists(st.integers(1, 12), min_size=1, unique=True),
+            },
+            optional={"combine": st.sampled_from(["mean", "concatenate"])},
+        ),
+        max_size=2,
     ),
     "bodies": st.none() | st.just({"source": "face_box"}),
 }
@@ -199,12 +212,15 @@ def leaves(node: dict[str, Any], path: tuple[str, ...] = ()) -> list[tuple[str, 
 
 
 LEAVES = leaves(SCHEMA)
-FREE = {"options", "systems", "import", "embeddings", "ensembles", "samples", "bodies", "classes", "thresholds"}
+FREE = {
+    *("options", "systems", "import", "embeddings", "audio_embeddings", "ensembles", "samples", "bodies", "classes"),
+    "thresholds",
+}
 """Keys that hold blocks of names, or of keys that depend on others."""
 
 
 def test_the_leaves_are_all_keys():
-    assert len(LEAVES) == 62 and ("faces", "tracking", "max_gap") in LEAVES
+    assert len(LEAVES) == 64 and ("faces", "tracking", "max_gap") in LEAVES
 
 
 def nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:

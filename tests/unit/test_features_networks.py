@@ -1,22 +1,26 @@
 """Frozen image networks: which weights they take, what they are shown, what is written down."""
 
 import json
+import re
 from typing import get_args
 
 import numpy as np
+import onnx
 import pytest
 import torch
 import torchvision
+from onnx import TensorProto, helper
 from safetensors.torch import save_file
 from torchvision.transforms.v2 import functional
 
 from wildaffect.errors import InputError
 from wildaffect.features.embeddings import NETWORKS, describe_embedding, open_network, preparation, prepare
-from wildaffect.features.hsemotion import PREPARATIONS
+from wildaffect.features.registry import problems
+from wildaffect.features.spec import IMAGE_NETWORKS
 from wildaffect.features.vggface import VggFace
 from wildaffect.files import sha256
 from wildaffect.weights import read_weights
-from wildaffect.workflow.settings import Embedding
+from wildaffect.workflow.settings import Embedding, complete_settings
 
 PICTURES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 40, 40, 3), dtype=np.uint8))
 
@@ -115,7 +119,100 @@ def test_the_description_says_which_network_with_which_weights(tmp_path, referen
 
 
 def test_the_configuration_knows_the_same_networks():
-    assert set(get_args(Embedding.model_fields["network"].annotation)) == {"hog", *NETWORKS, *PREPARATIONS}
+    known = {*NETWORKS, "onnx"}
+    assert set(get_args(Embedding.model_fields["network"].annotation)) == known == {*IMAGE_NETWORKS}
+
+
+@pytest.fixture(scope="module")
+def encoders(tmp_path_factory):
+    """ONNX files: means of the channels of 8 pixels (times 2, and again plus 1 as (n, 3, 1, 1)), and one of a single image of 16 pixels."""
+    folder = tmp_path_factory.mktemp("onnx")
+
+    def write(name, batch, side, kinds):
+        image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [batch, 3, side, side])
+        outputs = [helper.make_tensor_value_info(kind, TensorProto.FLOAT, None) for kind in kinds]
+        nodes = [
+            helper.make_node("GlobalAveragePool", ["image"], ["mean"]),
+            helper.make_node("Mul", ["mean", "two"], ["maps"]),
+            helper.make_node("Flatten", ["maps"], ["vector"]),
+        ]
+        two = helper.make_tensor("two", TensorProto.FLOAT, [1], [2.0])
+        graph = helper.make_graph(nodes, "stand-in", [image], outputs, [two])
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), folder / name)
+
+    write("two.onnx", "n", 8, ["vector", "maps"])
+    write("one.onnx", 1, 16, ["vector"])
+    return folder
+
+
+WITH = {"size": 8, "channels": "bgr", "mean": [0.5, 0.25, 0.0], "std": [0.5, 1.0, 2.0], "output": "vector"}
+
+
+@pytest.mark.parametrize("output", ["vector", "maps"])
+def test_an_onnx_file_is_run_as_it_is_declared(tmp_path, encoders, output):
+    path, onnx_entry = encoders / "two.onnx", WITH | {"output": output}
+    network, about = open_network("onnx", str(path), tmp_path, onnx_entry)
+    assert about["trained"] and about["sha256"] == sha256(path)
+    colours = torch.tensor([[[[255, 51, 0]]], [[[0, 0, 102]]]], dtype=torch.uint8).expand(2, 20, 20, 3)
+    found = network(preparation("onnx", onnx_entry)[0](colours))
+    # Blue, green, red, by hand: 2 (value - mean) / std.
+    want = [[2 * (0 - 0.5) / 0.5, 2 * (0.2 - 0.25), 2 * 1 / 2], [2 * (0.4 - 0.5) / 0.5, -0.5, 0]]
+    assert np.allclose(found.numpy(), want, atol=1e-5)
+    entry = {"network": "onnx", "weights": str(path), "crops": "cnu224", "onnx": onnx_entry}
+    describe_embedding("own", tmp_path / "about.json", **entry, models_dir=tmp_path)
+    written = json.loads((tmp_path / "about.json").read_text())
+    assert written["dim"] == 3 and written["parameters"]["preparation"].startswith("BGR, 8 pixels")
+
+
+def test_a_graph_of_one_image_gets_one_at_a_time(tmp_path, encoders):
+    entry = WITH | {"size": 16, "channels": "rgb", "output": None}
+    network, _ = open_network("onnx", str(encoders / "one.onnx"), tmp_path, entry)
+    images = torch.rand(5, 3, 16, 16)
+    assert torch.allclose(network(images), 2 * images.mean((2, 3)), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        (
+            "two.onnx",
+            {"size": 9},
+            r"two\.onnx: takes image tensor\(float\) \['n', 3, 8, 8\], not float images \(n, 3, 9, 9\)",
+        ),
+        ("two.onnx", {"output": "vectr"}, r"two\.onnx: has no output 'vectr'. It has vector, maps"),
+        ("two.onnx", {"output": None}, r"two\.onnx: has the outputs vector, maps"),
+        (
+            "none.onnx",
+            {},
+            r"weights: .*none\.onnx not found. Put it there \('wildaffect models' says where it comes from\)\.",
+        ),
+        ("text.onnx", {}, r"text\.onnx: not a readable ONNX model"),
+    ],
+)
+def test_what_an_onnx_file_lacks_is_said_before_any_job(encoders, name, change, message):
+    (encoders / "text.onnx").write_text("no graph")
+    entry = {"network": "onnx", "weights": str(encoders / name), "crops": "cnu224", "onnx": WITH | change}
+    section = complete_settings({"features": {"embeddings": {"own": entry}}})["features"]
+    (found,) = problems(section, [], {}, encoders)
+    assert found.startswith("features.embeddings.own") and re.search(message, found)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"network": "onnx", "weights": "a.onnx"}, "'onnx' is missing"),
+        ({"network": "onnx", "weights": "seeded", "onnx": WITH}, "'weights' cannot be seeded"),
+        ({"network": "mbf_va_mtl", "weights": "seeded"}, "'weights' cannot be seeded"),
+        ({"network": "mbf_va_mtl", "weights": "a.onnx", "onnx": WITH}, "'onnx' is for the network onnx"),
+        ({"network": "resnet18", "weights": "a.pth", "onnx": WITH}, "'onnx' is for the network onnx"),
+        ({"network": "onnx", "onnx": WITH}, "'weights' is missing"),
+        ({"network": "hog", "weights": "a.pth"}, "hog has no weights"),
+        ({"network": "onnx", "weights": "a.onnx", "onnx": WITH | {"std": [1, 0, 1]}}, r"onnx\.std\[1\]"),
+    ],
+)
+def test_a_network_is_asked_for_with_what_it_needs(entry, message):
+    with pytest.raises(InputError, match=message):
+        complete_settings({"features": {"embeddings": {"own": {"crops": "cnu224", **entry}}}})
 
 
 def test_the_face_network_answers_features_and_probabilities(tmp_path):

@@ -105,8 +105,8 @@ def test_mistakes_are_named(plan, features, message):
 
 
 def test_features_that_nobody_describes():
-    section = {"vggish_weights": "seeded", "import": {}, "embeddings": {}, "bodies": None, "single_pass": []}
-    section["embeddings"] = {"face50": {"network": "resnet50", "weights": "seeded", "crops": "cnu224"}}
+    section = {"vggish_weights": "seeded", "import": {}, "audio_embeddings": {}, "bodies": None, "single_pass": []}
+    section["embeddings"] = {"face50": {"network": "resnet50", "weights": "seeded", "crops": "cnu224", "onnx": None}}
     needed = ["mfcc39", "embed.face50", "embed.face5", "import.net"]
     found = problems(section, needed, {"a": "a"}, "models")
     assert len(found) == 2
@@ -117,7 +117,7 @@ def test_features_that_nobody_describes():
 
 def test_the_components_are_asked_for_by_the_quantised_embedding_alone(tmp_path):
     section = {"vggish_weights": "seeded", "vggish_pca": "pca.npz", "import": {}, "embeddings": {}, "bodies": None}
-    section["single_pass"] = []
+    section |= {"audio_embeddings": {}, "single_pass": []}
     assert problems(section, ["vggish128", "mfcc39"], {"a": "a"}, tmp_path) == []
     (found,) = problems(section, ["vggish128_quantised"], {"a": "a"}, tmp_path)
     assert found.startswith("features.vggish_pca: pca.npz not found. Put it there")

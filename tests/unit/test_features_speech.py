@@ -105,6 +105,7 @@ def test_the_message_where_the_package_is_absent(monkeypatch, tmp_path):
 
     monkeypatch.setattr("wildaffect.models.metadata.distribution", absent)
     section = {"vggish_weights": "seeded", "vggish_pca": "x", "import": {}, "embeddings": {}, "bodies": None}
+    section["audio_embeddings"] = {}
     (line,) = problems(section, ["speech", "mfcc39"], {}, tmp_path)
     assert line.startswith("feature speech: ") and "pip install --no-deps silero-vad==6.2.3" in line
     assert registry.features_table().count("| speech | 2 | per frame | Silero VAD |") == 1

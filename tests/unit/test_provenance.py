@@ -963,7 +963,10 @@ EDITS = {
     "write_labels": {"join_labels.py"},
     "wiener": {"smooth_predictions.py"},
     "ccc": {"fuse_folds.py", "fuse_members.py", *TRAINED},
-    "Concordance": {"score_predictions.py", "smooth_predictions.py", "fuse_folds.py", "fuse_members.py", *TRAINED},
+    "Concordance": {
+        *("compare_variants.py", "score_predictions.py", "smooth_predictions.py", "fuse_folds.py", "fuse_members.py"),
+        *TRAINED,
+    },
     "LeaderFollower": {"train lfan", "predict lfan"},
     "Loop": {f"train {system}" for system in SYSTEMS} | {"train_system.py"},
     "main_versions": {"build_report.py"},

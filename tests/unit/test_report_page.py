@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from support.results import CLASSES, VARIANTS, build_results, face_sources, invalid_labels, render, write_expressions
@@ -440,3 +441,28 @@ def test_what_must_be_known_first_stands_above_everything(tmp_path):
     words = Page(path).words
     assert words.index("lfan was trained on the rendered demo corpus.") < words.index("What ran")
     assert NASTY in words
+
+
+def test_pairs_of_variants_and_repeated_trainings_have_tables(tmp_path):
+    arguments = build_results(tmp_path, ["2-60", "3-60"])
+    (tmp_path / "pairs.csv").write_text(
+        "edition,task,first_run,second_run,trials,metric,first,second,difference,low,high,first_better,frames,videos,note\n"
+        "abaw2,va,s/a/va,s/<b>/va,2,va_score,0.5,0.25,0.25,0.125,0.375,1.0,9,2,n\n"
+        "abaw2,va,s/a/va,s/<b>/va,2,ccc_valence,0.5,0.25,0.7777,0.125,0.375,1.0,9,2,n\n"
+    )
+    scores = pd.read_csv(arguments["scores"])
+    system, variant = scores[scores["metric"] == "va_score"].iloc[0][["system", "variant"]]
+    again = scores[(scores["system"] == system) & (scores["variant"] == variant)].assign(variant="again")
+    pd.concat([scores, again]).to_csv(tmp_path / "scores.csv", index=False)
+    block = {"variants": {variant: {"base": "x", "seed": None}, "again": {"base": "x", "seed": 3}}}
+    config = {**arguments["config"], "systems": {system: block}}
+    changed = {"config": config, "scores": tmp_path / "scores.csv", "comparisons": tmp_path / "pairs.csv"}
+    render(tmp_path / "page.html", arguments | changed)
+    page = Page(tmp_path / "page.html")
+    sections = [*SECTIONS[: SECTIONS.index("audit")], "comparisons", *SECTIONS[SECTIONS.index("audit") :]]
+    assert [attributes["id"] for attributes in page.tagged("section")] == sections
+    assert "#comparisons" in [attributes["href"] for attributes in page.tagged("a")]
+    assert "Pairs of variants" in page.words and "s/<b>/va" in page.words and "0.7777" not in page.words
+    assert (
+        "Trainings that differ in the seed alone" in page.words and f"{system}/{variant}, {system}/again" in page.words
+    )

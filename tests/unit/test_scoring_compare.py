@@ -1,14 +1,18 @@
 """Paired comparison: the same resamples for both runs, drawn by source video."""
 
+import csv
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import f1_score
 
 from wildaffect.errors import InputError
+from wildaffect.report.scores import ranked_comparisons
 from wildaffect.scoring import compare, score
-from wildaffect.scoring.comparison import COMPARISON
-from wildaffect.scoring.editions import get_task
+from wildaffect.scoring.comparison import COMPARED_COLUMNS, COMPARISON, compare_variants
+from wildaffect.scoring.editions import get_task, tracks
 from wildaffect.scoring.tallies import draws, videos_of
 
 FRAMES = 60
@@ -135,3 +139,58 @@ def test_undefined_draws_are_left_out_and_counted():
     row = rows_of(compare(*tables[1:], tables[0], "abaw2", resamples=200))["ccc_valence"]
     lost = int((draws(2, 200, 0)[:, 1] == 0).sum())
     assert lost and f"{lost} undefined and left out" in row["note"] and np.isfinite(row["low"])
+
+
+@pytest.fixture
+def three(tmp_path):
+    """Labels of eight trials and three variants: two folds of all, two folds of all but noisier, one fold of half of them."""
+    trials = [f"t{i}" for i in range(8)]
+    labels, good, poor = runs(trials, (0.2, 0.5))
+    pq.write_table(labels, tmp_path / "va.parquet")
+    entries = []
+    for variant, table, folds in (("good", good, (0, 1)), ("poor", poor, (0, 1)), ("half", good, (1,))):
+        for fold in folds:
+            path = tmp_path / f"{variant}{fold}.parquet"
+            pq.write_table(table.slice(fold * 4 * FRAMES, 4 * FRAMES), path)
+            names = {"system": "s", "variant": variant, "target": "va", "fold": fold, "partition": "validation"}
+            entries.append({**names, "path": path})
+    return tmp_path, entries, (labels, good, poor)
+
+
+def test_all_pairs_are_compared_on_the_trials_of_both(three):
+    folder, entries, (labels, good, poor) = three
+    output = folder / "out.csv"
+    compare_variants(entries, {"va": folder / "va.parquet"}, tracks(["abaw2"]), output, resamples=50)
+    with output.open(newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    assert tuple(rows[0]) == COMPARED_COLUMNS
+    found = {(r["first_run"], r["second_run"]): r for r in rows if r["metric"] == "va_score"}
+    assert {pair: int(row["trials"]) for pair, row in found.items()} == {
+        ("s/good/va", "s/half/va"): 4,
+        ("s/good/va", "s/poor/va"): 8,
+        ("s/half/va", "s/poor/va"): 4,
+    }
+    same = found["s/good/va", "s/half/va"]
+    assert float(same["difference"]) == float(same["low"]) == float(same["high"]) == 0
+    want = rows_of(compare(good, poor, labels, "abaw2", resamples=50))["va_score"]
+    row = found["s/good/va", "s/poor/va"]
+    assert {k: float(row[k]) for k in ("first", "second", "low", "high")} == pytest.approx(
+        {k: want[k] for k in ("first", "second", "low", "high")}
+    )
+    second = {k: t.slice(4 * FRAMES) for k, t in (("labels", labels), ("good", good), ("poor", poor))}
+    want = rows_of(compare(second["good"], second["poor"], second["labels"], "abaw2", resamples=50))["va_score"]
+    assert float(found["s/half/va", "s/poor/va"]["difference"]) == pytest.approx(want["difference"])
+
+
+def test_a_single_variant_gives_a_table_without_rows(three):
+    folder, entries, _ = three
+    compare_variants(entries[:2], {"va": folder / "va.parquet"}, tracks(["abaw2"]), folder / "o.csv", resamples=5)
+    assert (folder / "o.csv").read_text() == ",".join(COMPARED_COLUMNS) + "\n"
+
+
+def test_the_report_shows_the_ranked_scores(three):
+    folder, entries, _ = three
+    compare_variants(entries, {"va": folder / "va.parquet"}, tracks(["abaw2"]), folder / "o.csv", resamples=5)
+    shown = ranked_comparisons(folder / "o.csv")
+    assert [row["metric"] for row in shown] == ["va_score"] * 3
+    assert shown[1]["first_run"] == "s/good/va" and shown[1]["difference"] > 0 and shown[1]["videos"] == 8

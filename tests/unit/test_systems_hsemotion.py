@@ -1,5 +1,7 @@
 """hsemotion runs ONNX files that bring their network: here a stand-in of the same inputs and outputs, worked out by hand."""
 
+import json
+
 import numpy as np
 import onnx
 import pytest
@@ -9,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from wildaffect import systems
 from wildaffect.errors import InputError
 from wildaffect.features import hsemotion
-from wildaffect.features.embeddings import embed_crops, open_network, preparation
+from wildaffect.features.embeddings import describe_embedding, embed_crops, open_network, preparation
 from wildaffect.files import sha256
 from wildaffect.workflow.plan import make_plan
 
@@ -84,6 +86,10 @@ def test_the_embedding_is_what_the_last_layer_is_given(tmp_path):
 
     embed_crops(network, prepare, Crops(), tmp_path / "vectors" / "a.npy")
     assert np.load(tmp_path / "vectors" / "a.npy").tolist() == [[1, 1, 1], [-1, -1, -1]]
+    entry = {"network": "mbf_va_mtl", "weights": str(path), "crops": "cnu224"}
+    describe_embedding("own", tmp_path / "about.json", **entry, models_dir=tmp_path)
+    written = json.loads((tmp_path / "about.json").read_text())
+    assert (written["source"], written["columns"]) == ("EmotiEffLib", ["own0", "own1", "own2"])
 
 
 @pytest.mark.parametrize(

@@ -298,6 +298,10 @@ def test_planning_checks_what_tables_need(tmp_path, monkeypatch):
         make_plan(config, needed_parts(["tables"]))
     assert "no system of this run predicts 'Hapiness'; did you mean 'Happiness'?" in str(caught.value)
     assert "Anger'" not in str(caught.value)
+    own = {"network": "wavlm_base", "weights": "none.pth", "layers": [1]}
+    with pytest.raises(InputError, match=r"none\.pth not found") as caught:
+        make_plan(config | {"features": {"audio_embeddings": {"own": own}}}, needed_parts(["features", "tables"]))
+    assert str(caught.value).count("none.pth") == 1
 
 
 def test_a_video_without_frames_has_empty_tables(tmp_path, inputs, monkeypatch):

@@ -1,5 +1,8 @@
 """Variants that differ in settings: what the configuration may say of them, and what is planned and trained for each."""
 
+from pathlib import Path
+
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -10,6 +13,7 @@ from support.runs import TINY, Corpus, train
 from wildaffect import systems
 from wildaffect.errors import InputError
 from wildaffect.report.runs import notes
+from wildaffect.report.scores import repeated, repetitions
 from wildaffect.systems.headers import read_header
 from wildaffect.weights import save_weights
 from wildaffect.workflow.plan import make_plan
@@ -129,9 +133,10 @@ def test_mistakes_are_named_with_their_whole_key(variants, message):
         complete_settings({"systems": {"cnu_adl": {"variants": variants}}})
 
 
-def test_a_system_that_comes_trained_has_no_variants_of_other_names():
-    block = {"variants": {"mine": {"base": "mini_xception"}}, "targets": ["expr"]}
-    with pytest.raises(InputError, match=r"fer2013\.variants\.mine: comes trained"):
+@pytest.mark.parametrize(("name", "own"), [("mine", {"base": "mini_xception"}), ("mini_xception", {"seeds": [1, 2]})])
+def test_a_system_that_comes_trained_has_no_variants_of_other_names(name, own):
+    block = {"variants": {name: own}, "targets": ["expr"]}
+    with pytest.raises(InputError, match=rf"fer2013\.variants\.{name}: comes trained"):
         complete_settings({"systems": {"fer2013": block}})
 
 
@@ -238,3 +243,55 @@ def test_records_and_weights_name_the_variant_and_the_published_one(tmp_path):
     weights = [load_file(tmp_path / name / "run/model.safetensors") for name in ("first", "mine")]
     assert weights[0].keys() == weights[1].keys()
     assert any(not torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+
+
+def test_seeds_repeat_a_variant(plan_of):
+    block = {"targets": ["va"], "variants": {"image": None, "wide": {"base": "image", "epochs": 9, "seeds": [4, 2]}}}
+    plan = plan_of({"cnu_adl": block})
+    assert {i.variant: plan.inputs.training(i)["seed"] for i in plan.instances} == {
+        "image": 0,
+        "wide_seed4": 4,
+        "wide_seed2": 2,
+    }
+    assert {settings_of(plan, f"wide_seed{k}", "va").epochs for k in (2, 4)} == {9}
+    assert repetitions(plan.config["systems"]) == [[("cnu_adl", "wide_seed4"), ("cnu_adl", "wide_seed2")]]
+    assert complete_settings(plan.config)["systems"] == plan.config["systems"]
+
+
+@pytest.mark.parametrize(
+    ("variants", "message"),
+    [
+        ({"image": {"seeds": [1, 1]}}, r"variants\.image\.seeds"),
+        ({"image": {"seeds": []}}, r"variants\.image\.seeds"),
+        ({"image": {"seeds": [1], "seed": 2}}, r"variants\.image\.seeds: there is 'seed' too"),
+        (
+            {"image": {"seeds": [1]}, "image_seed1": {"base": "image"}},
+            r"seeds: image_seed1 is the name of another variant",
+        ),
+    ],
+)
+def test_mistakes_in_seeds_are_named(variants, message):
+    with pytest.raises(InputError, match=message):
+        complete_settings({"systems": {"cnu_adl": {"variants": variants}}})
+
+
+def test_an_ablation_plans_a_training_for_each_input_set_and_seed(plan_of):
+    overlay = yaml.safe_load((Path(__file__).parents[2] / "config" / "ablation.yaml").read_text())
+    plan = plan_of(overlay["systems"], features=BASE["features"] | overlay["features"], score=overlay["score"])
+    trained = [instance.variant for instance in plan.runs.trainings()]
+    assert trained == [f"{name}_seed{seed}" for name in ("both", "face", "audio") for seed in range(3)]
+    assert plan.inputs.features() == ["egemaps25", "embed.hog"]
+    assert plan.outputs.comparisons() == ["results/scores/comparisons.csv"]
+
+
+def test_the_report_shows_mean_and_spread_over_seeds():
+    rows = [("a", "1", 0.1), ("a", "cross-validation", 0.2), ("b", "cross-validation", 0.4), ("c", "1", 0.9)]
+    columns = ("variant", "fold", "value")
+    table = pd.DataFrame(rows, columns=columns).assign(
+        system="s", target="va", partition="validation", edition="abaw2", metric="va_score"
+    )
+    (row,) = repeated(table, ["va_score"], [[("s", "a"), ("s", "b")]])
+    assert row["variants"] == ["s/a", "s/b"] and row["count"] == 2
+    assert row["mean"] == pytest.approx(0.3) and row["deviation"] == pytest.approx(0.02**0.5)
+    assert (row["lowest"], row["highest"]) == (0.2, 0.4)
+    assert repeated(table, ["va_score"], [[("s", "a"), ("s", "missing")]]) == []

@@ -1,13 +1,16 @@
 """Imports, embeddings and bodies in the graph of jobs."""
 
 import json
+from fractions import Fraction
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from support.corpora import write_annotation
 from support.faces import write_video
+from support.media import Sound, Video, counted, write_media
 from support.pipeline import TINY_RECIPE, copy_project, run_workflow, write_config
 from wildaffect.faces.crops import CropFile
 from wildaffect.features.bodies.table import read_bodies
@@ -124,3 +127,54 @@ def test_everything_described_is_made_and_made_again_when_its_source_changes(pro
     np.save(project / "external" / "a.npy", source + 1)
     again = run_workflow(project, settings, "-n", "--", "features").jobs
     assert again == {"features": 1, "import_feature": 1}
+
+
+@pytest.mark.slow
+def test_variants_are_trained_on_a_network_of_speech_and_compared(project):
+    """From audio to the report: the vectors of an untrained network, two seeds of one variant, and their difference."""
+    rate, draw = 16_000, np.random.default_rng(1)
+    for name, folder in (("c", "Train_Set"), ("d", "Validation_Set"), ("e", "Validation_Set")):
+        frames = Video([k / 25 for k in range(20)], counted, rate=Fraction(25))
+        write_media(
+            project / "speech" / "videos" / f"{name}.mkv", frames, Sound(draw.uniform(-0.5, 0.5, (1, rate)), rate)
+        )
+        write_annotation(project / "speech" / "VA_Estimation_Challenge" / folder / f"{name}.txt", 20)
+        (project / "speech_faces" / "cropped_aligned" / name).mkdir(parents=True)
+        image = Image.fromarray(draw.integers(0, 255, (112, 112, 3), np.uint8))
+        image.save(project / "speech_faces" / "cropped_aligned" / name / "00001.jpg")
+    entry = {"network": "wav2vec2_base", "weights": "seeded", "layers": [1, 2], "combine": "concatenate"}
+    recipe = {"window": 10, "hop": 5, "hidden": 8, "layers": 1, "epochs": 1, "inputs": ["audio_embed.own"]}
+    values = {
+        "results_dir": "compared",
+        "corpus": {"layout": "affwild2", "root": "speech"},
+        "folds": {"scheme": "official"},
+        "faces": {"source": "official", "official_root": "speech_faces"},
+        "features": {"vggish_weights": "seeded", "audio_embeddings": {"own": entry}},
+        "systems": {
+            "lfan": False,
+            "sequence": {"targets": ["va"], "recipe": recipe, "variants": {"gru": {"seeds": [1, 2]}}},
+        },
+        "score": {"compare": 20},
+    }
+    settings = write_config(project / "compared.yaml", values)
+    outcome = run_workflow(project, settings, "--", "report", cores=1)
+    assert outcome.status == 0, outcome.text[-4000:]
+    wanted = {"embed_audio": 3, "describe_audio_embedding": 1, "train_system": 2, "compare_variants": 1}
+    assert {name: outcome.jobs.get(name) for name in wanted} == wanted
+
+    results = project / "compared"
+    vectors = [np.load(results / "features" / "audio_embed.own" / f"{name}.npy") for name in "cde"]
+    assert all(values.shape == (20, 2 * 768) for values in vectors) and not np.allclose(vectors[0], vectors[1])
+    about = json.loads((results / "features" / "audio_embed.own" / "about.json").read_text())
+    assert about["dim"] == 2 * 768 and about["weights"]["name"] == "seeded"
+
+    rows = {row["metric"]: row for row in pd.read_csv(results / "scores" / "comparisons.csv").to_dict("records")}
+    row = rows["va_score"]
+    assert (row["first_run"], row["second_run"]) == ("sequence/gru_seed1/va", "sequence/gru_seed2/va")
+    assert (row["trials"], row["videos"], row["frames"]) == (2, 2, 40)
+    scored = pd.read_csv(results / "scores" / "scores.csv").query("metric == 'va_score' and partition == 'validation'")
+    assert [row["first"], row["second"]] == pytest.approx(scored.sort_values("variant")["value"].tolist())
+    assert row["difference"] == pytest.approx(row["first"] - row["second"])
+    page = (results / "report" / "index.html").read_text()
+    assert 'id="comparisons"' in page and "sequence/gru_seed1, sequence/gru_seed2" in page
+    assert run_workflow(project, settings, "-n", "--", "report").nothing_to_do

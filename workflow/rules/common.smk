@@ -170,6 +170,11 @@ def embedding_weights(wildcards):
     return weights_file(embedding(wildcards)["weights"], PLAN.config["models_dir"])
 
 
+def audio_embedding(wildcards):
+    """What the configuration says of the embedding of audio that the wildcards name."""
+    return PLAN.config["features"]["audio_embeddings"][wildcards.name]
+
+
 def bodies_for(templates, trial):
     """The table of bodies of the trial's video, if some template needs it."""
     wanted = set(templates) & set(crop_templates.with_bodies())

@@ -196,6 +196,66 @@ rule describe_embedding:
         "../../scripts/describe_embedding.py"
 
 
+rule embed_audio:
+    """Run a frozen network of speech over the audio of one video."""
+    input:
+        audio=at(paths.AUDIO),
+        frames=at(paths.FRAMES),
+        weights=lambda wildcards: given(weights_file(audio_embedding(wildcards)["weights"], PLAN.config["models_dir"])),
+    output:
+        feature=at(paths.FEATURE, feature="audio_embed.{name}", owner="{video}"),
+        valid=at(paths.VALID, feature="audio_embed.{name}", owner="{video}"),
+    log:
+        "<results>/logs/embed_audio/{name}/{video}.log",
+    benchmark:
+        "<results>/benchmarks/embed_audio/{name}/{video}.jsonl"
+    wildcard_constraints:
+        name=one_of(PLAN.config["features"]["audio_embeddings"]),
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=scale_with_attempt(8000),
+        runtime=scale_with_attempt(60),
+        gpu=0,
+        serial=1,
+    params:
+        code=code_of("embed_audio.py"),
+        entry=lambda wildcards: without(audio_embedding(wildcards), "weights"),
+        weights=unrecorded(lambda wildcards: audio_embedding(wildcards)["weights"]),
+        models_dir=unrecorded(PLAN.config["models_dir"]),
+    script:
+        "../../scripts/embed_audio.py"
+
+
+rule describe_audio_embedding:
+    """Write down which network of speech with which weights made the vectors."""
+    input:
+        weights=lambda wildcards: given(weights_file(audio_embedding(wildcards)["weights"], PLAN.config["models_dir"])),
+    output:
+        about=at(paths.ABOUT, feature="audio_embed.{name}"),
+    log:
+        "<results>/logs/describe_audio_embedding/{name}.log",
+    benchmark:
+        "<results>/benchmarks/describe_audio_embedding/{name}.jsonl"
+    wildcard_constraints:
+        name=one_of(PLAN.config["features"]["audio_embeddings"]),
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=scale_with_attempt(8000),
+        runtime=scale_with_attempt(5),
+        serial=1,
+    params:
+        code=code_of("describe_audio_embedding.py"),
+        entry=lambda wildcards: without(audio_embedding(wildcards), "weights"),
+        weights=unrecorded(lambda wildcards: audio_embedding(wildcards)["weights"]),
+        models_dir=unrecorded(PLAN.config["models_dir"]),
+    script:
+        "../../scripts/describe_audio_embedding.py"
+
+
 rule find_bodies:
     """Find the body of the person that each trial of a video shows."""
     input:
@@ -275,18 +335,25 @@ if SCENES_TOGETHER := [name for name in TOGETHER if name in crop_templates.scene
             templates=[crop_templates.value(name) for name in SCENES_TOGETHER],
 
 
+FEATURES_OF_RUN = sorted({*PLAN.inputs.features(), *SOUNDS_TOGETHER, *configured(PLAN.config["features"])})
+
+
 rule features:
     """Everything that systems ask for, and everything that the section `features` of the configuration names or describes."""
     input:
         expand(
             at(paths.FEATURE, owner="{video}"),
-            feature=[name for name in sorted({*PLAN.inputs.features(), *SOUNDS_TOGETHER}) if not of_trial(name)],
+            feature=[name for name in FEATURES_OF_RUN if not of_trial(name)],
             video=VIDEOS,
         ),
-        expand(at(paths.FEATURE, owner="{trial}"), feature=configured(PLAN.config["features"]), trial=TRIALS),
+        expand(
+            at(paths.FEATURE, owner="{trial}"),
+            feature=[name for name in FEATURES_OF_RUN if of_trial(name)],
+            trial=TRIALS,
+        ),
         expand(
             at(paths.ABOUT),
-            feature=sorted({*PLAN.inputs.features(), *SOUNDS_TOGETHER, *configured(PLAN.config["features"])}),
+            feature=FEATURES_OF_RUN,
         ),
         expand(at(paths.BODIES), video=VIDEOS if PLAN.config["features"]["bodies"] else []),
     localrule: True

@@ -22,6 +22,7 @@ rule build_report:
         speech=PLAN.inputs.corpus_lists("features.speech") if SHOWN_TABLES and TABLE_SETTINGS["speech"] else [],
         scores=PLAN.outputs.scores()[:1],
         trial_scores=PLAN.outputs.scores()[1:],
+        comparisons=PLAN.outputs.comparisons(),
     output:
         page=report(at(paths.REPORT), category="Page"),
         shared=expand(at(paths.REPORT_SHARED), file=["viewer.js", "viewer.css"]),

@@ -87,6 +87,31 @@ rule score_predictions:
         "../../scripts/score_predictions.py"
 
 
+rule compare_variants:
+    """Compare every pair of variants on the held-out trials that both predict."""
+    input:
+        predictions=PLAN.outputs.validation(),
+        labels=expand(at(paths.LABELS), task=PLAN.corpus.labelled_tasks()),
+    output:
+        comparisons=report(at(paths.COMPARISONS), category="Scores"),
+    log:
+        "<results>/logs/compare_variants.log",
+    benchmark:
+        "<results>/benchmarks/compare_variants.jsonl"
+    conda:
+        "../../envs/media.yaml"
+    threads: 1
+    resources:
+        mem_mb=scale_with_attempt(8000),
+        runtime=scale_with_attempt(30),
+    params:
+        code=code_of("compare_variants.py"),
+        editions=editions.values(PLAN.config["score"]["editions"]),
+        resamples=PLAN.config["score"]["compare"],
+    script:
+        "../../scripts/compare_variants.py"
+
+
 rule write_submission:
     """Write the fused test predictions in the organisers' format.
 
@@ -150,7 +175,7 @@ rule export_csv:
 
 rule scores:
     input:
-        PLAN.outputs.scores(),
+        PLAN.outputs.scores() + PLAN.outputs.comparisons(),
     localrule: True
 
 

@@ -1,7 +1,10 @@
 """Vectors of a frozen image network, one per crop."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,25 +18,19 @@ from wildaffect.faces.crops import CropFile
 from wildaffect.features import hsemotion
 from wildaffect.features.frames import OF_IMAGE
 from wildaffect.features.networks import load_exactly
+from wildaffect.features.onnx_files import open_encoder
 from wildaffect.features.spec import EMBED_PREFIX, OWN_NOTICE, SEEDED, FeatureSpec, write_about
 from wildaffect.features.store import save_blocks, write_valid
 from wildaffect.features.vggface import PREPARATION as FACE_PREPARATION
 from wildaffect.features.vggface import VggFace, prepared
-from wildaffect.models import ModelFile, resolve
+from wildaffect.integrity import foreign
+from wildaffect.models import resolve
 from wildaffect.weights import read_weights
 
 SEED = 2021
 SIDE = 224
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PREPARATION = f"RGB, {SIDE} pixels (antialiased bilinear), divided by 255, minus {MEAN}, divided by {STD}"
-NETWORKS: Mapping[str, Callable[..., nn.Module]] = {
-    "resnet18": torchvision.models.resnet18,
-    "resnet34": torchvision.models.resnet34,
-    "resnet50": torchvision.models.resnet50,
-    "resnet101": torchvision.models.resnet101,
-    "vggface_resnet50": lambda weights: VggFace(),
-}
-"""Networks of PyTorch; those of `wildaffect.features.hsemotion` are files that bring their network."""
 HOG_SIDE = 64
 HOG = {"orientations": 9, "pixels_per_cell": (8, 8), "cells_per_block": (2, 2)}
 HOG_PREPARATION = f"grey, {HOG_SIDE} pixels (antialiased bilinear)"
@@ -53,6 +50,41 @@ class Hog(nn.Module):
         return torch.from_numpy(np.stack(rows).astype(np.float32)).to(images.device)
 
 
+class OnnxEncoder(nn.Module):
+    """A network in an ONNX file: prepared images (n, 3, side, side) -> (n, columns), on the CPU.
+
+    Args:
+        path: The file.
+        side: Pixels of its images.
+        output: Name of the output that is the vector; without one there must be a single output.
+
+    Raises:
+        InputError: The file is not readable, takes other images, or has no such output.
+    """
+
+    def __init__(self, path: Path, side: int, output: str | None) -> None:
+        super().__init__()
+        self._path = path
+        self._session, self._input, self._output = open_encoder(path, side, output, torch.get_num_threads())
+        self.columns = self(torch.zeros(1, 3, side, side)).shape[1]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """One row per image."""
+        # A graph that was exported for one image takes one at a time.
+        parts = images.cpu().numpy()
+        found = [self._run(part) for part in (np.split(parts, len(parts)) if self._input.shape[0] == 1 else [parts])]
+        return torch.from_numpy(np.concatenate(found).reshape(len(images), -1)).to(images.device)
+
+    def _run(self, images: np.ndarray) -> np.ndarray:
+        with foreign(self._path, f"a network of images {images.shape}"):
+            found = self._session.run([self._output], {self._input.name: images})[0]
+        if found.dtype != np.float32 or found.ndim < 2 or len(found) != len(images):
+            raise InputError(
+                f"{self._path}: output {self._output} is {found.dtype} {found.shape} for {len(images)} images, not a vector each."
+            )
+        return found
+
+
 def grey(images: Tensor) -> Tensor:
     """Images uint8 (n, size, size, 3) RGB as `Hog` takes them, float32 (n, 64, 64) in [0, 1]."""
     weights = torch.tensor(GREY, device=images.device)
@@ -60,65 +92,148 @@ def grey(images: Tensor) -> Tensor:
     return interpolate(scaled, (HOG_SIDE, HOG_SIDE), mode="bilinear", align_corners=False, antialias=True)[:, 0]
 
 
-def open_network(name: str, weights: str | None, models_dir: str | os.PathLike) -> tuple[nn.Module, dict[str, Any]]:
+def prepare(
+    images: Tensor, side: int = SIDE, mean: Sequence[float] = MEAN, std: Sequence[float] = STD, channels: str = "rgb"
+) -> Tensor:
+    """Images uint8 (n, size, size, 3) RGB as most networks take them (by default torchvision's), float32 (n, 3, side, side).
+
+    ``mean`` and ``std`` are of values in [0, 1], in the order of ``channels``.
+    """
+    scaled = images.permute(0, 3, 1, 2).float() / 255
+    if channels == "bgr":
+        scaled = scaled.flip(1)
+    if scaled.shape[-1] != side:
+        scaled = interpolate(scaled, (side, side), mode="bilinear", align_corners=False, antialias=True)
+    middle, scale = (torch.tensor(values, device=scaled.device).view(3, 1, 1) for values in (mean, std))
+    return (scaled - middle) / scale
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A network that turns images into vectors.
+
+    Attributes:
+        load: Gives it, with the weights of a file, or without them where there is none.
+        prepare: Turns images uint8 (n, size, size, 3) RGB into its input.
+        preparation: The same in words.
+        columns: Gives the length of its vectors.
+        source: Whose it is.
+        part: Which part of it the vectors are.
+    """
+
+    load: Callable[[Path | None], nn.Module]
+    prepare: Callable[[Tensor], Tensor]
+    preparation: str
+    columns: Callable[[Any], int]
+    source: str
+    part: str = " before its last layer"
+
+
+def _resnet(build: Callable[..., nn.Module]) -> Encoder:
+    def load(path: Path | None) -> nn.Module:
+        network = build(weights=None)
+        network.fc = nn.Identity()
+        if path:
+            state = read_weights(path)[0]
+            load_exactly(network, {key: value for key, value in state.items() if not key.startswith("fc.")}, path)
+        return network
+
+    return Encoder(load, prepare, PREPARATION, lambda network: network.inplanes, "torchvision")
+
+
+def _load_vggface(path: Path | None) -> nn.Module:
+    network = VggFace()
+    if path:
+        state = {key: value for key, value in read_weights(path)[0].items() if not key.startswith("fc.")}
+        face = {key.removeprefix("face."): value for key, value in state.items() if key.startswith("face.")}
+        load_exactly(network, face or state, path)
+    return network
+
+
+def _vggface_columns(network: VggFace) -> int:
+    classes = network.predictions.out_features if network.predictions is not None else 0
+    return network.features.out_features + classes
+
+
+def _from_file(read: Callable[[Path], nn.Module]) -> Callable[[Path | None], nn.Module]:
+    def load(path: Path | None) -> nn.Module:
+        if path is None:
+            raise InputError("features.embeddings: an ONNX file brings its network; name the file as 'weights'.")
+        return read(path)
+
+    return load
+
+
+def _hsemotion(own: hsemotion.Preparation) -> Encoder:
+    load = _from_file(partial(hsemotion.Graph, "embedding"))
+    return Encoder(load, own.prepare, own.words, lambda network: network.columns, "EmotiEffLib")
+
+
+NETWORKS: Mapping[str, Encoder] = {
+    "hog": Encoder(lambda path: Hog(), grey, HOG_PREPARATION, lambda network: network.columns, "scikit-image", ""),
+    "resnet18": _resnet(torchvision.models.resnet18),
+    "resnet34": _resnet(torchvision.models.resnet34),
+    "resnet50": _resnet(torchvision.models.resnet50),
+    "resnet101": _resnet(torchvision.models.resnet101),
+    "vggface_resnet50": Encoder(_load_vggface, prepared, FACE_PREPARATION, _vggface_columns, "own"),
+    **{name: _hsemotion(own) for name, own in hsemotion.PREPARATIONS.items()},
+}
+"""Networks of images by name; which weights they take is in `wildaffect.features.spec.IMAGE_NETWORKS`."""
+
+
+def onnx_encoder(
+    *, size: int, channels: str, mean: Sequence[float], std: Sequence[float], output: str | None
+) -> Encoder:
+    """The network of an ONNX file, by what the configuration says of it (``features.embeddings.<name>.onnx``)."""
+    mean, std = tuple(mean), tuple(std)
+
+    return Encoder(
+        _from_file(lambda path: OnnxEncoder(path, size, output)),
+        partial(prepare, side=size, mean=mean, std=std, channels=channels),
+        f"{channels.upper()}, {size} pixels (antialiased bilinear), divided by 255, minus {mean}, divided by {std}",
+        lambda network: network.columns,
+        "ONNX file",
+        f", output {output}" if output else "",
+    )
+
+
+def find_encoder(name: str, onnx: Mapping[str, Any] | None = None) -> Encoder:
+    """The encoder ``name``: of `NETWORKS`, or with ``onnx`` the one that a file brings."""
+    return onnx_encoder(**onnx) if onnx else NETWORKS[name]
+
+
+def preparation(name: str, onnx: Mapping[str, Any] | None = None) -> tuple[Callable[[Tensor], Tensor], str]:
+    """How images are prepared for a network (see `find_encoder`), as a function and in words."""
+    encoder = find_encoder(name, onnx)
+    return encoder.prepare, encoder.preparation
+
+
+def open_network(
+    name: str, weights: str | None, models_dir: str | os.PathLike, onnx: Mapping[str, Any] | None = None
+) -> tuple[nn.Module, dict[str, Any]]:
     """A network that turns prepared images into vectors (n, dim), and what its weights are.
 
     Args:
-        name: A key of `NETWORKS` or of `wildaffect.features.hsemotion.PREPARATIONS`, or ``hog``.
+        name: As for `find_encoder`.
         weights: A name in the manifest, a path, or ``seeded``: an untrained network that is the same in every run. The last layer of a file
-            is not used. None for ``hog``.
+            is not used. None for an encoder without weights.
         models_dir: Folder of model files.
+        onnx: As for `find_encoder`.
 
     Raises:
         InputError: The file is absent or not of this network.
     """
-    if weights is None:
-        return Hog(), {"name": "none", "trained": False, "sha256": None}
-    if name in hsemotion.PREPARATIONS:
-        if weights == SEEDED:
-            raise InputError(
-                f"features.embeddings: {name} is a file with its network, so it cannot be {SEEDED}. Name the file."
-            )
-        found = resolve(weights, models_dir)
-        return hsemotion.Graph("embedding", found.path), _described(found)
+    file = None if weights in (None, SEEDED) else resolve(str(weights), models_dir)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        network = NETWORKS[name](weights=None)
-    if not isinstance(network, VggFace):
-        network.fc = nn.Identity()
-    if weights == SEEDED:
-        note = "Untrained network: the values are a random projection of the picture, not a learnt embedding."
-        return network, {"name": SEEDED, "trained": False, "seed": SEED, "sha256": None, "note": note}
-    file = resolve(weights, models_dir)
-    state = {key: value for key, value in read_weights(file.path)[0].items() if not key.startswith("fc.")}
-    if isinstance(network, VggFace):
-        state = {key.removeprefix("face."): value for key, value in state.items() if key.startswith("face.")} or state
-    load_exactly(network, state, file.path)
-    return network, _described(file)
-
-
-def _described(file: ModelFile) -> dict[str, Any]:
-    """What the weights are."""
-    about = {name: getattr(file, name) for name in ("name", "sha256", "verified", "licence", "citation")}
-    return about | {"trained": True}
-
-
-def preparation(name: str) -> tuple[Callable[[Tensor], Tensor], str]:
-    """How images are prepared for the network ``name``, as a function and in words."""
-    if name in hsemotion.PREPARATIONS:
-        own = hsemotion.PREPARATIONS[name]
-        return own.prepare, own.words
-    others = {"vggface_resnet50": (prepared, FACE_PREPARATION), "hog": (grey, HOG_PREPARATION)}
-    return others.get(name, (prepare, PREPARATION))
-
-
-def prepare(images: Tensor) -> Tensor:
-    """Images uint8 (n, size, size, 3) RGB as torchvision's networks take them, float32 (n, 3, 224, 224)."""
-    scaled = images.permute(0, 3, 1, 2).float() / 255
-    if scaled.shape[-1] != SIDE:
-        scaled = interpolate(scaled, (SIDE, SIDE), mode="bilinear", align_corners=False, antialias=True)
-    mean, std = (torch.tensor(values, device=scaled.device).view(3, 1, 1) for values in (MEAN, STD))
-    return (scaled - mean) / std
+        network = find_encoder(name, onnx).load(file.path if file else None)
+    if file:
+        about = {name: getattr(file, name) for name in ("name", "sha256", "verified", "licence", "citation")}
+        return network, about | {"trained": True}
+    if weights is None:
+        return network, {"name": "none", "trained": False, "sha256": None}
+    note = "Untrained network: the values are a random projection of the picture, not a learnt embedding."
+    return network, {"name": SEEDED, "trained": False, "seed": SEED, "sha256": None, "note": note}
 
 
 def describe_embedding(
@@ -129,39 +244,33 @@ def describe_embedding(
     weights: str | None,
     crops: str,
     models_dir: str | os.PathLike,
+    onnx: Mapping[str, Any] | None = None,
 ) -> None:
     """Write ``about.json`` of the feature ``embed.<name>``.
 
     Args:
         name: Name of the embedding in the configuration.
         output: Path of the JSON file.
-        network: As for `open_network`.
+        network: As for `find_encoder`.
         weights: As for `open_network`.
         crops: Template of the crops.
         models_dir: Folder of model files.
+        onnx: As for `find_encoder`.
     """
-    opened, about = open_network(network, weights, models_dir)
-    dimension, source = _origin_of(opened)
+    encoder = find_encoder(network, onnx)
+    opened, about = open_network(network, weights, models_dir, onnx)
     spec = FeatureSpec(
         id=EMBED_PREFIX + name,
-        columns=tuple(f"{name}{k}" for k in range(dimension)),
-        source=source,
+        columns=tuple(f"{name}{k}" for k in range(encoder.columns(opened))),
+        source=encoder.source,
         module=__name__,
         rule=OF_IMAGE,
-        description=f"{network}{'' if isinstance(opened, Hog) else ' before its last layer'}, over {crops} crops; frames without a face "
+        description=f"{network}{encoder.part}, over {crops} crops; frames without a face "
         "have the vector of a black picture",
         notice=f"Weights: {about['licence']}. {about['citation']}".strip() if about["trained"] else OWN_NOTICE,
     )
-    parameters = {"network": network, "crops": crops, "preparation": preparation(network)[1]}
+    parameters = {"network": network, "crops": crops, "preparation": encoder.preparation}
     write_about(output, spec, parameters=parameters, resampling=None, weights=about)
-
-
-def _origin_of(network: Any) -> tuple[int, str]:
-    """Length of a network's vectors, and whose network it is."""
-    if isinstance(network, VggFace):
-        layers: tuple[Any, Any] = network.features, network.predictions
-        return sum(layer.out_features for layer in layers), "own"
-    return (Hog.columns, "scikit-image") if isinstance(network, Hog) else (network.inplanes, "torchvision")
 
 
 def embed_crops(

@@ -63,7 +63,7 @@ def extract_features(
         models = files[spec.id] | network if files[spec.id] else {}
         blocks = import_module(spec.module).frame_values(signals[spec.rate_hz], clock, **models)
         row = () if spec.rows_per_second and spec.dim == 1 else (spec.dim,)
-        checked = _finite(blocks, f"{audio}: {spec.id}", "row" if spec.rows_per_second else "frame")
+        checked = finite(blocks, f"{audio}: {spec.id}", "row" if spec.rows_per_second else "frame")
         save_blocks(outputs[spec.id], checked, row, spec.dtype)
         write_valid(outputs[spec.id], has_audio(about, clock))
 
@@ -123,7 +123,8 @@ def _rate(grid: Frames, frames: str | os.PathLike, spec: FeatureSpec) -> float:
     return stated if spec.rule.rate == "stated" or abs(stated / average - 1) < 5e-4 else float(average)
 
 
-def _finite(blocks: Iterable[np.ndarray], what: str, unit: str) -> Iterator[np.ndarray]:
+def finite(blocks: Iterable[np.ndarray], what: str, unit: str) -> Iterator[np.ndarray]:
+    """The same blocks, of which ``what`` are said to consist of ``unit``s; `InputError` at the first value that is not finite."""
     count = 0
     for block in blocks:
         finite = np.isfinite(block).all(axis=tuple(range(1, block.ndim)))

@@ -12,7 +12,16 @@ from wildaffect.config import nearest
 from wildaffect.errors import InputError
 from wildaffect.faces import templates
 from wildaffect.features.imported import check_columns, imported_feature
-from wildaffect.features.spec import EMBED_PREFIX, IMPORT_PREFIX, SEEDED, FeatureSpec, feature_module, module_names
+from wildaffect.features.spec import (
+    AUDIO_EMBED_PREFIX,
+    EMBED_PREFIX,
+    IMAGE_NETWORKS,
+    IMPORT_PREFIX,
+    SEEDED,
+    FeatureSpec,
+    feature_module,
+    module_names,
+)
 from wildaffect.models import locate, resolve
 
 FEATURES: dict[str, FeatureSpec] = {spec.id: spec for name in module_names() for spec in feature_module(name).FEATURES}
@@ -32,9 +41,10 @@ _SHOWN = 3
 
 
 def configured(features: Mapping[str, Any]) -> list[str]:
-    """Ids of the imports and embeddings that the section describes."""
+    """Ids of the imports and embeddings, of images and of audio, that the section describes."""
     imports = [IMPORT_PREFIX + name for name in features["import"]]
-    return imports + [EMBED_PREFIX + name for name in features["embeddings"]]
+    audio = [AUDIO_EMBED_PREFIX + name for name in features["audio_embeddings"]]
+    return imports + [EMBED_PREFIX + name for name in features["embeddings"]] + audio
 
 
 def given_file(features: Mapping[str, Any], declared: str, models_dir: str | Path) -> str:
@@ -109,9 +119,12 @@ def problems(
             found.append(str(error))
     for name, entry in features["embeddings"].items():
         where = f"features.embeddings.{name}"
-        found += _absent_weights(f"{where}.weights", entry["weights"], models_dir)
+        absent = _absent_weights if SEEDED in IMAGE_NETWORKS[entry["network"]] else _absent
+        found += absent(f"{where}.weights", entry["weights"], models_dir) or _onnx_problems(where, entry, models_dir)
         if entry["crops"] not in (known := templates.names()):
             found.append(f"{where}.crops: unknown template {entry['crops']!r}{nearest(entry['crops'], known)}")
+    for name, entry in features["audio_embeddings"].items():
+        found += _absent_weights(f"features.audio_embeddings.{name}.weights", entry["weights"], models_dir)
     if features["bodies"]:
         found += _body_problems(features["bodies"], dict.fromkeys(trials.values()), models_dir)
     return found
@@ -127,6 +140,19 @@ def _absent(where: str, model: str | None, models_dir: str | Path, otherwise: st
 
 def _absent_weights(where: str, weights: str | None, models_dir: str | Path) -> list[str]:
     return _absent(where, weights, models_dir, f", or set {SEEDED} for untrained weights")
+
+
+def _onnx_problems(where: str, entry: Mapping[str, Any], models_dir: str | Path) -> list[str]:
+    """What a file says of its input and outputs, read before any job."""
+    if entry["onnx"] is None:
+        return []
+    from wildaffect.features.onnx_files import open_encoder
+
+    try:
+        open_encoder(locate(entry["weights"], models_dir), entry["onnx"]["size"], entry["onnx"]["output"])
+    except InputError as error:
+        return [f"{where}: {error}"]
+    return []
 
 
 def _import_problems(name: str, entry: Mapping[str, Any], trials: Mapping[str, str]) -> list[str]:

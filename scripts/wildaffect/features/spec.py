@@ -45,6 +45,8 @@ IMPORT_PREFIX = "import."
 """How the ids of features begin that were computed elsewhere."""
 EMBED_PREFIX = "embed."
 """How the ids of features begin that are vectors of a frozen image network."""
+AUDIO_EMBED_PREFIX = "audio_embed."
+"""How the ids of features begin that are vectors of a frozen network of speech."""
 
 
 def of_trial(feature: str) -> bool:
@@ -52,9 +54,29 @@ def of_trial(feature: str) -> bool:
     return feature.startswith((IMPORT_PREFIX, EMBED_PREFIX))
 
 
+def of_configuration(feature: str) -> bool:
+    """Whether the configuration describes it, so that its files alone say how many columns it has."""
+    return feature.startswith((IMPORT_PREFIX, EMBED_PREFIX, AUDIO_EMBED_PREFIX))
+
+
 SEEDED = "seeded"
 """Given as weights: an untrained network with a fixed seed."""
+IMAGE_NETWORKS: Mapping[str, tuple[str, ...]] = {
+    "hog": (),
+    **dict.fromkeys(("resnet18", "resnet34", "resnet50", "resnet101", "vggface_resnet50"), ("file", SEEDED)),
+    **dict.fromkeys(("enet_b0_8_va_mtl", "mbf_va_mtl", "onnx"), ("file",)),
+}
+"""Which weights networks of images take, by name (`wildaffect.features.embeddings`; planning imports no PyTorch)."""
 OWN_NOTICE = "Computed by this project; no condition beyond those of the recording."
+
+SPEECH_NETWORKS: Mapping[str, int] = {
+    **dict.fromkeys(("wav2vec2_base", "hubert_base", "wavlm_base"), 12),
+    **dict.fromkeys(
+        ("wav2vec2_large", "wav2vec2_large_lv60k", "wav2vec2_xlsr_300m", "hubert_large", "wavlm_large"), 24
+    ),
+    "hubert_xlarge": 48,
+}
+"""Layers of the networks of speech, by the names of their functions in torchaudio.models (`wildaffect.features.audio_embeddings`)."""
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,12 @@ from wildaffect.report.scores import (
     ENSEMBLE,
     ScoreTable,
     confusion_matrices,
+    ranked_comparisons,
     read_scores,
     read_trial_notes,
     read_trial_scores,
+    repeated,
+    repetitions,
     score_tables,
 )
 from wildaffect.report.traces import DIMENSIONS, series_name, trial_traces
@@ -53,6 +56,7 @@ class RunFiles:
         runs: Entries with system, variant, target, fold and path (of a run folder).
         predictions: Entries with system, variant, target, fold, partition and path (of a prediction table).
         scores, trial_scores: Score tables, None where nothing was scored.
+        comparisons: Table of pairs of variants, None where none was asked for.
     """
 
     trials: Path
@@ -66,6 +70,7 @@ class RunFiles:
     predictions: Sequence[Mapping]
     scores: Path | None
     trial_scores: Path | None
+    comparisons: Path | None = None
 
 
 def build_report(
@@ -111,7 +116,9 @@ def build_report(
     )
     traces = {trial: trace for trial, trace in traces.items() if trial not in absent}
     trial_table = [row for row in trial_table if row["trial"] not in absent]
-    tables = score_tables(read_scores(files.scores), editions) if files.scores else []
+    scores = read_scores(files.scores) if files.scores else None
+    tables = score_tables(scores, editions) if scores is not None else []
+    ranked = {table.metric for table in tables if table.ranked}
     media = media_rows(trial_table, files.frames, files.audio, files.persons)
     pages = write_pages(
         output.parent,
@@ -133,6 +140,8 @@ def build_report(
         "versions": versions,
         "tables": tables,
         "ranked": [(table, _score_figure(table)) for table in tables if table.ranked],
+        "repeated": repeated(scores, ranked, repetitions(config.get("systems", {}))) if scores is not None else [],
+        "comparisons": ranked_comparisons(files.comparisons) if files.comparisons else [],
         "names": {"cross_validation": CROSS_VALIDATION, "ensemble": ENSEMBLE},
         "audit": _audit(files.audit),
         "severities": SEVERITIES,

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from wildaffect.corpus.label_spaces import EXPRESSIONS8
 from wildaffect.errors import InputError
+from wildaffect.provenance import stable_hash
 from wildaffect.report.traces import columns_in, held_out_sources, series_name, trials_shown_from
 from wildaffect.scoring.editions import editions
 from wildaffect.scoring.tasks import Tracks
@@ -171,6 +172,63 @@ class ScoreTable:
             kind = "weighted by frames" if self.metric.endswith("_weighted") else "every trial counting the same"
             return f"one value for each trial, then the mean, {kind}; not comparable with values over all frames joined"
         return "over all valid frames of all trials joined; not ranked by itself"
+
+
+def repetitions(blocks: Mapping[str, Any]) -> list[list[tuple[str, str]]]:
+    """Variants (system, variant) that differ in nothing but the seed, at least two of each kind.
+
+    Args:
+        blocks: Completed settings by system.
+    """
+    found: dict[str, list[tuple[str, str]]] = {}
+    for system, block in blocks.items():
+        own = block["variants"] if isinstance(block["variants"], Mapping) else {}
+        for variant, settings in own.items():
+            key = stable_hash({"system": system, **settings, "seed": None})
+            found.setdefault(key, []).append((system, variant))
+    return [variants for variants in found.values() if len(variants) > 1]
+
+
+def repeated(
+    scores: pd.DataFrame, ranked: Iterable[str], repetitions: Sequence[Sequence[tuple[str, str]]]
+) -> list[dict]:
+    """Mean and sample standard deviation of scores over trainings that differ in the seed alone.
+
+    Args:
+        scores: Score table, of which the joined folds count, or the only fold.
+        ranked: Metrics that are shown.
+        repetitions: Lists of (system, variant).
+
+    Returns:
+        Dicts with variants, target, edition, metric, count, mean, deviation, lowest and highest; only where every variant has a value.
+    """
+    held_out = scores[(scores["partition"] == "validation") & scores["metric"].isin([*ranked])]
+    held_out = held_out[held_out["fold"] != ENSEMBLE]
+    # The joined folds come after the single ones.
+    last = held_out.groupby(["system", "variant", "target", "edition", "metric"], sort=False).last().reset_index()
+    rows = []
+    for variants in repetitions:
+        chosen = last[[pair in variants for pair in zip(last["system"], last["variant"], strict=True)]]
+        for (target, edition, metric), part in chosen.groupby(["target", "edition", "metric"]):
+            values = part["value"].dropna()
+            if len(values) == len(variants):
+                rows.append(
+                    {
+                        "variants": [f"{system}/{variant}" for system, variant in variants],
+                        "target": target, "edition": edition, "metric": metric, "count": len(values),
+                        "mean": values.mean(), "deviation": values.std(), "lowest": values.min(), "highest": values.max(),
+                    }
+                )  # fmt: skip
+    return rows
+
+
+def ranked_comparisons(path: Path) -> list[dict]:
+    """Rows of the ranked scores in a table of `wildaffect.scoring.comparison.compare_variants`."""
+    try:
+        table = pd.read_csv(path).map(plain_cell)
+        return table[table["metric"] == table["task"] + "_score"].to_dict("records")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a readable table of comparisons ({error}). Delete it and run again.") from error
 
 
 def read_scores(path: Path, columns: tuple[str, ...] = SCORE_COLUMNS) -> pd.DataFrame:

@@ -4,20 +4,27 @@ Both runs are scored on the same resamples of the source videos, so what makes a
 intervals that overlap say little about which run is better; the interval of the difference does.
 """
 
-from collections.abc import Mapping
+import csv
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
+from itertools import combinations
 from operator import add
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from wildaffect.errors import InputError
+from wildaffect.files import atomic
 from wildaffect.scoring.editions import find_task, get_task
-from wildaffect.scoring.read import as_table, find_rows, sort_rows
-from wildaffect.scoring.scorer import Tallied, tally_task
+from wildaffect.scoring.read import as_table, find_rows, named, read_parquet, sort_rows
+from wildaffect.scoring.results import ENSEMBLE, Predicted, grouped, series
+from wildaffect.scoring.scorer import Tallied, incomparable, predicted_parts, tally_task
 from wildaffect.scoring.tallies import draws, interval, resampled, videos_of
-from wildaffect.scoring.tasks import Task
+from wildaffect.scoring.tasks import Task, Tracks
+from wildaffect.textfiles import safe_cell
 
 COMPARISON = pa.schema(
     [
@@ -105,6 +112,79 @@ def compare(
             }
         )  # fmt: skip
     return pa.Table.from_pylist(rows, schema=COMPARISON)
+
+
+COMPARED_COLUMNS = ("edition", "task", "first_run", "second_run", "trials", *COMPARISON.names)
+"""Of the table of all pairs; a run is named system/variant/target."""
+
+
+def compare_variants(
+    predictions: Sequence[Mapping],
+    labels: Mapping[str, Path],
+    editions: Tracks,
+    output: Path,
+    *,
+    resamples: int,
+    seed: int = 0,
+) -> None:
+    """Compare every pair of variants on the held-out trials that both predict, and write one CSV file, columns ``COMPARED_COLUMNS``.
+
+    A variant is taken as its folds joined, or as its only fold. Tasks of several parts (multi-task) are not compared, nor is what
+    cannot be scored by an edition.
+
+    Args:
+        predictions: As for `wildaffect.scoring.results.score_predictions`.
+        labels: Label table per task.
+        editions: Tracks by edition and name.
+        output: CSV to write.
+        resamples: Draws of whole source videos, the same for both of a pair.
+        seed: Of the draws.
+    """
+    tables = {task: read_parquet(path) for task, path in labels.items()}
+    held_out = dict(_held_out(predictions))
+    rows = []
+    for edition, tasks in editions.items():
+        for task in tasks.values():
+            if len(task.parts) != 1 or task.parts[0].name not in tables:
+                continue
+            part, truth = task.parts[0], tables[task.parts[0].name]
+            fitting = {
+                run: predicted
+                for run, predicted in held_out.items()
+                if predicted_parts(predicted.table.column_names, task, tables)
+                and not incomparable(predicted.table, _of_trials(truth, _trials(predicted)), part)
+            }
+            for (first, a), (second, b) in combinations(fitting.items(), 2):
+                common = sorted(_trials(a) & _trials(b) & {*pc.unique(truth["trial"]).to_pylist()})
+                if not common:
+                    continue
+                one, other, both = (_of_trials(table, common) for table in (a.table, b.table, truth))
+                with named(f"{first} and {second}, edition {edition}"):
+                    found = compare(one, other, both, edition, task.name, resamples=resamples, seed=seed)
+                names = {"edition": edition, "task": task.name, "first_run": first, "second_run": second}
+                rows += [{**names, "trials": len(common), **row} for row in found.to_pylist()]
+    with atomic(output) as partial, partial.open("w", encoding="utf-8", newline="") as handle:
+        writer = csv.DictWriter(handle, COMPARED_COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({key: "" if value != value else safe_cell(value) for key, value in row.items()})
+
+
+def _held_out(predictions: Sequence[Mapping]) -> Iterator[tuple[str, Predicted]]:
+    """The validation predictions of each variant and target by name: of all folds where there are several, else of the one."""
+    for (system, variant), entries in grouped(predictions).items():
+        for predicted in series(entries):
+            if predicted.partition == "validation" and predicted.fold != ENSEMBLE:
+                # The joined folds come after the single ones, and take their place.
+                yield f"{system}/{variant}/{predicted.target}", predicted
+
+
+def _trials(predicted: Predicted) -> set[str]:
+    return {*pc.unique(predicted.table["trial"]).to_pylist()}
+
+
+def _of_trials(table: pa.Table, trials: Any) -> pa.Table:
+    return table.filter(pc.is_in(table["trial"], pa.array(sorted(trials), pa.string())))
 
 
 def _predicted_by_both(labels: pa.Table, runs: Mapping[str, pa.Table]) -> pa.Table:

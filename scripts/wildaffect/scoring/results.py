@@ -91,8 +91,8 @@ def score_predictions(
     clips = {task: labelled_by_clip(path) for task, path in labels.items()}
     assigned = read_all(folds).to_pylist() if folds else []
     score_rows, trial_rows = [], []
-    for (system, variant), entries in _grouped(predictions).items():
-        for predicted in _series(entries):
+    for (system, variant), entries in grouped(predictions).items():
+        for predicted in series(entries):
             names = (system, variant, predicted.target, predicted.fold, predicted.partition)
             with named("/".join(names)):
                 _check_complete(predicted, tables, assigned)
@@ -111,7 +111,7 @@ def labelled_by_clip(labels: Path) -> frozenset[str]:
     )
 
 
-def _grouped(predictions: Sequence[Mapping]) -> dict[tuple[str, str], list[Mapping]]:
+def grouped(predictions: Sequence[Mapping]) -> dict[tuple[str, str], list[Mapping]]:
     """Entries by (system, variant), sorted; `InputError` for one that is given twice."""
     groups: dict[tuple[str, str], list[Mapping]] = {}
     seen = set()
@@ -124,7 +124,7 @@ def _grouped(predictions: Sequence[Mapping]) -> dict[tuple[str, str], list[Mappi
     return dict(sorted(groups.items()))
 
 
-def _series(entries: Sequence[Mapping]) -> Iterator[Predicted]:
+def series(entries: Sequence[Mapping]) -> Iterator[Predicted]:
     """Everything to score for one variant in a fixed order: each target with its pool of folds, then the pair."""
     targets = {
         target: [e for e in entries if e["target"] == target] for target in sorted({e["target"] for e in entries})

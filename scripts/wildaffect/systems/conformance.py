@@ -22,7 +22,7 @@ from wildaffect.config import Section, keys, sections
 from wildaffect.corpus.label_spaces import AU8, AU12, EXPRESSIONS7, VALENCE_AROUSAL
 from wildaffect.errors import InputError
 from wildaffect.faces import templates as crop_templates
-from wildaffect.features.spec import EMBED_PREFIX, IMPORT_PREFIX, find_feature
+from wildaffect.features.spec import find_feature, of_configuration
 from wildaffect.models import locate, read_manifest
 from wildaffect.systems.base import Freezing, Predictor, Recipe, trainable
 from wildaffect.systems.types import (
@@ -138,7 +138,7 @@ def _needs(needs: Needs) -> Iterator[str]:
     yield from (f"there is no crop template {name!r}" for name in {*needs.crops, *needs.masks} - templates)
     yield from (f"masks of {name!r} need its crops" for name in set(needs.masks) - set(needs.crops))
     for feature in needs.features:
-        if not feature.startswith((IMPORT_PREFIX, EMBED_PREFIX)):
+        if not of_configuration(feature):
             try:
                 find_feature(feature)
             except InputError as error:
@@ -322,7 +322,7 @@ def _side(template: str) -> int:
 
 
 def _feature(name: str, count: int, rng: np.random.Generator) -> np.ndarray:
-    if name.startswith((IMPORT_PREFIX, EMBED_PREFIX)):
+    if of_configuration(name):
         return rng.standard_normal((count, VECTORS)).astype(np.float32)
     spec = find_feature(name)
     rows = count if spec.rows_per_second is None else int(count / FPS * spec.rows_per_second) + 1

@@ -10,9 +10,9 @@ from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from wildaffect.config import Section, Seed, Text, laid_over
+from wildaffect.config import Section, Seed, Text, distinct, laid_over
 
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
@@ -95,6 +95,9 @@ class Variant(Section):
 
     seed: Seed | None = None
     """Seed of its training; null: `training.seed`. Variants that differ in nothing else are several trainings of one network."""
+
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(distinct)] | None = None
+    """Several seeds: instead of the variant there is one for each, `<name>_seed<number>`; the report shows mean and spread."""
 
 
 def recipe_values(variant: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from wildaffect.corpus.labels import labels_schema
 from wildaffect.errors import InputError
 from wildaffect.faces.crops import CropFile
 from wildaffect.faces.landmarks import LandmarkMasks
-from wildaffect.features.spec import find_feature, of_trial, rows_per_second
+from wildaffect.features.spec import find_feature, of_configuration, rows_per_second
 from wildaffect.features.store import open_array
 from wildaffect.files import sha256
 from wildaffect.media.frames import read_frames
@@ -161,7 +161,7 @@ def check_columns(
                     "in the training"
                     if feature in known
                     else "in the other trials"
-                    if of_trial(feature)
+                    if of_configuration(feature)
                     else "it is defined"
                 )
                 raise InputError(
@@ -173,7 +173,7 @@ def check_columns(
 
 
 def _own_shape(feature: str, values: np.ndarray) -> tuple[int, ...]:
-    if of_trial(feature):
+    if of_configuration(feature):
         return values.shape[1:2] or (1,)
     columns = len(find_feature(feature).columns)
     return () if rows_per_second(feature) and columns == 1 else (columns,)

@@ -12,7 +12,7 @@ from wildaffect.content import Contents
 from wildaffect.faces import templates as crop_templates
 from wildaffect.faces.options import pack_files
 from wildaffect.features.registry import FEATURES, given_file, weights_file
-from wildaffect.features.spec import EMBED_PREFIX, IMPORT_PREFIX, SEEDED
+from wildaffect.features.spec import AUDIO_EMBED_PREFIX, EMBED_PREFIX, IMPORT_PREFIX, SEEDED
 from wildaffect.systems.types import Needs
 from wildaffect.workflow.corpus import official_images
 
@@ -86,7 +86,10 @@ class Origins:
             entry = section["import"][feature.removeprefix(IMPORT_PREFIX)]
             return {key: value for key, value in entry.items() if key not in WORDS}
         if feature.startswith(EMBED_PREFIX):
-            entry = self._embedding(feature)
+            entry = {key: value for key, value in self._embedding(feature).items() if value is not None}
+            return {**entry, "weights": self._weights(entry.get("weights"))}
+        if feature.startswith(AUDIO_EMBED_PREFIX):
+            entry = section["audio_embeddings"][feature.removeprefix(AUDIO_EMBED_PREFIX)]
             return {**entry, "weights": self._weights(entry["weights"])}
         spec = FEATURES[feature]
         declared = {kind: name for kind in ("weights", "pca") if (name := getattr(spec, kind))}
@@ -111,7 +114,7 @@ class Origins:
             **({"weights": self._weights(bodies["path"])} if networks else {}),
         }
 
-    def _weights(self, value: str) -> str:
+    def _weights(self, value: str | None) -> str:
         """Hash of the file behind a value of the configuration; of untrained weights their name."""
         return next(map(self.contents.hash, weights_file(value, self.config["models_dir"])), SEEDED)
 

@@ -134,6 +134,12 @@ class Outputs:
             return []
         return [paths.at(self.config["results_dir"], pattern) for pattern in (paths.SCORES, paths.TRIAL_SCORES)]
 
+    def comparisons(self) -> list[str]:
+        """The table of pairs of variants, if it is asked for and there are validation predictions of two."""
+        compared = {source for source, target in self.targets.items() if target.folds}
+        asked = self.config["score"]["compare"] and len(compared) > 1
+        return [paths.at(self.config["results_dir"], paths.COMPARISONS)] if asked else []
+
     def exports(self) -> list[str]:
         """Folders of CSV files, one per variant or ensemble with test trials."""
         tested = self.tested_variants()

@@ -25,6 +25,9 @@ from wildaffect.workflow.instances import Folds, Instance, check_instances, divi
 from wildaffect.workflow.outputs import Outputs, Runs, Submissions, check_smoothing, plan_outputs
 from wildaffect.workflow.settings import complete_settings, with_single_passes
 
+NONE_DESCRIBED: Mapping[str, Any] = {"import": {}, "embeddings": {}, "audio_embeddings": {}}
+"""Of the section `features`: no features that the configuration itself describes."""
+
 
 def check_held_out(folds: Folds, trainings: Iterable[Instance]) -> None:
     """Raise an `InputError` if any fold trains on a video, or on a subject, that it holds out."""
@@ -165,7 +168,7 @@ def _face_problems(config: Mapping[str, Any], inputs: Inputs) -> list[str]:
             "it to one of the sources keypoint_rcnn, openpose and face_box (guessed from the face), or leave out what needs them."
         )
     elif shown:
-        bodies_alone = {**config["features"], "import": {}, "embeddings": {}}
+        bodies_alone = {**config["features"], **NONE_DESCRIBED}
         problems += feature_problems(bodies_alone, [], inputs.corpus.video_of, models_dir)
     return problems
 
@@ -192,7 +195,7 @@ def _table_problems(config: Mapping[str, Any], inputs: Inputs) -> list[str]:
         if name.removesuffix(RELATIVE).rpartition(".")[2] not in predicted
     ]
     if tables["speech"]:
-        alone = {**config["features"], "import": {}, "embeddings": {}, "bodies": None}
+        alone = {**config["features"], **NONE_DESCRIBED, "bodies": None}
         found = feature_problems(alone, ["speech"], corpus.video_of, Path(config["models_dir"]))
         problems += [f"{line} Or do without: tables.speech: false." for line in found]
     if tables["segments"]:

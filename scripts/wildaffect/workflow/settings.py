@@ -14,6 +14,7 @@ from wildaffect import systems
 from wildaffect.config import (
     Names,
     Natural,
+    Positive,
     Problem,
     Section,
     Seed,
@@ -34,6 +35,7 @@ from wildaffect.faces.options import DETECTORS, TrackingOptions
 from wildaffect.faces.templates import SHEET_SOURCE, SHEETS
 from wildaffect.features.imported import Import
 from wildaffect.features.registry import FEATURES
+from wildaffect.features.spec import IMAGE_NETWORKS, SEEDED, SPEECH_NETWORKS
 from wildaffect.scoring.editions import editions
 from wildaffect.systems.types import Spec, Variant, recipe_values
 
@@ -185,14 +187,46 @@ class Faces(Section):
         return completed(DETECTORS[info.data["backend"]], options) if "backend" in info.data else options
 
 
+class OnnxNetwork(Section):
+    """How an ONNX encoder takes its images, (n, 3, size, size), and which of its outputs is the vector."""
+
+    size: Positive
+    """Pixels of a side."""
+
+    channels: Literal["rgb", "bgr"] = "rgb"
+    """Order of the channels."""
+
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    """What is subtracted from values in [0, 1], in the order of `channels`."""
+
+    std: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (
+        0.229,
+        0.224,
+        0.225,
+    )
+    """What they are divided by."""
+
+    output: Text | None = None
+    """Name of the output; null for a file with one output."""
+
+
 class Embedding(Section):
     """Vectors of a frozen image network, computed once for all folds."""
 
     network: Literal[
-        "hog", "resnet18", "resnet34", "resnet50", "resnet101", "vggface_resnet50", "enet_b0_8_va_mtl", "mbf_va_mtl"
+        "hog",
+        "resnet18",
+        "resnet34",
+        "resnet50",
+        "resnet101",
+        "vggface_resnet50",
+        "enet_b0_8_va_mtl",
+        "mbf_va_mtl",
+        "onnx",
     ]
     """Network; the vectors are the input of its last layer (of vggface_resnet50 also its seven probabilities).
-    hog: no network but histograms of oriented gradients, a plain description of a face that needs no weights."""
+    hog: no network but histograms of oriented gradients, a plain description of a face that needs no weights.
+    onnx: any network in an ONNX file; the vectors are one of its outputs."""
 
     weights: Text | None = None
     """Weights: a name in models.yaml, a file, or `seeded` for an untrained network; null for hog, which has none."""
@@ -200,12 +234,49 @@ class Embedding(Section):
     crops: Text
     """Crop template of the images that the network gets."""
 
+    onnx: OnnxNetwork | None = None
+    """For the network `onnx`: how it takes its images."""
+
     @model_validator(mode="after")
-    def _weights_where_needed(self) -> "Embedding":
-        if (self.weights is None) != (self.network == "hog"):
+    def _as_the_network_needs(self) -> "Embedding":
+        possible = IMAGE_NETWORKS[self.network]
+        if possible and self.weights is None:
+            raise ValueError("'weights' is missing")
+        if not possible and self.weights is not None:
+            raise ValueError(f"{self.network} has no weights: leave out 'weights'")
+        if self.weights == SEEDED and SEEDED not in possible:
+            raise ValueError(f"{self.network} is in its file, so 'weights' cannot be {SEEDED}; name the file")
+        if (self.network == "onnx") != (self.onnx is not None):
             raise ValueError(
-                "'weights' is missing" if self.weights is None else "hog has no weights: leave out 'weights'"
+                "'onnx' is missing: say how the file takes its images"
+                if self.onnx is None
+                else f"'onnx' is for the network onnx, not for {self.network}: leave it out"
             )
+        return self
+
+
+class AudioEmbedding(Section):
+    """Vectors of a frozen network of speech, computed once for all folds."""
+
+    network: Annotated[str, one_of(lambda: SPEECH_NETWORKS)]
+    """Network, by the name of its function in torchaudio.models: wav2vec2_base, wav2vec2_large, wav2vec2_large_lv60k, wav2vec2_xlsr_300m,
+    hubert_base, hubert_large, hubert_xlarge, wavlm_base or wavlm_large."""
+
+    weights: Text
+    """Weights: a name in models.yaml, a file, or `seeded` for an untrained network."""
+
+    layers: Annotated[tuple[Positive, ...], Field(min_length=1), AfterValidator(distinct)]
+    """Layers whose outputs are taken, counted from 1."""
+
+    combine: Literal["mean", "concatenate"] = "mean"
+    """How several layers become one vector.
+    - mean: their mean
+    - concatenate: one after the other, so that the first layer of what is trained weighs them; as many times the columns"""
+
+    @model_validator(mode="after")
+    def _layers_of_the_network(self) -> "AudioEmbedding":
+        if max(self.layers) > (count := SPEECH_NETWORKS[self.network]):
+            raise ValueError(f"'layers': {self.network} has {count} layers")
         return self
 
 
@@ -266,6 +337,12 @@ class Features(Section):
         default={}, examples=[{"face50": {"network": "resnet50", "weights": "resnet50", "crops": "cnu224"}}]
     )
     """Vectors of frozen image networks, by name; a system knows them as `embed.<name>`."""
+
+    audio_embeddings: dict[Name, AudioEmbedding] = Field(
+        default={},
+        examples=[{"wavlm": {"network": "wavlm_base", "weights": "models/wavlm_base.pth", "layers": [8, 10]}}],
+    )
+    """Vectors of frozen networks of speech, by name; a system knows them as `audio_embed.<name>`."""
 
     bodies: Bodies | None = Field(
         default=None,
@@ -395,6 +472,10 @@ class Score(Section):
 
     bootstrap: Natural = 0
     """Resamples of whole videos for 95 % confidence intervals; 0: no intervals."""
+
+    compare: Natural = 0
+    """Resamples of whole videos, the same for both, by which every pair of variants is compared (scores/comparisons.csv and the report); 0:
+    no comparisons."""
 
     ensembles: dict[Name, Ensemble] = Field(
         default={}, examples=[{"both": {"members": ["lfan/unimodal", "lfan/multimodal"], "target": "va"}}]
@@ -622,7 +703,7 @@ def _variants(values: Mapping[str, Any], spec: Spec) -> tuple[dict[str, Any], li
                 if own["base"]
                 else (("variants", name), missing)
             )
-        elif base != name and spec.trained:
+        elif spec.trained and (base != name or own.get("seeds")):
             missing = "comes trained: a variant of another name would predict the same. Use its own names"
             problems.append((("variants", name), missing))
         elif base != name and name in spec.variants:
@@ -634,7 +715,18 @@ def _variants(values: Mapping[str, Any], spec: Spec) -> tuple[dict[str, Any], li
             )
         found = check(spec.settings, laid_over(values["recipe"], recipe_values(own)))[1]
         problems += [(("variants", name, *path), line) for path, line in found if (path, line) not in of_system]
-        variants[name] = {**own, "base": base}
+        seeds = own.pop("seeds", None)
+        if seeds is not None and own["seed"] is not None:
+            problems.append((("variants", name, "seeds"), "there is 'seed' too; name one of them"))
+        for repeated, seed in _repeated(name, own["seed"], seeds):
+            if repeated in variants or (repeated != name and repeated in values["variants"]):
+                problems.append((("variants", name, "seeds"), f"{repeated} is the name of another variant"))
+            variants[repeated] = {**own, "base": base, "seed": seed}
     if not variants:
         problems.append((("variants",), "no variant is left"))
     return variants, problems
+
+
+def _repeated(name: str, seed: int | None, seeds: Sequence[int] | None) -> list[tuple[str, int | None]]:
+    """The variants that one stands for, with their seeds."""
+    return [(name, seed)] if seeds is None else [(f"{name}_seed{each}", each) for each in seeds]
