@@ -13,7 +13,7 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from wildaffect.training.train import train
 
     if not launch_processes(snakemake.resources.get("tasks", 1), snakemake.resources.get("nodes", 1)):
-        what, trials = snakemake.wildcards, Path(snakemake.input.trials)
+        what, trials, how = snakemake.wildcards, Path(snakemake.input.trials), snakemake.params.training
         files = (read_lists(snakemake.input.get(part, [])) for part in ("frames", "crops", "features", "persons"))
         train(
             systems.set_up(what.system, what.variant, what.target, snakemake.params.mode, snakemake.params.recipe),
@@ -26,10 +26,14 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
             JobInputs(**files_by_trial(trials, *files)),
             Runtime(
                 device=device(snakemake.resources.gpu),
-                precision=snakemake.params.training["precision"],
+                precision=how["precision"],
+                deterministic=how["deterministic"],
+                compiled=how["compile"],
                 threads=snakemake.threads,
+                cache_mib=snakemake.params.cache_mib,
             ),
-            seed=snakemake.params.training["seed"],
+            seed=how["seed"],
+            block=how["block"],
             output=Path(snakemake.output.model).parent,
             state=Path(snakemake.params.state),
             code=snakemake.params.code + snakemake.params.package,

@@ -54,7 +54,8 @@ rule train_system:
         mode=lambda wildcards: PLAN.config["systems"][wildcards.system]["mode"],
         settings=lambda wildcards: without_given(recipe_of(wildcards)),
         recipe=unrecorded(recipe_of),
-        training=PLAN.config["training"],
+        training=without(PLAN.config["training"], "cache_mib"),
+        cache_mib=unrecorded(PLAN.config["training"]["cache_mib"]),
         origin=unrecorded(lambda wildcards: PLAN.inputs.origin(instance_of(wildcards)).record()),
         state=unrecorded(PLAN.runs.state_folder()),
     script:
@@ -94,6 +95,8 @@ rule predict_system:
         origin=unrecorded(lambda wildcards: PLAN.inputs.origin(instance_of(wildcards)).record()),
         accept=lambda wildcards: PLAN.config["systems"][wildcards.system]["accept_inputs"],
         notes=lambda wildcards: PLAN.runs.notes(instance_of(wildcards)),
+        prediction=PLAN.config["prediction"],
+        cache_mib=unrecorded(PLAN.config["training"]["cache_mib"]),
         state=unrecorded(prediction_state),
     script:
         "../../scripts/predict_system.py"
