@@ -78,9 +78,9 @@ def test_an_error_of_the_input_arrives_as_it_was_raised(workers):
 
 
 def test_a_worker_that_is_killed_is_one_plain_message():
-    with pytest.raises(InputError, match="a process that reads samples ended without a result .*fewer threads.*memory"):
-        with watched_workers():
-            read(Batches(Numbers(die_at_seven), 5, open_fabric("cpu"), workers=2), np.arange(12))
+    message = r"a process that reads samples ended without a result .*fewer threads.*memory"
+    with pytest.raises(InputError, match=message), watched_workers():
+        read(Batches(Numbers(die_at_seven), 5, open_fabric("cpu"), workers=2), np.arange(12))
 
 
 def test_other_errors_stay_what_they_are():

@@ -122,8 +122,8 @@ def watched_workers() -> Iterator[None]:
             raise
         raise InputError(
             f"a process that reads samples ended without a result ({str(error).splitlines()[0]}). Mostly memory has run out, the job's or "
-            "that of /dev/shm: give the job fewer threads (fewer processes then read), a smaller training.cache_mib, or more memory. Then run again; a "
-            "training goes on where it was."
+            "that of /dev/shm: give the job fewer threads (fewer processes then read), a smaller training.cache_mib, or more memory. Then "
+            "run again; a training goes on where it was."
         ) from error
 
 

@@ -285,7 +285,7 @@ class Prediction(Section):
     """As `training.precision`."""
 
     batch: Annotated[int, Field(ge=1)] | None = None
-    """Samples per batch, whatever the system; null: as in its training. More than that only changes speed and memory, and values by rounding."""
+    """Samples per batch, whatever the system; null: as in its training. It changes speed and memory, and values by rounding only."""
 
 
 class Fusion(Section):
