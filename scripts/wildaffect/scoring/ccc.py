@@ -87,6 +87,12 @@ class Moments:
             value = 2 * self.products / by_covariance / (spread + (self.mean_truth - self.mean_prediction) ** 2)
         return np.where(np.isfinite(value), value, np.nan)[()]
 
+    def pearson(self) -> np.ndarray:
+        """Pearson's correlation, NaN where truth or prediction is constant."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value = self.products / np.sqrt(self.squares_truth * self.squares_prediction)
+        return np.where(np.isfinite(value), value, np.nan)[()]
+
 
 @dataclass(frozen=True)
 class Concordance:

@@ -162,7 +162,7 @@ def read_rows(path: Path, task: Task) -> pa.Table:
     Args:
         path: One of
 
-            - a Parquet or CSV table with columns trial, frame (from 0) and named values,
+            - a Parquet or CSV table with columns trial, frame (from 0; may be absent in tasks with a row per video) and named values,
             - a folder of ``<trial>.txt`` files: a header and one row per frame, as in annotations and in submissions until 2022,
             - a ``.txt`` list whose rows begin with ``<trial>/<number>.jpg``, as in submissions since 2023 (number 00001 is frame 0).
         task: The track.
@@ -194,9 +194,12 @@ def read_rows(path: Path, task: Task) -> pa.Table:
     if path.suffix not in readers:
         raise InputError(f"{path}: expected a folder, .parquet, .csv or .txt.")
     try:
-        return readers[path.suffix](path)
+        table = readers[path.suffix](path)
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path}: cannot be read ({error}).") from error
+    if task.unit == "video" and "frame" not in table.column_names:
+        table = table.append_column("frame", pa.array(np.zeros(table.num_rows, np.int32)))
+    return table
 
 
 def read_folder(folder: Path, task: Task) -> pa.Table:

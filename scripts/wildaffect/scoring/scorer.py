@@ -22,7 +22,7 @@ from wildaffect.scoring.tallies import Tally, draws, interval, resampled, tally,
 from wildaffect.scoring.tasks import Part, Task
 
 NAMES = ("predictions", "labels")
-RANGES = {"values": (-1, 1), "units": (0, 1)}
+RANGES = {"values": (-1, 1), "intensities": (0, 1), "units": (0, 1)}
 """Least and largest prediction of a part by its kind; classes may be probabilities or any other numbers."""
 
 
@@ -67,13 +67,14 @@ def incomparable(predictions: pa.Table, labels: pa.Table, part: Part) -> str:
 def decide(table: pa.Table, part: Part) -> np.ndarray:
     """Make decisions float64 (rows, columns of the part), NaN where a row holds no finite prediction.
 
-    Values as they are. Classes: the number of the largest class column, the first of equals; a column of class numbers has precedence.
+    Values and intensities as they are. Classes: the number of the largest class column, the first of equals; a column of class numbers has
+    precedence.
     Units: on above 0.5, so a value of exactly 0.5 is off (TSAV spec 6).
     """
     if part.kind == "classes" and part.columns[0] in table.column_names:
         return _finite(numbers(table, part.columns))
     predicted = _finite(numbers(table, part.names))
-    if part.kind == "values":
+    if part.kind in ("values", "intensities"):
         return predicted
     if part.kind == "units":
         return np.where(np.isnan(predicted), np.nan, predicted > AU_THRESHOLD)
@@ -134,7 +135,7 @@ def score(
     ``valid`` is false; action units are masked one by one.
 
     Args:
-        predictions: Arrow or pandas with columns trial, frame and named values.
+        predictions: Arrow or pandas with columns trial, frame and named values; frame is 0 in tasks with a row per video.
         labels: Arrow or pandas with columns trial, frame and the label columns.
         edition: Name of the edition, ``abaw2``.
         task: Name of the task; without it the columns of the labels decide.
@@ -191,6 +192,9 @@ def tally_task(
     for part in parts:
         _check_columns(predictions, labels, task, part, names)
     wanted, found = sort_rows(labels, known), sort_rows(predictions, predicted)
+    if task.unit == "video":
+        _check_one_each(found, predicted)
+        _check_one_each(wanted, known)
     row = find_rows(wanted, found)
     lost = np.zeros(row.shape, bool)
     trials = {}
@@ -243,7 +247,9 @@ def summarise(tallied: Tallied, resamples: int = 0, seed: int = 0) -> pa.Table:
     rows: list[dict] = []
     for part, trials in tallied.trials.items():
         if trials:
-            rows += _part_rows(trials, left_out, tallied.remarks.get(part, ""))
+            found = _part_rows(trials, left_out, tallied.remarks.get(part, ""))
+            # One video of a task that has a row per video has no score of its own.
+            rows += [row for row in found if tallied.task.unit == "frame" or "_per_video_" not in row["metric"]]
             total = reduce(add, trials.values())
             for metric, value in total.metrics().items():
                 metrics[metric], counts[metric] = float(value), (int(total.frames), len(trials))
@@ -307,7 +313,8 @@ def _ranked(task: Task, metrics: dict, counts: dict, notes: str) -> dict | None:
         return None
     value = sum(weight * metrics[metric] for metric, weight in task.score.items())
     frames, trials = (max(counts[metric][i] for metric in task.score) for i in (0, 1))
-    return _row(f"{task.name}_score", value, frames, trials, _joined(task.formula, notes))
+    doubt = f"unconfirmed: {task.unconfirmed}" if task.unconfirmed else ""
+    return _row(f"{task.name}_score", value, frames, trials, _joined(task.formula, doubt, notes))
 
 
 def _row(metric: str, value: float, frames: int, trials: int, note: str) -> dict:
@@ -320,9 +327,10 @@ def _truth(labels: pa.Table, task: Task, part: Part) -> tuple[np.ndarray, np.nda
     usable = np.ones(len(truth), bool)
     if "valid" in labels.column_names:
         usable = flags(labels, "valid")
-    if part.kind == "values":
-        whole = next(each for each in task.parts if each.name == part.name)
-        usable &= (np.abs(numbers(labels, whole.columns)) <= 1).all(axis=1)
+    if part.kind in ("values", "intensities"):
+        whole = numbers(labels, next(each for each in task.parts if each.name == part.name).columns)
+        low, high = RANGES[part.kind]
+        usable &= ((low <= whole) & (whole <= high)).all(axis=1)
         return truth, np.repeat(usable[:, None], truth.shape[1], axis=1)
     highest = len(part.names) - 1 if part.kind == "classes" else 1
     known = ~np.isnan(truth) & (truth != -1) & usable[:, None]
@@ -346,6 +354,15 @@ def _check_columns(predictions: pa.Table, labels: pa.Table, task: Task, part: Pa
         if columns:
             raise InputError(
                 f"{name}: column {', '.join(columns)} missing, needed for task {task.name} of edition {task.edition}."
+            )
+
+
+def _check_one_each(rows: RowIndex, name: str) -> None:
+    """`InputError` if a video has several rows, where one is asked for."""
+    for trial, own in rows.slices().items():
+        if own.stop - own.start > 1:
+            raise InputError(
+                f"{name}: {own.stop - own.start} rows of {trial!r}; this task has one row per video, frame 0."
             )
 
 

@@ -1,9 +1,10 @@
 """Tallies of trials, which add up, and bootstrap over source videos of what they add up to."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
+from typing import Self
 
 import numpy as np
 
@@ -21,13 +22,13 @@ class ValueTally:
     frames: np.ndarray
     moments: tuple[Moments, ...]
 
-    def __add__(self, other: "ValueTally") -> "ValueTally":
+    def __add__(self, other: Self) -> Self:
         moments = tuple(a + b for a, b in zip(self.moments, other.moments, strict=True))
-        return ValueTally(self.part, self.frames + other.frames, moments)
+        return replace(self, frames=self.frames + other.frames, moments=moments)
 
-    def repeated(self, times: np.ndarray) -> "ValueTally":
+    def repeated(self, times: np.ndarray) -> Self:
         """Tally of the trial taken ``times`` times over, one entry per entry of ``times``."""
-        return ValueTally(self.part, self.frames * times, tuple(m.repeated(times) for m in self.moments))
+        return replace(self, frames=self.frames * times, moments=tuple(m.repeated(times) for m in self.moments))
 
     def metrics(self) -> dict[str, np.ndarray]:
         """``ccc_<name>`` for each value (population variant)."""
@@ -40,6 +41,27 @@ class ValueTally:
     def details(self) -> dict[str, tuple[float, str]]:
         """No further metrics."""
         return {}
+
+
+@dataclass(frozen=True)
+class IntensityTally(ValueTally):
+    """The same, of intensities, which are ranked by correlation."""
+
+    def metrics(self) -> dict[str, np.ndarray]:
+        """``<part>_pearson``, the mean over the intensities; NaN where one of them is constant."""
+        return {f"{self.part.name}_pearson": np.mean([m.pearson() for m in self.moments], axis=0)[()]}
+
+    def reason(self, metric: str) -> str:
+        """As for `ValueTally`."""
+        if not self.frames:
+            return "no valid frames"
+        flat = [name for name, m in zip(self.part.names, self.moments, strict=True) if np.isnan(m.pearson())]
+        return f"{', '.join(flat)} of truth or prediction is constant" if flat else ""
+
+    def details(self) -> dict[str, tuple[float, str]]:
+        """``<part>_pearson_<name>``; not ranked."""
+        names = zip(self.part.names, self.moments, strict=True)
+        return {f"{self.part.name}_pearson_{name}": (float(m.pearson()), "") for name, m in names}
 
 
 @dataclass(frozen=True)
@@ -129,9 +151,10 @@ Tally = ValueTally | ClassTally | UnitTally
 def tally(part: Part, truth: np.ndarray, prediction: np.ndarray, mask: np.ndarray) -> Tally:
     """Tally of aligned arrays (frames, columns of the part); ``mask`` bool of the same shape says which labels are valid."""
     frames = np.int64(mask.any(axis=1).sum())
-    if part.kind == "values":
+    if part.kind in ("values", "intensities"):
         columns = zip(truth.T, prediction.T, mask.T, strict=True)
-        return ValueTally(part, frames, tuple(Moments.of(t, p, keep) for t, p, keep in columns))
+        kind = ValueTally if part.kind == "values" else IntensityTally
+        return kind(part, frames, tuple(Moments.of(t, p, keep) for t, p, keep in columns))
     if part.kind == "classes":
         labels = range(len(part.names))
         return ClassTally(part, frames, f1.confusion_matrix(truth[:, 0], prediction[:, 0], labels, mask[:, 0]))

@@ -10,8 +10,8 @@ class Part:
     """One label space within a task.
 
     Attributes:
-        name: ``va``, ``expr``, ``au`` or ``compound``; label tables are found by it.
-        kind: ``values`` (real numbers in [-1, 1]), ``classes`` (one of several) or ``units`` (each on or off).
+        name: ``va``, ``expr``, ``au``, ``compound``, ``emi`` or ``ah``; label tables are found by it.
+        kind: ``values`` (real numbers in [-1, 1]), ``intensities`` (in [0, 1]), ``classes`` (one of several) or ``units`` (each on or off).
         names: In the organisers' order.
         columns: The label columns; for classes a single one that holds the class number.
         source: Where this was read.
@@ -47,10 +47,12 @@ class Task:
 
     Attributes:
         edition: Name of the edition.
-        name: ``va``, ``expr``, ``au``, ``mtl`` or ``compound``.
+        name: ``va``, ``expr``, ``au``, ``mtl``, ``compound``, ``emi``, ``ah`` or ``ah_frames``.
         parts: The label spaces that are predicted together.
         score: Weight of each metric in the ranked score.
         format: None where it is not known.
+        unit: What a row of predictions and labels stands for, a frame or a whole video.
+        unconfirmed: What of these rules no official text was found for; empty if nothing.
         source: Where this was read.
     """
 
@@ -59,6 +61,8 @@ class Task:
     parts: tuple[Part, ...]
     score: dict[str, float]
     format: Format | None
+    unit: str = "frame"
+    unconfirmed: str = ""
     source: str = field(default="", compare=False)
 
     @property
@@ -83,9 +87,12 @@ def task_value(task: Task) -> dict[str, Any]:
 
 def task_of(value: Mapping[str, Any]) -> Task:
     """The inverse of `task_value`."""
-    parts = (Part(part["name"], part["kind"], tuple(part["names"]), tuple(part["columns"])) for part in value["parts"])
+    parts = tuple(
+        Part(part["name"], part["kind"], tuple(part["names"]), tuple(part["columns"])) for part in value["parts"]
+    )
     form = value["format"] and Format(**value["format"])
-    return Task(value["edition"], value["name"], tuple(parts), dict(value["score"]), form)
+    names = ("edition", "name", "unit", "unconfirmed")
+    return Task(parts=parts, score=dict(value["score"]), format=form, **{name: value[name] for name in names})
 
 
 def tracks_of(values: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Task]]:

@@ -1,8 +1,9 @@
 """The editions of the challenge, one YAML file each in this folder, found by being there; nothing else lists them.
 
 A file ``<edition>.yaml`` says for each task which label spaces it has (a key of `SPACES`, or ``kind``, ``names`` and ``column``
-written out), the weights of the ranked score, and the form of a submission (null where it is not known). ``source`` says where a rule was
-read; "convention" marks what no official text was found for. Jobs get the rules they use by value, so that another edition, or another
+written out), the weights of the ranked score, and the form of a submission (null where it is not known). ``unit: video`` marks tasks with
+a row per video. ``source`` says where a rule was read; "convention" marks a name, and ``unconfirmed`` a rule, that no official text was
+found for. Jobs get the rules they use by value, so that another edition, or another
 source, reruns nothing.
 """
 
@@ -62,6 +63,17 @@ SPACES: dict[str, dict[str, Any]] = {
         ),
         "source": "header of the organisers' sample file (6th and 7th)",
     },
+    "emi": {
+        "kind": "intensities",
+        "names": ("Admiration", "Amusement", "Determination", "Empathic_Pain", "Excitement", "Joy"),
+        "source": "arXiv 2402.19344 names them; spelling of the columns by convention",
+    },
+    "ah": {
+        "kind": "classes",
+        "column": "ambivalence_hesitancy",
+        "names": ("Absent", "Present"),
+        "source": "challenge page of the 10th edition: two classes; their spelling by convention",
+    },
 }
 
 
@@ -112,13 +124,13 @@ def find_task(edition: str, columns: Sequence[str]) -> Task:
     return max(fitting, key=lambda task: len(task.columns))
 
 
-HEAD = ("edition", "task", "label space", "ranked score", "submission")
+HEAD = ("edition", "task", "label space", "ranked score", "a row for each", "submission", "not confirmed", "source")
 
 
 def editions_table() -> str:
     """One row per edition and task, as ``wildaffect editions`` prints it and docs/scoring.md shows it."""
     rows = [
-        (edition, name, _spaces(task), _formula(task), _form(task))
+        (edition, name, _spaces(task), _formula(task), task.unit, _form(task), task.unconfirmed, task.source)
         for edition, tasks in editions().items()
         for name, task in tasks.items()
     ]
@@ -147,7 +159,8 @@ def _task(edition: str, name: str, task: dict, source: str) -> Task:
     parts = tuple(
         _part(part, SPACES[space] if isinstance(space, str) else space) for part, space in task["parts"].items()
     )
-    return Task(edition, name, parts, dict(task["score"]), _format(task["format"], parts), source)
+    form, more = _format(task["format"], parts), {key: task[key] for key in ("unit", "unconfirmed") if key in task}
+    return Task(edition, name, parts, dict(task["score"]), form, source=source, **more)
 
 
 def _part(name: str, space: dict) -> Part:
