@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
 from wildaffect.config import parse
 from wildaffect.faces.alignment import crop_transform, warp
-from wildaffect.faces.crops import JPEG
+from wildaffect.faces.crops import encode_image
 from wildaffect.faces.detect import DETECTIONS_SCHEMA, detect_faces
 from wildaffect.faces.detectors import open_detector
 from wildaffect.faces.detectors.scrfd import DetectorNetwork, Scanner
@@ -234,7 +234,7 @@ def compare_crops(arguments: argparse.Namespace) -> None:
                     warp(p, t, crop_transform(t, rows.points5[f], rows.boxes[f])) for p, f in chosen
                 ]
             )
-            _, encoding = timed(lambda cuts=cuts: [cv2.imencode(".jpg", crop, JPEG) for crop in cuts])
+            _, encoding = timed(lambda cuts=cuts, t=template: [encode_image(crop, t.encoding) for crop in cuts])
             words.append(f"{name} {ms(cutting + encoding, len(cuts))}")
             crops[name] += cuts[::5]
         print(" | ".join(words), flush=True)

@@ -42,7 +42,7 @@ sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "benchmarks")]
 from training import gpu_use  # noqa: E402
 
 from wildaffect import systems  # noqa: E402
-from wildaffect.faces.crops import CropFile, crop_writer, encode_jpeg  # noqa: E402
+from wildaffect.faces.crops import CropFile, crop_writer, encode_image  # noqa: E402
 from wildaffect.faces.detectors.scrfd import PROVIDERS, DetectorNetwork, Scanner  # noqa: E402
 from wildaffect.systems.base import Freezing, Recipe  # noqa: E402
 from wildaffect.systems.conformance import made_up_trial  # noqa: E402
@@ -68,7 +68,7 @@ def stored(images: Images, path: Path) -> CropFile:
     """As many smooth images as ``images`` has, of its size, in a crop file."""
     draw, side = np.random.default_rng(0), images.read(np.arange(1)).shape[1]
     coarse = draw.integers(0, 256, (16, side // 8, side // 8, 3), dtype=np.uint8)
-    encoded = [encode_jpeg(cv2.resize(image, (side, side), interpolation=cv2.INTER_CUBIC)) for image in coarse]
+    encoded = [encode_image(cv2.resize(image, (side, side), interpolation=cv2.INTER_CUBIC)) for image in coarse]
     with crop_writer(path, path.stem, side, "t") as append:
         for row, valid in enumerate(images.valid):
             append(row, encoded[row % len(encoded)] if valid else None)
@@ -210,7 +210,7 @@ def detect(models: Path, device: str, seconds: float, tiny: bool) -> None:
 def decode(device: str, seconds: float) -> None:
     """Print rates of decoding 112-pixel crops."""
     image = cv2.resize(np.random.default_rng(0).integers(0, 256, (14, 14, 3), dtype=np.uint8), (112, 112))
-    data = np.frombuffer(encode_jpeg(image), np.uint8)
+    data = np.frombuffer(encode_image(image), np.uint8)
     ways: dict[str, Callable[[], Any]] = {}
     ways["OpenCV, one core"] = lambda: [cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) for _ in range(64)]
     if device == "cuda":

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import soundfile
 import torch
 
-from wildaffect.faces.crops import CropFile, crop_writer, encode_jpeg
+from wildaffect.faces.crops import CropFile, crop_writer, encode_image
 from wildaffect.features.store import open_array, save_blocks
 from wildaffect.files import atomic
 from wildaffect.integrity import sealed
@@ -68,7 +68,7 @@ def tables(folder: Path, given: list[str]) -> None:
 def crops(folder: Path) -> None:
     """Images in random order."""
     coarse = np.kron(RNG.integers(0, 256, (14, 14, 3)), np.ones((8, 8, 1)))
-    images = [encode_jpeg(np.clip(coarse + k, 0, 255).astype(np.uint8)) for k in range(20)]
+    images = [encode_image(np.clip(coarse + k, 0, 255).astype(np.uint8)) for k in range(20)]
     with crop_writer(folder / "c.arrow", "tsav112", SIZE, "a") as append:
         for row in range(IMAGES):
             append(row, images[row % 20])

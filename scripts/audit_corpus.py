@@ -16,4 +16,5 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
         audio=paths.keyed(paths.AUDIO, read_lists(snakemake.input.audio)),
         persons=paths.keyed(paths.PERSONS, read_lists(snakemake.input.persons)),
         labels=paths.keyed(paths.LABELS, snakemake.input.labels),
+        folds=Path(snakemake.input.folds),
     )

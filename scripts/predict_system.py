@@ -12,12 +12,12 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from wildaffect.training.origin import Origin
     from wildaffect.training.predict import predict
 
-    what = snakemake.wildcards
+    what, how = snakemake.wildcards, snakemake.params
     files = (read_lists(snakemake.input.get(part, [])) for part in ("frames", "crops", "features", "persons"))
     predict(
-        systems.set_up(what.system, what.variant, what.target, snakemake.params.mode, snakemake.params.recipe),
+        systems.set_up(what.system, what.variant, what.target, how.mode, how.recipe, how.base),
         Path(snakemake.input.model),
-        snakemake.params.names,
+        how.names,
         JobInputs(**files_by_trial(Path(snakemake.input.trials), *files)),
         Runtime(
             device=device(snakemake.resources.gpu),
@@ -28,9 +28,9 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
         batch=snakemake.params.prediction["batch"],
         labels=paths.keyed(paths.LABELS, snakemake.input.get("labels", [])),
         output=Path(snakemake.output.predictions),
-        state=Path(snakemake.params.state),
-        code=snakemake.params.code + snakemake.params.package,
-        origin=Origin(**snakemake.params.origin),
-        accept=snakemake.params.accept,
-        notes=snakemake.params.notes,
+        state=Path(how.state),
+        code=snakemake.params.code + how.package,
+        origin=Origin(**how.origin),
+        accept=how.accept,
+        notes=how.notes,
     )

@@ -1,4 +1,4 @@
-"""Make the crops of a template that is a resized copy of another one's."""
+"""Make the crops of a template that is resized from another one's."""
 
 from wildaffect.job import stage
 

@@ -13,10 +13,10 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from wildaffect.training.train import train
 
     if not launch_processes(snakemake.resources.get("tasks", 1), snakemake.resources.get("nodes", 1)):
-        what, trials, how = snakemake.wildcards, Path(snakemake.input.trials), snakemake.params.training
+        what, how, trials = snakemake.wildcards, snakemake.params, Path(snakemake.input.trials)
         files = (read_lists(snakemake.input.get(part, [])) for part in ("frames", "crops", "features", "persons"))
         train(
-            systems.set_up(what.system, what.variant, what.target, snakemake.params.mode, snakemake.params.recipe),
+            systems.set_up(what.system, what.variant, what.target, how.mode, how.recipe, how.base),
             FoldData(
                 fold=int(what.fold),
                 folds=Path(snakemake.input.folds),
@@ -26,16 +26,16 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
             JobInputs(**files_by_trial(trials, *files)),
             Runtime(
                 device=device(snakemake.resources.gpu),
-                precision=how["precision"],
-                deterministic=how["deterministic"],
-                compiled=how["compile"],
+                precision=how.training["precision"],
+                deterministic=how.training["deterministic"],
+                compiled=how.training["compile"],
                 threads=snakemake.threads,
-                cache_mib=snakemake.params.cache_mib,
+                cache_mib=how.cache_mib,
             ),
-            seed=how["seed"],
-            block=how["block"],
+            seed=how.training["seed"],
+            block=how.training["block"],
             output=Path(snakemake.output.model).parent,
-            state=Path(snakemake.params.state),
-            code=snakemake.params.code + snakemake.params.package,
-            origin=Origin(**snakemake.params.origin),
+            state=Path(how.state),
+            code=snakemake.params.code + how.package,
+            origin=Origin(**how.origin),
         )

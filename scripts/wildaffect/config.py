@@ -157,6 +157,19 @@ def completed(section: type[Section], values: Any) -> dict[str, Any]:
     return parsed.plain()
 
 
+def laid_over(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """``values`` with ``changes``, block by block.
+
+    >>> laid_over({"epochs": 3, "network": {"width": 1, "units": [1]}}, {"network": {"units": [2]}})
+    {'epochs': 3, 'network': {'width': 1, 'units': [2]}}
+    """
+    found = {**values}
+    for key, value in changes.items():
+        old = found.get(key)
+        found[key] = laid_over(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return found
+
+
 def place(where: str, path: Path) -> str:
     """Name of a value in messages, such as ``config.faces.options.det_sizes[0]``."""
     steps = [

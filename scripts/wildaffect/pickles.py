@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from wildaffect.errors import InputError
 from wildaffect.integrity import foreign
 
 ARRAYS = ("numpy.core.multiarray", "numpy._core.multiarray", "numpy.core.numeric", "numpy._core.numeric")
@@ -46,3 +47,30 @@ def read_pickle(path: str | os.PathLike) -> Any:
     advice = "Nothing in it was executed. Fetch it again."
     with foreign(path, "a pickle file of numbers and arrays", advice), Path(path).open("rb") as file:
         return _PlainUnpickler(file, encoding="latin1").load()
+
+
+def marks_of(path: str | os.PathLike, trial: str) -> np.ndarray:
+    """Read the marks of a trial, one for each frame, from a file that has them by partition and trial, as LFAN's lists of frames do.
+
+    Raises:
+        InputError: The file has no such marks, or several partitions have.
+    """
+    content = read_pickle(path)
+    partitions = content.values() if isinstance(content, dict) else []
+    marks = [part[trial] for part in partitions if isinstance(part, dict) and trial in part]
+    if len(marks) != 1:
+        raise InputError(f"{path}: has {len(marks)} lists of kept frames of trial {trial}, expected one.")
+    with foreign(path, "lists of numbers by partition and trial"):
+        return np.asarray(marks[0], np.int64).reshape(-1)
+
+
+def kept_frames(path: str | os.PathLike, trial: str, rows: int) -> np.ndarray:
+    """Read from ``labeled_frame_indices.pkl`` which frames ``rows`` rows of a trial are of, int64 (rows,).
+
+    Raises:
+        InputError: The file does not say it, or keeps another number of frames.
+    """
+    frames = np.flatnonzero(marks_of(path, trial) == 1)
+    if len(frames) != rows:
+        raise InputError(f"{path}: keeps {len(frames)} frames of trial {trial}, but there are {rows} rows of values.")
+    return frames

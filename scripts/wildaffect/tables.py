@@ -22,6 +22,9 @@ _SEALED = b"wildaffect.sealed"
 _EXPECTED = "a readable Parquet table"
 
 
+ROWS_AT_ONCE = 1 << 16
+
+
 def write_table(
     path: str | os.PathLike, table: pa.Table, schema: pa.Schema, metadata: dict[str, Any] | None = None
 ) -> None:
@@ -54,7 +57,8 @@ def read_table(path: str | os.PathLike, schema: pa.Schema) -> pa.Table:
     """
     with intact(path, _EXPECTED):
         content = _checked(path)
-        stored = pq.read_schema(pa.BufferReader(content))
+        file = pq.ParquetFile(pa.BufferReader(content))
+        stored = file.schema_arrow
         for field in schema:
             index = stored.get_field_index(field.name)
             if index < 0 or stored.field(index).type != field.type:
@@ -62,7 +66,10 @@ def read_table(path: str | os.PathLike, schema: pa.Schema) -> pa.Table:
                 raise InputError(
                     f"{path}: column {field.name!r} {problem}, expected {field.type}. Delete the file and run again."
                 )
-        return pq.read_table(pa.BufferReader(content), columns=schema.names)
+        # In parts: whole columns of lists would be in memory twice.
+        wanted = pa.schema([field for field in stored if field.name in schema.names], stored.metadata)
+        batches = file.iter_batches(ROWS_AT_ONCE, columns=wanted.names, use_threads=False)
+        return pa.Table.from_batches(batches, wanted).select(schema.names)
 
 
 def read_all(path: str | os.PathLike) -> pa.Table:

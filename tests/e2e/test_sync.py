@@ -1,5 +1,6 @@
 """One instant through the whole chain: a flash, a beep and a label must meet in the same row of every table."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,11 @@ from wildaffect.tables import read_table
 
 SECONDS = 6.0
 ENERGY = 12  # column c0 of mfcc39
+
+
+def header_rate(rate: float | str) -> Fraction:
+    """What the file states, by which the published index rule goes."""
+    return Fraction(30) if rate == "variable" else Fraction(rate).limit_denominator(1001)
 
 
 def times_of(rate: float | str) -> list[float]:
@@ -40,7 +46,7 @@ def test_flash_beep_and_label_share_a_row(tmp_path: Path, rate, offset):
     sound_start = late + offset
     video = write_media(
         tmp_path / "clip.mkv",
-        Video([late + time for time in times], flash_at(flash)),
+        Video([late + time for time in times], flash_at(flash), rate=header_rate(rate)),
         Sound(beep(instant - sound_start, SECONDS + late, 16_000), start_s=sound_start),
     )
     frames, audio = tmp_path / "frames.parquet", tmp_path / "audio.flac"

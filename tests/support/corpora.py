@@ -16,9 +16,10 @@ def touch(*paths: Path) -> None:
 
 
 def write_annotation(path: Path, rows: int, header: str = "valence,arousal", row: str = "0.1,0.2") -> None:
-    """An annotation file of equal rows."""
+    """An annotation file of equal rows; valence and arousal that are not given change from row to row."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join([header, *[row] * rows]) + "\n")
+    lines = [row, "0.2,0.1"] if row == "0.1,0.2" else [row, row]
+    path.write_text("\n".join([header, *(lines[number % 2] for number in range(rows))]) + "\n")
 
 
 def affwild2(root: Path, partitions: Mapping[str, list[str]], videos: list[str]) -> Path:

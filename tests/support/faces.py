@@ -44,12 +44,14 @@ def scene(*faces):
     grid = np.stack([np.linspace(-0.4, 0.4, 68), np.sin(np.arange(68)) * 0.4], axis=1)
     points68 = (middle + side * grid).astype(np.float32)
     scores = np.full(len(frames), 0.9, np.float32)
-    return Detections(frames[order], boxes, scores, points5, points68, vectors), owner[order]
+    known = ~np.isnan(vectors[:, 0])
+    which = np.where(known, known.cumsum() - 1, -1)
+    return Detections(frames[order], boxes, scores, points5, points68, vectors[known], which), owner[order]
 
 
 def write_detections(path: Path, detections: Detections, frames: int, cuts=(), identity_distance=IDENTITY_DISTANCE):
     """A detections table as the detection stage writes it."""
-    vectors = [v if known else None for v, known in zip(detections.identity, detections.identified, strict=True)]
+    vectors = [detections.vectors[which] if which >= 0 else None for which in detections.vector]
     columns = [
         pa.array(detections.frame, pa.int32()),
         *(pa.array(detections.boxes[:, side]) for side in range(4)),

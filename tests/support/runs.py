@@ -14,7 +14,7 @@ from torch import nn
 from wildaffect import systems
 from wildaffect.corpus.folds import FOLDS
 from wildaffect.corpus.labels import labels_schema
-from wildaffect.faces.crops import CROPS, encode_jpeg
+from wildaffect.faces.crops import CROPS, encode_image
 from wildaffect.media.frames import FRAMES
 from wildaffect.systems.base import Freezing, Recipe
 from wildaffect.systems.types import Labels, RecipeSettings, Schedule, Setup, Target, TrialData
@@ -157,7 +157,7 @@ def write_crops(path: Path, faces: np.ndarray, valid: np.ndarray) -> None:
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as writer:
         for start in range(0, len(faces), chunk):
             rows = range(start, min(start + chunk, len(faces)))
-            data = [encode_jpeg(faces[row]) if valid[row] else None for row in rows]
+            data = [encode_image(faces[row]) if valid[row] else None for row in rows]
             columns = [pa.array(rows, pa.int32()), pa.array(valid[rows.start : rows.stop]), pa.array(data, pa.binary())]
             writer.write_batch(pa.record_batch(columns, schema=schema))
 
@@ -188,7 +188,8 @@ def _sorted(arguments: dict) -> tuple[dict, dict, JobInputs, Runtime]:
 
 
 def _setup(options: dict) -> Setup:
-    return systems.set_up(*(options.pop(name) for name in ("system", "variant", "target", "mode", "recipe")))
+    names = (options.pop(name) for name in ("system", "variant", "target", "mode", "recipe"))
+    return systems.set_up(*names, options.pop("base", None))
 
 
 def predictions(corpus, run: Path, name: str, **changes) -> pd.DataFrame:

@@ -44,6 +44,8 @@ CHOICE = {"kind": "video", "used": 1, "of": [0, 1]}
         ({"vfr": True, "jitter_s": 0.02, "rotation": 90}, [("info", "variable_frame_rate"), ("info", "rotated")]),
         ({"sample_aspect": "16:11"}, [("info", "anamorphic")]),
         ({"hdr": "PQ"}, [("info", "high_dynamic_range")]),
+        ({"nominal_rate": "1000/41"}, [("warning", "stated_frame_rate")]),
+        ({"nominal_rate": "2499/100"}, []),
         ({"streams": CHOICE | {"reason": "default"}}, [("info", "video_stream")]),
         ({"streams": CHOICE | {"reason": "most frames"}}, [("warning", "video_stream")]),
     ],

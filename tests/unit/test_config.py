@@ -164,7 +164,7 @@ def test_a_single_pass_makes_what_the_run_needs(corpus):
         "ntua_body112",
         "ntua_context112",
     }
-    assert {*features} == {"mfcc39", "vggish128", "tsav_mel", "m3t_mel", "ntua_mel"}
+    assert {*features} == {"mfcc39", "vggish128", "tsav_mel", "m3t_mel", "ntua_mel", "egemaps25"}
     assert len({*faces}) == len(faces) and len({*features}) == len(features)
 
 

@@ -31,7 +31,13 @@ REGISTERED = {
     "accept_findings": st.lists(st.text(min_size=1), unique=True),
     "members": st.lists(st.text(min_size=1), unique=True, min_size=1),
     "import": st.dictionaries(st.from_regex(r"\A[a-z0-9_]+\Z"), st.just({"path": "{trial}.npy", "columns": 3})),
-    "scale": st.lists(st.floats(-100, 100), unique=True, min_size=2, max_size=2).map(sorted),
+    "labels.scale": st.lists(st.floats(-100, 100), unique=True, min_size=2, max_size=2).map(sorted),
+    "embeddings": st.dictionaries(
+        st.from_regex(r"\A[a-z0-9_]+\Z"),
+        st.sampled_from(
+            [{"network": "hog", "crops": "arcface112"}, {"network": "resnet18", "weights": "seeded", "crops": "x"}]
+        ),
+    ),
     "bodies": st.none() | st.just({"source": "face_box"}),
 }
 """What the schema leaves to the plan, by key."""

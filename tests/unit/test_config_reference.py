@@ -14,7 +14,7 @@ from wildaffect.faces.options import DETECTORS
 from wildaffect.workflow.reference import COMMAND, SCHEMA, commented_yaml, contents, json_schema, paragraphs
 from wildaffect.workflow.settings import Configuration, System, complete_settings
 
-DEMO = ("demo", "demo_tsav", "demo_m3t", "demo_ntua", "demo_cnu_adl", "demo_fold0", "demo_fusion")
+DEMO = ("demo", "demo_tsav", "demo_m3t", "demo_ntua", "demo_cnu_adl", "demo_sequence", "demo_fold0", "demo_fusion")
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_editors_accept_what_is_shipped(root, editor):
         assert list(editor.iter_errors(over)) == [], name
         shipped = merged(shipped, over)
     assert list(editor.iter_errors(shipped)) == []
-    assert complete_settings(shipped)["systems"].keys() == {"lfan", "tsav", "m3t", "ntua", "cnu_adl"}
+    assert complete_settings(shipped)["systems"].keys() == {"lfan", "tsav", "m3t", "ntua", "cnu_adl", "sequence"}
 
 
 @pytest.mark.parametrize(
@@ -144,8 +144,11 @@ def test_examples_are_right(section):
     for key, field in keys(section).items():
         for example in field.examples or ():
             paths = {"Features": "features", "Score": "score", "Submission": "submission", "LabelRules": "labels"}
-            path = paths[section.__name__]
-            given = complete_settings({path: {key: example}})[path][key]
+            if section is System:
+                given = complete_settings({"systems": {"lfan": {key: example}}})["systems"]["lfan"][key]
+            else:
+                path = paths[section.__name__]
+                given = complete_settings({path: {key: example}})[path][key]
             assert merged(given, example) == given
 
 

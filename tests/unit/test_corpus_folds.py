@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.golden import read_golden
-from wildaffect.corpus.folds import fold_trials, make_folds
+from wildaffect.corpus.folds import fold_trials, make_folds, shared_groups
 from wildaffect.corpus.trials import TASKS, Trial, groups_of, split_person
 from wildaffect.errors import InputError
 
@@ -156,6 +156,36 @@ def test_subjects_and_groups_are_never_divided(corpus, data, scheme, count, seed
         for kind in ("video", "subject", "group"):
             sides = [{getattr(of[name], kind) for name in parts[part]} - {None} for part in ("train", "validation")]
             assert not sides[0] & sides[1]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data(), st.sampled_from(["official", "lfan", "grouped"]), st.integers(2, 4), st.integers(0, 3))
+def test_cross_validation_over_all_partitions_keeps_subjects_apart(data, scheme, count, seed):
+    """Each subject has one partition for all tasks; several videos show it, each labelled for some tasks."""
+    partitions = {str(n): data.draw(st.sampled_from(["train", "train", "validation", "test"])) for n in range(14)}
+    trials = []
+    for index in range(24):
+        subject = data.draw(st.sampled_from(sorted(partitions)))
+        tasks = data.draw(st.sets(st.sampled_from(["va", "expr"]), min_size=1))
+        own = {f"partition_{task}": partitions[subject] for task in tasks}
+        trials.append(Trial(f"v{index}", f"v{index}", f"v{index}.mp4", subject=subject, **own))
+    try:
+        table = make_folds(trials, scheme, count, seed)
+    except InputError as error:
+        assert "do not fill" in str(error)
+        return
+    subject_of = {trial.trial: trial.subject for trial in trials}
+    divisions = {task: folds_of(table, task) for task in ("va", "expr")}
+    for task, folds in divisions.items():
+        for fold, division in folds.items():
+            assert shared_groups(division, groups_of(trials)) == []
+            held_out = {subject_of[name] for part in ("validation", "test") for name in division.get(part, ())}
+            assert not held_out & {subject_of[name] for name in division.get("train", ())}, (task, fold)
+    for fold in divisions["va"].keys() & divisions["expr"].keys():
+        both = {task: divisions[task][fold] for task in divisions}
+        train = {name for names in fold_trials(both, "train", groups_of(trials)).values() for name in names}
+        held_out = {name for part in both.values() for side in ("validation", "test") for name in part.get(side, ())}
+        assert not {subject_of[name] for name in train} & {subject_of[name] for name in held_out}
 
 
 def test_a_subject_binds_the_other_person_of_its_video():

@@ -20,7 +20,7 @@ import torch
 from support.mutations import damaged_copies, outcomes
 from support.runs import write_crops
 from wildaffect.errors import InputError
-from wildaffect.faces.crops import CropFile, crop_writer, encode_jpeg
+from wildaffect.faces.crops import CropFile, crop_writer, encode_image
 from wildaffect.features.signal import read_speech
 from wildaffect.features.store import open_array, read_valid, save_blocks, write_valid
 from wildaffect.integrity import check, foreign, intact, read_json, sealed
@@ -35,7 +35,7 @@ COLUMNS = pa.schema(
 )
 SIZE = 12
 RNG = np.random.default_rng(4)
-IMAGES = [encode_jpeg(RNG.integers(0, 256, (SIZE, SIZE, 3), np.uint8)) if row % 7 else None for row in range(300)]
+IMAGES = [encode_image(RNG.integers(0, 256, (SIZE, SIZE, 3), np.uint8)) if row % 7 else None for row in range(300)]
 BLOCKS = [RNG.normal(size=(count, 4)).astype(np.float32) for count in (30, 50)]
 RATE = 8000
 

@@ -1,5 +1,7 @@
 """Properties that the choice of persons keeps for any scene."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -35,7 +37,7 @@ def mirrored(detections: Detections) -> Detections:
     boxes = detections.boxes.copy()
     boxes[:, [0, 2]] = WIDTH - boxes[:, [2, 0]]
     points = [p * [-1, 1] + [WIDTH, 0] for p in (detections.points5, detections.points68)]
-    return Detections(detections.frame, boxes, detections.scores, *points, detections.identity)
+    return Detections(detections.frame, boxes, detections.scores, *points, detections.vectors, detections.vector)
 
 
 @settings(max_examples=60, deadline=None)
@@ -102,8 +104,8 @@ def test_a_mirror_exchanges_left_and_right_and_leaves_main(detections):
 @given(detections=scenes(), seed=st.integers(0, 99))
 def test_the_order_of_faces_within_a_frame_does_not_matter(detections, seed):
     shuffled = np.lexsort([np.random.default_rng(seed).random(len(detections.frame)), detections.frame])
-    fields = ("frame", "boxes", "scores", "points5", "points68", "identity")
-    other = Detections(*(getattr(detections, name)[shuffled] for name in fields))
+    fields = ("frame", "boxes", "scores", "points5", "points68", "vector")
+    other = replace(detections, **{name: getattr(detections, name)[shuffled] for name in fields})
     first, second = (track_faces(d, [], IDENTITY_DISTANCE, 15)[0] for d in (detections, other))
     pairs = set(zip(first[shuffled].tolist(), second.tolist(), strict=True))
     assert len(pairs) == len(set(first.tolist())) == len(set(second.tolist()))

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -15,11 +16,13 @@ from onnx import TensorProto, helper, numpy_helper
 from skimage.data import astronaut
 
 from support.faces import write_detector, write_video
+from support.media import Video, join, write_media
 from wildaffect.config import parse
 from wildaffect.errors import InputError
 from wildaffect.faces.detect import DETECTIONS_SCHEMA, CutFinder, FaceWatch, detect_faces
 from wildaffect.faces.detectors import BACKENDS, Faces, detector_options, open_detector
-from wildaffect.faces.options import DETECTORS, DlibOptions, RetinaFaceOptions
+from wildaffect.faces.options import DETECTORS, DlibOptions, RetinaFaceOptions, TrackingOptions
+from wildaffect.faces.persons import assign_persons
 from wildaffect.faces.tables import detections_from_table
 from wildaffect.media.frames import write_frame_table
 from wildaffect.tables import read_metadata, read_table
@@ -239,7 +242,7 @@ def test_detection_table(cut_video, tmp_path):
     assert "no commercial use" in about["licence"]
     # New face, every fourth frame after that, anew after each cut.
     assert found.frame[found.identified].tolist() == [0, 4, 8, 13, 17]
-    assert found.identity.shape[1] == 128
+    assert found.vectors.shape[1] == 128
     assert np.linalg.norm(found.points5[0] - (PORTRAIT_POINTS - [80, 0]), axis=1).max() < 5
 
 
@@ -389,6 +392,50 @@ def test_a_face_that_moves_turns_or_flickers_is_not_replaced(portrait):
     assert not watch(other, two)
     assert not watch(portrait, np.array([[-50.0, -50, -10, -10], [10, 10, 10, 10]], np.float32))
     assert not watch(portrait, np.zeros((0, 4), np.float32))
+
+
+def test_the_only_face_goes_on_where_the_image_is_turned(tmp_path, portrait):
+    """A recording that goes on upright after a phone was turned: the face is then larger and elsewhere, and its vector is not known."""
+    head, parts = cv2.resize(portrait[:200, 120:320], (360, 360)), []
+    for name, size, start in (("lying", (360, 640), (0, 140)), ("upright", (640, 360), (140, 0))):
+        image = np.full((*size, 3), 120, np.uint8)
+        image[start[0] : start[0] + 360, start[1] : start[1] + 360] = head
+        shown = Video([index / 25 for index in range(10)], lambda _, image=image: image, rate=Fraction(25))
+        parts.append(write_media(tmp_path / f"{name}.h264", shown, container="h264"))
+    video = join(tmp_path / "turned.h264", parts)
+    frames, detections = tmp_path / "f.parquet", tmp_path / "d.parquet"
+    write_frame_table(video, frames)
+    detect_faces(video, frames, detections, backend="dlib", model="hog", options=DlibOptions(identity=False))
+    about = read_metadata(detections)
+    assert (about["frames_with_face"], about["cuts"], about["continued"]) == (20, [], [10])
+    assign_persons(detections, frames, {"turned": "main"}, tmp_path / "p.parquet", options=TrackingOptions())
+    assert read_metadata(tmp_path / "p.parquet")["trials"]["turned"]["detected"] == 20
+
+
+def test_a_turned_phone_loses_no_face(shared, tmp_path):
+    video = shared / "cases" / "phone_turned.webm"
+    frames, detections = tmp_path / "f.parquet", tmp_path / "d.parquet"
+    write_frame_table(video, frames)
+    model = str(shared / "models" / "det_2.5g.onnx")
+    detect_faces(video, frames, detections, backend="retinaface", model=model, options=RetinaFaceOptions())
+    assign_persons(detections, frames, {"phone": "main"}, tmp_path / "p.parquet", options=TrackingOptions())
+    assert read_metadata(tmp_path / "p.parquet")["trials"]["phone"]["detected"] == 50
+
+
+def test_another_face_or_a_second_one_does_not_go_on(portrait):
+    box, turned = np.array([[150.0, 40, 300, 200]], np.float32), np.array([[20.0, 20, 95, 100]], np.float32)
+    small = cv2.resize(portrait, None, fx=0.5, fy=0.5)[:, 55:]
+    other = small.copy()
+    other[20:100, 20:95] = cv2.resize(slide(1), (75, 80))
+    for image, boxes, goes_on in (
+        (small, turned, True),
+        (other, turned, False),
+        (small, np.concatenate([turned, turned + 100]), False),
+        (small, np.zeros((0, 4), np.float32), False),
+    ):
+        watch = FaceWatch()
+        watch(portrait, box)
+        assert watch.continues(image, boxes) == goes_on
 
 
 @pytest.mark.parametrize("shape", [(3, 5000), (5000, 3), (1, 900), (2, 2)])

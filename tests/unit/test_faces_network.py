@@ -1,5 +1,8 @@
 """Detector graphs: every layout decodes as insightface decodes it, one picture or many at a time."""
 
+from types import SimpleNamespace
+
+import cv2
 import numpy as np
 import onnxruntime
 import pytest
@@ -11,7 +14,7 @@ from support.faces import write_detector
 from wildaffect.config import parse
 from wildaffect.errors import InputError
 from wildaffect.faces.detectors import open_detector
-from wildaffect.faces.detectors.scrfd import DetectorNetwork, Scanner, best_of_overlapping
+from wildaffect.faces.detectors.scrfd import Candidates, DetectorNetwork, Scanner, best_of_overlapping
 from wildaffect.faces.options import FollowOptions, RetinaFaceOptions
 
 THRESHOLD = 0.55
@@ -79,6 +82,40 @@ def test_scanning_in_batches_is_scanning_one_by_one(tmp_path):
         np.testing.assert_allclose(first.boxes, second.boxes, atol=1e-3)
         assert first.sizes.tolist() == second.sizes.tolist()
         assert {256, 128} >= set(first.sizes.tolist())
+
+
+def test_the_network_gets_what_opencv_makes_of_the_images():
+    """Bit for bit, for all values of a pixel."""
+    given = []
+    session = SimpleNamespace(
+        get_inputs=lambda: [SimpleNamespace(name="images")],
+        run=lambda _, inputs: given.append(inputs["images"]),
+    )
+    images = (
+        np.random.default_rng(0).permutation(np.arange(2 * 64 * 96 * 3) % 256).astype(np.uint8).reshape(2, 64, 96, 3)
+    )
+    DetectorNetwork._run(session, images)
+    expected = cv2.dnn.blobFromImages(list(images), 1 / 128, None, (127.5, 127.5, 127.5))
+    assert given[0].dtype == np.float32 and given[0].tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize(("side", "searched"), [(0, [64, 32]), (15, [64, 32]), (17, [64])])
+def test_an_image_with_a_large_face_is_searched_no_further(side, searched):
+    """Large is a quarter of its longer side, 64 pixels; the image beside it without a face is searched at both sizes."""
+    calls = []
+
+    def network(canvases):
+        calls.append((canvases.shape[2], len(canvases)))
+        found = [Candidates(np.float32([[8, 8, 8 + side, 20]]), np.float32([0.9]), np.zeros((1, 5, 2), np.float32))]
+        nothing = [Candidates(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32))]
+        return [*(found if canvases[0].any() else nothing), *nothing][: len(canvases)]
+
+    network.multiple, network.fixed, network.batch = 32, None, 2
+    bright, dark = np.full((64, 64, 3), 200, np.uint8), np.zeros((64, 64, 3), np.uint8)
+    both = Scanner(network, (64, 32), 0.4).scan([bright, dark])
+    assert [size for size, _ in calls] == [64, 32]
+    assert calls[1][1] == (2 if len(searched) == 2 else 1)
+    assert set(both[0].sizes) <= {64, 32} and (64 in both[0].sizes) and not len(both[1].boxes)
 
 
 def test_graphs_that_do_not_fit_are_refused(tmp_path):

@@ -82,6 +82,13 @@ def test_a_cut_ends_every_track_without_identity():
     assert set(tracks[30:]) == {1}
 
 
+def test_a_face_that_goes_on_elsewhere_is_the_same_track():
+    """Another face where it was before is another one."""
+    detections, owner = scene(face([*range(0, 20)], 100), face(range(20, 60), 500, y=300), face(range(30, 60), 100))
+    assert same_partition(track_faces(detections, [], None, 15, [20])[0], owner == 2)
+    assert same_partition(track_faces(detections, [], None, 15)[0], owner == 1)
+
+
 def test_a_cut_does_not_merge_people_and_identity_finds_them_again():
     """Shot, countershot, shot: two people in the same place of the picture, one identified only now and then."""
     detections, owner = scene(
@@ -195,8 +202,8 @@ def test_the_schedule_compares_with_the_vector_known_before_at_the_position():
 
 def swap_by_means(detections, rows, touches, limit):
     """The rule as it reads: of all splits with a contact the one whose two means are furthest apart, the first of equals."""
-    samples = [i for i, row in enumerate(rows) if not np.isnan(detections.identity[row, 0])]
-    vectors = [detections.identity[rows[i]] for i in samples]
+    samples = [i for i, row in enumerate(rows) if detections.identified[row]]
+    vectors = [detections.identity(rows[[i]])[0] for i in samples]
     best, position = limit, None
     for split in range(1, len(vectors)):
         distance = np.linalg.norm(np.mean(vectors[:split], axis=0) - np.mean(vectors[split:], axis=0))

@@ -1,6 +1,7 @@
 """From a sound file and a frame table to an array of one row per frame."""
 
 import json
+from fractions import Fraction
 
 import numpy as np
 import pyarrow as pa
@@ -175,19 +176,39 @@ def test_at_a_variable_rate_only_the_plain_features_stay_with_the_picture(tmp_pa
         assert abs(first_loud(feature, column) - 90) <= 1  # the frame that a constant 30 frames/s would put at 3.0 s
 
 
-def test_the_rate_is_the_nominal_one_where_the_frames_keep_it(tmp_path):
+@pytest.fixture
+def rated(tmp_path):
+    """A feature of eight seconds of noise, for 180 frames at 24 per second in a container that counts milliseconds."""
     audio = clip(tmp_path / "a.wav", np.random.default_rng(0).normal(0, 0.1, 8 * 48000))
-    times = np.round(np.arange(180) / 24, 3)  # a container that counts milliseconds
 
-    def indexed(**about):
-        return extract(tmp_path, "mfcc39.indexed", audio, frame_table(tmp_path / "f.parquet", times, **about))
+    def values(feature, times=None, **about):
+        times = np.round(np.arange(180) / 24, 3) if times is None else times
+        return extract(tmp_path, feature, audio, frame_table(tmp_path / "f.parquet", times, **about))
 
-    exact = indexed(average_rate=24.0)
-    assert np.array_equal(indexed(average_rate=24.0003, nominal_rate="24"), exact)
-    assert not np.array_equal(indexed(average_rate=24.0, nominal_rate="1000"), indexed(average_rate=23.0))
-    assert np.array_equal(indexed(average_rate=24.0, nominal_rate="1000"), exact)
+    return values
+
+
+@pytest.mark.parametrize("feature", ["m3t_mel", "m3t_mel.indexed"])
+def test_a_measured_rate_is_the_stated_one_where_the_frames_keep_it(rated, feature):
+    exact = rated(feature, average_rate=24.0)
+    assert np.array_equal(rated(feature, average_rate=24.0003, nominal_rate="24"), exact)
+    assert not np.array_equal(rated(feature, average_rate=24.0, nominal_rate="1000"), rated(feature, average_rate=20.0))
+    assert np.array_equal(rated(feature, average_rate=24.0, nominal_rate="1000"), exact)
     with pytest.raises(InputError, match="states no average rate"):
-        indexed(average_rate=None)
+        rated(feature, average_rate=None)
+
+
+@pytest.mark.parametrize("stated", ["30", "30000/1001", "24", "23.5"])
+def test_the_rules_of_lfan_divide_by_the_rate_that_the_file_states(rated, cheap, stated):
+    """Whatever the frames do (LFAN spec 2.5, 2.7: CAP_PROP_FPS); written out on the rows of every 10 ms."""
+    fps = float(Fraction(stated))
+    every = rated("mfcc39", times=np.arange(790) / 100)
+    wanted = [min(round(frame / fps / 0.01), 789) for frame in range(180)]
+    about = {"average_rate": 24.0, "nominal_rate": stated}
+    np.testing.assert_array_equal(rated("mfcc39.indexed", **about), every[wanted])
+    same = np.array_equal(rated("vggish128.indexed", **about), rated("vggish128.indexed", average_rate=24.0))
+    assert same == (stated == "24")
+    assert np.array_equal(rated("mfcc39", **about), rated("mfcc39", average_rate=24.0))  # by true timestamps
 
 
 def test_the_array_appears_whole_or_not_at_all(tmp_path, monkeypatch):

@@ -114,7 +114,7 @@ def test_the_description_says_which_network_with_which_weights(tmp_path, referen
 
 
 def test_the_configuration_knows_the_same_networks():
-    assert set(get_args(Embedding.model_fields["network"].annotation)) == set(NETWORKS)
+    assert set(get_args(Embedding.model_fields["network"].annotation)) == {"hog", *NETWORKS}
 
 
 def test_the_face_network_answers_features_and_probabilities(tmp_path):

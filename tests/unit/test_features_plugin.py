@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from fractions import Fraction
 from textwrap import dedent
 
 import numpy as np
@@ -65,7 +66,9 @@ def clip(tmp_path):
     """Audio and frame table of two seconds at 25 frames/s; a tone sounds from 1.5 s on."""
     samples = AMPLITUDE * np.sin(2 * np.pi * 250 * np.arange(32_000) / 16_000)
     samples[:24_000] = 0
-    video = write_media(tmp_path / "clip.mkv", Video(np.arange(50) / 25, counted), Sound(samples[None]))
+    video = write_media(
+        tmp_path / "clip.mkv", Video(np.arange(50) / 25, counted, rate=Fraction(25)), Sound(samples[None])
+    )
     frames, audio = tmp_path / "frames.parquet", tmp_path / "audio.flac"
     write_frame_table(video, frames)
     write_audio(video, frames, audio)

@@ -1,5 +1,7 @@
 """Which rows of a feature show what they are meant to show, and how far its rows are from the picture."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -17,7 +19,7 @@ NOISE = np.random.default_rng(0).normal(0, 0.1, (1, 16000))
 def extracted(folder, feature, sound, fps=25, seconds=2):
     """Values, validity and frame times of a clip with ``sound``."""
     times = np.arange(seconds * fps) / fps
-    video = write_media(folder / "clip.mkv", Video(times, counted), sound)
+    video = write_media(folder / "clip.mkv", Video(times, counted, rate=Fraction(fps)), sound)
     frames, audio, out = folder / "frames.parquet", folder / "audio.flac", folder / "features" / "clip.npy"
     write_frame_table(video, frames)
     write_audio(video, frames, audio)

@@ -184,7 +184,7 @@ READERS = [
     ("trials.csv", trials, lambda path: table.scan(path.parent, path.parent), anything, 200),
     ("overrides.csv", overrides, read_overrides, anything, 200),
     ("1_keypoints.json", openpose, lambda path: list(openpose_people(path.parent, 2)), anything, 200),
-    ("00001.jpg", image, lambda path: official._crop(path, 40, 2), lambda found: found[:2] == b"\xff\xd8", 150),
+    ("00001.jpg", image, lambda path: official._image(path), lambda found: found[:2] == b"\xff\xd8", 150),
     ("models.yaml", manifest, read_manifest, anything, 30),
     ("c.yaml", configuration, lambda path: parse(Configuration, read_yaml(path), path.name), anything, 60),
     ("h.safetensors", safetensors, read_header, lambda found: isinstance(found[1], dict), 200),

@@ -5,6 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -13,6 +14,7 @@ from wildaffect.errors import InputError
 from wildaffect.media import container as container_module
 from wildaffect.media import frames as frames_module
 from wildaffect.media.audio import read_audio, write_audio
+from wildaffect.media.container import UnreadableError
 from wildaffect.media.decode import decode
 from wildaffect.media.frames import FRAMES, Frames, read_frames, write_frame_table
 
@@ -72,6 +74,40 @@ def test_constant_rates(tmp_path, rate):
     assert not frames.about["vfr"]
     assert frames.about["repairs"] == {}
     assert set(frames.table["repair"].to_pylist()) == {""}
+
+
+VARIABLE = [0.0, 0.02, 0.05, *(0.1 + 0.11 * frame for frame in range(20))]
+
+
+@pytest.mark.parametrize("times", [times_at(25), times_at(30000 / 1001), VARIABLE], ids=["25", "29.97", "variable"])
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.mp4", "libx264"), ("a.mkv", "libx264"), ("a.webm", "libvpx"), ("a.ts", "libx264"), ("a.wmv", "wmv2")],
+)
+def test_the_nominal_rate_is_what_opencv_reports(tmp_path, name, codec, times):
+    """The header's; transport streams, and a WMV of a variable rate, state none."""
+    video = write_media(tmp_path / name, Video(times, counted, codec=codec, tick=Fraction(1, 1000)))
+    assert float(Fraction(table_of(video, tmp_path).about["nominal_rate"])) == opencv_rate(video)
+
+
+@pytest.mark.shared
+def test_the_nominal_rate_of_real_files_is_what_opencv_reports(shared):
+    """Of those that both can open; five of them show their frames at another rate."""
+    compared = 0
+    for path in sorted([*(shared / "realdata/videos").iterdir(), *(shared / "cases").iterdir()]):
+        try:
+            with container_module.open_media(path) as container:
+                ours = float(container_module.stated_rate(container_module.video_stream(container)[0]))
+        except (UnreadableError, InputError):
+            continue
+        assert ours == opencv_rate(path), path.name
+        compared += 1
+    assert compared >= 20
+
+
+def opencv_rate(video: Path) -> float:
+    """What the authors' reader says."""
+    return cv2.VideoCapture(str(video)).get(cv2.CAP_PROP_FPS)
 
 
 def test_variable_rate_keeps_every_time(tmp_path):

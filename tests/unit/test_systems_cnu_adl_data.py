@@ -233,6 +233,27 @@ def test_how_pictures_are_moved():
     assert larger.min() >= 111.5 - 112 * 224 / 260 - 1
 
 
+def test_the_limits_of_augmentation_are_settings():
+    trial = trial_in_memory(24)
+    few = {"turn": 0, "scale": 0, "shift": 0}
+    still = samples_of([trial], purpose="train", augment=True, augmentation=few)
+    chunk = still.read(0, None)["images"]
+    for seed in range(6):
+        varied = still.read(0, np.random.default_rng(seed))["images"]
+        assert (varied == chunk).all() or (varied == chunk[:, :, ::-1]).all()  # mirrored at most
+    turned = samples_of([trial], purpose="train", augment=True, augmentation=few | {"turn": 10})
+    rows = np.mgrid[:224, :224][0].astype(np.uint8)
+    picture = np.stack([rows] * 3, axis=2)
+    with pytest.raises(AssertionError):  # the generator is asked for no turn beyond the limit
+        moved(
+            picture,
+            Drawn(0.1, 11.0, 0, (0, 0), 0.9),
+            enlarge=False,
+            augmentation=turned._augment.keywords["augmentation"],
+        )
+    assert (moved(picture, Drawn(0.1, 9.0, 0, (0, 0), 0.9), enlarge=False) != picture).any()
+
+
 def test_a_class_of_a_later_edition_is_an_error():
     other = Labels(np.full((5, 1), 7, np.float32), np.ones(5, bool))
     with pytest.raises(InputError, match="expression label 7; CNU_ADL knows the 7 classes"):

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn import functional as F
 
 from wildaffect.systems.toolbox import concordance
 
@@ -58,3 +59,22 @@ def test_masked_rows_have_no_gradient_even_without_labels():
     assert prediction.grad[0, 6:].abs().max() == 0
     concordance(prediction, truth, torch.zeros_like(mask), mixed=False).sum().backward()
     assert prediction.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("system", ["m3t", "cnu_adl"])
+def test_label_smoothing_is_the_cross_entropy_of_softened_labels(system):
+    """A tenth of each label is shared by all seven classes."""
+    torch.manual_seed(0)
+    scores, classes = torch.randn(6, 7), torch.tensor([0, 3, 6, 2, 5, 1])
+    soft = 0.9 * F.one_hot(classes, 7) + 0.1 / 7
+    if system == "m3t":
+        from wildaffect.systems.m3t.recipe import expression_loss
+
+        got = expression_loss(scores[None], classes[None, :, None].float(), over_all=False, smoothing=0.1)
+    else:
+        from wildaffect.systems.cnu_adl.recipe import POSITIONS, expression_loss
+
+        own = torch.empty_like(scores)
+        own[:, list(POSITIONS)] = scores
+        got = expression_loss(own, classes.float(), 0.1)
+    torch.testing.assert_close(got, -(soft * scores.log_softmax(dim=1)).sum(dim=1).mean())

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -177,6 +178,43 @@ def test_sound_is_the_modes_own():
     corrected = samples_of([trial], "predict", "corrected", "audio", "va").read(0, None)["audio"]
     mel = trial.features["m3t_mel"]
     np.testing.assert_allclose(corrected, ((mel - mel.mean(0)) / mel.std(0, ddof=1))[:16], atol=1e-4)
+
+
+def test_sound_is_masked_in_training_alone():
+    trial = trial_in_memory(40)
+    trial.features["m3t_mel"] = np.random.default_rng(0).normal(-40, 9, (40, 200)).astype(np.float32)
+    plain = samples_of([trial], "train", variant="audio", target="va")
+    changes = {"frames": set(), "bands": set()}
+    for what, changed in changes.items():
+        samples = samples_of([trial], "train", variant="audio", target="va", **{f"mask_{what}": 3})
+        for seed in range(30):
+            rows, bare = (part.read(0, np.random.default_rng(seed))["audio"] for part in (samples, plain))
+            differ = (rows != bare).reshape(16, 5, 40)
+            lengths = differ.any(axis=(1, 2) if what == "frames" else (0, 1)).nonzero()[0]
+            assert (np.diff(lengths) == 1).all()  # one run, in all five rows of a band
+            assert len(np.unique(rows.reshape(16, 5, 40)[differ])) <= 1
+            changed.add(len(lengths))
+    assert changes == {"frames": {0, 1, 2, 3}, "bands": {0, 1, 2, 3}}
+    still = samples_of([trial], "validate", variant="audio", target="va", mask_frames=9, mask_bands=9)
+    bare = samples_of([trial], "validate", variant="audio", target="va")
+    np.testing.assert_array_equal(still.read(0, None)["audio"], bare.read(0, None)["audio"])
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_other_features_of_the_audio(mode):
+    trial = trial_in_memory(30)
+    trial.features["egemaps25"] = np.random.default_rng(0).normal(0, 1, (30, 25)).astype(np.float32)
+    plan = recipe(mode, "audio", audio_feature="egemaps25")
+    samples = plan.samples([trial], plan.fit([trial]), "predict")
+    sample = samples.read(0, None)
+    assert sample["audio"].shape == (16, 25)
+    batch = {name: torch.from_numpy(values[None]) for name, values in sample.items()}
+    assert plan.forward(plan.model(), batch).shape == (1, 16, 9)
+
+
+def test_clips_that_are_all_shorter_than_a_window_are_said():
+    with pytest.raises(InputError, match="has the 16 frames of a window, the longest has 9"):
+        samples_of([trial_in_memory(9), trial_in_memory(7)], "train")
 
 
 def test_corrected_sound_needs_the_statistics_of_training():

@@ -243,6 +243,30 @@ def test_variants_ask_for_what_they_read():
     )
 
 
+def test_the_audio_stream_may_read_any_feature_of_the_audio_with_a_row_per_frame():
+    for mode in ("faithful", "corrected"):
+        for feature in ("egemaps25", "egemaps23.indexed", "egemaps88"):
+            assert needs("audio", mode, audio_feature=feature).features == (feature,)
+    assert needs("visual_mtl", audio_feature="egemaps25", face_vectors="zeros").features == ()
+    with pytest.raises(InputError, match="ntua_mel is a signal on its own clock"):
+        needs("audio", audio_feature="ntua_mel")
+    model = tiny("audiovisual_mtl", audio_columns=25)
+    assert detect(model.state_dict()).options["audio_columns"] == 25
+    assert model.audio.gru.weight_ih_l0.shape[1] == 25
+
+
+def test_dropout_acts_in_training_alone_and_changes_no_names():
+    plain, dropping = tiny("audio"), tiny("audio", dropout=0.5)
+    assert list(plain.state_dict()) == list(dropping.state_dict())
+    dropping.load_state_dict(plain.state_dict())
+    rows = torch.rand(2, 6, 200)
+    with torch.inference_mode():
+        torch.testing.assert_close(dropping.eval()(rows), plain.eval()(rows), rtol=0, atol=0)
+        dropping.train()
+        assert (dropping(rows) != dropping(rows)).any()
+        assert (plain.train()(rows) == plain(rows)).all()
+
+
 @pytest.mark.parametrize("vectors", ["senet", "import.SENet", "vggish128", ""])
 def test_vectors_must_be_imports_embeddings_or_declared_zeros(vectors):
     with pytest.raises(InputError, match="face_vectors"):

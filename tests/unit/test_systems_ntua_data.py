@@ -150,6 +150,7 @@ def test_nominal_times_are_those_of_a_constant_rate():
     np.testing.assert_allclose(nominal_times(times), np.arange(5) * 0.05)
     np.testing.assert_allclose(nominal_times(np.arange(50) / 29.97), np.arange(50) / 29.97)
     assert nominal_times(times[:1]).tolist() == [0] and nominal_times(times[:0]).tolist() == []
+    assert nominal_times(times, 29.97).tolist() == [frame / 29.97 for frame in range(5)]
 
 
 def test_sound_of_each_mode():
@@ -164,6 +165,11 @@ def test_sound_of_each_mode():
     )
     np.testing.assert_array_equal(corrected, windows(db, times[24:32], silence(db)))
     np.testing.assert_array_equal(faithful, windows(db, nominal_times(times)[LABELLED[24:32]]))
+    stated = replace(trial, nominal_rate=7.5)
+    np.testing.assert_array_equal(
+        samples_of([stated], "aural", "faithful").read(3, None)["audio"], windows(db, LABELLED[24:32] / 7.5)
+    )
+    np.testing.assert_array_equal(samples_of([stated], "aural", "corrected").read(3, None)["audio"], corrected)
     assert faithful.shape == corrected.shape == (8, 128, COLUMNS)
     assert faithful[0, :, -1].max() == 0 and corrected[0, :, -1].max() == silence(db) < -70
 
@@ -214,6 +220,14 @@ def test_where_masks_are_drawn(mode, target):
     assert (plain.tobytes() != trained.tobytes()) == (target == "va")
     assert (plain.tobytes() != validated.read(1, None)["audio"].tobytes()) == (target == "va" and mode == "faithful")
     np.testing.assert_array_equal(validated.read(1, None)["audio"], validated.read(1, None)["audio"])
+
+
+def test_expressions_are_masked_where_asked():
+    trial, settings = trial_in_memory(40), {"mask_columns": 100, "mask_bands": 10, "mask_expressions": True}
+    plain = samples_of([trial], "aural", target="expr").read(1, None)["audio"]
+    samples = samples_of([trial], "aural", target="expr", **settings)
+    assert (samples.read(1, np.random.default_rng(0))["audio"] != plain).any()
+    np.testing.assert_array_equal(samples.read(1, None)["audio"], plain)
 
 
 def test_labels_follow_the_frames():

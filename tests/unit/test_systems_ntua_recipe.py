@@ -168,6 +168,24 @@ def test_losses_take_the_counting_frames_of_the_batch_together(mode):
     torch.testing.assert_close(loss, F.cross_entropy(logits[counts], classes[counts][:, 0].long()))
 
 
+def test_dropout_of_features_and_smoothed_labels():
+    torch.manual_seed(0)
+    logits, classes = torch.randn(1, 4, 7), torch.tensor([[[0.0], [3.0], [6.0], [2.0]]])
+    soft = 0.8 * F.one_hot(classes[0, :, 0].long(), 7) + 0.2 / 7
+    batch = {"labels": classes, "counts": torch.ones(1, 4, dtype=torch.bool)}
+    loss = recipe(target="expr", label_smoothing=0.2).loss(logits, batch)
+    torch.testing.assert_close(loss, -(soft * logits[0].log_softmax(dim=1)).sum(dim=1).mean())
+
+    plain, dropping = (systems.build_model("ntua", "face", **NARROW, **more) for more in ({}, {"feature_dropout": 0.5}))
+    assert list(plain.state_dict()) == list(dropping.state_dict())
+    dropping.load_state_dict(plain.state_dict())
+    faces = torch.rand(2, 3, 3, 112, 112)
+    with torch.inference_mode():
+        torch.testing.assert_close(dropping.eval()(face=faces), plain.eval()(face=faces), rtol=0, atol=0)
+        dropping.dropout.train()
+        assert (dropping(face=faces) != dropping(face=faces)).any()
+
+
 @pytest.mark.parametrize("target", ["va", "expr"])
 def test_a_batch_without_labels_has_no_loss(target):
     columns = len(SPEC.targets[target].columns)

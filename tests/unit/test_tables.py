@@ -4,6 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from wildaffect import tables
 from wildaffect.errors import InputError
 from wildaffect.tables import read_metadata, read_table, write_table
 
@@ -17,6 +18,22 @@ def test_round_trip_with_metadata(tmp_path):
     )
     assert read_table(path, SCHEMA).to_pylist() == [{"trial": "ä b", "frame": 3}]
     assert read_metadata(path) == {"n": 1, "deep": {"x": None}}
+
+
+def test_a_table_that_is_read_in_parts_is_whole(tmp_path, monkeypatch):
+    """Columns in the order asked for, lists and nulls among them."""
+    monkeypatch.setattr(tables, "ROWS_AT_ONCE", 2)
+    schema = pa.schema(
+        [("a", pa.int32()), ("b", pa.list_(pa.float32(), 2)), ("c", pa.list_(pa.float32())), ("d", pa.string())]
+    )
+    rows = [{"a": n, "b": [n, -n] if n % 2 else None, "c": [0.5] * n or None, "d": f"{n}"} for n in range(5)]
+    path = tmp_path / "t.parquet"
+    write_table(path, pa.Table.from_pylist(rows, schema), schema)
+    assert read_table(path, schema).to_pylist() == rows
+    some = read_table(path, pa.schema([schema.field("c"), schema.field("a")]))
+    assert some.column_names == ["c", "a"] and some.to_pylist() == [{"c": row["c"], "a": row["a"]} for row in rows]
+    write_table(path, schema.empty_table(), schema)
+    assert read_table(path, schema).equals(schema.empty_table())
 
 
 def test_other_columns_are_not_written(tmp_path):

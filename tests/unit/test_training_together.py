@@ -7,7 +7,8 @@ import sys
 import pytest
 import torch
 
-from wildaffect import job
+from support.together_systems import CASES
+from wildaffect import job, systems
 from wildaffect.errors import InputError
 from wildaffect.training.runtime import processes
 
@@ -33,6 +34,45 @@ def test_two_processes_train_as_one(root, tmp_path, batch):
         torch.testing.assert_close(found["two"]["best"][key], value, rtol=1e-4, atol=1e-6)
     start = torch.load(tmp_path / "one.pt")["history"]
     assert start[0]["train_loss"] > start[-1]["train_loss"], "nothing was learnt, so nothing was compared"
+
+
+@pytest.fixture(scope="module")
+def every_system(root, tmp_path_factory):
+    """Short trainings of all systems by one process and by two; batches are such that the two have uneven parts."""
+    script = str(root / "tests" / "support" / "together_systems.py")
+    environment = os.environ | {"OMP_NUM_THREADS": "1", job.WORKER: "1"}
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    found, folder = [], tmp_path_factory.mktemp("together")
+    for number, start in enumerate(([], launcher)):
+        output = folder / f"{number}.pt"
+        done = subprocess.run(
+            [sys.executable, *start, script, str(output)], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr[-4000:]
+        found.append(torch.load(output))
+    return found
+
+
+def test_every_system_is_tried():
+    assert {next(name for name in systems.available() if case.startswith(name)) for case in CASES} == {
+        *systems.available()
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_two_processes_train_every_system_as_one(every_system, case):
+    """Losses, weights and the statistics of batch norms after all steps; frozen norms too. In float64."""
+    one, two = (found[case] for found in every_system)
+    assert (one["processes"], two["processes"]) == (1, 2)
+    assert one["moved"] > 1e-5, "nothing was learnt, so nothing was compared"
+    for losses in zip(one["losses"], two["losses"], strict=True):
+        assert losses[1] == pytest.approx(losses[0], rel=1e-8)
+    assert one["end"].keys() == two["end"].keys()
+    for key, value in one["end"].items():
+        torch.testing.assert_close(
+            two["end"][key], value, rtol=1e-7, atol=1e-8, msg=lambda text, key=key: f"{key}: {text}"
+        )
 
 
 def test_a_process_of_its_own_is_alone_even_within_a_job_of_many(monkeypatch):

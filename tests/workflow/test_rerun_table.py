@@ -95,6 +95,13 @@ def test_what_is_added_leaves_everything_alone(finished, plan, add):
     assert plan() == {}
 
 
+def test_a_named_variant_plans_its_own_jobs_and_retrains_nothing(plan):
+    variants = {"image": {}, "second": {"base": "image", "seed": 1}}
+    jobs = plan(SYSTEMS | {"cnu_adl": {"variants": variants, "targets": ["va"]}})
+    assert jobs["train_system"] == 1 and set(jobs) <= AFTER_TRAINING | REPORT | {"train_system"}
+    assert (jobs["predict_system"], jobs["fuse_folds"]) == (2, 1)
+
+
 def test_comments_leave_everything_alone(finished, plan):
     project = finished[0]
     for pattern, comment in (

@@ -17,10 +17,11 @@ from clusters import cancel_all_jobs, cancel_jobs_on_sigterm, complete_states_of
 from engine import remember_answers
 from records import unrecorded
 from pathvars import replace_leading_only
+from starter import start_jobs_as_copies
 from snakemake_interface_executor_plugins.settings import ExecMode
 from wildaffect import paths, systems
 from wildaffect.errors import InputError
-from wildaffect.faces import templates as crop_templates
+from wildaffect.faces import lfan_archive, templates as crop_templates
 from wildaffect.features.imported import imported_feature
 from wildaffect.features.spec import of_trial
 from wildaffect.features.registry import FEATURES
@@ -58,6 +59,7 @@ replace_leading_only(workflow.pathvars)
 cancel_jobs_on_sigterm()
 cancel_all_jobs()
 complete_states_of_slurm()
+start_jobs_as_copies()
 # A job that runs on its own, as on a cluster, reads the rules again, but not what to run.
 run_code = partial(records.run_code, records.planned_code(RESULTS) if workflow.exec_mode != ExecMode.DEFAULT else {})
 given, is_made = partial(records.given, RESULTS), partial(records.is_made, RESULTS)

@@ -123,6 +123,7 @@ rule audit_corpus:
     """List every anomaly of the corpus: one line each."""
     input:
         trials=at(paths.TRIALS),
+        folds=at(paths.FOLDS),
         frames=PLAN.inputs.corpus_lists("frames"),
         audio=PLAN.inputs.corpus_lists("audio"),
         persons=PLAN.inputs.corpus_lists("persons"),

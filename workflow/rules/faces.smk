@@ -11,7 +11,7 @@ include: f"faces_{PLAN.config['faces']['source']}.smk"
 
 
 rule resize_crops:
-    """Make the crops of a template that is a resized copy of another one's."""
+    """Make the crops of a template that is resized from another one's."""
     input:
         crops=lambda wildcards: at(paths.CROPS, template=RESIZED[wildcards.template], trial=wildcards.trial),
     output:

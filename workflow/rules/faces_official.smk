@@ -8,11 +8,16 @@ def images_of(trials, template=crop_templates.SHEET_SOURCE):
     return [folders[trial] for trial in trials if trial in folders]
 
 
+def given_images(*args):
+    """The folders that `images_of` finds, or the files in and beside them that hold the images as arrays."""
+    return given([str(path) for found in images_of(*args) for path in lfan_archive.files(found.path) or [found.path]])
+
+
 rule read_official:
     """List in which frames the organisers found each trial's face."""
     input:
         frames=at(paths.FRAMES),
-        images=lambda wildcards: given([str(f.path) for f in images_of(PLAN.corpus.of_video(wildcards.video))]),
+        images=lambda wildcards: given_images(PLAN.corpus.of_video(wildcards.video)),
     output:
         persons=at(paths.PERSONS),
         detections=at(paths.DETECTIONS),
@@ -40,7 +45,7 @@ rule pack_official:
     """Put the organisers' images of one trial into one file."""
     input:
         frames=lambda wildcards: at(paths.FRAMES, video=PLAN.corpus.video_of[wildcards.trial]),
-        images=lambda wildcards: given([str(f.path) for f in images_of([wildcards.trial], wildcards.template)]),
+        images=lambda wildcards: given_images([wildcards.trial], wildcards.template),
     output:
         crops=at(paths.CROPS),
     log:

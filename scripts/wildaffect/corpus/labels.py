@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,6 +26,8 @@ from wildaffect.textfiles import decimal, read_beginning, read_lines
 
 INVALID = -5
 """What the organisers write where valence or arousal is not labelled."""
+PER_CLIP = "per_clip"
+"""Kind of join of a label that holds for the whole clip."""
 NAMES_IN_ROWS = "expression"
 """Header of files whose rows name classes instead of giving their position."""
 TIMES = pa.schema([("time_s", pa.float64())])
@@ -122,6 +125,25 @@ def check_labels(trial: Trial, task: str, annotations: Path, classes: Sequence[s
         _parse(_lines_of(annotations / name), read_beginning(annotations / name), task, classes, rules)
     elif trial.labelled(task):
         _clip_annotation(trial, task, classes, rules)
+
+
+def varies(
+    trial: Trial, task: str, columns: Sequence[str], annotations: Path, classes: Sequence[str], rules: LabelRules
+) -> bool:
+    """Whether some label among ``columns`` may have different values within a trial.
+
+    An annotation file is read as a whole. Of one that cannot be read, or has fewer than two labelled rows, nothing is known. The other
+    arguments are those of `check_labels`.
+    """
+    if rules.per_clip or trial.clip_label(task) or not (name := trial.annotation(task)):
+        return False
+    try:
+        annotation = parse_annotation(annotations / name, task, classes, rules)
+    except InputError:
+        return True
+    values = annotation.values[:, [annotation.columns.index(column) for column in columns]]
+    known = values[~np.isnan(values).any(axis=1)]
+    return len(known) < 2 or bool((known != known[0]).any())
 
 
 Where = Callable[[int], str]
@@ -253,7 +275,7 @@ def label_table(
         columns = annotation.columns
         frame_times = times[trial.video]
         if rules.per_clip or trial.clip_label(task):
-            kind, rule, labels = "per_clip", "repeat", _repeated(path, annotation, len(frame_times))
+            kind, rule, labels = PER_CLIP, "repeat", _repeated(path, annotation, len(frame_times))
         else:
             kind, rule = classify(len(annotation.values), len(frame_times), rules)
             labels = join(annotation, len(frame_times), rule)
@@ -373,10 +395,10 @@ def _named(where: Where, rows: Sequence[str], meanings: Mapping[str, float]) -> 
 def _numbers(where: Where, rows: Sequence[str], width: int) -> np.ndarray:
     """Finite numbers (rows, width) of lines from the second on; an `InputError` that names the first line that holds anything else."""
     text = ",".join(rows)
-    if rows and _NUMBERS.fullmatch(text) and all(row.count(",") == width - 1 for row in rows):
+    if _NUMBERS.fullmatch(text) and set(map(str.count, rows, repeat(","))) == {width - 1}:
         try:
-            values = np.array(list(map(float, text.split(","))))
-        except ValueError:
+            values = pa.array(text.split(",")).cast(pa.float64()).to_numpy()
+        except pa.ArrowInvalid:  # also of a number with blanks around it
             values = np.array([math.nan])
         if np.isfinite(values).all():
             return values.reshape(-1, width)
@@ -422,7 +444,7 @@ def _batch(task: str, trial: str, times: np.ndarray, columns: Sequence[str], lab
     """Rows of one trial."""
     known = ~np.isnan(labels)
     arrays = {
-        "trial": pa.array([trial] * len(times), pa.string()),
+        "trial": pa.repeat(pa.scalar(trial, pa.string()), len(times)),
         "frame": pa.array(np.arange(len(times)), pa.int32()),
         "time_s": pa.array(times, pa.float64()),
     }

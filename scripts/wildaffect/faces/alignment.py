@@ -9,6 +9,7 @@ ARCFACE = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], 
 """The five ArcFace targets in a crop of 112 pixels: eyes, nose tip, mouth corners (TSAV spec 2.3 lists them)."""
 
 Points = tuple[tuple[float, float], ...]
+Resizing = Literal["antialiased_bicubic", "antialiased_bilinear", "bilinear", "nearest"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,10 @@ class Template:
         warp_size: Side that a face is warped to before it is resized to ``size``, if that is smaller.
         points: Where the five landmarks go in the warped crop; None: the box is stretched to the whole crop.
         interpolation: Of the warp.
-        resized_from: Name of the template whose stored crops this one is a resized copy of.
+        resized_from: Name of the template whose stored images this one is resized from.
+        resizing: Filter by which images of another size are resized, see `resize`.
+        encoding: How crops are stored: JPEG of quality 95 with full or half colour resolution, or losslessly. ``unchanged``: the images
+            that this template is resized from are stored as they are, and resized when they are read.
         official: Kinds of folders whose images can stand for this crop, the best first, each with the black pixels around such an
             image; a negative number: the pixels of the image that are left off on each side.
     """
@@ -34,6 +38,8 @@ class Template:
     points: Points | None = None
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     resized_from: str | None = None
+    resizing: Resizing = "antialiased_bicubic"
+    encoding: Literal["jpeg444", "jpeg420", "png", "unchanged"] = "jpeg444"
     official: tuple[tuple[str, int], ...] = ()
 
     @property
@@ -161,11 +167,42 @@ def warp(frame: np.ndarray, template: Template, transform: np.ndarray) -> np.nda
     flag = cv2.INTER_CUBIC if template.interpolation == "bicubic" else cv2.INTER_LINEAR
     side = (template.warp_size, template.warp_size)
     warped = cv2.warpAffine(frame, transform, side, flags=flag, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
-    return warped if template.size == template.warp_size else resize(warped, template.size)
+    return resize(warped, template.size, template.resizing)
 
 
-def resize(crop: np.ndarray, size: int) -> np.ndarray:
-    """Resize a square crop uint8 (n, n, 3) to (size, size, 3) by Pillow's antialiased bicubic filter."""
+def resize(image: np.ndarray, size: int, resizing: Resizing) -> np.ndarray:
+    """Squeeze an image uint8 (H, W, 3) of any shape into a square (size, size, 3).
+
+    Pillow's filters are antialiased: shrinking averages what falls into a pixel. OpenCV's ``bilinear`` and ``nearest`` look at the nearest
+    pixels alone, as in originals that resize with OpenCV.
+    """
+    if image.shape[:2] == (size, size):
+        return image
+    if resizing in ("bilinear", "nearest"):
+        import cv2
+
+        flag = cv2.INTER_LINEAR if resizing == "bilinear" else cv2.INTER_NEAREST
+        return cv2.resize(image, (size, size), interpolation=flag)
     from PIL import Image
 
-    return np.asarray(Image.fromarray(crop).resize((size, size), Image.Resampling.BICUBIC))
+    kind = Image.Resampling.BICUBIC if resizing == "antialiased_bicubic" else Image.Resampling.BILINEAR
+    return np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize((size, size), kind))
+
+
+def fit(image: np.ndarray, size: int, border: int, resizing: Resizing) -> np.ndarray:
+    """Make a crop of an image that others cut.
+
+    Args:
+        image: uint8 (H, W, 3).
+        size: Side of the crop.
+        border: Black pixels of the crop on each side; negative: pixels of the image that are left off on each side.
+        resizing: As for `resize`.
+
+    Returns:
+        uint8 (size, size, 3).
+    """
+    if border <= 0:
+        return resize(image[-border : image.shape[0] + border, -border : image.shape[1] + border], size, resizing)
+    crop = np.zeros((size, size, 3), np.uint8)
+    crop[border:-border, border:-border] = resize(image, size - 2 * border, resizing)
+    return crop

@@ -1,4 +1,4 @@
-"""Crop files: one JPEG per frame in an Arrow file, memory-mapped, each with a checksum of its own that is compared when it is read."""
+"""Crop files: one image per frame in an Arrow file, memory-mapped, each with a checksum of its own that is compared when it is read."""
 
 import json
 import os
@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
+from wildaffect.faces.alignment import Resizing, fit
 from wildaffect.files import atomic
 from wildaffect.integrity import Record, damaged, insert_seal, intact, read_footer
 from wildaffect.tables import METADATA_KEY
@@ -21,22 +22,37 @@ _CHECKED = CROPS.append(pa.field("crc32", pa.uint32()))
 _MAGIC = b"ARROW1"
 # Rows per record batch; every batch but the last has this many, so the position of a row follows from its index.
 CHUNK = 256
-JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+_JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR]
+# Ending and settings of each encoding of a template.
+ENCODINGS = {
+    "jpeg444": (".jpg", [*_JPEG, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]),
+    "jpeg420": (".jpg", [*_JPEG, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420]),
+    "png": (".png", [cv2.IMWRITE_PNG_COMPRESSION, 1]),
+}
 
 
-def encode_jpeg(image: np.ndarray) -> bytes:
-    """Encode RGB uint8 (H, W, 3) as JPEG bytes, nearly lossless."""
-    _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), JPEG)
+def encode_image(image: np.ndarray, encoding: str = "jpeg444") -> bytes:
+    """Encode RGB uint8 (H, W, 3)."""
+    ending, settings = ENCODINGS[encoding]
+    _, data = cv2.imencode(ending, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), settings)
     return data.tobytes()
 
 
-def decode_jpeg(data) -> np.ndarray:
-    """Decode JPEG bytes to RGB uint8 (H, W, 3)."""
+def decode_image(data) -> np.ndarray:
+    """Decode the bytes of an image file to RGB uint8 (H, W, 3)."""
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
 
 
 @contextmanager
-def crop_writer(path: str | os.PathLike, name: str, size: int, trial: str) -> Iterator:
+def crop_writer(
+    path: str | os.PathLike,
+    name: str,
+    size: int,
+    trial: str,
+    *,
+    border: int = 0,
+    resizing: Resizing = "antialiased_bicubic",
+) -> Iterator:
     """Write a crop file, atomically.
 
     Args:
@@ -44,11 +60,14 @@ def crop_writer(path: str | os.PathLike, name: str, size: int, trial: str) -> It
         name: Name of the template.
         size: Side of its crops in pixels.
         trial: Name of the trial.
+        border: How images of another size become crops when they are read, as for `wildaffect.faces.alignment.fit`.
+        resizing: The same.
 
     Yields:
-        A function (frame index, JPEG bytes or None) that appends a row.
+        A function (frame index, bytes of an image file or None) that appends a row.
     """
-    about = {"template": name, "size": size, "trial": trial, "chunk": CHUNK}
+    fitting = {"border": border, "resizing": resizing}
+    about = {"template": name, "size": size, "trial": trial, "chunk": CHUNK, **fitting}
     schema = _CHECKED.with_metadata({METADATA_KEY: json.dumps(about, sort_keys=True).encode()})
     pending: list[tuple[int, bytes | None]] = []
     rows = 0
@@ -86,6 +105,7 @@ class CropFile:
     Attributes:
         valid: Bool (N,), read-only: frames with a face.
         size: Side in pixels.
+        border: How stored images become crops, as for `wildaffect.faces.alignment.fit`.
         about: The metadata.
     """
 
@@ -98,6 +118,9 @@ class CropFile:
             table = self._reader.read_all()
             table.validate(full=True)
             self.size: int = self.about["size"]
+            # Files of 0.1 hold crops of their own size.
+            self.border: int = self.about.get("border", 0)
+            self._resizing: Resizing = self.about.get("resizing", "antialiased_bicubic")
             self.valid = table["valid"].to_numpy()
             self._chunks = table["picture"].chunks
             self._checks = table["crc32"].to_numpy() if "crc32" in table.column_names else None
@@ -130,11 +153,18 @@ class CropFile:
                     out[...] = self._decoded(row)
         return images
 
+    def stored(self, row: int) -> bytes | None:
+        """The image file of frame ``row`` as it is stored, None where there is no face."""
+        return self._data(row).to_pybytes() if self.valid[row] else None
+
     def _decoded(self, row: int) -> np.ndarray:
+        return fit(decode_image(self._data(row)), self.size, self.border, self._resizing)
+
+    def _data(self, row: int) -> pa.Buffer:
         data = self._chunks[row // self.about["chunk"]][row % self.about["chunk"]].as_buffer()
         if self._checks is not None and self._checks[row] != _checksum(row, data, valid=True):
             raise damaged(self.path, f"the crop of frame {row} does not fit its checksum")
-        return decode_jpeg(data).reshape(self.size, self.size, 3)
+        return data
 
 
 def _checksum(row: int, image, *, valid: bool) -> int:

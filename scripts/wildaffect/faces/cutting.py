@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from wildaffect.errors import InputError
-from wildaffect.faces.alignment import Template, crop_transform, resize, warp
-from wildaffect.faces.crops import CropFile, crop_writer, decode_jpeg, encode_jpeg
+from wildaffect.faces.alignment import Template, crop_transform, fit, warp
+from wildaffect.faces.crops import CropFile, crop_writer, decode_image, encode_image
 from wildaffect.faces.previews import write_contact_sheet
 from wildaffect.faces.tables import read_trial
 from wildaffect.media.decode import decode, prefetch
@@ -29,7 +29,7 @@ def cut_crops(
 ) -> None:
     """Cut one trial's face in several templates in a single decoding pass.
 
-    A template that is a resized copy of another one's is made from that one's JPEG, byte for byte as `resize_crops` does. Frames
+    A template that is resized from another one is made from that one's stored image, byte for byte as `resize_crops` does. Frames
     whose source is ``none`` are rows without a crop.
 
     Args:
@@ -51,7 +51,7 @@ def cut_crops(
             raise InputError(f"crops: {name} is made from {kind.resized_from}, which is not among {', '.join(kinds)}.")
     with ExitStack() as stack:
         sinks = {
-            kind.name: stack.enter_context(crop_writer(path, kind.name, kind.size, trial))
+            kind.name: stack.enter_context(crop_writer(path, kind.name, kind.size, trial, resizing=kind.resizing))
             for kind, path in templates.items()
         }
         for index, frame in decoded_frames(video, len(valid), persons, threads):
@@ -61,15 +61,21 @@ def cut_crops(
 
 
 def _crops(frame: np.ndarray, kinds: Mapping[str, Template], points5: np.ndarray, box: np.ndarray) -> dict[str, bytes]:
-    """JPEG bytes of one face by template; a resized one stands after its source in ``kinds``."""
+    """Image files of one face by template; a resized one stands after its source in ``kinds``."""
     crops: dict[str, bytes] = {}
     for name, kind in kinds.items():
         if kind.resized_from:
-            crop = resize(decode_jpeg(crops[kind.resized_from]), kind.size)
+            crops[name] = _resized(crops[kind.resized_from], kind)
         else:
-            crop = warp(frame, kind, crop_transform(kind, points5, box))
-        crops[name] = encode_jpeg(crop)
+            crops[name] = encode_image(warp(frame, kind, crop_transform(kind, points5, box)), kind.encoding)
     return crops
+
+
+def _resized(image: bytes, kind: Template, border: int = 0) -> bytes:
+    """The image file of a resized template, from the stored one of its source, which ``border`` makes a crop."""
+    if kind.encoding == "unchanged":
+        return image
+    return encode_image(fit(decode_image(image), kind.size, border, kind.resizing), kind.encoding)
 
 
 def decoded_frames(
@@ -100,7 +106,7 @@ def decoded_frames(
 
 
 def resize_crops(crops: str | os.PathLike, template: Template, output: str | os.PathLike) -> None:
-    """Write the crop file of a template from the crops of the one it is a resized copy of, by Pillow's bicubic filter.
+    """Write the crop file of a template from the stored images of the one it is resized from.
 
     Args:
         crops: Crop file of the template that it is made from.
@@ -113,9 +119,12 @@ def resize_crops(crops: str | os.PathLike, template: Template, output: str | os.
     source = CropFile(crops)
     if template.resized_from != source.about["template"]:
         raise InputError(f"{crops}: {template.name} is not made from {source.about['template']} crops.")
-    with crop_writer(output, template.name, template.size, source.about["trial"]) as append:
-        for index, valid in enumerate(source.valid.tolist()):
-            append(index, encode_jpeg(resize(source.read([index])[0], template.size)) if valid else None)
+    name, size, resizing = template.name, template.size, template.resizing
+    border = source.border if template.encoding == "unchanged" else 0
+    with crop_writer(output, name, size, source.about["trial"], border=border, resizing=resizing) as append:
+        for index in range(len(source)):
+            image = source.stored(index)
+            append(index, _resized(image, template, source.border) if image is not None else None)
 
 
 def cut_together(

@@ -114,10 +114,20 @@ class FaceWatch:
             # A face moves and the boxes of some detectors jump: where it was, and where it is now, was another face.
             pairs += [(now, _patch(self._image, box)) for box in (self._boxes[overlap[row].argmax()], boxes[row])]
         self._image, self._boxes = image, boxes
-        self.doubtful = bool(pairs) and all(
-            _arrangement(*pair) < SAME_ARRANGEMENT and _difference(*pair) >= DIFFERENCE for pair in pairs
-        )
+        self.doubtful = bool(pairs) and all(_rearranged(*pair) for pair in pairs)
         return self.doubtful and all(_recoloured(*pair) for pair in pairs)
+
+    def continues(self, image: np.ndarray, boxes: np.ndarray) -> bool:
+        """Decide whether the only face of the next image is the only one of the image before, wherever it is and however large."""
+        if len(boxes) != 1 or len(self._boxes) != 1:
+            return False
+        pair = _patch(image, boxes[0]), _patch(self._image, self._boxes[0])
+        return not (_rearranged(*pair) and _recoloured(*pair))
+
+
+def _rearranged(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether two patches differ clearly in what is where."""
+    return _arrangement(first, second) < SAME_ARRANGEMENT and _difference(first, second) >= DIFFERENCE
 
 
 def _patch(image: np.ndarray, box: np.ndarray) -> np.ndarray:
@@ -150,8 +160,9 @@ def detect_faces(
     Identity vectors, which are slow, are computed where a face appears (or after a cut) and then once in ``options.identity_every``
     frames, five times as often while two faces touch. Where much of the image or of all faces changes they are computed too, and if all
     faces then are other people's, it is a cut. Metadata: about the detector, ``frames`` (decoded), ``frames_with_face``, ``cuts`` (first
-    frames of new shots), ``width``, ``height``, ``smallest_face`` (about the smallest that could be found, in pixels),
-    ``identity_distance`` (see `wildaffect.faces.detectors`).
+    frames of new shots), ``continued`` (frames where the image changed its size or was turned, with one face before and after, which looks
+    the same: no cut, though that face is elsewhere), ``width``, ``height``, ``smallest_face`` (about the smallest that could be found,
+    in pixels), ``identity_distance`` (see `wildaffect.faces.detectors`).
 
     Args:
         video: The video.
@@ -171,7 +182,8 @@ def detect_faces(
     detector = open_detector(backend, model, options, device, threads, models_dir)
     schedule, search = IdentitySchedule(options.identity_every), detector.search()
     watch = FaceWatch()
-    rows, cuts, decoded = _Rows(), [], 0
+    rows, cuts, continued, decoded = _Rows(), [], [], 0
+    changed = {change["frame"] for change in about.get("changes", [])[1:]}
     # While a batch is searched the next one is decoded.
     images = (
         prefetch(_with_cuts(video, threads, about.get("view")), max(2, detector.batch)) if about["frames"] else iter(())
@@ -181,7 +193,10 @@ def detect_faces(
         for image, new_shot, doubtful, faces in zip(
             shown, new_shots, doubts, search.find(shown, new_shots), strict=True
         ):
-            new_shot |= watch(image, faces.boxes)
+            stays = decoded in changed and watch.continues(image, faces.boxes)
+            if stays:
+                continued.append(decoded)
+            new_shot = (watch(image, faces.boxes) | new_shot) and not stays
             if new_shot:
                 schedule.forget()
             vectors: list[np.ndarray | None] = [None] * len(faces.boxes)
@@ -206,6 +221,7 @@ def detect_faces(
         "frames": decoded,
         "frames_with_face": len(table["frame"].unique()),
         "cuts": cuts,
+        "continued": continued,
         "width": about["width"],
         "height": about["height"],
         "smallest_face": options.smallest_face(max(about["width"] or 1, about["height"] or 1)),

@@ -76,12 +76,13 @@ def _near(detections: Detections, first: int, second: int) -> bool:
 
 
 def _blend(detections, tracks, source, before, after, fraction) -> TrialFaces:
-    filled = before >= 0
+    filled, between = before >= 0, fraction > 0
 
     def blend(values):
         out = np.full((len(source), *values.shape[1:]), np.nan, np.float32)
-        weight = fraction[filled].reshape(-1, *([1] * (values.ndim - 1)))
-        out[filled] = (1 - weight) * values[before[filled]] + weight * values[after[filled]]
+        out[filled] = values[before[filled]]
+        weight = fraction[between].reshape(-1, *([1] * (values.ndim - 1)))
+        out[between] = (1 - weight) * values[before[between]] + weight * values[after[between]]
         return out
 
     scores = np.full(len(source), np.nan, np.float32)

@@ -1,13 +1,12 @@
-"""Images that others cut, the organisers' or M3T's, instead of detected faces.
+"""Images that others cut, the organisers', M3T's or LFAN's, instead of detected faces.
 
 Each trial has a folder with images ``00001.jpg`` and so on: image k belongs to frame k - 1, and frames without a face are left out (see
-`wildaffect.faces.official_folders`).
+`wildaffect.faces.official_folders`); or with all images in one array (see `wildaffect.faces.lfan_archive`).
 """
 
 import logging
 import os
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,9 @@ import pyarrow as pa
 from PIL import Image
 
 from wildaffect.errors import InputError
-from wildaffect.faces.alignment import Template, resize
-from wildaffect.faces.crops import crop_writer, encode_jpeg
+from wildaffect.faces.alignment import Template
+from wildaffect.faces.crops import crop_writer, encode_image
+from wildaffect.faces.lfan_archive import FILE, read_images
 from wildaffect.faces.official_folders import ImageFolder, image_folders, list_images
 from wildaffect.faces.tables import (
     DETECTED,
@@ -30,7 +30,7 @@ from wildaffect.faces.tables import (
     rows_table,
     source_counts,
 )
-from wildaffect.faces.templates import ALIGNED, TRACKS
+from wildaffect.faces.templates import ALIGNED, PRESENCE
 from wildaffect.integrity import foreign
 from wildaffect.media.frames import kept_view, read_frames
 from wildaffect.tables import write_table
@@ -75,7 +75,7 @@ def read_official(
     clip = read_frames(frames).about
     faces = {}
     for trial in trials:
-        images, beyond = list_images(find_images(root, (ALIGNED, TRACKS), trial)[0], clip["frames"])
+        images, beyond = images_in(find_images(root, PRESENCE, trial)[0], clip["frames"])
         if beyond:
             log.warning("%s: %d images beyond the last of %d frames are left out", trial, beyond, clip["frames"])
         faces[trial] = _rows(images, clip["frames"]), beyond
@@ -122,9 +122,10 @@ def pack_official(
     trial: str,
     templates: Mapping[Template, str | os.PathLike],
 ) -> None:
-    """Write crop files of one trial from images that others cut, scaled by Pillow's bicubic filter.
+    """Write crop files of one trial from images that others cut.
 
-    A JPEG that needs no change is stored as it is. Frames without an image are rows without a crop.
+    Images are stored as they are and become crops when they are read, so that they pass through no other JPEG. Frames without an image
+    are rows without a crop.
 
     Args:
         root: Folder that holds the folders of images.
@@ -138,14 +139,14 @@ def pack_official(
     if unfit := [template.name for template in templates if not template.official]:
         raise InputError(f"crops: the organisers' images cannot stand for {', '.join(unfit)}.")
     count = read_frames(frames).about["frames"]
-    with ExitStack() as stack:
-        for template, path in templates.items():
-            borders = dict(template.official)
-            folder, kind = find_images(root, borders, trial)
-            images, _ = list_images(folder, count)
-            append = stack.enter_context(crop_writer(path, template.name, template.size, trial))
+    for template, path in templates.items():
+        borders = dict(template.official)
+        folder, kind = find_images(root, borders, trial)
+        images, _ = images_in(folder, count)
+        name, size, resizing = template.name, template.size, template.resizing
+        with crop_writer(path, name, size, trial, border=borders[kind], resizing=resizing) as append:
             for index in range(count):
-                append(index, _crop(images[index], template.size, borders[kind]) if index in images else None)
+                append(index, _image(images[index]) if index in images else None)
 
 
 def find_images(root: str | os.PathLike, kinds: Iterable[str], trial: str) -> tuple[ImageFolder, str]:
@@ -165,27 +166,25 @@ def find_images(root: str | os.PathLike, kinds: Iterable[str], trial: str) -> tu
     )
 
 
-def _rows(images: dict[int, Path], count: int) -> TrialFaces:
+def images_in(folder: ImageFolder, count: int) -> tuple[Mapping[int, Path | np.ndarray], int]:
+    """Find the images of one trial by frame index, and count those beyond the last of ``count`` frames."""
+    return read_images(folder.path, count) if (folder.path / FILE).is_file() else list_images(folder, count)
+
+
+def _rows(images: Mapping[int, Any], count: int) -> TrialFaces:
     source = np.full(count, NONE, SOURCE_TYPE)
     source[list(images)] = DETECTED
     unknown = [np.full((count, *shape), np.nan, np.float32) for shape in ((4,), (), (5, 2), (68, 2))]
     return TrialFaces(source, np.where(source == DETECTED, 0, -1), *unknown)
 
 
-def _crop(path: Path, size: int, border: int) -> bytes:
-    """JPEG bytes of an image as a crop; those of the file if nothing needs to be changed."""
-    with foreign(path, "a readable image", "Unpack the archive again."):
-        data = path.read_bytes()
+def _image(given: Path | np.ndarray) -> bytes:
+    """An image file with the pixels of ``given``: that file, unless it is of a format that crop files do not hold, or an array."""
+    if isinstance(given, np.ndarray):
+        return encode_image(given.astype(np.uint8), "png")
+    with foreign(given, "a readable image", "Unpack the archive again."):
+        data = given.read_bytes()
         with Image.open(BytesIO(data)) as file:
             image = file.convert("RGB")  # reads all of it: a torn file is found here
-            as_it_is = file.format == "JPEG" and file.mode in ("RGB", "L") and file.size == (size, size) and not border
-    return data if as_it_is else encode_jpeg(_fit(np.asarray(image), size, border))
-
-
-def _fit(image: np.ndarray, size: int, border: int) -> np.ndarray:
-    cut = max(0, -border)
-    border = max(0, border)
-    inner = resize(image[cut : image.shape[0] - cut, cut : image.shape[1] - cut], size - 2 * border)
-    canvas = np.zeros((size, size, 3), np.uint8)
-    canvas[border : size - border, border : size - border] = inner
-    return canvas
+            as_it_is = file.format in ("JPEG", "PNG") and file.mode in ("RGB", "L")
+    return data if as_it_is else encode_image(np.asarray(image), "png")

@@ -47,7 +47,7 @@ class RetinaFaceOptions(DetectionOptions):
     det_sizes: Annotated[tuple[Annotated[int, Field(ge=32, multiple_of=32)], ...], Field(min_length=1)] = (640, 256)
     """Longer sides in pixels to which the image is scaled, one search each. The networks miss faces that fill the image at 640 and
     small ones at 256. A face found at several sizes is kept from the first, so name the largest first: its landmarks are the most
-    precise."""
+    precise. An image in which a face of a quarter of its longer side was found is searched at no further size."""
 
     threshold: Fraction = 0.5
     """Lowest detection score."""

@@ -35,6 +35,7 @@ from wildaffect.faces.tables import (
     centres,
     detections_from_table,
     pairwise_iou,
+    rows_by_track,
     rows_table,
     source_counts,
 )
@@ -91,7 +92,7 @@ def assign_persons(
     found = detections_from_table(read_table(detections, DETECTIONS_SCHEMA))
     about = read_metadata(detections)
     cuts = about["cuts"]
-    tracks, swaps = track_faces(found, cuts, about["identity_distance"], options.max_gap)
+    tracks, swaps = track_faces(found, cuts, about["identity_distance"], options.max_gap, about.get("continued", ()))
     width, height = about["width"] or 1, about["height"] or 1
     assignment = assign_tracks(found, tracks, persons, width, height)
     shown = len(np.unique(found.frame))
@@ -130,6 +131,7 @@ def assign_persons(
         "smallest_face": about.get("smallest_face", 0.0),
         "options": {"interpolate": options.interpolate, "hold": options.hold},
     } | kept_view(clip)
+    del found  # as large as what is written
     write_table(output, pa.concat_tables(parts), PERSONS_SCHEMA, metadata)
 
 
@@ -201,18 +203,17 @@ def _facts(person: str, rows: TrialFaces, assignment: "Assignment", overrides: i
 
 
 def _track_list(detections: Detections, tracks: np.ndarray) -> list[dict[str, Any]]:
-    listed = []
-    for number in range(tracks.max(initial=-1) + 1):
-        rows = tracks == number
+    listed, identified = [], detections.identified
+    for number, rows in enumerate(rows_by_track(tracks)):
         frames = detections.frame[rows]
         listed.append(
             {
                 "track": number,
                 "first_frame": int(frames.min()),
                 "last_frame": int(frames.max()),
-                "detections": int(rows.sum()),
+                "detections": len(rows),
                 "mean_box": [round(float(value), 1) for value in detections.boxes[rows].mean(axis=0)],
-                "identified": bool(detections.identified[rows].any()),
+                "identified": bool(identified[rows].any()),
             }
         )
     return listed
@@ -382,9 +383,10 @@ def _chain_unidentified(
     people took turns on one chair cannot be told without identity.
     """
     count = len(weights)
-    frames = [set(detections.frame[tracks == track].tolist()) for track in range(count)]
+    rows = rows_by_track(tracks)
+    frames = [set(detections.frame[mine].tolist()) for mine in rows]
     identified = np.bincount(tracks[detections.identified], minlength=count) > 0
-    positions = np.array([detections.boxes[tracks == track].mean(axis=0) for track in range(count)]).reshape(-1, 4)
+    positions = np.array([detections.boxes[mine].mean(axis=0) for mine in rows]).reshape(-1, 4)
     overlap = pairwise_iou(positions, positions)
     chains = {person: set() if track is None else {track} for person, track in owners.items()}
     seen = {person: set() if track is None else set(frames[track]) for person, track in owners.items()}

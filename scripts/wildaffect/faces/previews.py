@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from wildaffect.errors import InputError
-from wildaffect.faces.crops import CropFile, encode_jpeg
+from wildaffect.faces.crops import CropFile, encode_image
 from wildaffect.faces.tables import DETECTED, GOOD, HELD, INTERPOLATED, NONE, TrialFaces, read_trial
 from wildaffect.files import atomic
 from wildaffect.media.decode import decode, prefetch
@@ -70,7 +70,7 @@ def contact_sheet(
             raise InputError(f"{video}: has no frame {overview['frame']} any more. Run the face stage again.")
         parts.append(_overview(image, overview, int(rows.track[overview["frame"]])))
     wide = max(part.shape[1] for part in parts)
-    return encode_jpeg(np.vstack([_widened(part, wide) for part in parts]))
+    return encode_image(np.vstack([_widened(part, wide) for part in parts]))
 
 
 def write_contact_sheet(

@@ -33,16 +33,23 @@ def pairwise_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     Returns:
         Overlaps (n, m), 0 where a box is empty.
     """
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    intersection = np.clip(high - low, 0, None).prod(axis=2)
-    union = areas(first)[:, None] + areas(second)[None, :] - intersection
+    return paired_iou(first[:, None], second[None])
+
+
+def paired_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Intersection over union (...) of boxes (..., 4) and as many others; shapes are broadcast."""
+    low = np.maximum(first[..., :2], second[..., :2])
+    high = np.minimum(first[..., 2:], second[..., 2:])
+    sides = np.maximum(high - low, 0)
+    intersection = sides[..., 0] * sides[..., 1]
+    union = areas(first) + areas(second) - intersection
     return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
 
 
 def areas(boxes: np.ndarray) -> np.ndarray:
-    """Area (n,) of each box."""
-    return np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=1)
+    """Area (...) of each box (..., 4)."""
+    sides = np.maximum(boxes[..., 2:] - boxes[..., :2], 0)
+    return sides[..., 0] * sides[..., 1]
 
 
 def centres(boxes: np.ndarray) -> np.ndarray:
@@ -74,7 +81,8 @@ class Detections:
         scores: float32 (M,).
         points5: Landmarks float32 (M, 5, 2) in pixels.
         points68: Landmarks float32 (M, 68, 2), NaN where the backend has none.
-        identity: Vectors float32 (M, D), NaN where not computed; D is 0 if they never were.
+        vectors: Identity vectors float32 (K, D) of the faces that have one, in the order of the rows; D is 0 if none has.
+        vector: Row in ``vectors`` of each face's int64 (M,), -1 where it was not computed.
     """
 
     frame: np.ndarray
@@ -82,14 +90,20 @@ class Detections:
     scores: np.ndarray
     points5: np.ndarray
     points68: np.ndarray
-    identity: np.ndarray
+    vectors: np.ndarray
+    vector: np.ndarray
 
     @property
     def identified(self) -> np.ndarray:
         """Bool (M,): rows with an identity vector."""
-        if not self.identity.shape[1]:
-            return np.zeros(len(self.frame), bool)
-        return ~np.isnan(self.identity[:, 0])
+        return self.vector >= 0
+
+    def identity(self, rows: np.ndarray) -> np.ndarray:
+        """Identity vectors float32 (n, D) of some rows, NaN where not computed."""
+        which = self.vector[rows]
+        found = np.full((len(which), self.vectors.shape[1]), np.nan, np.float32)
+        found[which >= 0] = self.vectors[which[which >= 0]]
+        return found
 
 
 def rows_by_frame(frame: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
@@ -99,21 +113,26 @@ def rows_by_frame(frame: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         yield index, np.arange(start, stop)
 
 
+def rows_by_track(tracks: np.ndarray) -> list[np.ndarray]:
+    """Rows of each of the tracks 0, 1, …, ascending, from the track number (M,) of each row."""
+    counts = np.bincount(tracks, minlength=0) if len(tracks) else np.zeros(0, int)
+    return np.split(np.argsort(tracks, kind="stable"), counts.cumsum()[:-1]) if len(counts) else []
+
+
 def detections_from_table(table: pa.Table) -> Detections:
     """Read the arrays of a table of detections."""
     vectors = table["identity"].combine_chunks()
     known = vectors.is_valid().to_numpy(zero_copy_only=False)
     values = vectors.drop_null().flatten().to_numpy()
     length = len(values) // max(1, known.sum())
-    identity = np.full((len(table), length), np.nan, np.float32)
-    identity[known] = values.reshape(known.sum(), length)
     return Detections(
         table["frame"].to_numpy().astype(np.int64),
         read_boxes(table).astype(np.float32),
         table["score"].to_numpy(),
         read_points(table["points5"]),
         read_points(table["points68"]),
-        identity,
+        values.reshape(known.sum(), length),
+        np.where(known, known.cumsum() - 1, -1),
     )
 
 
@@ -130,9 +149,11 @@ def points_column(points: np.ndarray) -> pa.FixedSizeListArray:
 
 
 def read_points(column: pa.ChunkedArray) -> np.ndarray:
-    """The inverse: float32 (n, k, 2), NaN where null."""
+    """The inverse: float32 (n, k, 2), NaN where null; not to be written to."""
     array = column.combine_chunks()
     width = array.type.list_size
+    if not array.null_count:
+        return array.flatten().to_numpy().reshape(len(array), width // 2, 2)
     points = np.full((len(array), width), np.nan, np.float32)
     valid = array.is_valid().to_numpy(zero_copy_only=False)
     points[valid] = array.drop_null().flatten().to_numpy(zero_copy_only=False).reshape(-1, width)

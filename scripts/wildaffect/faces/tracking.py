@@ -1,16 +1,17 @@
 """From detections to tracks, with the whole video in hand.
 
-First faces of neighbouring frames are linked into tracklets by motion, overlap and identity; then a tracklet whose identity changed
-while two faces touched is cut there; then tracklets of one person are joined over the whole video. No tracklet spans a camera cut; only
-identity joins across one.
+First faces of neighbouring frames are linked into tracklets by motion, overlap and identity (where the image was turned or changed its
+size, the only face that goes on is linked wherever it is); then a tracklet whose identity changed while two faces touched is cut there;
+then tracklets of one person are joined over the whole video. No tracklet spans a camera cut; only identity joins across one.
 """
 
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from wildaffect.faces.tables import Detections, areas, centres, pairwise_iou, rows_by_frame
+from wildaffect.faces.tables import Detections, areas, centres, paired_iou, pairwise_iou, rows_by_frame, rows_by_track
 
 # Two boxes of successive frames may be one face if they overlap this much where the face was expected ...
 LEAST_OVERLAP = 0.15
@@ -18,8 +19,12 @@ LEAST_OVERLAP = 0.15
 MOST_GROWTH = 2.5
 # Weight of identity against overlap in the cost of a link: full disagreement costs as much as no overlap.
 IDENTITY_WEIGHT = 1.0
-# Distances of means from running sums are right to this fraction of the distance that separates two people.
-ESTIMATE_ERROR = 0.01
+# Distances of means of n vectors and those from running sums differ by less than this fraction of the distance that separates two
+# people times the root of n: float32 rounds to 6e-8.
+ESTIMATE_ERROR = 1e-6
+# Columns of identity vectors, and pairs of faces, that are looked at together.
+COLUMNS = 32
+PAIRS = 1 << 16
 # Weight of a new displacement in the running velocity.
 VELOCITY_WEIGHT = 0.5
 IMPOSSIBLE = 1e6
@@ -37,7 +42,11 @@ class _Open:
 
 
 def track_faces(
-    detections: Detections, cuts: list[int], identity_distance: float | None, max_gap: int
+    detections: Detections,
+    cuts: list[int],
+    identity_distance: float | None,
+    max_gap: int,
+    continued: Collection[int] = (),
 ) -> tuple[np.ndarray, int]:
     """Group the faces of a video into tracks.
 
@@ -46,11 +55,12 @@ def track_faces(
         cuts: First frames of new shots.
         identity_distance: Distance below which two identity vectors are one person; None where there are no vectors.
         max_gap: Most frames in which a face may be missing within a tracklet.
+        continued: Frames whose only face is the only one of the frame before, wherever it is.
 
     Returns:
         Track number (M,) of each face, numbered by first appearance, and how many times a tracklet was cut because its identity changed.
     """
-    tracklets = link_tracklets(detections, cuts, identity_distance, max_gap)
+    tracklets = link_tracklets(detections, cuts, identity_distance, max_gap, continued)
     split = split_swapped(detections, tracklets, identity_distance)
     revealed = int(split.max(initial=-1) - tracklets.max(initial=-1))
     shots = np.searchsorted(np.asarray(cuts, int), detections.frame, side="right")
@@ -58,10 +68,20 @@ def track_faces(
 
 
 def link_tracklets(
-    detections: Detections, cuts: list[int], identity_distance: float | None, max_gap: int
+    detections: Detections,
+    cuts: list[int],
+    identity_distance: float | None,
+    max_gap: int,
+    continued: Collection[int] = (),
 ) -> np.ndarray:
     """Find the tracklet number (M,) of each face: frame by frame the cheapest assignment of faces to open tracklets."""
     numbers = np.full(len(detections.frame), -1)
+    identified = detections.identified
+    nobody = np.full(detections.vectors.shape[1], np.nan, np.float32)
+
+    def identity(row: int) -> np.ndarray:
+        return detections.vectors[detections.vector[row]] if identified[row] else nobody
+
     open_tracklets: list[_Open] = []
     next_number, shot = 0, 0
     for frame, rows in rows_by_frame(detections.frame):
@@ -69,16 +89,21 @@ def link_tracklets(
         if frame_shot != shot:
             open_tracklets, shot = [], frame_shot
         open_tracklets = [tracklet for tracklet in open_tracklets if frame - tracklet.frame <= max_gap + 1]
+        if frame in continued:
+            open_tracklets = [
+                replace(tracklet, box=detections.boxes[rows[0]], velocity=np.zeros(2))
+                for tracklet in open_tracklets
+                if tracklet.frame == frame - 1
+            ]
         if open_tracklets:
             cost = _link_cost(open_tracklets, frame, detections, rows, identity_distance)
             for which, position in zip(*linear_sum_assignment(cost), strict=True):
                 if cost[which, position] < IMPOSSIBLE:
                     row = rows[position]
-                    _extend(open_tracklets[which], frame, detections.boxes[row], detections.identity[row])
+                    _extend(open_tracklets[which], frame, detections.boxes[row], identity(row))
                     numbers[row] = open_tracklets[which].number
         for row in rows[numbers[rows] < 0]:
-            box = detections.boxes[row]
-            open_tracklets.append(_Open(next_number, frame, box, np.zeros(2), detections.identity[row]))
+            open_tracklets.append(_Open(next_number, frame, detections.boxes[row], np.zeros(2), identity(row)))
             numbers[row] = next_number
             next_number += 1
     return numbers
@@ -95,11 +120,13 @@ def _link_cost(
     growth = areas(boxes)[None, :] / np.maximum(areas(expected)[:, None], 1e-6)
     cost = 1 - overlap
     possible = (overlap >= LEAST_OVERLAP) & (growth < MOST_GROWTH) & (growth > 1 / MOST_GROWTH)
-    if identity_distance is not None:
+    # Unknown identity counts as neither alike nor different.
+    if identity_distance is not None and (detections.vector[rows] >= 0).any():
         known = np.array([tracklet.identity for tracklet in tracklets])
-        distance = np.linalg.norm(known[:, None] - detections.identity[rows][None], axis=2) / identity_distance
-        # Unknown identity counts as neither alike nor different.
+        distance = np.linalg.norm(known[:, None] - detections.identity(rows)[None], axis=2) / identity_distance
         cost = cost + IDENTITY_WEIGHT * np.clip(np.nan_to_num(distance, nan=0.5), 0, 1.5)
+    elif identity_distance is not None:
+        cost = cost + IDENTITY_WEIGHT * 0.5
     return np.where(possible, cost, IMPOSSIBLE)
 
 
@@ -122,7 +149,7 @@ def split_swapped(detections: Detections, tracklets: np.ndarray, identity_distan
     if identity_distance is None:
         return numbers
     touching = _contact(detections)
-    pending = [np.flatnonzero(numbers == number) for number in range(numbers.max(initial=-1) + 1)]
+    pending = rows_by_track(numbers)
     next_number = len(pending)
     while pending:
         rows = pending.pop()
@@ -137,10 +164,10 @@ def split_swapped(detections: Detections, tracklets: np.ndarray, identity_distan
 def _swap_position(detections: Detections, rows: np.ndarray, touching: np.ndarray, limit: float) -> int | None:
     """Where in ``rows`` another person begins, or None: at the split whose two mean vectors are furthest apart."""
     samples = np.flatnonzero(detections.identified[rows])
-    vectors = detections.identity[rows[samples]]
+    vectors = detections.vectors[detections.vector[rows[samples]]]
     estimates = _mean_distances(vectors)
     # Running sums round otherwise than means do; the few splits that they cannot rule out are compared by means.
-    error = ESTIMATE_ERROR * limit
+    error = ESTIMATE_ERROR * limit * len(vectors) ** 0.5
     possible = {}
     for split in (np.flatnonzero(estimates > limit - error) + 1).tolist():
         between = slice(samples[split - 1], samples[split] + 1)
@@ -161,21 +188,32 @@ def _swap_position(detections: Detections, rows: np.ndarray, touching: np.ndarra
 
 def _mean_distances(vectors: np.ndarray) -> np.ndarray:
     """Distance (n - 1,) between the means of the first 1, 2, … of ``vectors`` (n, D) and of the others, nearly."""
-    sums = vectors.cumsum(axis=0, dtype=np.float64)
     before = np.arange(1, len(vectors))[:, None]
-    means, others = sums[:-1] / before, (sums[-1:] - sums[:-1]) / (len(vectors) - before)
-    return np.linalg.norm(means - others, axis=1)
+    squares = np.zeros(len(before))
+    for first in range(0, vectors.shape[1], COLUMNS):
+        sums = vectors[:, first : first + COLUMNS].cumsum(axis=0, dtype=np.float64)
+        apart = sums[:-1] / before - (sums[-1:] - sums[:-1]) / (len(vectors) - before)
+        squares += (apart**2).sum(axis=1)
+    return np.sqrt(squares)
 
 
 def _contact(detections: Detections) -> np.ndarray:
     """Largest overlap (M,) of each face with another of its frame."""
     touching = np.zeros(len(detections.frame))
-    for _, rows in rows_by_frame(detections.frame):
-        if len(rows) > 1:
-            overlap = pairwise_iou(detections.boxes[rows], detections.boxes[rows])
-            np.fill_diagonal(overlap, 0)
-            touching[rows] = overlap.max(axis=1)
+    for rows, others in _pairs_by_frame(detections.frame):
+        for some in np.split(np.arange(len(rows)), range(PAIRS, len(rows), PAIRS)):
+            overlap = paired_iou(detections.boxes[rows[some]], detections.boxes[others[some]])
+            np.maximum.at(touching, rows[some], overlap)
+            np.maximum.at(touching, others[some], overlap)
     return touching
+
+
+def _pairs_by_frame(frame: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield all pairs of rows of one frame, for ascending frames (M,): those of neighbours, then those with one row between, ..."""
+    step = 1
+    while len(rows := np.flatnonzero(frame[step:] == frame[:-step])):
+        yield rows, rows + step
+        step += 1
 
 
 # Averages of several vectors lie closer together than single ones, so they must be nearer to count as one person.
@@ -220,17 +258,16 @@ def number_by_appearance(labels: np.ndarray) -> np.ndarray:
 
 def _seen_together(frame: np.ndarray, tracklets: np.ndarray, count: int) -> np.ndarray:
     apart = np.zeros((count, count), bool)
-    for _, rows in rows_by_frame(frame):
-        if len(rows) > 1:
-            apart[np.ix_(tracklets[rows], tracklets[rows])] = True
+    for rows, others in _pairs_by_frame(frame):
+        apart[tracklets[rows], tracklets[others]] = apart[tracklets[others], tracklets[rows]] = True
     np.fill_diagonal(apart, val=False)
     return apart
 
 
 def _identity_sums(detections: Detections, tracklets: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     known = detections.identified
-    sums = np.zeros((count, detections.identity.shape[1]))
-    np.add.at(sums, tracklets[known], detections.identity[known])
+    sums = np.zeros((count, detections.vectors.shape[1]))
+    np.add.at(sums, tracklets[known], detections.vectors[detections.vector[known]])
     return sums, np.bincount(tracklets[known], minlength=count)
 
 

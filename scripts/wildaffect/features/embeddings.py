@@ -32,20 +32,46 @@ NETWORKS: Mapping[str, Callable[..., nn.Module]] = {
     "resnet101": torchvision.models.resnet101,
     "vggface_resnet50": lambda weights: VggFace(),
 }
+HOG_SIDE = 64
+HOG = {"orientations": 9, "pixels_per_cell": (8, 8), "cells_per_block": (2, 2)}
+HOG_PREPARATION = f"grey, {HOG_SIDE} pixels (antialiased bilinear)"
+GREY = (0.299, 0.587, 0.114)
 
 
-def open_network(name: str, weights: str, models_dir: str | os.PathLike) -> tuple[nn.Module, dict[str, Any]]:
-    """A network that turns (n, 3, 224, 224) into vectors (n, dim), and what its weights are.
+class Hog(nn.Module):
+    """Histograms of oriented gradients (Dalal and Triggs 2005; scikit-image) of grey images (n, 64, 64), float32 (n, 1764)."""
+
+    columns = 9 * 2 * 2 * 7 * 7
+
+    def forward(self, images: Tensor) -> Tensor:
+        """On the CPU, image by image."""
+        from skimage.feature import hog
+
+        rows = [hog(image, **HOG) for image in images.cpu().numpy()]
+        return torch.from_numpy(np.stack(rows).astype(np.float32)).to(images.device)
+
+
+def grey(images: Tensor) -> Tensor:
+    """Images uint8 (n, size, size, 3) RGB as `Hog` takes them, float32 (n, 64, 64) in [0, 1]."""
+    weights = torch.tensor(GREY, device=images.device)
+    scaled = (images.float() / 255 @ weights)[:, None]
+    return interpolate(scaled, (HOG_SIDE, HOG_SIDE), mode="bilinear", align_corners=False, antialias=True)[:, 0]
+
+
+def open_network(name: str, weights: str | None, models_dir: str | os.PathLike) -> tuple[nn.Module, dict[str, Any]]:
+    """A network that turns prepared images into vectors (n, dim), and what its weights are.
 
     Args:
-        name: A key of `NETWORKS`.
+        name: A key of `NETWORKS`, or ``hog``.
         weights: A name in the manifest, a path, or ``seeded``: an untrained network that is the same in every run. The last layer of a file
-            is not used.
+            is not used. None for ``hog``.
         models_dir: Folder of model files.
 
     Raises:
         InputError: The file is absent or not of this network.
     """
+    if weights is None:
+        return Hog(), {"name": "none", "trained": False, "sha256": None}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         network = NETWORKS[name](weights=None)
@@ -65,7 +91,8 @@ def open_network(name: str, weights: str, models_dir: str | os.PathLike) -> tupl
 
 def preparation(name: str) -> tuple[Callable[[Tensor], Tensor], str]:
     """How images are prepared for the network ``name``, as a function and in words."""
-    return (prepared, FACE_PREPARATION) if name == "vggface_resnet50" else (prepare, PREPARATION)
+    others = {"vggface_resnet50": (prepared, FACE_PREPARATION), "hog": (grey, HOG_PREPARATION)}
+    return others.get(name, (prepare, PREPARATION))
 
 
 def prepare(images: Tensor) -> Tensor:
@@ -78,32 +105,46 @@ def prepare(images: Tensor) -> Tensor:
 
 
 def describe_embedding(
-    name: str, output: str | os.PathLike, *, network: str, weights: str, crops: str, models_dir: str | os.PathLike
+    name: str,
+    output: str | os.PathLike,
+    *,
+    network: str,
+    weights: str | None,
+    crops: str,
+    models_dir: str | os.PathLike,
 ) -> None:
     """Write ``about.json`` of the feature ``embed.<name>``.
 
     Args:
         name: Name of the embedding in the configuration.
         output: Path of the JSON file.
-        network: A key of `NETWORKS`.
+        network: As for `open_network`.
         weights: As for `open_network`.
         crops: Template of the crops.
         models_dir: Folder of model files.
     """
     opened, about = open_network(network, weights, models_dir)
-    face = isinstance(opened, VggFace)
-    dimension = opened.features.out_features + opened.predictions.out_features if face else opened.inplanes
+    dimension, source = _origin_of(opened)
     spec = FeatureSpec(
         id=EMBED_PREFIX + name,
         columns=tuple(f"{name}{k}" for k in range(dimension)),
-        source="own" if face else "torchvision",
+        source=source,
         module=__name__,
         rule=OF_IMAGE,
-        description=f"{network} before its last layer, over {crops} crops; frames without a face have the vector of a black picture",
+        description=f"{network}{'' if isinstance(opened, Hog) else ' before its last layer'}, over {crops} crops; frames without a face "
+        "have the vector of a black picture",
         notice=f"Weights: {about['licence']}. {about['citation']}".strip() if about["trained"] else OWN_NOTICE,
     )
     parameters = {"network": network, "crops": crops, "preparation": preparation(network)[1]}
     write_about(output, spec, parameters=parameters, resampling=None, weights=about)
+
+
+def _origin_of(network: Any) -> tuple[int, str]:
+    """Length of a network's vectors, and whose network it is."""
+    if isinstance(network, VggFace):
+        layers: tuple[Any, Any] = network.features, network.predictions
+        return sum(layer.out_features for layer in layers), "own"
+    return (Hog.columns, "scikit-image") if isinstance(network, Hog) else (network.inplanes, "torchvision")
 
 
 def embed_crops(

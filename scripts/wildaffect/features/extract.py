@@ -3,7 +3,6 @@
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from fractions import Fraction
 from importlib import import_module
 
 import numpy as np
@@ -106,20 +105,20 @@ def frame_clock(frames: str | os.PathLike, spec: FeatureSpec) -> Clock:
 
 
 def _rate(grid: Frames, frames: str | os.PathLike, spec: FeatureSpec) -> float:
-    """The frame rate that the published index rules divide by, as OpenCV reports it: the container's average.
+    """The frame rate that the rule of ``spec`` divides by: stated by the file, or measured; NaN where the rule does not ask for it.
 
-    That is the nominal rate where the frames keep it (to half a thousandth: 30 and 29.97 are kept apart), else
-    frames / duration. NaN where the rule does not ask for it.
+    A measured rate is the stated one where the frames keep it (to half a thousandth: 30 and 29.97 are kept apart), else
+    frames / duration.
     """
-    if not spec.rule.needs_rate:
+    if spec.rule.rate == "none":
         return math.nan
-    average, nominal = grid.about.get("average_rate"), grid.about.get("nominal_rate")
+    average = grid.about.get("average_rate")
     if not average:
         if len(grid.times):
             raise InputError(f"{frames}: states no average rate, which '{spec.id}' needs. Delete it and run again.")
         return 1.0  # no frame asks for a row
-    stated = float(Fraction(nominal)) if nominal else average
-    return stated if abs(stated / average - 1) < 5e-4 else float(average)
+    stated = grid.nominal_rate or float(average)
+    return stated if spec.rule.rate == "stated" or abs(stated / average - 1) < 5e-4 else float(average)
 
 
 def _finite(blocks: Iterable[np.ndarray], what: str, unit: str) -> Iterator[np.ndarray]:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -25,14 +25,15 @@ class Rule:
             the feature finds its values otherwise.
         starts: ``starts(times, fps)`` gives when in the audio these rows begin (up to rounding), seconds from frame 0, float64 (N,), NaN
             where there is no row; None where they begin at the frames' timestamps.
-        needs_rate: Whether ``fps`` must be known. Rules that need none are right for a variable rate too.
+        rate: What ``fps`` is: ``stated`` by the file, as OpenCV reports it, ``measured`` from the frames, or ``none``. Rules that need none
+            are right for a variable rate too.
     """
 
     name: str
     meaning: str
     rows: Callable[[np.ndarray, float, int], np.ndarray] | None = None
     starts: Callable[[np.ndarray, float], np.ndarray] | None = None
-    needs_rate: bool = False
+    rate: Literal["none", "measured", "stated"] = "none"
 
 
 def hop_samples(fps: float) -> int:
@@ -85,24 +86,24 @@ def _third_starts(times: np.ndarray, fps: float) -> np.ndarray:
 
 BY_TIME = Rule("time", "the row that starts nearest to the frame's own timestamp", by_time)
 BY_INDEX = Rule(
-    "index", "the row that starts nearest to frame index / average frame rate", by_index, _index_starts, needs_rate=True
+    "index", "the row that starts nearest to frame index / stated frame rate", by_index, _index_starts, rate="stated"
 )
 BY_PATCH = Rule(
     "patch",
-    "patches at a constant hop of 100 / average frame rate rows; frame i takes patch i",
+    "patches at a constant hop of 100 / stated frame rate rows; frame i takes patch i",
     by_patch,
     _index_starts,
-    needs_rate=True,
+    rate="stated",
 )
 BY_THIRD = Rule(
     "third",
     "rows at a hop of a third of the average frame duration, cut to samples; frame i takes rows 3i to 3i + 4",
     starts=_third_starts,
-    needs_rate=True,
+    rate="measured",
 )
 # The rate is needed for the distance of the rows alone.
 BY_THIRD_TIME = Rule(
-    "third_time", "five rows from the one that is centred nearest to the frame's own timestamp", needs_rate=True
+    "third_time", "five rows from the one that is centred nearest to the frame's own timestamp", rate="measured"
 )
 BY_WINDOW = Rule("window", "the window whose centre, a multiple of 0.1 s, is nearest to the frame's own timestamp")
 OWN_CLOCK = Rule(
@@ -119,7 +120,7 @@ class Clock:
 
     Attributes:
         times: Seconds from frame 0, float64 (N,).
-        fps: Average rate in Hz, NaN where ``rule`` has no use for it.
+        fps: Frame rate in Hz, as ``rule.rate`` says, NaN where ``rule`` has no use for it.
         rule: How rows belong to the frames.
     """
 

@@ -22,7 +22,7 @@ from wildaffect.features.spec import IMPORT_PREFIX, FeatureSpec, write_about
 from wildaffect.features.store import save_array, write_valid
 from wildaffect.files import sha256
 from wildaffect.integrity import foreign, sealed
-from wildaffect.pickles import read_pickle
+from wildaffect.pickles import kept_frames
 
 
 class Import(Section):
@@ -223,7 +223,7 @@ def _read_npy(found: ImportedFeature, path: Path, trial: str, video: str, frames
     width = len(found.column_names)
     if rows.ndim != 2 or rows.shape[1] != width or rows.dtype.kind not in "fiu":
         raise InputError(f"{path}: holds {rows.dtype} {rows.shape}, expected numbers (frames, {width}).")
-    kept = kept_frames(found, trial, len(rows)) if found.kept else None
+    kept = kept_frames(found.kept, trial, len(rows)) if found.kept else None
     if kept is None and len(rows) > frames:
         raise InputError(
             f"{path}: {len(rows)} rows, but the video has {frames} frames, and nothing says which rows are too many. "
@@ -233,25 +233,6 @@ def _read_npy(found: ImportedFeature, path: Path, trial: str, video: str, frames
     index = np.arange(len(rows)) if kept is None else kept
     values[index[index < frames]] = rows[index < frames]
     return values
-
-
-def kept_frames(found: ImportedFeature, trial: str, rows: int) -> np.ndarray:
-    """Read which frames ``rows`` rows of a trial are of, int64 (rows,).
-
-    Raises:
-        InputError: The file does not say it, or keeps another number of frames.
-    """
-    content = read_pickle(str(found.kept))
-    partitions = content.values() if isinstance(content, dict) else []
-    marks = [part[trial] for part in partitions if isinstance(part, dict) and trial in part]
-    if len(marks) != 1:
-        raise InputError(f"{found.kept}: has {len(marks)} lists of kept frames of trial {trial}, expected one.")
-    frames = np.flatnonzero(np.asarray(marks[0]) == 1)
-    if len(frames) != rows:
-        raise InputError(
-            f"{found.kept}: keeps {len(frames)} frames of trial {trial}, but there are {rows} rows of values."
-        )
-    return frames
 
 
 def _read_table(found: ImportedFeature, path: Path, trial: str, video: str, frames: int) -> np.ndarray:

@@ -37,9 +37,9 @@ def configured(features: Mapping[str, Any]) -> list[str]:
     return imports + [EMBED_PREFIX + name for name in features["embeddings"]]
 
 
-def weights_file(weights: str, models_dir: str | Path) -> list[str]:
-    """The file behind ``weights``, as the input of a job; none for untrained weights."""
-    return [] if weights == SEEDED else [str(locate(weights, models_dir))]
+def weights_file(weights: str | None, models_dir: str | Path) -> list[str]:
+    """The file behind ``weights``, as the input of a job; none for untrained weights, or where there are none."""
+    return [] if weights in (None, SEEDED) else [str(locate(weights, models_dir))]
 
 
 def body_source(bodies: Mapping[str, Any], video: str, models_dir: str | Path) -> str | None:
@@ -104,7 +104,7 @@ def problems(
     return found
 
 
-def _absent(where: str, model: str, models_dir: str | Path, otherwise: str = "") -> list[str]:
+def _absent(where: str, model: str | None, models_dir: str | Path, otherwise: str = "") -> list[str]:
     return [
         f"{where}: {path} not found. Put it there ('wildaffect models' says where it comes from){otherwise}."
         for path in weights_file(model, models_dir)
@@ -112,7 +112,7 @@ def _absent(where: str, model: str, models_dir: str | Path, otherwise: str = "")
     ]
 
 
-def _absent_weights(where: str, weights: str, models_dir: str | Path) -> list[str]:
+def _absent_weights(where: str, weights: str | None, models_dir: str | Path) -> list[str]:
     return _absent(where, weights, models_dir, f", or set {SEEDED} for untrained weights")
 
 

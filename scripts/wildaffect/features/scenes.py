@@ -1,7 +1,7 @@
 """Crops of the whole scene, of the body in it and of the scene without it, made once per trial (NTUA spec 2.5, 2.6).
 
-Whatever the video's shape, a crop is squeezed into a square, by Pillow's antialiased bilinear filter as the original does at each read
-(NTUA spec 2.7).
+Whatever the video's shape, a crop is squeezed into a square, as the original does at each read (NTUA spec 2.7), and stored losslessly, as
+the original stores none.
 """
 
 import os
@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 
 import numpy as np
-from PIL import Image
 
 from wildaffect.errors import InputError
-from wildaffect.faces.alignment import Template
-from wildaffect.faces.crops import crop_writer, encode_jpeg
+from wildaffect.faces.alignment import Template, resize
+from wildaffect.faces.crops import crop_writer, encode_image
 from wildaffect.faces.cutting import decoded_frames
 from wildaffect.features.bodies.table import read_bodies
 from wildaffect.media.frames import read_frames
@@ -53,10 +52,10 @@ def cut_scenes(
         if template.needs_bodies and bodies is None:
             raise InputError(f"crops: {template.name} needs the table of bodies; set features.bodies.")
     count = read_frames(frames).about["frames"]
-    boxes = np.full((count, 4), np.nan) if bodies is None else read_bodies(bodies, trial).boxes.astype(float)
-    if len(boxes) != count:
+    body = None if bodies is None else read_bodies(bodies, trial)
+    if body is not None and len(body.boxes) != count:
         raise InputError(
-            f"{bodies}: {len(boxes)} rows, but {frames} has {count} frames. Delete the file and run again."
+            f"{bodies}: {len(body.boxes)} rows, but {frames} has {count} frames. Delete the file and run again."
         )
     with ExitStack() as stack:
         sinks = {
@@ -64,27 +63,31 @@ def cut_scenes(
             for kind, path in templates.items()
         }
         for frame, image in decoded_frames(video, count, frames, threads):
+            box = np.full(4, np.nan) if body is None else body.box_in(frame, image.shape[1], image.shape[0])
             for kind, append in sinks.items():
-                append(frame, encode_jpeg(squeezed(_CUTS[kind.view](image, boxes[frame]), kind.size)))
+                crop = resize(_CUTS[kind.view](image, box), kind.size, kind.resizing)
+                append(frame, encode_image(crop, kind.encoding))
 
 
 def with_margins(box: np.ndarray, margins: tuple[float, float], width: int, height: int) -> tuple[int, int, int, int]:
     """Whole pixels of a box with margins.
 
-    Sides and margins are rounded half to even, each by itself. A body that reaches out of the image ends there before margins are added.
+    Sides and margins are rounded half to even, each by itself; margins are added before the box ends at the image's border, as published.
 
     Args:
-        box: Left, top, right, bottom, (4,).
+        box: Left, top, right, bottom, (4,); it may reach out of the image.
         margins: Fractions of width and height that are added on each side.
         width: Width of the image.
         height: Height of the image.
 
     Returns:
-        Left, top, right, bottom within the image.
+        Left, top, right, bottom within the image; without area where the box with its margins lies outside.
     """
-    x0, y0, x1, y1 = (round(min(max(side, 0.0), limit)) for side, limit in zip(box, (width, height) * 2, strict=True))
+    x0, y0, x1, y1 = map(round, box)
     dx, dy = (round(fraction * side) for fraction, side in zip(margins, (x1 - x0, y1 - y0), strict=True))
-    return max(x0 - dx, 0), max(y0 - dy, 0), min(x1 + dx, width), min(y1 + dy, height)
+    left, right = (min(max(side, 0), width) for side in (x0 - dx, x1 + dx))
+    top, bottom = (min(max(side, 0), height) for side in (y0 - dy, y1 + dy))
+    return left, top, right, bottom
 
 
 def without_body(image: np.ndarray, box: np.ndarray) -> np.ndarray:
@@ -106,11 +109,6 @@ def of_body(image: np.ndarray, box: np.ndarray) -> np.ndarray:
         return image
     left, top, right, bottom = with_margins(box, BODY_MARGINS, image.shape[1], image.shape[0])
     return image[top:bottom, left:right] if left < right and top < bottom else image
-
-
-def squeezed(image: np.ndarray, size: int) -> np.ndarray:
-    """An image uint8 (H, W, 3) of any shape as (size, size, 3)."""
-    return np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize((size, size), Image.Resampling.BILINEAR))
 
 
 _CUTS = {

@@ -5,6 +5,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,14 @@ def video_stream(
             "the video codec is unknown to the decoder" if wanted is None else f"stream {wanted} is no video stream"
         )
     return chosen
+
+
+def stated_rate(stream: av.VideoStream) -> Fraction:
+    """Frames per second as the container states them, and as OpenCV reports them (`CAP_PROP_FPS`), whatever the frames do.
+
+    That is the average that the header states; else the lowest rate that fits all time stamps, else the ticks per second.
+    """
+    return stream.average_rate or stream.base_rate or 1 / stream.time_base
 
 
 def audio_stream(

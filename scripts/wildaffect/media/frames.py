@@ -20,6 +20,7 @@ from wildaffect.media.container import (
     decoded,
     open_media,
     oriented,
+    stated_rate,
     video_stream,
 )
 from wildaffect.media.timestamps import (
@@ -81,6 +82,12 @@ class Frames:
     times: np.ndarray
     table: pa.Table
     about: dict[str, Any]
+
+    @property
+    def nominal_rate(self) -> float | None:
+        """Frames per second as the file states them; None if the table does not say."""
+        rate = self.about.get("nominal_rate")
+        return float(Fraction(rate)) if rate else None
 
 
 @dataclass
@@ -163,7 +170,8 @@ def write_frame_table(video: str | os.PathLike, output: str | os.PathLike, strea
 
     - `status`: "ok", "truncated" (part of the video could not be decoded) or "unreadable" (zero rows); `reason` explains the latter two.
     - `frames`, and `duration_s` (end of the last frame).
-    - `time_base` and `nominal_rate` (stated by the file) as fractions; `average_rate`: (frames - 1) / time of the last frame.
+    - `time_base` and `nominal_rate` (see `wildaffect.media.container.stated_rate`) as fractions; `average_rate`: (frames - 1) / time of the
+      last frame.
     - `vfr` and `jitter_s`: see `wildaffect.media.timestamps.regularity`.
     - `rotation` (degrees counterclockwise) and `mirrored`, both already applied to `width` and `height`; `stored_width` and
       `stored_height`; `resized_frames` (of another size, fitted into this one); `sample_aspect` (pixel width:height as stored, null if
@@ -314,10 +322,10 @@ def _container_metadata(container: av.container.InputContainer) -> dict[str, Any
 
 
 def _stream_metadata(stream: av.VideoStream) -> dict[str, Any]:
-    rate, aspect = stream.guessed_rate, stream.sample_aspect_ratio
+    aspect = stream.sample_aspect_ratio
     return {
         "time_base": str(stream.time_base),
-        "nominal_rate": str(rate) if rate else None,
+        "nominal_rate": str(stated_rate(stream)),
         "sample_aspect": f"{aspect.numerator}:{aspect.denominator}" if aspect else None,
         "codec": stream.codec.canonical_name,
     }

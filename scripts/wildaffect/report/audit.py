@@ -7,12 +7,15 @@ import csv
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from wildaffect.corpus.folds import FOLDS
 from wildaffect.corpus.trials import TASKS, TRIALS, Finding, Trial, trials_from_table
 from wildaffect.errors import InputError
+from wildaffect.faces.copies import Copy, find_copies
 from wildaffect.files import atomic
 from wildaffect.media.audio import read_about
 from wildaffect.tables import read_metadata, read_table
@@ -21,6 +24,8 @@ from wildaffect.textfiles import plain_cell, safe_cell
 COLUMNS = tuple(field.name for field in fields(Finding))
 SEVERITIES = ("error", "warning", "info")
 LOW_COVERAGE = 0.5
+# Stated and measured frame rates differ by rounding, and by the length of the last frame.
+RATES_APART = 0.01
 # Fractions of the frames with a face: several people or doubtful crops in fewer are not worth a line, in more a warning.
 NOTED, OFTEN, THROUGHOUT = 0.1, 0.5, 0.9
 # A fifth of the organisers' trials has one or two images more than frames (LFAN spec 2.9).
@@ -66,6 +71,7 @@ def write_audit(
     audio: Mapping[str, Path],
     persons: Mapping[str, Path],
     labels: Mapping[str, Path],
+    folds: Path | None = None,
 ) -> None:
     """Write the audit: one row per finding, errors first, then by video and trial.
 
@@ -76,6 +82,7 @@ def write_audit(
         audio: Audio file by video.
         persons: Table of persons by video.
         labels: Label table by task.
+        folds: Table of folds, by which copies of one recording are trained on and held out.
     """
     rows = trials_from_table(read_table(trials, TRIALS))
     video_of = {trial.trial: trial.video for trial in rows}
@@ -89,6 +96,8 @@ def write_audit(
             findings += face_findings(video, read_metadata(persons[video]))
     for task, path in labels.items():
         findings += label_findings(task, read_metadata(path), video_of)
+    if folds:
+        findings += copy_findings(find_copies(persons, frames), read_table(folds, FOLDS).to_pylist(), video_of)
     findings.sort(
         key=lambda finding: (SEVERITIES.index(finding.severity), finding.video, finding.trial, finding.finding)
     )
@@ -159,6 +168,12 @@ def media_findings(video: str, metadata: Mapping[str, Any]) -> Iterator[Finding]
     if metadata["vfr"]:
         detail = f"mean rate {metadata['average_rate']:.3f}, jitter {1000 * metadata['jitter_s']:.1f} ms"
         yield finding("info", "variable_frame_rate", detail, "every frame keeps its own time")
+    stated = metadata.get("nominal_rate")
+    if stated and abs(float(Fraction(stated)) / metadata["average_rate"] - 1) > RATES_APART:
+        detail = (
+            f"the file states {float(Fraction(stated)):.3f} frames/s, its frames come at {metadata['average_rate']:.3f}"
+        )
+        yield finding("warning", "stated_frame_rate", detail, "faithful LFAN and NTUA take it for audio, as published")
     if metadata["rotation"]:
         yield finding("info", "rotated", f"{metadata['rotation']} degrees", "frames are rotated upright")
     if metadata["sample_aspect"] not in (None, "1:1"):
@@ -268,6 +283,28 @@ def _doubtful_crops(trial: str, video: str, person: Mapping[str, Any]) -> Iterat
         if (count := person.get(quality, 0)) and count >= NOTED * shown:
             severity = "warning" if count >= OFTEN * shown else "info"
             yield Finding(trial, video, severity, f"{quality}_faces", f"{detail} in {count} of {shown} frames", rule)
+
+
+def copy_findings(
+    copies: Iterable[Copy], folds: Iterable[Mapping[str, Any]], video_of: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Recordings under two names of which a fold trains on one and holds out the other; `folds` are rows of the table of folds."""
+    divisions: dict[str, dict[tuple[str, int], str]] = {}
+    for row in folds:
+        divisions.setdefault(row["trial"], {})[row["task"], row["fold"]] = row["partition"]
+    for copy in copies:
+        for held_out, trained in ((copy.trial, copy.of), (copy.of, copy.trial)):
+            own, other = divisions.get(held_out, {}), divisions.get(trained, {})
+            where = [key for key, part in own.items() if part != "train" and other.get(key) == "train"]
+            if where:
+                task, fold = where[0]
+                more = f" and {len(where) - 1} more" if len(where) > 1 else ""
+                detail = (
+                    f"its face moves as that of {trained} does ({copy.fraction:.0%} of the stretches compared, shifted by "
+                    f"{abs(copy.shift):.1f} s), which is trained on where this is held out ({task}, fold {fold}{more})"
+                )
+                rule = "reported only; if it is one recording, give both one group in trials.csv, or leave one out"
+                yield Finding(held_out, video_of[held_out], "warning", "held_out_copy", detail, rule)
 
 
 def label_findings(task: str, metadata: Mapping[str, Any], video_of: Mapping[str, str]) -> Iterator[Finding]:

@@ -23,6 +23,7 @@ from wildaffect.report.scores import (
     ScoreTable,
     confusion_matrices,
     read_scores,
+    read_trial_notes,
     read_trial_scores,
     score_tables,
 )
@@ -227,7 +228,9 @@ def _least_covered(media: Sequence[Mapping]) -> list[Mapping]:
 
 def _compared(traces: Mapping[str, dict], path: Path | None) -> list[dict]:
     """Trials with traces and their scores, the worst mean CCC first, unscored ones last."""
-    scored = read_trial_scores(path, tuple(f"ccc_{name}" for name in DIMENSIONS)) if path else {}
+    metrics = tuple(f"ccc_{name}" for name in DIMENSIONS)
+    scored = read_trial_scores(path, metrics) if path else {}
+    notes = read_trial_notes(path, metrics) if path else {}
     result = []
     for trial, trace in traces.items():
         rows = [
@@ -235,6 +238,7 @@ def _compared(traces: Mapping[str, dict], path: Path | None) -> list[dict]:
                 "series": series,
                 "held_out": held_out,
                 **{n: scored.get((series, trial), {}).get(f"ccc_{n}") for n in DIMENSIONS},
+                "notes": {n: notes.get((series, trial), {}).get(f"ccc_{n}", "") for n in DIMENSIONS},
             }
             for series, held_out in sorted(trace["folds"].items())
         ]

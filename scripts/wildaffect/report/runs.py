@@ -152,6 +152,7 @@ def notes(config: Mapping[str, Any], runs: Sequence[Mapping[str, Any]] = ()) -> 
             sentences.append(
                 f"The recipe of {name} differs from the published one in: {changed} (see the configuration below)."
             )
+        sentences += _named_variants(name, block.get("variants"))
         if block["mode"] == "corrected":
             sentences.append(
                 f"{name} runs in corrected mode: documented bugs of the original are repaired (see its card)."
@@ -161,6 +162,19 @@ def notes(config: Mapping[str, Any], runs: Sequence[Mapping[str, Any]] = ()) -> 
                 f"{name} predicts with given weights ({block['trained']}); whether they were trained on the scored trials is not known."
             )
     return sentences + _untrained_units(runs)
+
+
+def _named_variants(system: str, variants: Any) -> list[str]:
+    """Variants with settings of their own, a sentence each; lists of published variants have none."""
+    if not isinstance(variants, Mapping):
+        return []
+    sentences = []
+    for name, block in variants.items():
+        changed = ", ".join(sorted(key for key, value in block.items() if key != "base" and value is not None))
+        other = f"the variant {block['base']}" if block["base"] != name else "the published variant"
+        if changed or block["base"] != name:
+            sentences.append(f"{system}/{name} is {other}{f' with its own {changed}' if changed else ''}.")
+    return sentences
 
 
 def uncompared(predictions: Iterable[str]) -> list[str]:

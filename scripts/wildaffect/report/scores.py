@@ -1,9 +1,10 @@
 """Score tables and confusion matrices of the report."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -144,6 +145,11 @@ class ScoreTable:
         return "_per_video_" in self.metric
 
     @property
+    def per_clip(self) -> bool:
+        """Whether there is one decision for each clip instead of one for each frame."""
+        return "_per_clip" in self.metric
+
+    @property
     def bound(self) -> bool:
         """Whether the metric is the end of a confidence interval."""
         return self.metric.endswith(("_low", "_high"))
@@ -156,6 +162,11 @@ class ScoreTable:
             return f"the score by which {self.edition} orders entries{formula}; all valid frames of all trials joined"
         if self.bound:
             return "a bound of the 95 % interval from resampling whole videos; the mean over folds is not an interval itself"
+        if self.per_clip:
+            return (
+                "one decision for each clip whose label holds for all of it: values and probabilities are means over its frames; not "
+                "comparable with values over frames"
+            )
         if self.per_video:
             kind = "weighted by frames" if self.metric.endswith("_weighted") else "every trial counting the same"
             return f"one value for each trial, then the mean, {kind}; not comparable with values over all frames joined"
@@ -203,9 +214,13 @@ def score_tables(scores: pd.DataFrame, editions: Tracks) -> list[ScoreTable]:
         table.rows.sort(key=lambda row: -row.best)
         tables.append(table)
     order = {"validation": 0, "test": 1}
-    return sorted(
-        tables, key=lambda t: (not t.ranked, t.bound, t.per_video, t.edition, order.get(t.partition, 2), t.metric)
-    )
+
+    def place(table: ScoreTable) -> tuple:
+        first = 0 if table.ranked else 1 if table.metric.endswith("_score_per_clip") else 2
+        partition = order.get(table.partition, 2)
+        return first, table.bound, table.per_video, table.edition, partition, table.metric
+
+    return sorted(tables, key=place)
 
 
 def _notes(rows: pd.DataFrame, formula: str) -> list[str]:
@@ -226,24 +241,34 @@ def _fold_name(fold: str) -> str:
 
 
 def read_trial_scores(path: Path, metrics: Sequence[str]) -> dict[tuple[str, str], dict[str, float]]:
-    """Values of two per-trial metrics, training partitions left out.
+    """Values of per-trial metrics, training partitions left out.
 
     As for the traces, validation is preferred to test and an ensemble to single folds.
 
     Returns:
         Value by metric, by series name and trial.
     """
+    return {key: {metric: float(row.value) for metric, row in rows.items()} for key, rows in _per_trial(path, metrics)}
+
+
+def read_trial_notes(path: Path, metrics: Sequence[str]) -> dict[tuple[str, str], dict[str, str]]:
+    """Why per-trial metrics are not defined, as `read_trial_scores` finds them; an empty text where they are."""
+    return {key: {metric: row.note for metric, row in rows.items()} for key, rows in _per_trial(path, metrics)}
+
+
+def _per_trial(path: Path, metrics: Sequence[str]) -> Iterable[tuple[tuple[str, str], dict[str, Any]]]:
+    """Rows by metric, by series name and trial."""
     table = read_scores(path, TRIAL_COLUMNS)
     table = table[table["metric"].isin(metrics) & (table["partition"] != "train")]
     rank = table["fold"].map(lambda fold: int(fold) if fold.isdigit() else -1)
     table = table.assign(later=table["partition"] != "validation", rank=rank).sort_values(
         ["later", "rank"], kind="stable"
     )
-    result: dict[tuple[str, str], dict[str, float]] = {}
+    result: dict[tuple[str, str], dict[str, Any]] = {}
     for row in table.itertuples(index=False):
-        values = result.setdefault((f"{row.system}/{row.variant}/{row.target}", row.trial), {})
-        values.setdefault(row.metric, float(row.value))
-    return result
+        rows = result.setdefault((f"{row.system}/{row.variant}/{row.target}", row.trial), {})
+        rows.setdefault(row.metric, row)
+    return result.items()
 
 
 UNDEFINED = "–"
@@ -254,7 +279,7 @@ def score_lines(scores_csv: Path) -> str:
     tables = score_tables(read_scores(scores_csv), editions())
     if not tables:
         return "No scores: no labelled frames to compare with."
-    shown = [table for table in tables if table.ranked] or tables
+    shown = [table for table in tables if table.ranked or table.metric.endswith("_score_per_clip")] or tables
     defined = [table for table in shown if _defined(table)]
     undefined = [f"{_title(table)}: undefined for all." for table in shown if not _defined(table)]
     return "\n\n".join([*map(_text_table, defined), *undefined])

@@ -10,25 +10,29 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wildaffect.corpus.label_spaces import AU8, AU12, EXPRESSIONS8, VALENCE_AROUSAL
+from wildaffect.corpus.labels import PER_CLIP
 from wildaffect.errors import InputError
 from wildaffect.files import atomic
 from wildaffect.scoring.fusion import join_targets
 from wildaffect.scoring.read import named, read_parquet
 from wildaffect.scoring.scorer import (
     Tallied,
+    by_clip,
+    clip_scores,
     incomparable,
     predicted_parts,
     summarise,
     tally_task,
     trial_scores,
 )
+from wildaffect.scoring.tallies import Tally
 from wildaffect.scoring.tasks import Part, Task, Tracks
-from wildaffect.tables import read_all
+from wildaffect.tables import read_all, read_metadata
 from wildaffect.textfiles import safe_cell
 
 RUN_COLUMNS = ("system", "variant", "target", "fold", "partition")
 SCORE_COLUMNS = (*RUN_COLUMNS, "edition", "metric", "value", "frames", "trials", "note")
-TRIAL_COLUMNS = (*RUN_COLUMNS, "trial", "metric", "value", "frames")
+TRIAL_COLUMNS = (*RUN_COLUMNS, "trial", "metric", "value", "frames", "note")
 CROSS_VALIDATION, ENSEMBLE = "cross-validation", "ensemble"
 LABEL_SPACES = {"va": {*VALENCE_AROUSAL}, "expr": {"expression", *EXPRESSIONS8}, "au": {*AU8, *AU12}}
 
@@ -65,7 +69,7 @@ def score_predictions(
 
     What is scored follows from the columns of a file. The validation predictions of several folds are also pooled as ``cross-validation``
     (each trial predicted by the fold that held it out), and separate targets valence and arousal are also scored as the pair ``va``,
-    unless the variant has a target of that name.
+    unless the variant has a target of that name. Trials whose labels hold for whole clips are scored once more by clip (``…_per_clip``).
 
     Partitions without labels give no rows. Where predictions or labels do not cover an edition's label space, the score is written as
     an empty value with the reason in ``note``. The per-trial table holds the metrics of the first edition that fits.
@@ -84,6 +88,7 @@ def score_predictions(
         InputError: If a labelled trial of a fold's partition was not predicted at all.
     """
     tables = {task: read_parquet(path) for task, path in labels.items()}
+    clips = {task: labelled_by_clip(path) for task, path in labels.items()}
     assigned = read_all(folds).to_pylist() if folds else []
     score_rows, trial_rows = [], []
     for (system, variant), entries in _grouped(predictions).items():
@@ -91,12 +96,19 @@ def score_predictions(
             names = (system, variant, predicted.target, predicted.fold, predicted.partition)
             with named("/".join(names)):
                 _check_complete(predicted, tables, assigned)
-            results, single = _score(predicted, tables, labels, editions, resamples, seed, "/".join(names))
+            results, single = _score(predicted, tables, labels, clips, editions, resamples, seed, "/".join(names))
             run = dict(zip(RUN_COLUMNS, names, strict=True))
             score_rows += [run | row for row in results]
             trial_rows += [run | row for row in single]
     _write_csv(scores, SCORE_COLUMNS, score_rows)
     _write_csv(trials, TRIAL_COLUMNS, trial_rows)
+
+
+def labelled_by_clip(labels: Path) -> frozenset[str]:
+    """Trials of a label table whose label holds for the whole clip, as the join recorded it."""
+    return frozenset(
+        trial for trial, facts in read_metadata(labels).get("trials", {}).items() if facts["kind"] == PER_CLIP
+    )
 
 
 def _grouped(predictions: Sequence[Mapping]) -> dict[tuple[str, str], list[Mapping]]:
@@ -149,6 +161,7 @@ def _score(
     predicted: Predicted,
     labels: Mapping[str, pa.Table],
     paths: Mapping[str, Path],
+    clips: Mapping[str, frozenset[str]],
     editions: Tracks,
     resamples: int,
     seed: int,
@@ -179,13 +192,38 @@ def _score(
             trials = {part.name: tallied[part].trials[part.name] for part in parts}
             remarks = {name: text for part in parts for name, text in tallied[part].remarks.items()}
             merged = Tallied(task, trials, 0, remarks)
-            for row in summarise(merged, resamples, seed).to_pylist():
+            scored = summarise(merged, resamples, seed).to_pylist()
+            scored += _clip_rows(predicted.table, known, clips, task, parts, resamples, seed)
+            for row in scored:
                 if row["metric"] not in written:
                     written.add(row["metric"])
                     rows.append({"edition": edition, **row})
             for row in trial_scores(merged).to_pylist():
                 single.setdefault((row["metric"], row["trial"]), row)
     return rows, [single[key] for key in sorted(single)]
+
+
+def _clip_rows(
+    predictions: pa.Table,
+    labels: Mapping[str, pa.Table],
+    clips: Mapping[str, frozenset[str]],
+    task: Task,
+    parts: Sequence[Part],
+    resamples: int,
+    seed: int,
+) -> list[dict]:
+    """Rows of the score table over the trials that are labelled by clip; none if a part of the task has no such trial."""
+    trials: dict[str, dict[str, Tally]] = {}
+    frames: dict[str, int] = {}
+    for part in parts:
+        table = labels[part.name]
+        table = table.filter(pc.is_in(table["trial"], pa.array(sorted(clips[part.name]), pa.string())))
+        if not table.num_rows:
+            return []
+        each = tally_task(predictions, table, task, [part]).trials[part.name]
+        trials |= tally_task(*by_clip(predictions, table, task, part), task, [part]).trials
+        frames[part.name] = sum(int(tally.frames) for tally in each.values())
+    return clip_scores(Tallied(task, trials, 0), frames, resamples, seed) if all(trials.values()) else []
 
 
 def _unscored(edition: str, task: Task, reason: str) -> dict:

@@ -18,7 +18,7 @@ from wildaffect.corpus.label_spaces import AU_THRESHOLD
 from wildaffect.errors import InputError
 from wildaffect.scoring.editions import find_task, get_task
 from wildaffect.scoring.read import RowIndex, as_table, find_rows, flags, named, numbers, sort_rows
-from wildaffect.scoring.tallies import Tally, draws, interval, resampled, tally, videos_of
+from wildaffect.scoring.tallies import Tally, draws, interval, of_trial, resampled, tally, videos_of
 from wildaffect.scoring.tasks import Part, Task
 
 NAMES = ("predictions", "labels")
@@ -74,7 +74,7 @@ def decide(table: pa.Table, part: Part) -> np.ndarray:
     if part.kind == "classes" and part.columns[0] in table.column_names:
         return _finite(numbers(table, part.columns))
     predicted = _finite(numbers(table, part.names))
-    if part.kind in ("values", "intensities"):
+    if part.real:
         return predicted
     if part.kind == "units":
         return np.where(np.isnan(predicted), np.nan, predicted > AU_THRESHOLD)
@@ -97,7 +97,13 @@ SCORES = pa.schema(
     ]
 )
 TRIAL_SCORES = pa.schema(
-    [("trial", pa.string()), ("metric", pa.string()), ("value", pa.float64()), ("frames", pa.int64())]
+    [
+        ("trial", pa.string()),
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+        ("frames", pa.int64()),
+        ("note", pa.string()),
+    ]
 )
 
 
@@ -269,30 +275,90 @@ def summarise(tallied: Tallied, resamples: int = 0, seed: int = 0) -> pa.Table:
 
 
 def trial_scores(tallied: Tallied) -> pa.Table:
-    """Make the table ``TRIAL_SCORES``: the metrics of every trial by itself, NaN where undefined."""
+    """Make the table ``TRIAL_SCORES``: the metrics of every trial by itself, NaN with a note where not defined."""
     rows = [
-        {"trial": name, "metric": metric, "value": float(value), "frames": int(part.frames)}
+        {
+            "trial": name,
+            "metric": metric,
+            "value": value,
+            "frames": int(part.frames),
+            "note": f"not defined: {reason}" if reason else "",
+        }
         for trials in tallied.trials.values()
         for name, part in trials.items()
-        for metric, value in part.metrics().items()
+        for metric, (value, reason) in of_trial(part).items()
     ]
     return pa.Table.from_pylist(rows, schema=TRIAL_SCORES)
+
+
+BY_CLIP = "_per_clip"
+"""End of the names of metrics with one decision for each clip."""
+
+
+def by_clip(predictions: pa.Table, labels: pa.Table, task: Task, part: Part) -> tuple[pa.Table, pa.Table]:
+    """Predictions and labels with one row for each trial, for labels that hold for whole clips.
+
+    Values and probabilities are the means over the labelled frames of the trial, class numbers are the most frequent one, of equals the
+    least.
+
+    Args:
+        predictions: As for `tally_task`, which accepted them.
+        labels: Those of trials whose label is the same in all frames.
+        task: The track.
+        part: The part of it that is scored.
+    """
+    voted = part.kind == "classes" and part.columns[0] in predictions.column_names
+    columns = part.columns if voted else part.names
+    wanted, found = sort_rows(labels, "labels"), sort_rows(predictions, "predictions")
+    row, mask = find_rows(wanted, found), _truth(labels, task, part)[1][wanted.order].any(axis=1)
+    predicted, names, values, firsts = numbers(predictions, columns), [], [], []
+    for name, rows in wanted.slices().items():
+        kept = np.flatnonzero(mask[rows] & (row[rows] >= 0)) + rows.start
+        if kept.size:
+            own = predicted[row[kept]]
+            values.append([np.bincount(own[:, 0].astype(int)).argmax()] if voted else own.mean(axis=0))
+            firsts.append(wanted.order[kept[0]])
+            names.append(name)
+    keys = {"trial": pa.array(names, pa.string()), "frame": pa.array([0] * len(names), pa.int32())}
+    decided = np.array(values, float).reshape(len(names), len(columns))
+    known = labels.take(pa.array(firsts, pa.int64()))
+    at = known.column_names.index("frame")
+    return (
+        pa.table({**keys, **{column: decided[:, index] for index, column in enumerate(columns)}}),
+        known.set_column(at, "frame", keys["frame"]),
+    )
+
+
+def clip_scores(tallied: Tallied, frames: Mapping[str, int], resamples: int = 0, seed: int = 0) -> list[dict]:
+    """Rows of `SCORES` for tallies of `by_clip`, by names of their own; ``frames``: labelled frames behind the clips, by part."""
+    rows = summarise(tallied, resamples, seed).to_pylist()
+    note = "one decision for each clip"
+    return [
+        row | {"metric": _of_clips(row["metric"]), "frames": max(frames.values()), "note": _joined(note, row["note"])}
+        for row in rows
+        if "_per_video_" not in row["metric"]
+    ]
+
+
+def _of_clips(metric: str) -> str:
+    for end in ("_low", "_high"):
+        if metric.endswith(end):
+            return f"{metric.removesuffix(end)}{BY_CLIP}{end}"
+    return f"{metric}{BY_CLIP}"
 
 
 def _part_rows(trials: dict[str, Tally], left_out: str, remark: str) -> Iterable[dict]:
     """Metrics of one part: joined, per video, details."""
     total = reduce(add, trials.values())
-    frames, single = int(total.frames), [part.metrics() for part in trials.values()]
+    frames, single = int(total.frames), [of_trial(part) for part in trials.values()]
     length = np.array([float(part.frames) for part in trials.values()])
     rows, per_video = [], []
     for metric, value in total.metrics().items():
         undefined = f"undefined: {total.reason(metric)}" if np.isnan(value) else ""
         rows.append(_row(metric, value, frames, len(trials), _joined(undefined or left_out, remark)))
-        values = np.array([float(each[metric]) for each in single])
+        values = np.array([each[metric][0] for each in single])
         known = ~np.isnan(values)
-        reasons = Counter(
-            part.reason(metric) for part, defined in zip(trials.values(), known, strict=True) if not defined
-        )
+        reasons = Counter(each[metric][1] for each in single if each[metric][1])
         why = ", ".join(f"{count} because {reason}" for reason, count in sorted(reasons.items()))
         note = f"{(~known).sum()} trials undefined, left out: {why}" if why else ""
         mean = values[known].mean() if known.any() else np.nan
@@ -327,7 +393,7 @@ def _truth(labels: pa.Table, task: Task, part: Part) -> tuple[np.ndarray, np.nda
     usable = np.ones(len(truth), bool)
     if "valid" in labels.column_names:
         usable = flags(labels, "valid")
-    if part.kind in ("values", "intensities"):
+    if part.real:
         whole = numbers(labels, next(each for each in task.parts if each.name == part.name).columns)
         low, high = RANGES[part.kind]
         usable &= ((low <= whole) & (whole <= high)).all(axis=1)

@@ -38,6 +38,13 @@ class ValueTally:
         """Why ``metric`` is NaN; empty where it is a number. For scalars only."""
         return concordance(self.moments[self.part.names.index(metric.removeprefix("ccc_"))]).reason
 
+    def meaningless(self, metric: str) -> str:
+        """Why ``metric`` of a single trial says nothing of its predictions, whatever number it is; empty where it does."""
+        moments = self.moments[self.part.names.index(metric.removeprefix("ccc_"))]
+        if moments.count == 1:
+            return "there is a single frame"
+        return "the label is constant" if moments.squares_truth == 0 else ""
+
     def details(self) -> dict[str, tuple[float, str]]:
         """No further metrics."""
         return {}
@@ -57,6 +64,10 @@ class IntensityTally(ValueTally):
             return "no valid frames"
         flat = [name for name, m in zip(self.part.names, self.moments, strict=True) if np.isnan(m.pearson())]
         return f"{', '.join(flat)} of truth or prediction is constant" if flat else ""
+
+    def meaningless(self, metric: str) -> str:
+        """As for `ValueTally`; never: a correlation with a constant is not defined anyway."""
+        return ""
 
     def details(self) -> dict[str, tuple[float, str]]:
         """``<part>_pearson_<name>``; not ranked."""
@@ -89,6 +100,10 @@ class ClassTally:
     def reason(self, metric: str) -> str:
         """As for `ValueTally`."""
         return "" if self.matrix.any() else "no valid frames"
+
+    def meaningless(self, metric: str) -> str:
+        """As for `ValueTally`; never."""
+        return ""
 
     def details(self) -> dict[str, tuple[float, str]]:
         """``<part>_weighted_f1`` and ``<part>_f1_<class>`` with a note on what they rest on; not ranked, for scalars only."""
@@ -129,6 +144,12 @@ class UnitTally:
         """As for `ValueTally`."""
         return "" if self.counts.any() else "no valid frames"
 
+    def meaningless(self, metric: str) -> str:
+        """As for `ValueTally`: F1 is 0 for any prediction where no unit is active."""
+        if metric != f"{self.part.name}_f1" or self.counts[:, 1].any():
+            return ""
+        return "no unit is active in the labels"
+
     def details(self) -> dict[str, tuple[float, str]]:
         """``<part>_accuracy_unit_mean`` (over units with a valid frame) and ``<part>_f1_<unit>``, with notes; for scalars only."""
         single, each = f1.unit_f1(self.counts), f1.accuracy(self.counts)
@@ -151,7 +172,7 @@ Tally = ValueTally | ClassTally | UnitTally
 def tally(part: Part, truth: np.ndarray, prediction: np.ndarray, mask: np.ndarray) -> Tally:
     """Tally of aligned arrays (frames, columns of the part); ``mask`` bool of the same shape says which labels are valid."""
     frames = np.int64(mask.any(axis=1).sum())
-    if part.kind in ("values", "intensities"):
+    if part.real:
         columns = zip(truth.T, prediction.T, mask.T, strict=True)
         kind = ValueTally if part.kind == "values" else IntensityTally
         return kind(part, frames, tuple(Moments.of(t, p, keep) for t, p, keep in columns))
@@ -159,6 +180,15 @@ def tally(part: Part, truth: np.ndarray, prediction: np.ndarray, mask: np.ndarra
         labels = range(len(part.names))
         return ClassTally(part, frames, f1.confusion_matrix(truth[:, 0], prediction[:, 0], labels, mask[:, 0]))
     return UnitTally(part, frames, f1.unit_counts(truth, prediction, mask))
+
+
+def of_trial(tally: Tally) -> dict[str, tuple[float, str]]:
+    """The metrics of a single trial; NaN and the reason where one is not defined or says nothing of the predictions."""
+    found = {}
+    for metric, value in tally.metrics().items():
+        reason = tally.reason(metric) or tally.meaningless(metric)
+        found[metric] = (float("nan") if reason else float(value), reason)
+    return found
 
 
 def videos_of(trials: Iterable[str]) -> list[str]:

@@ -23,6 +23,11 @@ class Part:
     columns: tuple[str, ...]
     source: str = field(default="", compare=False)
 
+    @property
+    def real(self) -> bool:
+        """Whether the values are real numbers, not decisions."""
+        return self.kind in ("values", "intensities")
+
 
 @dataclass(frozen=True)
 class Format:

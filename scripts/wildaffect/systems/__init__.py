@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wildaffect.config import Section, keys, parse, sections
+from wildaffect.config import Section, keys, laid_over, parse, sections
 from wildaffect.errors import InputError
 from wildaffect.systems.types import RecipeSettings, Setup, Spec
 
@@ -78,29 +78,36 @@ def build_model(system: str, variant: str, **options: Any) -> "torch.nn.Module":
 
 
 def set_up(
-    system: str, variant: str, target: str, mode: str, settings: RecipeSettings | Mapping[str, Any] | None = None
+    system: str,
+    variant: str,
+    target: str,
+    mode: str,
+    settings: RecipeSettings | Mapping[str, Any] | None = None,
+    base: str | None = None,
 ) -> Setup:
     """A model that can be trained or run.
 
     Args:
         system: Name of the system.
-        variant: One of its variants.
+        variant: One of its variants, or a name that the configuration gave to one.
         target: One of the variant's targets.
         mode: ``faithful`` or ``corrected``.
         settings: Complete settings, or those that differ from the defaults.
+        base: The variant that such a name stands for; None: ``variant`` is one itself.
 
     Raises:
         InputError: The system does not have one of these.
     """
-    _check_variant(system, variant)
+    base = base or variant
+    _check_variant(system, base)
     declared = spec(system)
-    if target not in declared.targets_of(variant):
-        known = ", ".join(declared.targets_of(variant))
+    if target not in declared.targets_of(base):
+        known = ", ".join(declared.targets_of(base))
         raise InputError(f"{system} {variant} has no target {target!r}; its targets are {known}.")
     if mode not in declared.modes:
         raise InputError(f"{system} has no mode {mode!r}; its modes are {', '.join(declared.modes)}.")
     complete = settings if isinstance(settings, RecipeSettings) else resolve_settings(system, settings)
-    return Setup(system, variant, target, mode, complete)
+    return Setup(system, variant, target, mode, complete, base)
 
 
 def build_recipe(
@@ -113,7 +120,7 @@ def build_recipe(
 def recipe_of(setup: Setup) -> "Recipe":
     """How ``setup`` is trained and run."""
     module = import_module(f"{package(setup.system)}.recipe")
-    return module.build(setup.variant, spec(setup.system).targets[setup.target], setup.mode, setup.settings)
+    return module.build(setup.base, spec(setup.system).targets[setup.target], setup.mode, setup.settings)
 
 
 def resolve_settings(system: str, settings: Mapping[str, Any] | None = None) -> RecipeSettings:
@@ -131,7 +138,7 @@ def recorded_settings(
         record: The recipe that the run record of that training holds; its keys may have been renamed since.
         changes: Settings that differ.
     """
-    return resolve_settings(system, {**_with_new_names(spec(system).settings, record), **(changes or {})})
+    return resolve_settings(system, laid_over(_with_new_names(spec(system).settings, record), changes or {}))
 
 
 def load_weights(model: "torch.nn.Module", path: str | Path, sha256: str | None = None) -> "LoadReport":

@@ -72,6 +72,10 @@ class Recipe(ABC, Generic[S]):
     def model(self) -> nn.Module:
         """Network with random weights, drawn from torch's generator."""
 
+    def network(self, rows: Mapping[str, Sequence[int]]) -> nn.Module:
+        """Network with random weights for features whose rows have these shapes; by default `model`, which does not depend on them."""
+        return self.model()
+
     def initialise(self, model: nn.Module) -> list[dict[str, Any]]:
         """Load pre-trained parts before training; a JSON record (part, file, SHA-256) of every weight file read."""
         return []

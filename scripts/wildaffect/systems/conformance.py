@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from wildaffect.errors import InputError
 from wildaffect.faces import templates as crop_templates
 from wildaffect.features.spec import EMBED_PREFIX, IMPORT_PREFIX, find_feature
 from wildaffect.systems.base import Freezing, Recipe, trainable
-from wildaffect.systems.types import Labels, Needs, Purpose, RecipeSettings, Samples, Spec, TrialData
+from wildaffect.systems.types import Labels, Needs, Purpose, RecipeSettings, Samples, Spec, TrialData, Variant
 from wildaffect.systems.weights import load_weights
 from wildaffect.weights import save_weights
 
@@ -92,6 +93,8 @@ def _declaration(system: str, declared: Spec) -> Iterator[str]:
     if not issubclass(declared.settings, RecipeSettings):
         yield "SPEC.settings is no class of RecipeSettings"
         return
+    if reserved := sorted({*keys(declared.settings)} & {*Variant.model_fields}):
+        yield f"setting {reserved[0]} has a name that the block of a variant uses for itself"
     yield from (f"setting {name} has no description" for name in _undescribed(declared.settings))
     settings = systems.resolve_settings(system)
     if systems.resolve_settings(system, settings.plain()) != settings:
@@ -141,7 +144,8 @@ def _model(system: str, variant: str, target: str, mode: str) -> Iterator[str]:
     trials = [made_up_trial(index, count, needs, recipe.target.labels) for index, count in enumerate(FRAMES)]
 
     torch.manual_seed(0)
-    model = recipe.model()
+    rows = {name: values.shape[1:] for name, values in trials[0].features.items()}
+    model = recipe.network(rows)
     fitted = json.loads(json.dumps(recipe.fit(trials)))
     statistics = recipe.statistics(trials, fitted)
     training = recipe.samples(trials, statistics, Purpose.TRAIN)
@@ -155,7 +159,7 @@ def _model(system: str, variant: str, target: str, mode: str) -> Iterator[str]:
     yield from _samples(training)
     yield from _training(recipe, model, training, indices[:2])
     yield from _prediction(recipe, model, trials, statistics)
-    yield from _weights(recipe, model)
+    yield from _weights(model, recipe.network(rows))
 
 
 def _samples(samples: Samples) -> Iterator[str]:
@@ -198,7 +202,7 @@ def _prediction(
     scores = recipe.score(validation.to_frames(_outputs(recipe, model, validation)), trials)
     if recipe.metric not in scores:
         yield f"score has no {recipe.metric}, which is to select the best epoch"
-    unlabelled = [TrialData(t.name, t.times, t.crops, t.features, {}, t.masks) for t in trials]
+    unlabelled = [replace(trial, labels={}) for trial in trials]
     together = recipe.samples(unlabelled, statistics, Purpose.PREDICT)
     alone = [recipe.samples([trial], statistics, Purpose.PREDICT) for trial in unlabelled]
     if len(together) != sum(map(len, alone)):
@@ -216,9 +220,7 @@ def _prediction(
             yield "the predictions of a trial depend on what it is predicted with"
 
 
-def _weights(recipe: Recipe, model: torch.nn.Module) -> Iterator[str]:
-    torch.manual_seed(1)
-    other = recipe.model()
+def _weights(model: torch.nn.Module, other: torch.nn.Module) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
         save_weights(model.state_dict(), path)

@@ -3,15 +3,16 @@
 Imports no torch: the workflow is planned with it.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import ConfigDict, Field, model_validator
 
-from wildaffect.config import Section
+from wildaffect.config import Section, Seed, Text, laid_over
 
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
@@ -46,10 +47,23 @@ Patience = Annotated[
 ]
 
 
+Preset = Annotated[
+    Literal["small_data"] | None,
+    Field(
+        description="Values that take the place of the defaults; what the recipe itself says wins over them. They are ours, not "
+        "published.\n"
+        "- small_data: for a few hours of recordings, or a few thousand images, without pre-trained weights; the values are listed below\n"
+        "- null: the defaults"
+    ),
+]
+
+
 class RecipeSettings(Section):
     """How an instance is trained. Systems add settings of their own and give the published values as defaults."""
 
     renamed: ClassVar[Mapping[str, str]] = {"early_stop": "patience"}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Values of each preset by its name; a system that has some also has the key ``preset: Preset``."""
 
     epochs: Epochs = 30
     batch: Batch = 8
@@ -60,6 +74,32 @@ class RecipeSettings(Section):
     plateau_factor: PlateauFactor = 0.1
     minimum_rate: MinimumRate = 0.0
     patience: Patience = None
+
+    @model_validator(mode="after")
+    def _over_preset(self) -> Self:
+        chosen = getattr(self, "preset", None)
+        if chosen is None:
+            return self
+        own = self.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"preset"})
+        complete = self.model_validate_json(json.dumps(laid_over(self.presets[chosen], own)))
+        return complete.model_copy(update={"preset": chosen})
+
+
+class Variant(Section):
+    """A variant under a name of this run. All other keys are values of the system's recipe, laid over those of `recipe`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    base: Text | None = None
+    """Published variant that it is; null: the one of its name."""
+
+    seed: Seed | None = None
+    """Seed of its training; null: `training.seed`. Variants that differ in nothing else are several trainings of one network."""
+
+
+def recipe_values(variant: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of the recipe in the block of a variant."""
+    return {key: value for key, value in variant.items() if key not in Variant.model_fields}
 
 
 @dataclass(frozen=True)
@@ -107,6 +147,9 @@ class Spec:
         narrowed: Names of the targets of variants that do not have all.
         on_request: Names of targets that ``targets: all`` leaves out, because others together give the same columns.
         small: Settings of a network that runs in seconds on a CPU, for checks.
+        blind: ``blind(variant, settings)`` says what to change so that valence and arousal can be learnt from labels that are constant in
+            every trial; empty where they can be. A concordance has no gradient over frames with one label, so it must be taken over frames
+            of several trials.
     """
 
     name: str
@@ -119,6 +162,7 @@ class Spec:
     narrowed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     on_request: tuple[str, ...] = ()
     small: Mapping[str, Any] = field(default_factory=dict)
+    blind: Callable[[str, Any], str] = lambda variant, settings: ""
 
     def targets_of(self, variant: str) -> tuple[str, ...]:
         """Names of the targets that ``variant`` can be trained for."""
@@ -127,17 +171,28 @@ class Spec:
 
 @dataclass(frozen=True)
 class Setup:
-    """One model to be trained or run: a system's variant for a target, in a mode, with complete settings."""
+    """One model to be trained or run: a system's variant for a target, in a mode, with complete settings.
+
+    Attributes:
+        system: Name of the system.
+        variant: Name of the variant in this run.
+        target: What is trained for.
+        mode: ``faithful`` or ``corrected``.
+        settings: Complete settings.
+        base: Published variant that it is: that of its name, unless the configuration gave it another.
+    """
 
     system: str
     variant: str
     target: str
     mode: str
     settings: RecipeSettings
+    base: str
 
     def names(self) -> dict[str, str]:
-        """The four names, as run records and weight files keep them."""
-        return {"system": self.system, "variant": self.variant, "target": self.target, "mode": self.mode}
+        """The names as run records and weight files keep them; the base only where it has another name."""
+        names = {"system": self.system, "variant": self.variant, "target": self.target, "mode": self.mode}
+        return names if self.base == self.variant else {**names, "base": self.base}
 
 
 class Purpose(StrEnum):
@@ -186,6 +241,7 @@ class TrialData:
         features: Arrays by feature id, with a row per frame, or rows at a rate of their own from the time of frame 0.
         labels: Labels of every task for which the trial belongs to the partition being read; none for new videos.
         masks: Landmark drawings by template.
+        nominal_rate: Frames per second as the video's file states them; None if not known.
     """
 
     name: str
@@ -194,6 +250,7 @@ class TrialData:
     features: Mapping[str, np.ndarray]
     labels: Mapping[str, Labels] = field(default_factory=dict)
     masks: Mapping[str, Images] = field(default_factory=dict)
+    nominal_rate: float | None = None
 
 
 class Samples(Protocol):

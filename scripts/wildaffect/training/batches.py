@@ -74,7 +74,8 @@ class Batches:
     def read(self, order: np.ndarray, seed: tuple[int, ...] | None = None) -> Iterator[tuple[dict[str, Tensor], int]]:
         """This process's part of each batch, on the device, and the size of the batch; the last one may be smaller.
 
-        Parts are neighbouring rows, all of one size: the last sample fills up what is missing, and :func:`gather` cuts it off.
+        Parts are neighbouring rows, the last ones shorter; a process without a row (see :func:`has_rows`) reads the last one of the batch,
+        which :func:`gather` cuts off.
 
         Args:
             order: Indices of the samples.
@@ -105,7 +106,8 @@ def _start_worker(number: int) -> None:
 def _part(start: int, size: int, fabric: Fabric) -> list[int]:
     """Positions in the order that this process reads of a batch."""
     count = -(-size // fabric.world_size)
-    return [start + min(fabric.global_rank * count + row, size - 1) for row in range(count)]
+    own = range(size)[fabric.global_rank * count :][:count] or [size - 1]
+    return [start + row for row in own]
 
 
 @contextmanager
@@ -150,7 +152,15 @@ def gather(part: Tensor, count: int, fabric: Fabric) -> Tensor:
     """The ``count`` rows of which each process holds a part, on each of them; gradients flow back to where a row came from."""
     if fabric.world_size == 1:
         return part
+    missing = -(-count // fabric.world_size) - len(part)
+    if missing:  # parts that are exchanged have one size
+        part = torch.cat([part, part.new_zeros(missing, *part.shape[1:])])
     return fabric.all_gather(part, sync_grads=part.requires_grad).flatten(0, 1)[:count]
+
+
+def has_rows(size: int, fabric: Fabric) -> bool:
+    """Whether this process has a part of a batch of ``size`` rows."""
+    return fabric.global_rank * -(-size // fabric.world_size) < size
 
 
 def outputs_of(

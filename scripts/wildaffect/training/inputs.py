@@ -124,7 +124,8 @@ def _shared(shape: tuple[int, ...], dtype: type) -> np.ndarray:
 
 def open_trial(name: str, files: Mapping[str, Path], needs: Needs, labels: Mapping[str, Labels]) -> TrialData:
     """Open the files of one trial; :class:`InputError` where one should have a row per decoded frame and does not."""
-    times = read_frames(files["frames"]).times
+    frames = read_frames(files["frames"])
+    times = frames.times
     crops = {template: CropFile(files[f"crop {template}"]) for template in needs.crops}
     masks = {template: LandmarkMasks(files["persons"], name) for template in needs.masks}
     features = {feature: open_array(files[f"feature {feature}"]) for feature in needs.features}
@@ -145,7 +146,7 @@ def open_trial(name: str, files: Mapping[str, Path], needs: Needs, labels: Mappi
                 f"trial {name}: {len(part.valid)} rows in the {task} labels, but {files['frames']} has {len(times)} frames. "
                 "Delete the label table and run again."
             )
-    return TrialData(name, times, crops, features, labels, masks)
+    return TrialData(name, times, crops, features, labels, masks, frames.nominal_rate)
 
 
 def check_columns(

@@ -19,7 +19,8 @@ from wildaffect.errors import InputError
 from wildaffect.integrity import check, intact, sealed
 from wildaffect.systems.base import Freezing, Recipe
 from wildaffect.systems.types import Samples, TrialData
-from wildaffect.training.batches import Batches, GatheredBatch, gather, validate
+from wildaffect.training.batches import Batches, GatheredBatch, gather, has_rows, validate
+from wildaffect.training.norms import share_norms
 from wildaffect.training.runtime import fuse, setup_module
 
 log = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ class Loop:
     and continued ends with the same weights as one that was not.
 
     Several processes train as one would with the same batch: each computes a part of the rows, all of them the loss of the whole
-    batch, and the first one writes. Batch normalisation sees the whole batch on GPUs only; dropout draws apart on each process.
+    batch, and the first one writes. Batch norms see the whole batch, frozen ones too; dropout draws apart on each process.
     """
 
     def __init__(
@@ -128,8 +129,7 @@ class Loop:
         ``workers`` processes read samples, ``block`` of which stay together, see :func:`in_blocks`.
         """
         self._recipe, self._schedule = recipe, recipe.schedule
-        if fabric.world_size > 1 and fabric.device.type == "cuda":
-            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        self._norms = share_norms(model, fabric.device.type) if fabric.world_size > 1 else []
         self._plain, self._model = model, setup_module(fabric, model, compiled=compiled)
         self._freezing = Freezing(model, recipe.frozen_mode)
         self._train = Batches(train, self._schedule.batch, fabric, workers)
@@ -242,6 +242,8 @@ class Loop:
         self._freezing.train()
         total, waiting = 0.0, []
         for number, (part, rows) in enumerate(self._train.read(order, (self._seed, epoch))):
+            for norm in self._norms:
+                norm.counts = has_rows(rows, self._fabric)
             # The loss is that of the whole batch on every process: a concordance is no mean of those of its parts.
             outputs = gather(self._recipe.forward(self._model, part), rows, self._fabric)
             loss = self._recipe.loss(outputs, GatheredBatch(part, rows, self._fabric))

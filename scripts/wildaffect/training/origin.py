@@ -85,16 +85,22 @@ def _checked(path: Path, record: Any) -> dict[str, Any]:
     return record
 
 
+def fitting(key: str, names: Mapping[str, str]) -> set[str]:
+    """What weights may say of ``key`` where ``names`` are asked for: that name, or the published variant behind a variant's."""
+    return {names[key], names.get("base", names[key])} if key == "variant" else {names[key]}
+
+
 def check_record(names: Mapping[str, str], weights: Path) -> None:
     """:class:`InputError` if the run record beside ``weights`` says that they are of something else, or that no epoch had a score.
 
     Args:
-        names: System, variant, target and mode that are asked for.
+        names: System, variant, target and mode that are asked for, and ``base`` where the variant is a published one of another name,
+            whose weights fit as well.
         weights: Weights file.
     """
     record = read_record(weights)
     for key, value in names.items():
-        if (found := record.get(key, value)) != value:
+        if (found := record.get(key, value)) not in fitting(key, names):
             raise InputError(
                 f"{weights}: its {RECORD} says {key} {found}, but {value} was asked for. Ask for {found}, or name other weights."
             )

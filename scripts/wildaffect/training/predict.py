@@ -93,12 +93,13 @@ def predict(
     for sentence in sentences:
         log.warning("%s", sentence)
     recipe = systems.recipe_of(setup)
-    needs = systems.spec(setup.system).needs(setup.variant, setup.mode, setup.settings)
+    needs = systems.spec(setup.system).needs(setup.base, setup.mode, setup.settings)
     fabric = open_fabric(runtime.device, runtime.precision)
     known = read_labels(labels, recipe.target, dict.fromkeys(recipe.target.labels, trials)) if labels else {}
     files = {name: inputs.of(name, needs) for name in trials}
     opened = [open_trial(name, files[name], needs, known.get(name, {})) for name in trials]
-    check_columns(opened, files, read_record(weights).get("feature_rows"))
+    trained_on = read_record(weights).get("feature_rows") or {}
+    shapes = {**trained_on, **check_columns(opened, files, trained_on)}
     threads, workers = divide_threads(own_threads(runtime.threads), runtime.device)
     workers = workers if runtime.workers is None else runtime.workers
     batch = batch or recipe.schedule.batch
@@ -106,7 +107,7 @@ def predict(
         computing(threads, deterministic=runtime.deterministic, tf32=runtime.precision == "tf32"),
         watched_workers(),
     ):
-        model = recipe.model()
+        model = recipe.network(shapes)
         digest = systems.load_weights(model, weights).sha256
         stored = json_beside(weights, "stats.json")
         statistics = recipe.statistics(opened, stored and stored["train"]) if opened else {}

@@ -91,7 +91,7 @@ def own_threads(threads: int) -> int:
 def setup_module(fabric: Fabric, model: nn.Module, *, compiled: bool = False) -> Any:
     """``model`` on the device as ``fabric`` runs it.
 
-    On GPUs weights lie channels innermost, as their matrix units read them, and batch norms of several processes see the whole batch.
+    On GPUs weights lie channels innermost, as their matrix units read them.
 
     Args:
         fabric: As `open_fabric` gives it.

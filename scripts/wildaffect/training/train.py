@@ -78,7 +78,7 @@ def train(
             epoch with a score that is one; nothing is written then.
     """
     recipe = systems.recipe_of(setup)
-    needs = systems.spec(setup.system).needs(setup.variant, setup.mode, setup.settings)
+    needs = systems.spec(setup.system).needs(setup.base, setup.mode, setup.settings)
     fabric = open_fabric(runtime.device, runtime.precision)
 
     parts, files = _open_partitions(recipe.target, data, inputs, needs)
@@ -107,7 +107,7 @@ def train(
         watched_workers(),
     ):
         torch.manual_seed(seed)
-        model = recipe.model()
+        model = recipe.network(shapes)
         initial = recipe.initialise(model)
         fitted = recipe.fit(parts["train"])
         statistics = {"train": fitted, "validation": recipe.statistics(parts["validation"], fitted)}

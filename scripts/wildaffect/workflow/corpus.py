@@ -1,13 +1,13 @@
 """The corpus that a configuration describes: its tables, and the raw files that a run starts from."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from wildaffect import paths
 from wildaffect.corpus.folds import FOLDS, make_folds
-from wildaffect.corpus.labels import LabelRules, check_labels
+from wildaffect.corpus.labels import LabelRules, check_labels, varies
 from wildaffect.corpus.scan import scan_corpus
 from wildaffect.corpus.trials import TASKS, TRIALS, Corpus, Finding, Trial, trial_row, trials_table
 from wildaffect.errors import InputError
@@ -98,6 +98,18 @@ class RawInputs:
                     problems[str(error)] = None
         more = [f"… and {len(problems) - _SHOWN} more of this kind."] if len(problems) > _SHOWN else []
         return [*problems][:_SHOWN] + more
+
+    def learnable(self, trials: Iterable[str], columns: Sequence[str]) -> bool:
+        """Whether valence or arousal, as far as among ``columns``, varies within one of these trials; the demo's do.
+
+        Files are read until one is found, mostly the first.
+        """
+        rules, chosen = LabelRules.from_plain(self.config["labels"]), {*trials}
+        return self.rendered or any(
+            varies(trial, "va", columns, Path(self.annotations()), self.classes(), rules)
+            for trial in self.corpus.trials
+            if trial.trial in chosen
+        )
 
     def annotated_rows(self, task: str) -> list[dict[str, Any]]:
         """Rows of the trials table that are labelled for `task`, with the labels of whole clips."""

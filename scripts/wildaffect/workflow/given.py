@@ -7,9 +7,9 @@ from typing import Any
 
 from wildaffect.errors import InputError
 from wildaffect.systems.headers import SUFFIX, read_header
-from wildaffect.training.origin import RECORD, check_record, compare, read_origin, refusal
+from wildaffect.training.origin import RECORD, check_record, compare, fitting, read_origin, refusal
 from wildaffect.workflow.inputs import Inputs
-from wildaffect.workflow.instances import Instance
+from wildaffect.workflow.instances import Instance, recipe_key
 from wildaffect.workflow.outputs import Runs
 
 
@@ -29,6 +29,7 @@ def _trained(instance: Instance, weights: str, inputs: Inputs) -> Iterator[tuple
     """What is wrong with the trained weights of one instance, with their path."""
     block = inputs.config["systems"][instance.system]
     names = {key: getattr(instance, key) for key in ("system", "variant", "target")}
+    names["base"] = inputs.base(instance)
     if problem := _problem(weights, partial(_check_names, {**names, "mode": block["mode"]})):
         yield weights, problem
         return
@@ -44,15 +45,16 @@ def _check_names(names: Mapping[str, str], weights: Path) -> None:
     if not weights.with_name(RECORD).exists():
         for key, value in names.items():
             # A lone file has no statistics, so it may be run in the mode that needs none.
-            if key != "mode" and about.get(key, value) != value:
+            if key != "mode" and about.get(key, value) not in fitting(key, names):
                 raise InputError(f"{weights}: these are weights of {key} {about[key]}, but {value} was asked for.")
 
 
 def _initial(instance: Instance, inputs: Inputs) -> Iterator[tuple[str, str]]:
     """What is wrong with the initial weights that the recipe of one instance names, with their path."""
+    block = inputs.config["systems"][instance.system]
     for key, path in initial_weights(inputs.settings[instance].plain()):
         if problem := _problem(path, partial(_check_initial, instance.system)):
-            yield path, f"config.systems.{instance.system}.recipe.{key}: {problem}"
+            yield path, f"{recipe_key(instance.system, block, instance.variant, key)}: {problem}"
 
 
 def initial_weights(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:

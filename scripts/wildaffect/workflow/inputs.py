@@ -16,7 +16,7 @@ from wildaffect.scoring.editions import edition_tasks, editions, get_task
 from wildaffect.submission.writer import submitted_trials
 from wildaffect.systems.types import Needs, RecipeSettings
 from wildaffect.training.origin import Origin, read_record
-from wildaffect.workflow.instances import Folds, Instance, tasks_of, trained_file
+from wildaffect.workflow.instances import Folds, Instance, base_of, recipe_of, tasks_of, trained_file, training_of
 from wildaffect.workflow.origins import Origins
 
 OF_VIDEO = {"frames": paths.FRAMES, "audio": paths.AUDIO, "persons": paths.PERSONS}
@@ -92,6 +92,14 @@ class Inputs:
             paths.at(self._results, paths.LABELS, task=task) for task in tasks if task in self.corpus.labelled_tasks()
         ]
 
+    def base(self, instance: Instance) -> str:
+        """The published variant that is trained."""
+        return base_of(self.config["systems"][instance.system], instance.variant)
+
+    def training(self, instance: Instance) -> dict[str, Any]:
+        """Section `training` for one training."""
+        return training_of(self.config, instance)
+
     def origin(self, instance: Instance) -> Origin:
         """Where the inputs of an instance come from; given files are read to hash them."""
         same = (instance.system, instance.variant, instance.target)
@@ -166,7 +174,7 @@ class Inputs:
         """What each instance reads."""
         return {
             instance: systems.spec(instance.system).needs(
-                instance.variant, self.config["systems"][instance.system]["mode"], settings
+                self.base(instance), self.config["systems"][instance.system]["mode"], settings
             )
             for instance, settings in self.settings.items()
         }
@@ -180,7 +188,8 @@ class Inputs:
         block = self.config["systems"][instance.system]
         trained = block["trained"]
         record = read_record(Path(trained_file(Path(trained), instance))) if trained else {}
-        return systems.recorded_settings(instance.system, record.get("recipe") or {}, block["recipe"])
+        asked = recipe_of(block, instance.variant)
+        return systems.recorded_settings(instance.system, record.get("recipe") or {}, asked)
 
 
 def _kinds(needs: Needs) -> dict[str, list[str]]:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from wildaffect import systems
+from wildaffect.config import laid_over
 from wildaffect.corpus.folds import fold_rows, fold_trials
 from wildaffect.corpus.trials import Corpus, trial_row
 from wildaffect.errors import InputError
+from wildaffect.systems.types import recipe_values
 from wildaffect.training.origin import read_origin
 
 
@@ -31,6 +33,36 @@ class Instance:
 def tasks_of(instance: Instance) -> tuple[str, ...]:
     """The tasks whose labels an instance is trained and scored on."""
     return tuple(systems.spec(instance.system).targets[instance.target].labels)
+
+
+def base_of(block: Mapping[str, Any], variant: str) -> str:
+    """The published variant that ``variant`` is, by the completed settings ``block`` of its system."""
+    return _own(block, variant).get("base", variant)
+
+
+def recipe_of(block: Mapping[str, Any], variant: str) -> dict[str, Any]:
+    """What the configuration asks for of the recipe of ``variant``: that of the system, and what the variant has of its own."""
+    return laid_over(block["recipe"], recipe_values(_own(block, variant)))
+
+
+def recipe_key(name: str, block: Mapping[str, Any], variant: str, key: str) -> str:
+    """Where the configuration says what the recipe of ``variant`` has as ``key``, such as ``network.width``."""
+    value: Any = recipe_values(_own(block, variant))
+    for step in key.split("."):
+        value = value.get(step) if isinstance(value, Mapping) else None
+    return f"config.systems.{name}.{'recipe' if value is None else f'variants.{variant}'}.{key}"
+
+
+def training_of(config: Mapping[str, Any], instance: Instance) -> dict[str, Any]:
+    """The section `training` for one instance, whose variant may have a seed of its own."""
+    seed = _own(config["systems"][instance.system], instance.variant).get("seed")
+    return {**config["training"], **({} if seed is None else {"seed": seed})}
+
+
+def _own(block: Mapping[str, Any], variant: str) -> Mapping[str, Any]:
+    """What the configuration says of one variant alone."""
+    variants = block["variants"]
+    return variants.get(variant, {}) if isinstance(variants, Mapping) else {}
 
 
 def trained_file(trained: Path, instance: Instance) -> str:
@@ -102,7 +134,7 @@ def _trained_for(name: str, block: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Variants of one system, each with the targets that it has."""
     wanted = []
     for variant in block["variants"]:
-        known = systems.spec(name).targets_of(variant)
+        known = systems.spec(name).targets_of(base_of(block, variant))
         targets = [target for target in block["targets"] if target in known]
         if not targets:
             raise InputError(

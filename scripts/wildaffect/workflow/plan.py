@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wildaffect import systems
 from wildaffect.corpus.folds import shared_groups
 from wildaffect.corpus.trials import Corpus
 from wildaffect.errors import InputError
@@ -55,6 +56,23 @@ def check_divisions(folds: Folds, trainings: Iterable[Instance]) -> None:
             f"config.folds: scheme {folds.scheme} leaves trainings without trials, and the best epoch is selected on validation trials.\n"
             + "\n".join(f"  - {problem}" for problem in dict.fromkeys(problems))
             + "\nChoose scheme: grouped, which makes folds of all labelled trials, name other folds or targets, or add annotations."
+        )
+
+
+def check_constant_labels(inputs: Inputs, raw: RawInputs, trainings: Iterable[Instance]) -> None:
+    """Raise an `InputError` if the labels of a training are constant in every trial and its loss compares frames of one trial alone."""
+    problems: dict[str, None] = {}
+    for instance in trainings:
+        spec = systems.spec(instance.system)
+        columns = spec.targets[instance.target].labels.get("va", ())
+        cure = spec.blind(inputs.base(instance), inputs.settings[instance]) if columns else ""
+        if cure and not raw.learnable(inputs.folds.trials_of(instance, "train"), columns):
+            problems[f"{instance.system}/{instance.variant}/{instance.target}: set {cure}"] = None
+    if problems:
+        raise InputError(
+            "config.systems: the labels of valence and arousal are constant within every training trial, and these losses are a "
+            "concordance within one stretch of a trial: they would stay at 1 whatever is learnt.\n"
+            + "\n".join(f"  - {line}" for line in problems)
         )
 
 
@@ -190,11 +208,11 @@ def _official_problems(config: Mapping[str, Any], templates: Sequence[str], tria
     """Problems of the section `faces` with `source: official`."""
     faces, problems = config["faces"], []
     images = official_images(faces["official_root"])
-    kinds = [kind for kind in (crop_templates.ALIGNED, crop_templates.TRACKS) if kind in images]
+    kinds = [kind for kind in crop_templates.PRESENCE if kind in images]
     if not kinds:
         problems.append(
-            f"faces.official_root: {faces['official_root']} is no folder that holds cropped_aligned/ or face_256/ with a folder of "
-            "images for each trial."
+            f"faces.official_root: {faces['official_root']} is no folder that holds {', '.join(crop_templates.PRESENCE[:-1])} or "
+            f"{crop_templates.PRESENCE[-1]} with a folder of images for each trial."
         )
     elif absent := [trial for trial in trials if trial not in images[kinds[0]]]:
         problems.append(
@@ -294,6 +312,7 @@ def make_plan(raw: Mapping[str, Any], parts: Sequence[str] = PARTS) -> Plan:
     check_files(config, inputs, given, parts)
     submissions = Submissions(config, corpus, outputs)
     if "systems" in parts:
+        check_constant_labels(inputs, given, runs.trainings())
         check_partial(config, runs, outputs, submissions)
         check_given_weights(inputs, runs)
     return Plan(

@@ -226,7 +226,15 @@ def recipe_page(system: str) -> str:
     spec = systems.spec(system)
     header = RECIPE_HEADER.format(name=system, title=spec.title)
     schema = section_schema(spec.settings)
-    return "\n".join([header, *_tables(schema, schema, f"systems.{system}.recipe")]) + "\n"
+    tables = _tables(schema, schema, f"systems.{system}.recipe")
+    return "\n".join([header, *tables, *_presets(spec.settings.presets)]) + "\n"
+
+
+def _presets(presets: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """The values of each preset, as a recipe would have them."""
+    for name, values in presets.items():
+        text = yaml.safe_dump(dict(values), sort_keys=False, default_flow_style=None, width=WIDTH - 4).strip()
+        yield f"\n## `preset: {name}`\n\nThese values are ours, not published.\n\n```yaml\n{text}\n```"
 
 
 def _tables(schema: Schema, section: Schema, path: str) -> Iterator[str]:
@@ -237,7 +245,8 @@ def _tables(schema: Schema, section: Schema, path: str) -> Iterator[str]:
         name = f"{path}.{key}".removeprefix(".")
         found = [*_inside(schema, section, key, node, name)]
         inner += found
-        default = "" if found and node.get("default") else _code(node["default"]) if "default" in node else "required"
+        hidden = found and isinstance(node.get("default"), dict) and node["default"]
+        default = "" if hidden else _code(node["default"]) if "default" in node else "required"
         yield f"| `{key}` | {_type(schema, node)} | {default} | {_meaning(schema, node)} |"
     for name, part in inner:
         yield f"\n## {name}\n"

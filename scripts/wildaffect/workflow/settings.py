@@ -22,6 +22,7 @@ from wildaffect.config import (
     check,
     completed,
     distinct,
+    laid_over,
     nearest,
     one_of,
     parse,
@@ -34,7 +35,7 @@ from wildaffect.faces.templates import SHEET_SOURCE, SHEETS
 from wildaffect.features.imported import Import
 from wildaffect.features.registry import FEATURES
 from wildaffect.scoring.editions import editions
-from wildaffect.systems.types import Spec
+from wildaffect.systems.types import Spec, Variant, recipe_values
 
 
 def tasks() -> list[str]:
@@ -119,7 +120,7 @@ class Faces(Section):
     source: Literal["detect", "official", "tsav"] = "detect"
     """Where face crops come from.
     - detect: find faces in the videos
-    - official: take the organisers' cropped_aligned images, or M3T's tracks
+    - official: take the organisers' cropped_aligned images, M3T's tracks, or the arrays of LFAN's preprocessed folder
     - tsav: cut the videos by the alignments that TSAV's authors published"""
 
     official_root: Text | None = None
@@ -168,14 +169,23 @@ class Faces(Section):
 class Embedding(Section):
     """Vectors of a frozen image network, computed once for all folds."""
 
-    network: Literal["resnet18", "resnet34", "resnet50", "resnet101", "vggface_resnet50"]
-    """Network; the vectors are the input of its last layer (of vggface_resnet50 also its seven probabilities)."""
+    network: Literal["hog", "resnet18", "resnet34", "resnet50", "resnet101", "vggface_resnet50"]
+    """Network; the vectors are the input of its last layer (of vggface_resnet50 also its seven probabilities).
+    hog: no network but histograms of oriented gradients, a plain description of a face that needs no weights."""
 
-    weights: Text
-    """Weights: a name in models.yaml, a file, or `seeded` for an untrained network."""
+    weights: Text | None = None
+    """Weights: a name in models.yaml, a file, or `seeded` for an untrained network; null for hog, which has none."""
 
     crops: Text
     """Crop template of the images that the network gets."""
+
+    @model_validator(mode="after")
+    def _weights_where_needed(self) -> "Embedding":
+        if (self.weights is None) != (self.network == "hog"):
+            raise ValueError(
+                "'weights' is missing" if self.weights is None else "hog has no weights: leave out 'weights'"
+            )
+        return self
 
 
 class Bodies(Section):
@@ -322,8 +332,19 @@ class Smoothing(Section):
 class System(Section):
     """One system. These keys are the same for all systems; each has a recipe of its own."""
 
-    variants: Literal["all"] | Annotated[Names, Field(min_length=1)] = "all"
-    """Published configurations to run, such as [unimodal, multimodal]."""
+    variants: (
+        Literal["all"]
+        | Annotated[Names, Field(min_length=1)]
+        | Annotated[dict[Name, Variant | Literal[False] | None], Field(min_length=1)]
+    ) = Field(
+        default="all",
+        examples=[
+            ["unimodal", "multimodal"],
+            {"unimodal": {}, "second": {"base": "unimodal", "seed": 1, "learning_rate": 1e-4}},
+        ],
+    )
+    """What to run: published variants, or a block of names, of which each stands for a published variant with a recipe of its own;
+    `name: false` leaves one out."""
 
     targets: Literal["all"] | Annotated[Names, Field(min_length=1)] = "all"
     """What to train for, such as [valence, arousal]; one model for each."""
@@ -510,7 +531,11 @@ def _system(name: str, block: Any) -> tuple[dict[str, Any], list[Problem]]:
 def _choose(values: dict[str, Any], spec: Spec) -> list[Problem]:
     """Fill in what the block ``values`` of a system leaves to it; what it does not offer."""
     problems: list[Problem] = []
+    if isinstance(values["variants"], dict):
+        values["variants"], problems = _variants(values, spec)
     for key, known in (("variants", spec.variants), ("targets", tuple(spec.targets))):
+        if isinstance(values[key], dict):
+            continue
         if values[key] == "all":
             values[key] = [name for name in known if name not in spec.on_request]
         for index, chosen in enumerate(values[key]):
@@ -528,3 +553,36 @@ def _choose(values: dict[str, Any], spec: Spec) -> list[Problem]:
             (("fusion", "method"), f"{fusion['method']} is defined for valence and arousal alone; use mean")
         )
     return problems
+
+
+def _variants(values: Mapping[str, Any], spec: Spec) -> tuple[dict[str, Any], list[Problem]]:
+    """The completed variants that the block ``values`` of a system names, and what is wrong with them."""
+    variants: dict[str, Any] = {}
+    problems: list[Problem] = []
+    of_system = check(spec.settings, values["recipe"])[1]
+    for name, block in values["variants"].items():
+        if block is False:
+            continue
+        own = {**(block or Variant().plain())}
+        base = own["base"] or name
+        if base not in spec.variants:
+            known = nearest(base, spec.variants)
+            missing = f"is no published variant{known}. 'base' says which one it is"
+            problems.append(
+                (("variants", name, "base"), f"{shown(base)} is not possible{known}")
+                if own["base"]
+                else (("variants", name), missing)
+            )
+        elif base != name and name in spec.variants:
+            problems.append(
+                (
+                    ("variants", name, "base"),
+                    f"{name} is a published variant itself; give the one of {base} another name",
+                )
+            )
+        found = check(spec.settings, laid_over(values["recipe"], recipe_values(own)))[1]
+        problems += [(("variants", name, *path), line) for path, line in found if (path, line) not in of_system]
+        variants[name] = {**own, "base": base}
+    if not variants:
+        problems.append((("variants",), "no variant is left"))
+    return variants, problems

@@ -137,7 +137,12 @@ class DetectorNetwork:
 
     @staticmethod
     def _run(session: onnxruntime.InferenceSession, images: np.ndarray) -> list[np.ndarray]:
-        blob = cv2.dnn.blobFromImages(list(images), 1 / SPREAD, None, (MEAN, MEAN, MEAN))
+        # Exact, like OpenCV's blobFromImages, which takes five times as long.
+        blob = np.empty((len(images), 3, *images.shape[1:3]), np.float32)
+        for planes, image in zip(blob, images, strict=True):
+            planes[:] = cv2.split(image)
+        blob *= np.float32(1 / SPREAD)
+        blob -= np.float32(MEAN / SPREAD)
         return session.run(None, {session.get_inputs()[0].name: blob})
 
     def _agree(self, relaxed: onnxruntime.InferenceSession) -> bool:
@@ -204,15 +209,17 @@ class Scanner:
             raise InputError(f"{name}: det_sizes {odd} are no multiples of {multiple}.")
 
     def scan(self, images: list[np.ndarray]) -> list[Found]:
-        """The faces of each image (uint8 RGB (H, W, 3), one shape for all)."""
+        """The faces of each image (uint8 RGB (H, W, 3), one shape for all); an image with a large one is searched at no further size."""
         results = [empty() for _ in images]
+        due = list(range(len(images)))
         for size in self.sizes:
-            for start in range(0, len(images), self.network.batch):
-                part = range(start, min(start + self.network.batch, len(images)))
+            for start in range(0, len(due), self.network.batch):
+                part = due[start : start + self.network.batch]
                 fitted = [self.fit(images[index], size) for index in part]
                 seen = self.network(np.stack([canvas for canvas, _ in fitted]))
                 for index, (_, scale), candidates in zip(part, fitted, seen, strict=True):
                     results[index] = self._add(results[index], self.placed(candidates, scale, np.zeros(2), size))
+            due = [index for index in due if not _has_large(results[index], images[index])]
         return results
 
     def fit(self, image: np.ndarray, size: int) -> tuple[np.ndarray, float]:
@@ -245,6 +252,15 @@ class Scanner:
         """A later size may only add faces; it never replaces an earlier one's."""
         new = (pairwise_iou(other.boxes, found.boxes) <= self.nms).all(axis=1)
         return join([found, select(other, new)])
+
+
+# Of the image's longer side. At 640 pixels the networks miss faces of 440 and more; beside one that is found there is no room for another.
+LARGE = 0.25
+
+
+def _has_large(found: Found, image: np.ndarray) -> bool:
+    sides = found.boxes[:, 2:] - found.boxes[:, :2]
+    return bool(sides.max(initial=0) >= LARGE * max(image.shape[:2]))
 
 
 def fitted_size(image: np.ndarray, size: int) -> tuple[int, int, float]:

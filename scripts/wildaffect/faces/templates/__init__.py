@@ -10,12 +10,13 @@ from collections.abc import Collection, Iterable
 from dataclasses import asdict, fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from wildaffect.errors import InputError
 from wildaffect.faces.alignment import ARCFACE, Points, Template
+from wildaffect.faces.lfan_archive import SIDE
 from wildaffect.files import read_yaml
 
 SHEETS = "sheets"
@@ -25,9 +26,11 @@ SHEET_SOURCE = "arcface112"
 
 FOLDER = Path(__file__).parent
 TEXTS = ("about", "source")
-ALIGNED, TRACKS = "cropped_aligned", "face_256"
-"""Kinds of folders that say in which frames a trial has a face, the better first: the organisers' aligned crops, M3T's face tracks."""
-VIEWS = ("face", "frame", "body", "context")
+PRESENCE = (ALIGNED, _, ARRAYS) = ("cropped_aligned", "face_256", "npy_data")
+"""Kinds of folders that say in which frames a trial has a face, the better first: the organisers' aligned crops, M3T's face tracks, LFAN's
+preprocessed arrays."""
+CHOICES = {key: get_args(kind) for key, kind in get_type_hints(Template).items() if get_origin(kind) is Literal}
+"""Keys of a template that have a few possible values, with these."""
 
 
 def names() -> list[str]:
@@ -41,9 +44,15 @@ def all_templates() -> dict[str, Template]:
     found = {path.stem: _read(path) for path in sorted(FOLDER.glob("*.yaml"))}
     for template in found.values():
         source = found.get(template.resized_from) if template.resized_from else None
-        if template.resized_from and (source is None or source.view != "face" or source.resized_from):
+        bordered = source is not None and any(border > 0 for _, border in source.official)
+        if template.resized_from and (source is None or source.view != "face" or source.resized_from or bordered):
             raise InputError(
-                f"{FOLDER / template.name}.yaml: resized_from {template.resized_from!r} is no template that is cut from frames."
+                f"{FOLDER / template.name}.yaml: resized_from {template.resized_from!r} is no template that is cut from frames "
+                "and has no border."
+            )
+        if template.encoding == "unchanged" and source is None:
+            raise InputError(
+                f"{FOLDER / template.name}.yaml: encoding unchanged is for templates that are resized_from others."
             )
     return found
 
@@ -95,11 +104,16 @@ def official_kind(name: str, kinds: Collection[str]) -> str | None:
 
 def check_official(wanted: Iterable[str], kinds: Collection[str]) -> None:
     """`InputError` if a template of ``wanted`` can neither be made from these kinds of images nor from the scene."""
-    possible = {name for name in official() if official_kind(name, kinds)} | {*scenes()}
-    if unfit := sorted(name for name in wanted if resized().get(name, name) not in possible):
+
+    def possible(name: str) -> bool:
+        kind = official_kind(resized().get(name, name), kinds)
+        return name in scenes() or (kind is not None and (kind != ARRAYS or get_template(name).size <= SIDE))
+
+    if unfit := sorted(name for name in wanted if not possible(name)):
+        size = f" and {SIDE} pixels" if ARRAYS in kinds else ""
         raise InputError(
             f"faces.source official: {', '.join(unfit)} cannot be made from images in {' and '.join(kinds)}, which "
-            "have no landmarks. Leave out the systems that need it or use faces.source detect."
+            f"have no landmarks{size}. Leave out the systems that need it or use faces.source detect."
         )
 
 
@@ -110,8 +124,11 @@ def _read(path: Path) -> Template:
         what = f"unknown key {', '.join(sorted(map(str, unknown)))}" if isinstance(content, dict) else "no mapping"
         raise InputError(f"{path}: {what}; a template has {', '.join(sorted(known))} and {', '.join(TEXTS)}.")
     values = {key: content[key] for key in content if key in known}
-    if not isinstance(values.get("size"), int) or values.get("view", "face") not in VIEWS:
-        raise InputError(f"{path}: needs a size in pixels, and as view one of {', '.join(VIEWS)}.")
+    if not isinstance(values.get("size"), int):
+        raise InputError(f"{path}: needs a size in pixels.")
+    for key, choices in CHOICES.items():
+        if key in values and values[key] not in choices:
+            raise InputError(f"{path}: needs as {key} one of {', '.join(choices)}.")
     defaults = {"view": "face", "warp_size": values["size"]}
     try:
         points = _points(values.get("points"))

@@ -66,13 +66,18 @@ class Bodies:
         found: bool (N,).
         boxes: float32 (N, 4), NaN where not found.
         keypoints: x, y, confidence, float32 (N, K, 3), NaN where not found.
-        joints: Names of the K joints.
+        joints: Names of the K joints; none if bodies were guessed from faces.
     """
 
     found: np.ndarray
     boxes: np.ndarray
     keypoints: np.ndarray
     joints: tuple[str, ...]
+
+    def box_in(self, frame: int, width: int, height: int) -> np.ndarray:
+        """Box float64 (4,) in a frame of this size. A guess ends at its border, most of it may lie outside; what was found does not."""
+        box = self.boxes[frame].astype(float)
+        return box if self.joints else box.clip(0, [width, height] * 2)
 
 
 def write_bodies(

@@ -7,14 +7,14 @@ import cv2
 import numpy as np
 
 from wildaffect.corpus.label_spaces import EXPRESSIONS7
+from wildaffect.systems.cnu_adl.spec import Augmentation
 from wildaffect.systems.toolbox import check_classes
 from wildaffect.systems.types import Target, TrialData
 
 SIDE = 224
 # The original trains on the middle of images of this size.
 ENLARGED = 260
-# Largest shift (of the side), change of scale and turn (degrees); each image is moved, and each mirrored, with probability 1/2.
-SHIFT, SCALE, TURN = 0.0625, 0.1, 45
+PUBLISHED = Augmentation()
 
 
 def known_labels(trial: TrialData, target: Target) -> dict[str, np.ndarray]:
@@ -73,18 +73,21 @@ class TrialBlocks:
     complete: bool
 
 
-def moved(image: np.ndarray, rng: np.random.Generator, enlarge: bool) -> np.ndarray:
+def moved(
+    image: np.ndarray, rng: np.random.Generator, enlarge: bool, augmentation: Augmentation = PUBLISHED
+) -> np.ndarray:
     """A face (224, 224, 3) shifted, scaled, turned and mirrored at random; ``enlarge``: the middle of 260 pixels is shown, as published.
 
-    What comes into the image from outside is its reflection.
+    It is moved, by ``augmentation``, and mirrored with a probability of 1/2 each. What comes into the image from outside is its reflection.
     """
     matrix = np.eye(3)
     if enlarge:
         matrix = _scaled(ENLARGED / SIDE)
     if rng.random() < 0.5:
-        angle, scale = rng.uniform(-TURN, TURN), 1 + rng.uniform(-SCALE, SCALE)
+        angle = rng.uniform(-augmentation.turn, augmentation.turn)
+        scale = 1 + rng.uniform(-augmentation.scale, augmentation.scale)
         turn = np.vstack([cv2.getRotationMatrix2D(((SIDE - 1) / 2, (SIDE - 1) / 2), angle, scale), [0, 0, 1]])
-        turn[:2, 2] += SIDE * rng.uniform(-SHIFT, SHIFT, 2)
+        turn[:2, 2] += SIDE * rng.uniform(-augmentation.shift, augmentation.shift, 2)
         matrix = turn @ matrix
     if rng.random() < 0.5:
         matrix = np.array([[-1, 0, SIDE - 1], [0, 1, 0], [0, 0, 1.0]]) @ matrix
@@ -93,15 +96,17 @@ def moved(image: np.ndarray, rng: np.random.Generator, enlarge: bool) -> np.ndar
     return cv2.warpAffine(image, matrix[:2], (SIDE, SIDE), borderMode=cv2.BORDER_REFLECT_101)
 
 
-def moved_together(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def moved_together(images: np.ndarray, rng: np.random.Generator, augmentation: Augmentation = PUBLISHED) -> np.ndarray:
     """One rng for all images (P, 224, 224, 3) of a sample."""
     seed = int(rng.integers(2**32))
-    return np.stack([moved(image, np.random.default_rng(seed), enlarge=False) for image in images])
+    return np.stack(
+        [moved(image, np.random.default_rng(seed), enlarge=False, augmentation=augmentation) for image in images]
+    )
 
 
-def moved_apart(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def moved_apart(images: np.ndarray, rng: np.random.Generator, augmentation: Augmentation = PUBLISHED) -> np.ndarray:
     """A rng for every image, and all enlarged, as published (#7, #8)."""
-    return np.stack([moved(image, rng, enlarge=True) for image in images])
+    return np.stack([moved(image, rng, enlarge=True, augmentation=augmentation) for image in images])
 
 
 def _scaled(factor: float) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ class Quirks:
     """
 
     closed: bool
-    augment: Callable[[np.ndarray, np.random.Generator], np.ndarray]
+    augment: Callable[..., np.ndarray]
     repeat_dropout: bool
     frozen: FrozenMode
     published_loss: bool
@@ -146,7 +147,9 @@ class CnuAdl(Recipe[CnuAdlSettings]):
             block=self._block,
             labelled_only=train,
             balance=self.settings.balance,
-            augment=self._quirks.augment if self.settings.augment else None,
+            augment=partial(self._quirks.augment, augmentation=self.settings.augmentation)
+            if self.settings.augment
+            else None,
             finish=self._finish,
             columns=len(self.target.columns),
         )
@@ -191,7 +194,12 @@ class CnuAdl(Recipe[CnuAdlSettings]):
     def loss(self, outputs: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
         """Weighted sum of the heads' losses, each over the labels that the batch has of it."""
         truth = {task: batch[task].flatten(0, 1) for task in self.target.labels}
-        found = losses(outputs.flatten(0, 1), truth, published=self._quirks.published_loss)
+        found = losses(
+            outputs.flatten(0, 1),
+            truth,
+            published=self._quirks.published_loss,
+            smoothing=self.settings.label_smoothing,
+        )
         given = self.settings.loss_weights
         weights = {
             "expression": given.expression,
@@ -257,14 +265,16 @@ class CnuAdl(Recipe[CnuAdlSettings]):
             )
 
 
-def losses(outputs: Tensor, truth: Mapping[str, Tensor], *, published: bool) -> dict[str, Tensor]:
+def losses(
+    outputs: Tensor, truth: Mapping[str, Tensor], *, published: bool, smoothing: float = 0.0
+) -> dict[str, Tensor]:
     """Loss of each head whose task is in ``truth``: outputs (n, 14), labels (n, columns), NaN where missing.
 
     ``published``: 1 - CCC as the authors compute it. Valence and arousal take two labelled rows at least.
     """
     found = {}
     if "expr" in truth:
-        found["expression"] = expression_loss(outputs[:, :AROUSAL], truth["expr"][:, 0])
+        found["expression"] = expression_loss(outputs[:, :AROUSAL], truth["expr"][:, 0], smoothing)
     if "va" in truth:
         known = ~truth["va"].isnan().any(dim=1)
         if known.sum() < 2:
@@ -277,13 +287,13 @@ def losses(outputs: Tensor, truth: Mapping[str, Tensor], *, published: bool) -> 
     return found
 
 
-def expression_loss(scores: Tensor, truth: Tensor) -> Tensor:
+def expression_loss(scores: Tensor, truth: Tensor, smoothing: float = 0.0) -> Tensor:
     """Mean cross-entropy of (n, 7) in the network's order against label numbers (n,), NaN where missing."""
     known = ~truth.isnan()
     if not known.any():
         return scores.sum() * 0
     positions = torch.tensor(POSITIONS, device=truth.device)
-    return F.cross_entropy(scores[known], positions[truth[known].long()])
+    return F.cross_entropy(scores[known], positions[truth[known].long()], label_smoothing=smoothing)
 
 
 def plain_concordance(prediction: Tensor, truth: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """What CNU_ADL offers and needs, and its settings; read while the workflow is planned, so no torch here."""
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -19,6 +19,7 @@ from wildaffect.systems.types import (
     Patience,
     PlateauFactor,
     PlateauPatience,
+    Preset,
     RecipeSettings,
     Sha256,
     Spec,
@@ -41,6 +42,19 @@ class LossWeights(Section):
 
     auxiliary: Factor = 1.0
     """Mean squared error of the five auxiliary values."""
+
+
+class Augmentation(Section):
+    """How far images of training samples are moved. Half of them are moved at all, and half mirrored."""
+
+    turn: Annotated[float, Field(ge=0, le=180)] = 45
+    """Largest turn in degrees."""
+
+    scale: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Largest change of size, as a fraction of it."""
+
+    shift: Annotated[float, Field(ge=0, lt=1)] = 0.0625
+    """Largest shift, as a fraction of the image's side."""
 
 
 class Network(Section):
@@ -74,8 +88,33 @@ class Network(Section):
     """Side of the squares of pixels averaged before the first layer."""
 
 
+SMALL_DATA: dict[str, Any] = {
+    "epochs": 16,
+    "learning_rate": 2e-3,
+    "minimum_rate": 0.0,
+    "patience": None,
+    "validation_stride": 1,
+    "label_smoothing": 0.1,
+    "augmentation": {"turn": 10.0},
+    "network": {
+        "width": 0.25,
+        "units": [1, 1, 1, 1],
+        "image_pooling": 4,
+        "classification": [64],
+        "regression": [64],
+        "lstm_units": 32,
+        "norm_momentum": 0.1,
+        "dropout": 0.3,
+    },
+}
+
+
 class CnuAdlSettings(RecipeSettings):
     """CNU_ADL. Its authors published networks but no training: the defaults of everything that concerns training are ours."""
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"small_data": SMALL_DATA}
+
+    preset: Preset = None
 
     crops: Literal["cnu224", "cnu_aligned224"] = "cnu224"
     """Crop template.
@@ -103,6 +142,9 @@ class CnuAdlSettings(RecipeSettings):
     augment: bool = True
     """Mirror, shift, scale and turn the images of training samples at random."""
 
+    augmentation: Augmentation = Augmentation()
+    """How far, where ``augment`` is true; the defaults are the published ranges."""
+
     learning_rate: LearningRate = 1e-4
 
     face_learning_rate: Annotated[float, Field(gt=0)] | None = None
@@ -120,7 +162,11 @@ class CnuAdlSettings(RecipeSettings):
     """Factors of the four heads' losses."""
 
     validation_stride: Count = 10
-    """The score after each epoch is computed from every so many frames of a trial, and filled in between."""
+    """The score after each epoch is computed from every so many frames of a trial, and filled in between; use 1 where neighbouring frames
+    are unrelated images."""
+
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Part of the expression's target that all classes share equally; 0: none."""
 
     face_training: Literal["upper", "all", "none"] = "all"
     """What of the face network is trained.
@@ -166,6 +212,12 @@ def _target(name: str, *tasks: str) -> Target:
     return Target(name, columns, {task: LABELS[task] for task in tasks})
 
 
+def blind(variant: str, settings: CnuAdlSettings) -> str:
+    """The chunks of a batch are one series; a single chunk has one label where clips have. The variant image has no chunks."""
+    alone = variant != "image" and settings.batch < 2 * settings.chunk
+    return "a recipe.chunk of at most half of recipe.batch" if alone else ""
+
+
 SPEC = Spec(
     name="cnu_adl",
     title="Face network with temporal statistics (CNU ADL, ABAW 2020)",
@@ -173,6 +225,7 @@ SPEC = Spec(
     targets={"va": _target("va", "va"), "expr": _target("expr", "expr"), "mtl": _target("mtl", "expr", "va")},
     settings=CnuAdlSettings,
     needs=needs,
+    blind=blind,
     small={
         "block": 4,
         "chunk": 4,

@@ -83,6 +83,10 @@ class Lfan(Recipe[LfanSettings]):
         inputs = {name: batch[name] for name in ("number", *self._features)}
         return model(frame=normalised(batch["frame"]), **inputs)
 
+    def _series(self, values: Tensor) -> Tensor:
+        """Windows (B, window, ...) as the series that the loss is taken over: themselves, or one (1, B * window, ...)."""
+        return values if self.settings.loss_over == "window" else values.flatten(0, 1)[None]
+
     def _columns(
         self, predictions: Sequence[np.ndarray], trials: Sequence[TrialData]
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -150,7 +154,7 @@ class Faithful(Lfan):
 
     def loss(self, outputs: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
         """1 - CCC of mixed form per window, mean over the batch and the emotions of the target (LFAN spec 5.2)."""
-        return (1 - concordance(outputs, batch["label"], mixed=True)).mean()
+        return (1 - concordance(self._series(outputs), self._series(batch["label"]), mixed=True)).mean()
 
     def score(self, predictions: Sequence[np.ndarray], trials: Sequence[TrialData]) -> dict[str, float]:
         """CCC over all labelled frames of the partition, in the mixed form that selected (LFAN spec 6.2) and in the common one."""
@@ -183,8 +187,9 @@ class Corrected(Lfan):
 
     def loss(self, outputs: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
         """1 - CCC per window over the rows that count; windows with fewer than two are left out of the mean."""
-        ccc = concordance(outputs, batch["label"], batch["counts"], mixed=False)
-        weight = (batch["counts"].sum(dim=1, keepdim=True) >= 2).to(ccc.dtype)
+        counts = self._series(batch["counts"])
+        ccc = concordance(self._series(outputs), self._series(batch["label"]), counts, mixed=False)
+        weight = (counts.sum(dim=1, keepdim=True) >= 2).to(ccc.dtype)
         return ((1 - ccc).mean(dim=1, keepdim=True) * weight).sum() / weight.sum().clamp(min=1)
 
     def score(self, predictions: Sequence[np.ndarray], trials: Sequence[TrialData]) -> dict[str, float]:

@@ -65,6 +65,11 @@ class LfanSettings(RecipeSettings):
     hop: Count = 200
     """Frames between the starts of neighbouring windows."""
 
+    loss_over: Literal["window", "batch"] = "window"
+    """What the concordance of the loss is taken over.
+    - window: each window by itself, as published; where labels are constant within a clip it cannot fall
+    - batch: all windows of a batch together, as in the other systems"""
+
     batch: Batch = 8
     epochs: Epochs = 100
     learning_rate: LearningRate = 1e-5
@@ -101,6 +106,13 @@ def needs(variant: str, mode: str, settings: LfanSettings) -> Needs:
     return Needs(crops=("lfan48",), features=tuple(name + suffix for name in audio))
 
 
+def blind(variant: str, settings: LfanSettings) -> str:
+    """A single window has one label where clips have."""
+    if settings.loss_over == "batch" and settings.batch > 1:
+        return ""
+    return "recipe.loss_over: batch" + (" with a recipe.batch of at least 2" if settings.batch == 1 else "")
+
+
 SPEC = Spec(
     name="lfan",
     title="Audio-visual leader-follower attentive fusion (FlyingPigs, ABAW2)",
@@ -112,6 +124,7 @@ SPEC = Spec(
     on_request=("va",),
     settings=LfanSettings,
     needs=needs,
+    blind=blind,
     small={
         "window": 40,
         "hop": 20,

@@ -36,6 +36,7 @@ PUBLISHED = {
     "fc_layers": 2,
     "vectors": VECTORS,
     "arousal_vectors": None,
+    "audio_columns": AUDIO,
 }
 # Positions of a convolution in the sequence of layers, by its number: the first three are followed by three layers, the others by two.
 POSITIONS = (0, 4, 8, 12, 15)
@@ -115,7 +116,7 @@ def _head(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> tuple[int, int]
 
 
 def _audio(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    return {"audio_hidden": shapes["audio.gru.weight_hh_l0"][1]}
+    return {"audio_hidden": shapes["audio.gru.weight_hh_l0"][1], "audio_columns": shapes["audio.gru.weight_ih_l0"][1]}
 
 
 def _visual(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 
 from wildaffect.errors import InputError
-from wildaffect.systems.m3t.spec import TEMPLATE, ZEROS
+from wildaffect.features.audio.m3t_mel import BANDS
+from wildaffect.systems.m3t.spec import MEL, TEMPLATE, ZEROS
 from wildaffect.systems.toolbox import average
 from wildaffect.systems.types import Images, Target, TrialData
 
@@ -91,15 +92,36 @@ class Vectors:
 
 @dataclass(frozen=True)
 class Audio:
-    """The mel rows, as they are or less ``mean`` and divided by ``std`` (both float (200,))."""
+    """The rows of ``feature``, as they are or less ``mean`` and divided by ``std`` (both float (columns,)).
+
+    ``frames``, ``bands``: longest runs that are masked at random.
+    """
 
     feature: str
     mean: np.ndarray | float = 0.0
     std: np.ndarray | float = 1.0
+    frames: int = 0
+    bands: int = 0
 
-    def read(self, trial: TrialData, rows: np.ndarray) -> np.ndarray:
-        """float32 (n, 200)."""
-        return ((np.asarray(trial.features[self.feature][rows]) - self.mean) / self.std).astype(np.float32)
+    def read(self, trial: TrialData, rows: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
+        """float32 (n, columns), masked by ``rng``."""
+        values = ((np.asarray(trial.features[self.feature][rows]) - self.mean) / self.std).astype(np.float32)
+        if rng is not None and (self.frames or self.bands):
+            mask(
+                values.reshape(len(values), -1, BANDS if self.feature.startswith(MEL) else values.shape[1]),
+                rng,
+                self.frames,
+                self.bands,
+            )
+        return values
+
+
+def mask(values: np.ndarray, rng: np.random.Generator, frames: int, bands: int) -> None:
+    """Set a run of at most ``frames`` frames and ``bands`` bands of ``values`` (frames, rows, bands), in place, to their mean."""
+    for axis, most in ((0, frames), (2, bands)):
+        length = int(rng.integers(0, min(most, values.shape[axis]) + 1))
+        start = int(rng.integers(0, values.shape[axis] - length + 1))
+        np.moveaxis(values, axis, 0)[start : start + length] = values.mean()
 
 
 @dataclass(frozen=True)
@@ -137,7 +159,7 @@ class Reader:
         if self.uses_video:
             sample["video"] = self._video(trial.crops[TEMPLATE], rows, rng)
         if self.audio:
-            sample["audio"] = self.audio.read(trial, rows)
+            sample["audio"] = self.audio.read(trial, rows, rng)
         for task in self.target.labels:
             sample[task] = task_labels(trial, self.target, task, rows)
             sample[task][count:] = np.nan
@@ -184,7 +206,7 @@ class WindowSamples:
     """Windows; see :class:`wildaffect.systems.types.Samples`. Where a sample has several to choose from, ``rng`` picks one.
 
     A sample has, as far as the variant reads them, ``video`` float32 (3, window, 112, 112), ``se_features`` and ``au_features`` float32
-    (columns, window), ``audio`` float32 (window, 200), and labels ``va`` (window, 2) and ``expr`` (window, 1), NaN where missing.
+    (columns, window), ``audio`` float32 (window, columns), and labels ``va`` (window, 2) and ``expr`` (window, 1), NaN where missing.
     """
 
     def __init__(

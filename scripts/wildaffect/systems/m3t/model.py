@@ -33,6 +33,8 @@ def build(
     arousal_vectors: int | None = None,
     image_pooling: int = 1,
     backend: str = "gru",
+    audio_columns: int = AUDIO,
+    dropout: float = 0.0,
 ) -> "Network":
     """One of the five variants; without options it is the published one.
 
@@ -41,24 +43,33 @@ def build(
     2.6). ``split_layer``: number of convolutions that the towers share; 5 = all, and one recurrent network for everything.
     ``image_pooling`` 2 averages squares of 2 x 2 pixels first and leaves out the first pooling layer. ``channels`` of the five
     convolutions, ``hidden`` units of the visual and joint recurrent networks, ``audio_hidden`` of that of the audio: for small machines.
+    ``audio_columns``: length of the audio's rows. ``dropout``: see :class:`Recurrent`.
     ``backend`` ``tcn_simple``: two convolutions over time instead of the recurrent network of each visual tower (M3T spec 3.8).
     """
     form = VARIANTS[variant]
     outputs = form.outputs if outputs is None else outputs
     if form.modality == "audio":
-        return Audio(audio_hidden, outputs, fc_layers)
-    tower = (channels, hidden, split_layer, fc_layers, vectors, arousal_vectors, image_pooling, backend)
+        return Audio(audio_columns, audio_hidden, outputs, fc_layers, dropout)
+    tower = (channels, hidden, split_layer, fc_layers, vectors, arousal_vectors, image_pooling, backend, dropout)
     if form.modality == "visual":
         return Visual(VisualStream(*tower, outputs=outputs))
-    return AudioVisual(VisualStream(*tower, outputs=0), audio_hidden, hidden, outputs, fc_layers, form.attention)
+    visual = VisualStream(*tower, outputs=0)
+    return AudioVisual(visual, audio_columns, audio_hidden, hidden, outputs, fc_layers, form.attention, dropout)
 
 
 class Recurrent(nn.Module):
-    """Bidirectional GRU (B, T, inputs) -> (B, T, 2 * hidden) from a zero state, and a head per time step if there are ``outputs``."""
+    """Bidirectional GRU (B, T, inputs) -> (B, T, 2 * hidden) from a zero state, and a head per time step if there are ``outputs``.
 
-    def __init__(self, inputs: int, hidden: int, outputs: int = 0, fc_layers: int = 2, layers: int = 2) -> None:
+    ``dropout`` acts on the inputs, between the layers and on the states.
+    """
+
+    def __init__(
+        self, inputs: int, hidden: int, outputs: int = 0, fc_layers: int = 2, layers: int = 2, dropout: float = 0.0
+    ) -> None:
         super().__init__()
-        self.gru = nn.GRU(inputs, hidden, layers, batch_first=True, bidirectional=True)
+        between = dropout if layers > 1 else 0.0
+        self.gru = nn.GRU(inputs, hidden, layers, batch_first=True, dropout=between, bidirectional=True)
+        self.dropout = nn.Dropout(dropout)
         if outputs:
             sizes = [2 * hidden, *[hidden] * (fc_layers - 1)]
             inner = [layer for size in sizes[:-1] for layer in (nn.Linear(size, hidden), nn.ReLU())]
@@ -70,7 +81,7 @@ class Recurrent(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """States, or raw outputs."""
-        return self.fc(self.gru(x)[0])
+        return self.fc(self.dropout(self.gru(self.dropout(x))[0]))
 
     def _initialise(self, inputs: int, hidden: int) -> None:
         """The bound follows the first layer's inputs in all layers, as published (M3T spec 3.2)."""
@@ -117,6 +128,7 @@ class VisualStream(nn.Module):
         arousal_vectors: int | None,
         image_pooling: int,
         backend: str,
+        dropout: float,
         *,
         outputs: int,
     ) -> None:
@@ -128,7 +140,7 @@ class VisualStream(nn.Module):
         self.shared = nn.Sequential(*_blocks(channels, 0, split_layer, image_pooling))
         if self.one_tower:
             # Where both towers receive the same vectors they stand here twice, as published.
-            self.gru = Recurrent(channels[-1] + vectors + arousal, hidden, outputs, fc_layers)
+            self.gru = Recurrent(channels[-1] + vectors + arousal, hidden, outputs, fc_layers, dropout=dropout)
         else:
             self.v_private = nn.Sequential(*_blocks(channels, split_layer, len(channels), image_pooling))
             self.a_private = nn.Sequential(*_blocks(channels, split_layer, len(channels), image_pooling))
@@ -137,8 +149,8 @@ class VisualStream(nn.Module):
                 self.gru_v: nn.Module = Convolutional(inputs[0], hidden, outputs - 1)
                 self.gru_a: nn.Module = Convolutional(inputs[1], hidden, 1)
             else:
-                self.gru_v = Recurrent(inputs[0], hidden, max(outputs - 1, 0), fc_layers)
-                self.gru_a = Recurrent(inputs[1], hidden, min(outputs, 1), fc_layers)
+                self.gru_v = Recurrent(inputs[0], hidden, max(outputs - 1, 0), fc_layers, dropout=dropout)
+                self.gru_a = Recurrent(inputs[1], hidden, min(outputs, 1), fc_layers, dropout=dropout)
 
     def forward(self, video: Tensor, vectors: Tensor, arousal_vectors: Tensor) -> Tensor:
         """``video`` (B, 3, T, 112, 112) in [-1, 1], vectors (B, n, T) -> (B, T, outputs or states): valence tower first."""
@@ -193,12 +205,12 @@ class Visual(Network):
 class Audio(Network):
     """Audio alone."""
 
-    def __init__(self, hidden: int, outputs: int, fc_layers: int) -> None:
+    def __init__(self, columns: int, hidden: int, outputs: int, fc_layers: int, dropout: float) -> None:
         super().__init__()
-        self.audio = Recurrent(AUDIO, hidden, outputs, fc_layers)
+        self.audio = Recurrent(columns, hidden, outputs, fc_layers, dropout=dropout)
 
     def forward(self, audio: Tensor) -> Tensor:
-        """``audio`` (B, T, 200)."""
+        """``audio`` (B, T, columns)."""
         return self.audio(audio)
 
 
@@ -206,15 +218,23 @@ class AudioVisual(Network):
     """Both, joined one after the other or by :class:`AttentionFusion`, and a recurrent network over that."""
 
     def __init__(
-        self, visual: VisualStream, audio_hidden: int, hidden: int, outputs: int, fc_layers: int, attention: bool
+        self,
+        visual: VisualStream,
+        audio_columns: int,
+        audio_hidden: int,
+        hidden: int,
+        outputs: int,
+        fc_layers: int,
+        attention: bool,
+        dropout: float,
     ) -> None:
         super().__init__()
         size = 2 * audio_hidden
         self.visual = visual
-        self.audio = Recurrent(AUDIO, audio_hidden)
+        self.audio = Recurrent(audio_columns, audio_hidden, dropout=dropout)
         self.proj_v = nn.Linear(visual.states, size)
         self.att_fuse = AttentionFusion(size) if attention else None
-        self.fusion = Recurrent(size if attention else 2 * size, hidden, outputs, fc_layers)
+        self.fusion = Recurrent(size if attention else 2 * size, hidden, outputs, fc_layers, dropout=dropout)
 
     def forward(self, video: Tensor, se_features: Tensor, audio: Tensor, au_features: Tensor | None = None) -> Tensor:
         """Inputs as for :class:`Visual` and :class:`Audio`."""

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from wildaffect.corpus.label_spaces import EXPRESSIONS7, VALENCE_AROUSAL
 from wildaffect.errors import InputError
 from wildaffect.features.frames import LOWEST_FPS
+from wildaffect.features.spec import find_feature
 from wildaffect.features.statistics import column_statistics
 from wildaffect.scoring import ccc
 from wildaffect.scoring.f1 import accuracy, confusion_matrix, macro_f1
@@ -119,7 +120,7 @@ class M3T(Recipe[M3tSettings]):
 
     def __init__(self, variant: str, target: Target, mode: str, settings: M3tSettings) -> None:
         super().__init__(variant, target, mode, settings)
-        self._quirks, self._feature = MODES[mode], audio_feature(mode)
+        self._quirks, self._feature = MODES[mode], audio_feature(mode, settings)
         self._modality = VARIANTS[variant].modality
         outputs = OUTPUTS[-(settings.network.outputs or VARIANTS[variant].outputs) :]
         self._outputs = [outputs.index(column) for column in target.columns]
@@ -160,6 +161,8 @@ class M3T(Recipe[M3tSettings]):
             arousal_vectors=arousal.columns if arousal else None,
             image_pooling=network.image_pooling,
             backend=network.backend,
+            audio_columns=find_feature(self._feature).dim,
+            dropout=network.dropout,
         )
 
     def initialise(self, model: nn.Module) -> list[dict[str, Any]]:
@@ -213,6 +216,11 @@ class M3T(Recipe[M3tSettings]):
             check_classes("M3T", trial.name, task_labels(trial, self.target, "expr"))
         reader = self._reader(statistics, purpose)
         if purpose == Purpose.TRAIN:
+            if trials and (longest := max(len(trial.times) for trial in trials)) < reader.window:
+                raise InputError(
+                    f"m3t: no training trial has the {reader.window} frames of a window, the longest has {longest}. Lower recipe.window, "
+                    "stride and validation_stride."
+                )
             rules = {"uses_video": reader.uses_video, "resample": self.settings.resample}
             starts = [
                 training_starts(trial, self.target, reader.window, **rules) if self._used(trial) else []
@@ -241,7 +249,9 @@ class M3T(Recipe[M3tSettings]):
         total = weight * valence + (1 - weight) * arousal
         if "expr" in self._positions:
             raw = outputs[..., self._positions["expr"]]
-            expression = expression_loss(raw, batch["expr"], over_all=self._quirks.over_all)
+            expression = expression_loss(
+                raw, batch["expr"], over_all=self._quirks.over_all, smoothing=self.settings.label_smoothing
+            )
             total = total + self.settings.expression_weight * expression
         return total
 
@@ -260,6 +270,8 @@ class M3T(Recipe[M3tSettings]):
             scale = {name: np.asarray(value) for name, value in statistics.get(self._feature, {}).items()}
             audio = Audio(self._feature, **scale)
         training = purpose == Purpose.TRAIN
+        if training and audio is not None:
+            audio = replace(audio, frames=self.settings.mask_frames, bands=self.settings.mask_bands)
         return Reader(
             self.target,
             self.settings.window,
@@ -309,14 +321,14 @@ def square_losses(raw: Tensor, truth: Tensor, *, mixed: bool) -> Tensor:
 AFFECT: dict[str, Callable[..., Tensor]] = {"ccc": ccc_losses, "mse": square_losses}
 
 
-def expression_loss(raw: Tensor, truth: Tensor, *, over_all: bool) -> Tensor:
+def expression_loss(raw: Tensor, truth: Tensor, *, over_all: bool, smoothing: float = 0.0) -> Tensor:
     """Cross-entropy of (B, T, classes) against class numbers (B, T, 1), its sum over labelled frames divided by their number.
 
     ``over_all`` divides by the number of all frames, as published, so that it weighs the less the fewer are labelled.
     """
     known = ~truth.isnan()
     classes = truth.nan_to_num().long().flatten()
-    each = F.cross_entropy(raw.flatten(0, 1), classes, reduction="none") * known.flatten()
+    each = F.cross_entropy(raw.flatten(0, 1), classes, reduction="none", label_smoothing=smoothing) * known.flatten()
     count = torch.as_tensor(known.numel()) if over_all else known.sum().clamp(min=1)
     return each.sum() / count
 

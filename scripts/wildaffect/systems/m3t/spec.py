@@ -1,22 +1,27 @@
 """What M3T offers and needs, and its settings; read while the workflow is planned, so no torch here."""
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from wildaffect.config import Section
 from wildaffect.corpus.label_spaces import EXPRESSIONS7, VALENCE_AROUSAL
+from wildaffect.errors import InputError
+from wildaffect.features.spec import rows_per_second
 from wildaffect.systems.m3t.checkpoint import VARIANTS
 from wildaffect.systems.types import (
     Count,
+    Dropout,
     Epochs,
     Factor,
     FiveCounts,
     LearningRate,
+    Natural,
     Needs,
     PlateauFactor,
     PlateauPatience,
+    Preset,
     RecipeSettings,
     Spec,
     Target,
@@ -54,14 +59,43 @@ class Network(Section):
     fc_layers: Literal[1, 2, 3] = 2
     """Linear layers after a recurrent network."""
 
+    dropout: Dropout = 0.0
+    """Dropout on what the recurrent networks read, between their layers and before their heads; 0: none, as published."""
+
     image_pooling: Literal[1, 2] = 1
     """2: average squares of 2 x 2 pixels and leave the first pooling layer out, a quarter of the first layer's cost; 1: as published."""
+
+
+SMALL_DATA: dict[str, Any] = {
+    "window": 64,
+    "stride": 32,
+    "validation_stride": 64,
+    "windows_per_epoch": 2,
+    "batch": 32,
+    "epochs": 16,
+    "learning_rate": 4e-3,
+    "scheduler": "exponential",
+    "plateau_factor": 0.85,
+    "label_smoothing": 0.1,
+    "mask_frames": 8,
+    "mask_bands": 4,
+    "network": {
+        "channels": [16, 32, 64, 64, 64],
+        "hidden": 64,
+        "audio_hidden": 64,
+        "image_pooling": 2,
+        "dropout": 0.2,
+    },
+}
 
 
 class M3tSettings(RecipeSettings):
     """M3T. The defaults are those of the published code, which was meant for all of Aff-Wild2 on a GPU."""
 
     renamed: ClassVar[Mapping[str, str]] = {**RecipeSettings.renamed, "decay_factor": "plateau_factor"}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"small_data": SMALL_DATA}
+
+    preset: Preset = None
 
     window: Annotated[int, Field(ge=2)] = 32
     """Frames per window, which is a sample."""
@@ -84,6 +118,12 @@ class M3tSettings(RecipeSettings):
 
     cutout: bool = False
     """Cover a random quarter or more of every training window, the same in all frames."""
+
+    mask_frames: Natural = 0
+    """Longest run of frames whose audio is masked by its mean in a training window at random; 0: none, as published."""
+
+    mask_bands: Natural = 0
+    """The same for mel bands, or for columns of another audio_feature."""
 
     batch: Count = 96
     """Windows per batch. The loss is a correlation over all frames of a batch, so it depends on this."""
@@ -121,6 +161,9 @@ class M3tSettings(RecipeSettings):
     expression_weight: Factor = 0.8
     """Factor of the cross-entropy of the expression, for the target mtl."""
 
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Part of the expression's target that all classes share equally; 0: none, as published."""
+
     freeze_encoders: bool = False
     """Train only what joins the two modalities; for the audio-visual variants, with visual_weights and audio_weights."""
 
@@ -139,6 +182,10 @@ class M3tSettings(RecipeSettings):
     arousal_columns: Count = 256
     """Leading columns of arousal_vectors that are read; TCAE's 268 are 256 of its encoder and 12 scores that were left out."""
 
+    audio_feature: Annotated[str, Field(pattern=r"^[a-z0-9_]+(\.indexed)?$")] | None = None
+    """Feature of the audio with a row per frame that the audio stream reads, such as egemaps25 or egemaps88; null: the published mel rows,
+    m3t_mel (m3t_mel.indexed in faithful mode)."""
+
     network: Network = Network()
     """Structure and size of the network."""
 
@@ -151,25 +198,41 @@ class M3tSettings(RecipeSettings):
 
 
 TEMPLATE = "m3t256"
+MEL = "m3t_mel"
 ZEROS = "zeros"
 """The declared replacement of face vectors that are not at hand."""
 OUTPUTS = EXPRESSIONS7 + VALENCE_AROUSAL
 """The nine outputs in the original's order (M3T spec 3.4); models with two have the last two."""
 
 
-def audio_feature(mode: str) -> str:
-    """``faithful`` reads the mel rows by frame index, which fall behind the video (M3T spec 2.5)."""
-    return "m3t_mel.indexed" if mode == "faithful" else "m3t_mel"
+def audio_feature(mode: str, settings: M3tSettings) -> str:
+    """The feature that the settings name, or the mel rows; ``faithful`` has them by frame index: they fall behind (M3T spec 2.5).
+
+    :class:`InputError` for a feature without a row per frame.
+    """
+    if settings.audio_feature is None:
+        return f"{MEL}.indexed" if mode == "faithful" else MEL
+    if rows_per_second(settings.audio_feature):
+        raise InputError(
+            f"m3t: recipe.audio_feature: {settings.audio_feature} is a signal on its own clock; use a feature with a row per frame, such "
+            "as egemaps25."
+        )
+    return settings.audio_feature
 
 
 def needs(variant: str, mode: str, settings: M3tSettings) -> Needs:
     """Faces and the face vectors that the settings name, and audio, as far as the variant has them."""
     modality = VARIANTS[variant].modality
-    audio = () if modality == "visual" else (audio_feature(mode),)
+    audio = () if modality == "visual" else (audio_feature(mode, settings),)
     if modality == "audio":
         return Needs(features=audio)
     vectors = dict.fromkeys([settings.face_vectors, settings.arousal_vectors])
     return Needs(crops=(TEMPLATE,), features=(*(name for name in vectors if name not in (None, ZEROS)), *audio))
+
+
+def blind(variant: str, settings: M3tSettings) -> str:
+    """The windows of a batch are one series; a single window has one label where clips have."""
+    return "a recipe.batch of at least 2, or recipe.loss: mse" if settings.batch == 1 and settings.loss == "ccc" else ""
 
 
 SPEC = Spec(
@@ -182,6 +245,7 @@ SPEC = Spec(
     },
     settings=M3tSettings,
     needs=needs,
+    blind=blind,
     narrowed={"audio_va": ("va",)},
     small={
         "window": 16,

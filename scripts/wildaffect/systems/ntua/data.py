@@ -20,17 +20,18 @@ def padded(start: int, stop: int, duration: int, repeat: str) -> np.ndarray:
     return np.pad(np.arange(start, stop), (0, duration - (stop - start)), mode=repeat)
 
 
-def nominal_times(times: np.ndarray) -> np.ndarray:
-    """Frame index / mean frame rate (N,) s, as the original has it; its rate is that of the container."""
-    count = len(times)
-    return np.arange(count) * ((times[-1] - times[0]) / (count - 1) if count > 1 else 0.0)
+def nominal_times(times: np.ndarray, rate: float | None = None) -> np.ndarray:
+    """Frame index / frame rate (N,) s, as the original has it: the rate that the file states, or the mean one where none is known."""
+    if rate is None:
+        rate = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 1.0
+    return np.arange(len(times)) / rate
 
 
 @dataclass(frozen=True)
 class AudioWindows:
     """How the audio windows of frames are cut.
 
-    ``nominal``: times are index / rate. ``silent``: what is missing or masked is silence, not 0 dB. ``centred``: see
+    ``nominal``: times are index / stated rate. ``silent``: what is missing or masked is silence, not 0 dB. ``centred``: see
     :func:`~wildaffect.features.audio.ntua_mel.windows`. ``columns``, ``bands``: largest masks; ``always``: also where nothing is drawn.
     """
 
@@ -48,7 +49,7 @@ class AudioWindows:
 
     def read(self, trial: TrialData, rows: np.ndarray, level: float, rng: np.random.Generator | None) -> np.ndarray:
         """float32 (n, bands, columns) of the frames ``rows``, masked by ``rng``."""
-        times = (nominal_times(trial.times) if self.nominal else trial.times)[rows]
+        times = (nominal_times(trial.times, trial.nominal_rate) if self.nominal else trial.times)[rows]
         images = windows(trial.features[self.feature], times, level, self.centred)
         return images if rng is None else masked(images, rng, self.columns, self.bands, level)
 

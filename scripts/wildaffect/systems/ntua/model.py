@@ -45,6 +45,7 @@ def build(
     width: float = 1.0,
     image_pooling: int = 1,
     mel_pooling: int = 1,
+    feature_dropout: float = 0.0,
 ) -> "StreamNetwork":
     """``visual``, ``aural`` or ``face`` with ``outputs`` 2 (valence, arousal) or 7 (expression logits), in the published form by default.
 
@@ -69,6 +70,7 @@ def build(
         ),
         outputs=outputs or OUTPUTS[variant],
         width=width,
+        dropout=feature_dropout,
         poolings={name: (1, mel_pooling) if name == "audio" else (image_pooling,) * 2 for name in chosen},
     )
 
@@ -84,11 +86,13 @@ class StreamNetwork(nn.Module):
         recurrent: Callable[[int], nn.RNNBase],
         outputs: int,
         width: float,
+        dropout: float,
         poolings: Mapping[str, tuple[int, int]],
     ) -> None:
         """``trunks``: module name and kind of each stream, in the order of the parameters; ``joined``: the order of the features.
 
-        ``recurrent`` makes the recurrent layer for a number of features. ``poolings``: rows and columns averaged before each trunk.
+        ``recurrent`` makes the recurrent layer for a number of features. ``dropout`` acts on what it reads and on its states.
+        ``poolings``: rows and columns averaged before each trunk.
         """
         super().__init__()
         self.streams = tuple(joined)
@@ -102,6 +106,7 @@ class StreamNetwork(nn.Module):
                 scale_channels(network, width)
             setattr(self, module, nn.Sequential(*list(network.children())[:-1]))
         self.rnn = recurrent(size)
+        self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(self.rnn.hidden_size * (1 + self.rnn.bidirectional), outputs)
 
     def forward(self, valid: Tensor | None = None, **streams: Tensor) -> Tensor:
@@ -112,14 +117,14 @@ class StreamNetwork(nn.Module):
         ``valid`` bool (B, t) says which frames are not padding, the first ones of each chunk. The others are then shown to no layer, nor do
         they count in batch statistics; their outputs mean nothing. None takes all frames, padding too, as the original does.
         """
-        features = torch.cat([self.encode(name, streams[name], valid) for name in self.streams], dim=2)
+        features = self.dropout(torch.cat([self.encode(name, streams[name], valid) for name in self.streams], dim=2))
         if valid is None:
             states, _ = self.rnn(features)
         else:
             lengths = valid.sum(dim=1).cpu()
             packed, _ = self.rnn(pack_padded_sequence(features, lengths, batch_first=True, enforce_sorted=False))
             states, _ = pad_packed_sequence(packed, batch_first=True, total_length=features.shape[1])
-        return self.fc(states.flatten(0, 1))
+        return self.fc(self.dropout(states.flatten(0, 1)))
 
     def encode(self, stream: str, images: Tensor, valid: Tensor | None = None) -> Tensor:
         """Features (B, t, d) of one stream, zero where not ``valid``."""

@@ -86,6 +86,7 @@ class Ntua(Recipe[NtuaSettings]):
             width=network.width,
             image_pooling=network.image_pooling,
             mel_pooling=network.mel_pooling,
+            feature_dropout=network.feature_dropout,
         )
 
     def initialise(self, model: StreamNetwork) -> list[dict[str, Any]]:
@@ -135,7 +136,7 @@ class Ntua(Recipe[NtuaSettings]):
         if counts.sum() < LEAST:
             return outputs.sum() * 0
         if self._task == "expr":
-            return F.cross_entropy(rows[counts], truth[counts, 0].long())
+            return F.cross_entropy(rows[counts], truth[counts, 0].long(), label_smoothing=self.settings.label_smoothing)
         form: dict[str, Any] = {"mixed": self._quirks.mixed, "epsilon": self._quirks.epsilon}
         return (1 - concordance(rows[None], truth[None], counts[None], **form)).mean()
 
@@ -158,7 +159,7 @@ class Ntua(Recipe[NtuaSettings]):
         return "wrap" if self.variant == "face" or self._task not in part.trial.labels else "edge"
 
     def _audio(self, purpose: Purpose) -> AudioWindows:
-        literal, learns = self._quirks.literal_audio, self._task == "va"
+        literal, learns = self._quirks.literal_audio, self._task == "va" or self.settings.mask_expressions
         return AudioWindows(
             AUDIO,
             nominal=literal,

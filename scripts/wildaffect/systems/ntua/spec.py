@@ -1,7 +1,7 @@
 """What NTUA offers and needs, and its settings; read while the workflow is planned, so no torch here."""
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -15,6 +15,7 @@ from wildaffect.systems.types import (
     Natural,
     Needs,
     Patience,
+    Preset,
     RecipeSettings,
     Spec,
     Target,
@@ -48,6 +49,9 @@ class Network(Section):
     dropout: Dropout = 0.1
     """Dropout between recurrent layers; without effect on a single one."""
 
+    feature_dropout: Dropout = 0.0
+    """Dropout on what the recurrent layer reads and on its states; 0: none, as published."""
+
     width: Width = 1.0
     """Factor on the channels of every layer of the trunks."""
 
@@ -75,8 +79,35 @@ class TrunkWeights(Section):
     """Trunk of the audio."""
 
 
+SMALL_DATA: dict[str, Any] = {
+    "epochs": 14,
+    "chunks_per_epoch": 800,
+    "optimizer": "adam",
+    "learning_rate": 2e-3,
+    "weight_decay": 1e-4,
+    "patience": None,
+    "mask_columns": 200,
+    "mask_bands": 20,
+    "mask_expressions": True,
+    "label_smoothing": 0.1,
+    "network": {
+        "face": "resnet18",
+        "scene": "resnet18",
+        "width": 0.125,
+        "hidden": 32,
+        "mel_pooling": 8,
+        "image_pooling": 2,
+        "feature_dropout": 0.2,
+    },
+}
+
+
 class NtuaSettings(RecipeSettings):
     """Face, body, context and audio (NTUA). The defaults are the published configuration file; what its authors ran is not known."""
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"small_data": SMALL_DATA}
+
+    preset: Preset = None
 
     streams: Annotated[
         tuple[Literal["face", "body", "context"], ...], Field(min_length=1), AfterValidator(distinct)
@@ -120,6 +151,12 @@ class NtuaSettings(RecipeSettings):
     mask_bands: Natural = 10
     """The same for mel bands."""
 
+    mask_expressions: bool = False
+    """Mask audio windows in training for expressions too; the published code did not."""
+
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Part of the expression's target that all classes share equally; 0: none, as published."""
+
     network: Network = Network()
     """Size and kind of the network."""
 
@@ -152,6 +189,11 @@ def needs(variant: str, mode: str, settings: NtuaSettings) -> Needs:
     )
 
 
+def blind(variant: str, settings: NtuaSettings) -> str:
+    """The chunks of a batch are one series; a single chunk has one label where clips have."""
+    return "a recipe.batch of at least 2" if settings.batch == 1 else ""
+
+
 SPEC = Spec(
     name="ntua",
     title="Face, body, context and audio (NTUA-CVSP, ABAW2)",
@@ -162,6 +204,7 @@ SPEC = Spec(
     },
     settings=NtuaSettings,
     needs=needs,
+    blind=blind,
     small={
         "batch": 2,
         "duration": 8,
