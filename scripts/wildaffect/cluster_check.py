@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from wildaffect.errors import InputError
+from wildaffect.project import WORKFLOW
 
-PROFILES = Path(__file__).resolve().parents[2] / "workflow" / "profiles"
+PROFILES = WORKFLOW / "profiles"
 WAIT = 300
 """Seconds for which the job may wait in the queue."""
 SHARED_DISKS = re.compile(r"nfs|lustre|gpfs|beegfs|ceph|panfs|gfs2|glusterfs|9p|cifs|fhgfs|wekafs")

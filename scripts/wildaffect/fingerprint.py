@@ -35,8 +35,11 @@ from wildaffect.statements import BODY, DESCRIPTIONS, Module, read_statements
 
 DATA = (".yaml", ".json", ".conf", ".inc", ".html", ".css", ".js")
 """How the names of data files end."""
-NOT_FOLLOWED = {f"wildaffect.provenance:{name}" for name in ("code_fingerprint", "definitions", "explain")}
-"""A job may check its fingerprint; how it is computed is not what the job does."""
+NOT_FOLLOWED = {
+    *(f"wildaffect.provenance:{name}" for name in ("code_fingerprint", "definitions", "explain")),
+    *(f"wildaffect.project:{name}" for name in ("PACKAGES", "ROOT", "SCRIPTS", "WORKFLOW")),
+}
+"""How a job's fingerprint is computed, which it may check, and where the project is installed are not what the job does."""
 
 Part = tuple[str, str]
 """A module and a name in it: of a definition, ``<module>``, ``<whole>``, or "/" and the path of a data file."""
@@ -44,14 +47,15 @@ _WHOLE = "<whole>"
 
 
 class Code:
-    """The code below one folder; each module is read once, when something in it is reached.
+    """The code of scripts; each module is read once, when something in it is reached.
 
     Args:
-        scripts: Folder of the scripts and of the packages that they import.
+        scripts: Folder of the scripts.
+        packages: Folder of the packages that they import.
     """
 
-    def __init__(self, scripts: Path) -> None:
-        self._scripts = scripts
+    def __init__(self, scripts: Path, packages: Path) -> None:
+        self._scripts, self._packages = scripts, packages
         self._file, self._module, self._data = cache(self._find), cache(self._read), cache(self._list_data)
         self._named_in = cache(self._names_in)
 
@@ -147,8 +151,8 @@ class Code:
 
     def _find(self, module: str) -> Path | None:
         """The file of a module, None for one that is not first-party. Scripts are known by their file names."""
-        base = self._scripts.joinpath(*module.split("."))
-        below_a_package = base.parent != self._scripts
+        base = self._packages.joinpath(*module.split("."))
+        below_a_package = base.parent != self._packages
         files = (base / "__init__.py", base.with_suffix(".py") if below_a_package else None, self._scripts / module)
         return next((path for path in files if path and path.is_file()), None) if module else None
 

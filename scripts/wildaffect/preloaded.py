@@ -26,7 +26,8 @@ from typing import Any, BinaryIO, TextIO
 
 from wildaffect.errors import INTERRUPTED, InputError
 from wildaffect.job import keep_freed_memory, limit_threads
-from wildaffect.provenance import SCRIPTS, code_fingerprint, forget
+from wildaffect.project import PACKAGES, SCRIPTS
+from wildaffect.provenance import code_fingerprint, forget
 
 
 def main() -> None:
@@ -158,7 +159,7 @@ _stamps: dict[Path, tuple[int, int]] = {}
 def _follow_edits() -> None:
     """Read the code anew if some file of it was changed: jobs compare what they run with what was planned."""
     now = {}
-    for path in SCRIPTS.rglob("*.*"):
+    for path in (*SCRIPTS.glob("*.*"), *(PACKAGES / "wildaffect").rglob("*.*")):
         if path.suffix != ".pyc":
             with suppress(OSError):
                 state = path.stat()

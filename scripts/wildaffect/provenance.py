@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from wildaffect.fingerprint import Code, Part
+from wildaffect.project import PACKAGES, SCRIPTS
 
-SCRIPTS = Path(__file__).resolve().parents[1]
 MAIN_PACKAGES = (
     "av",
     "numpy",
@@ -34,7 +34,7 @@ def code_fingerprint(script: str, modules: Iterable[str] = (), *, scripts: Path 
         script: File name of the job's script below ``scripts``.
         modules: What the script picks at run time: ``package.module`` for the public definitions of a module, ``package`` for those of all
             modules in it, ``package.module:name`` for one definition, ``package:folder/file`` for one data file.
-        scripts: Folder of the scripts and of the packages that they import.
+        scripts: Folder of the scripts, and of the packages that they import unless it is that of this project.
 
     Returns:
         16 hexadecimal digits.
@@ -74,7 +74,7 @@ def forget() -> None:
 
 @cache
 def _code(scripts: Path) -> Code:
-    return Code(scripts)
+    return Code(scripts, PACKAGES if scripts == SCRIPTS else scripts)
 
 
 @cache

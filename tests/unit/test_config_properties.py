@@ -101,7 +101,13 @@ def blocks() -> st.SearchStrategy[dict[str, Any]]:
     strategies["faces"] = st.tuples(values_of({"type": "object", "properties": faces}, "faces"), detectors()).map(
         lambda both: {**both[0], **both[1]}
     )
-    return st.fixed_dictionaries({}, optional=strategies)
+    return st.fixed_dictionaries({}, optional=strategies).filter(persons_fit)
+
+
+def persons_fit(raw: dict[str, Any]) -> bool:
+    """Whether several persons are asked for only of a folder."""
+    corpus = raw.get("corpus") or {}
+    return corpus.get("persons", 1) == 1 or corpus.get("layout") == "folder"
 
 
 def detectors() -> st.SearchStrategy[dict[str, Any]]:
@@ -193,12 +199,12 @@ def leaves(node: dict[str, Any], path: tuple[str, ...] = ()) -> list[tuple[str, 
 
 
 LEAVES = leaves(SCHEMA)
-FREE = {"options", "systems", "import", "embeddings", "ensembles", "samples", "bodies", "classes"}
+FREE = {"options", "systems", "import", "embeddings", "ensembles", "samples", "bodies", "classes", "thresholds"}
 """Keys that hold blocks of names, or of keys that depend on others."""
 
 
 def test_the_leaves_are_all_keys():
-    assert len(LEAVES) == 47 and ("faces", "tracking", "max_gap") in LEAVES
+    assert len(LEAVES) == 61 and ("faces", "tracking", "max_gap") in LEAVES
 
 
 def nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:

@@ -143,7 +143,13 @@ def test_editors_leave_the_names_of_plug_ins_to_the_plan(editor, right):
 def test_examples_are_right(section):
     for key, field in keys(section).items():
         for example in field.examples or ():
-            paths = {"Features": "features", "Score": "score", "Submission": "submission", "LabelRules": "labels"}
+            paths = {
+                "Features": "features",
+                "Score": "score",
+                "Submission": "submission",
+                "LabelRules": "labels",
+                "Tables": "tables",
+            }
             if section is System:
                 given = complete_settings({"systems": {"lfan": {key: example}}})["systems"]["lfan"][key]
             else:

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from support.faces import face, scene, write_detections
+from support.media import Sound, Video, beep, counted, onset, write_media
 from wildaffect.errors import InputError
 from wildaffect.faces.options import TrackingOptions
 from wildaffect.faces.persons import assign_persons
-from wildaffect.faces.previews import COLOURS, draw_overlay, draw_persons
+from wildaffect.faces.previews import COLOURS, PEOPLE, Drawing, Values, draw_overlay, draw_persons
 from wildaffect.faces.tables import read_trial
+from wildaffect.media.audio import read_audio, write_audio
 from wildaffect.media.frames import read_frames, write_frame_table
 
 FRAMES, GAP = 30, range(10, 14)
@@ -68,7 +70,7 @@ def test_boxes_are_drawn_in_the_colour_of_their_source(folder):
     picture = np.full((180, 320, 3), 90, np.uint8)
     for frame, source in ((5, "detected"), (11, "interpolated")):
         assert rows.source[frame] == source
-        drawn = draw_persons(picture, {"v_left": rows}, frame, scale=0.5)
+        drawn = draw_persons(picture, Drawing({"v_left": rows}), frame, scale=0.5)
         x0, y0, x1, y1 = np.round(rows.boxes[frame] / 2).astype(int)
         for x, y in ((x0, (y0 + y1) // 2), (x1, (y0 + y1) // 2), ((x0 + x1) // 2, y1)):
             assert drawn[y, x].tolist() == list(COLOURS[source])
@@ -80,7 +82,7 @@ def test_boxes_are_drawn_in_the_colour_of_their_source(folder):
 def test_absent_persons_are_named_only(folder):
     absent = read_trial(folder / "p.parquet", "v")
     assert (absent.source == "none").all()
-    drawn = draw_persons(np.zeros((180, 320, 3), np.uint8), {"v": absent}, 3)
+    drawn = draw_persons(np.zeros((180, 320, 3), np.uint8), Drawing({"v": absent}), 3)
     assert drawn[:30].max() > 100
     assert drawn[60:150].max() == 0
 
@@ -94,3 +96,65 @@ def test_refusals_and_empty_videos(folder, tmp_path):
     write_frame_table(tmp_path / "none.mp4", tmp_path / "nf.parquet")
     draw_overlay(tmp_path / "none.mp4", tmp_path / "nf.parquet", folder / "p.parquet", tmp_path / "o.mp4")
     assert (tmp_path / "o.mp4").read_bytes() == b""
+
+
+def people(folder):
+    """Tables of a video with two people and room for a third."""
+    frames = list(range(FRAMES))
+    detections, _ = scene(face(frames[:20], 150, side=80.0), face(frames, 450, side=80.0))
+    write_detections(folder / "d.parquet", detections, FRAMES)
+    trials = {f"v#{number}": str(number) for number in (1, 2, 3)}
+    assign_persons(folder / "d.parquet", folder / "f.parquet", trials, folder / "p.parquet", options=TrackingOptions())
+    return {trial: read_trial(folder / "p.parquet", trial) for trial in trials}
+
+
+def test_people_have_colours_of_their_own_and_values_a_trail(folder):
+    rows = people(folder)
+    x0, y0, _, y1 = np.round(rows["v#1"].boxes[3]).astype(int)
+    assert x0 > 300, "the first is the one who is seen longest"
+    picture = np.full((360, 640, 3), 90, np.uint8)
+    values = {"v#1": Values(np.full(FRAMES, 0.5), np.full(FRAMES, -0.5), ("joy 80%",) * FRAMES)}
+    drawing = Drawing({name: rows[name] for name in ("v#1", "v#2")}, {"v#1": PEOPLE[0], "v#2": PEOPLE[1]}, values)
+    drawn = draw_persons(picture, drawing, 3)
+    assert drawn[(y0 + y1) // 2, x0].tolist() == list(PEOPLE[0])
+    side = 84
+    # Valence to the right, arousal up: 0.5 and -0.5 lie in the lower right quarter of the square.
+    square = drawn[360 - 6 - side : 360 - 6, 640 - 6 - side : 640 - 6]
+    assert square[60, 60].tolist() == list(PEOPLE[0])
+    assert square[23, 23].tolist() not in [list(colour) for colour in PEOPLE]
+    below = drawn[y1 + 4 : y1 + 40, x0 : x0 + 60]
+    assert (below == PEOPLE[0]).all(axis=2).any(), "the values stand below the box"
+
+
+def test_who_is_not_there_is_not_drawn(folder):
+    people(folder)
+    draw_overlay(folder / "v.mp4", folder / "f.parquet", folder / "p.parquet", folder / "o.mp4")
+    with av.open(str(folder / "o.mp4")) as container:
+        first = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    # Absent persons of the other kind are named in the upper left corner.
+    assert np.abs(first[:30, :120].astype(int) - 90).max() < 40
+
+
+@pytest.mark.parametrize("rate", [16_000, 96_000])
+def test_audio_is_kept_in_step_with_the_frames(folder, rate):
+    write_media(
+        folder / "v2.mkv",
+        Video([i / 25 for i in range(50)], counted, rate=Fraction(25)),
+        Sound(beep(0.8, 2.0, rate), rate),
+    )
+    write_frame_table(folder / "v2.mkv", folder / "f2.parquet")
+    write_audio(folder / "v2.mkv", folder / "f2.parquet", folder / "a.flac")
+    write_detections(folder / "d2.parquet", scene(face([0], 150))[0], 50)
+    assign_persons(
+        folder / "d2.parquet", folder / "f2.parquet", {"v": "main"}, folder / "p2.parquet", options=TrackingOptions()
+    )
+    draw_overlay(
+        folder / "v2.mkv", folder / "f2.parquet", folder / "p2.parquet", folder / "o.mp4", audio=folder / "a.flac"
+    )
+    with av.open(str(folder / "o.mp4")) as container:
+        assert {stream.codec_context.name for stream in container.streams} == {"h264", "aac"}
+        assert container.streams.video[0].codec_context.pix_fmt == "yuv420p"
+    write_frame_table(folder / "o.mp4", folder / "of.parquet")
+    write_audio(folder / "o.mp4", folder / "of.parquet", folder / "oa.flac")
+    samples, kept, _ = read_audio(folder / "oa.flac")
+    assert kept == min(rate, 48_000) and abs(onset(samples, kept) - 0.8) < 0.03

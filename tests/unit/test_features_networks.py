@@ -12,6 +12,7 @@ from torchvision.transforms.v2 import functional
 
 from wildaffect.errors import InputError
 from wildaffect.features.embeddings import NETWORKS, describe_embedding, open_network, preparation, prepare
+from wildaffect.features.hsemotion import PREPARATIONS
 from wildaffect.features.vggface import VggFace
 from wildaffect.files import sha256
 from wildaffect.weights import read_weights
@@ -114,7 +115,7 @@ def test_the_description_says_which_network_with_which_weights(tmp_path, referen
 
 
 def test_the_configuration_knows_the_same_networks():
-    assert set(get_args(Embedding.model_fields["network"].annotation)) == {"hog", *NETWORKS}
+    assert set(get_args(Embedding.model_fields["network"].annotation)) == {"hog", *NETWORKS, *PREPARATIONS}
 
 
 def test_the_face_network_answers_features_and_probabilities(tmp_path):

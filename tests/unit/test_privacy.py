@@ -26,7 +26,7 @@ for module in pkgutil.walk_packages(wildaffect.__path__, "wildaffect."):
 USE_A_NETWORK = """
 import sys, time
 from pathlib import Path
-from wildaffect.faces.detectors.scrfd import bind_session
+from wildaffect.sessions import bind_session
 bind_session(Path(sys.argv[1]), Path(sys.argv[1]), "cpu", 1)
 time.sleep(2)
 """
@@ -101,6 +101,9 @@ def test_no_command_opens_a_socket(offline, tmp_path):
         (["label-files", "p.parquet", "p.parquet", "files"], 2),
         (["validate-submission", "out", *TRACK, "--sample", "out"], 0),
         (["summary", "results"], 2),
+        (["run", "videos/a.mp4"], 2),  # its jobs are those of the workflow
+        (["status", "results"], 2),
+        (["init", "new"], 0),
         (["doctor"], 0),
         (["models"], 0),
         (["new-corpus", "videos"], 0),

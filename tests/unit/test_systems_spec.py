@@ -24,7 +24,7 @@ def test_no_setting_is_dead(root, system):
     code += (folder.parent / "base.py").read_text() + inspect.getsource(spec.needs)
     code += inspect.getsource(RecipeSettings._over_preset)
     names = names_of(spec.settings)
-    assert len(names) >= 20
+    assert len(names) >= 20 or spec.trained
     assert [name for name in names if not re.search(rf"\b{name}\b", code)] == []
 
 

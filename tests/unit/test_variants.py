@@ -13,7 +13,7 @@ from wildaffect.report.runs import notes
 from wildaffect.systems.headers import read_header
 from wildaffect.weights import save_weights
 from wildaffect.workflow.plan import make_plan
-from wildaffect.workflow.settings import complete_settings
+from wildaffect.workflow.settings import complete_settings, trained_here
 
 BASE = {
     "faces": {"backend": "dlib", "model": "hog"},
@@ -86,7 +86,7 @@ def test_a_seed_of_its_own_makes_a_second_training_of_one_network(plan_of):
     }
 
 
-@pytest.mark.parametrize("system", systems.available())
+@pytest.mark.parametrize("system", trained_here())
 def test_a_list_and_a_block_of_the_same_names_are_the_same_run(plan_of, system, tmp_path):
     names = list(systems.spec(system).variants)[:2]
     blocks = {
@@ -129,6 +129,12 @@ def test_a_list_and_a_block_of_the_same_names_are_the_same_run(plan_of, system, 
 def test_mistakes_are_named_with_their_whole_key(variants, message):
     with pytest.raises(InputError, match=message):
         complete_settings({"systems": {"cnu_adl": {"variants": variants}}})
+
+
+def test_a_system_that_comes_trained_has_no_variants_of_other_names():
+    block = {"variants": {"mine": {"base": "mini_xception"}}, "targets": ["expr"]}
+    with pytest.raises(InputError, match=r"fer2013\.variants\.mine: comes trained"):
+        complete_settings({"systems": {"fer2013": block}})
 
 
 def test_a_mistake_of_the_systems_recipe_is_said_once():

@@ -56,6 +56,7 @@ def test_packages_import_only_to_their_right():
         "cli",
         "workflow",
         "report",
+        "tabulation",
         "submission",
         "training",
         "systems",

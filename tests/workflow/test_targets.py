@@ -29,3 +29,29 @@ def test_parts_of_the_workflow_run_without_a_trained_system_and_without_models_o
     config = write_config(tmp_path / "mine.yaml", raw | named | {"systems": {"lfan": False}})
     alone = run_workflow(project, config, "-n", "faces", "features")
     assert alone.jobs["extract_features_together"] == alone.jobs["cut_crops_together"] == 2, alone.text
+
+
+@pytest.mark.slow
+def test_tables_of_a_system_that_comes_trained_train_nothing(tmp_path):
+    project = copy_project(tmp_path)
+    touch(project / "clips" / "a.mp4", project / "clips" / "b.mp4", project / "own.hdf5")
+    raw = {
+        "corpus": {"layout": "folder", "root": "clips"},
+        "faces": {"backend": "dlib", "model": "hog"},
+        "systems": {"lfan": False, "fer2013": {"trained": "own.hdf5"}},
+        "tables": {"speech": False},
+    }
+    jobs = run_workflow(project, write_config(tmp_path / "mine.yaml", raw), "-n", "tables").jobs
+    wanted = {
+        "measure_quality": 2,
+        "cut_crops": 4,
+        "predict_system": 1,
+        "fuse_folds": 1,
+        "write_tables": 1,
+        "tables": 1,
+    }
+    assert (
+        {name: jobs[name] for name in wanted} == wanted
+        and "train_system" not in jobs
+        and "extract_features" not in jobs
+    )

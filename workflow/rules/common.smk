@@ -9,8 +9,10 @@ from pathlib import Path
 from snakemake.cli import get_argument_parser
 from snakemake.exceptions import WorkflowError
 
-SCRIPTS = str(Path(workflow.basedir).parent / "scripts")
-sys.path[:0] = [SCRIPTS, str(Path(workflow.basedir) / "rules")]
+# Of this file: an analysis folder has a Snakefile of its own that includes this workflow.
+RULES = Path(str(workflow.current_basedir)).resolve()
+SCRIPTS = str(RULES.parents[1] / "scripts")
+sys.path[:0] = [SCRIPTS, str(RULES)]
 
 import records
 from clusters import cancel_all_jobs, cancel_jobs_on_sigterm, complete_states_of_slurm
@@ -25,7 +27,7 @@ from wildaffect.faces import lfan_archive, templates as crop_templates
 from wildaffect.features.imported import imported_feature
 from wildaffect.features.spec import of_trial
 from wildaffect.features.registry import FEATURES
-from wildaffect.features.registry import body_source, configured, weights_file
+from wildaffect.features.registry import body_source, configured, given_file, weights_file
 from wildaffect.job import check_interpreter
 from wildaffect.scoring import editions
 from wildaffect.scoring.tasks import task_value
@@ -127,15 +129,15 @@ def feature_code(script):
 
 
 def weight_file(kind, features):
-    """The configured file of one kind, `weights` or `pca`, that some of ``features`` needs; None where none does."""
-    wanted = any(getattr(FEATURES[feature], kind) for feature in features)
-    return PLAN.config["features"][f"vggish_{kind}"] if wanted else None
+    """The configured files of one kind, `weights` or `pca`, that ``features`` need, by the name that they declare."""
+    declared = dict.fromkeys(getattr(FEATURES[feature], kind) for feature in features)
+    return {name: given_file(PLAN.config["features"], name, PLAN.config["models_dir"]) for name in declared if name}
 
 
 def weight_paths(features):
     """Files behind :func:`weight_file` of both kinds."""
-    values = [weight_file(kind, features) for kind in ("weights", "pca")]
-    return [path for value in values if value for path in weights_file(value, PLAN.config["models_dir"])]
+    values = [value for kind in ("weights", "pca") for value in weight_file(kind, features).values()]
+    return [path for value in values for path in weights_file(value, PLAN.config["models_dir"])]
 
 
 def without(settings, *keys):

@@ -54,12 +54,21 @@ if FACES_TOGETHER:
             "../../scripts/cut_crops_together.py"
 
 
+# What overlays show besides faces, if they are a part of the run.
+SHOWN_PREDICTIONS = PLAN.outputs.tests() if PLAN.config["report"]["overlays"] else []
+
+
 rule draw_overlay:
-    """A copy of the video with boxes, points and names drawn in; made only when asked for."""
+    """A copy of the video with boxes, points, names and predictions drawn in; made only when asked for.
+
+    Tables of predictions change with every video of the corpus. What decides on those of this one is in the other inputs and the params.
+    """
     input:
         video=lambda wildcards: raw_video(wildcards.video),
         frames=at(paths.FRAMES),
+        audio=at(paths.AUDIO),
         persons=at(paths.PERSONS),
+        predictions=ancient(SHOWN_PREDICTIONS),
     output:
         overlay=at(paths.OVERLAY),
     log:
@@ -75,6 +84,7 @@ rule draw_overlay:
         serial=1,
     params:
         code=code_of("draw_overlay.py"),
+        systems=without_given(PLAN.config["systems"]) if SHOWN_PREDICTIONS else {},
     script:
         "../../scripts/draw_overlay.py"
 

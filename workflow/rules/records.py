@@ -27,8 +27,9 @@ from snakemake_interface_executor_plugins.settings import ExecMode
 
 from wildaffect.content import RECORDS, Contents
 from wildaffect.errors import InputError
-from wildaffect.files import in_words
+from wildaffect.files import atomic, in_words
 from wildaffect.provenance import code_fingerprint, stable_hash
+from wildaffect.workflow.status import JOBS, LOCK, plain_job
 
 FOLDER = RECORDS
 
@@ -195,9 +196,30 @@ class Records(FilePersistence):
                 file.unlink()  # of no words, where the disk is full
             raise WorkflowError(f"{self._results}: cannot be written: {in_words(error)}") from None
         try:
+            self._list_jobs(owner)
             yield
         finally:
             self.unlock()
+
+    def _list_jobs(self, owner: Mapping[str, Any]) -> None:
+        """Write down what will run, for those who follow the run (`wildaffect.workflow.status`)."""
+        if self.dag.workflow.touch:
+            return
+        jobs = [
+            plain_job(
+                Path(str(job.rule.snakefile)).stem.partition("_")[0],
+                job.rule.name,
+                job.wildcards,
+                self._name(str(job.log[0])),
+            )
+            for job in self.dag.needrun_jobs()
+            if job.log and not job.is_group() and not job.rule.name.startswith("list_")
+        ]
+        try:
+            with atomic(Path(self._results) / JOBS) as partial:
+                partial.write_text(json.dumps({"owner": {k: v for k, v in owner.items() if k != "code"}, "jobs": jobs}))
+        except InputError as error:
+            raise WorkflowError(str(error)) from None
 
     def _code_of_jobs(self) -> list[str]:
         """``params.code`` of all jobs that will run: it is the same for most jobs of a rule."""
@@ -206,7 +228,7 @@ class Records(FilePersistence):
 
 
 def _lock_file(folder: Path) -> Path:
-    return folder / "locks" / "run.json"
+    return folder.parent / LOCK
 
 
 def _in_use(results: str, file: Path) -> str:

@@ -127,6 +127,8 @@ rule export_csv:
     """One CSV per predicted trial, for people without a Parquet reader."""
     input:
         predictions=lambda wildcards: PLAN.outputs.tests(wildcards.system, wildcards.variant),
+        # Who of several people is there.
+        persons=PLAN.inputs.corpus_lists("persons") if PLAN.config["corpus"]["persons"] > 1 else [],
     output:
         folder=directory(at(paths.EXPORTS)),
     log:

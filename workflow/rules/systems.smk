@@ -10,7 +10,7 @@ rule list_files:
         "<results>/benchmarks/list_files/{group}/{kind}.jsonl"
     wildcard_constraints:
         group=r"[0-9a-f]{16}",
-        kind=r"frames|audio|persons|crops\.[a-z0-9_]+|features\.[a-z0-9_.]+",
+        kind=r"frames|audio|persons|quality|crops\.[a-z0-9_]+|features\.[a-z0-9_.]+",
     localrule: True
     conda:
         "../../envs/media.yaml"

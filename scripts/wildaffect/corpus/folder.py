@@ -191,8 +191,8 @@ def _renamed(media: dict[str, Path]) -> Iterator[Finding]:
             yield Finding("", name, "info", "renamed", detail, f"called {name}")
 
 
-def scan(root: Path, results: Path | None = None) -> Corpus:
-    """One trial per video, person `main`, partition `test` in every task.
+def scan(root: Path, results: Path | None = None, persons: int = 1) -> Corpus:
+    """One trial per video, person `main`, partition `test` in every task; or ``persons`` trials `<video>#1`, … of the persons `1`, ….
 
     Raises:
         InputError: There are no videos.
@@ -204,7 +204,12 @@ def scan(root: Path, results: Path | None = None) -> Corpus:
             f"{root}: no video files below this folder (known endings: {' '.join(sorted(VIDEO_SUFFIXES))}).{why}"
         )
     partitions = {f"partition_{task}": "test" for task in TASKS}
-    trials = tuple(Trial(video, video, media, **partitions) for video, media in videos.media.items())
+    people = {"": "main"} if persons == 1 else {f"#{number}": str(number) for number in range(1, persons + 1)}
+    trials = tuple(
+        Trial(video + suffix, video, media, person, **partitions)
+        for video, media in videos.media.items()
+        for suffix, person in people.items()
+    )
     return Corpus(trials, (*videos.findings, *_other_endings(videos.others)))
 
 

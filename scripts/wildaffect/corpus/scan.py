@@ -13,7 +13,9 @@ ENDS = 65536
 """Bytes at both ends of a file that are compared."""
 
 
-def scan_corpus(layout: str, root: Path, annotations: Path | None, edition: str, results: Path | None = None) -> Corpus:
+def scan_corpus(
+    layout: str, root: Path, annotations: Path | None, edition: str, results: Path | None = None, *, persons: int = 1
+) -> Corpus:
     """Trials below `root`. Reads names only, and the ends of media files of equal size.
 
     Args:
@@ -22,6 +24,7 @@ def scan_corpus(layout: str, root: Path, annotations: Path | None, edition: str,
         annotations: Folder of the annotations; `root` if None.
         edition: Name of the challenge edition that the annotations belong to.
         results: Folder of the results, which is never searched.
+        persons: Most persons per video, for the layout `folder`.
 
     Raises:
         InputError: A folder is missing or empty, or its content is ambiguous.
@@ -33,7 +36,7 @@ def scan_corpus(layout: str, root: Path, annotations: Path | None, edition: str,
     if layout == "affwild2":
         found = affwild2.scan(root, annotations, edition, results)
     elif layout == "folder":
-        found = folder.scan(root, results)
+        found = folder.scan(root, results, persons)
     else:
         found = table.scan(root, annotations, results)
     return replace(found, findings=(*found.findings, *same_files(root, found), *shared_subjects(found)))

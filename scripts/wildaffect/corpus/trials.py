@@ -29,10 +29,10 @@ class Trial:
     """One row of the trials table.
 
     Attributes:
-        trial: Name of the trial: its video, with `_left` or `_right` where that names one of two persons.
+        trial: Name of the trial: its video, with `_left` or `_right` where that names one of two persons, or `#<number>` of several.
         video: Stem of the media file.
         media: Path of the video relative to the corpus root.
-        person: `main`, `left` or `right`.
+        person: `main`, `left` or `right`; of several people their number by presence.
         partition_va, partition_expr, partition_au: Official partition by task; None where a task does not use the trial.
         annotation_va, annotation_expr, annotation_au: Annotation file by task, relative to the annotation folder; None without one.
         edition: Challenge edition that the annotations belong to.

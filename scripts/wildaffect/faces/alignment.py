@@ -29,6 +29,7 @@ class Template:
             that this template is resized from are stored as they are, and resized when they are read.
         official: Kinds of folders whose images can stand for this crop, the best first, each with the black pixels around such an
             image; a negative number: the pixels of the image that are left off on each side.
+        margin: Pixels of the frame around the box, which is first rounded to whole pixels and made square; None: the box as it is.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Template:
     resizing: Resizing = "antialiased_bicubic"
     encoding: Literal["jpeg444", "jpeg420", "png", "unchanged"] = "jpeg444"
     official: tuple[tuple[str, int], ...] = ()
+    margin: int | None = None
 
     @property
     def needs_bodies(self) -> bool:
@@ -87,9 +89,19 @@ def crop_transform(template: Template, points5: np.ndarray, box: np.ndarray) -> 
     """
     if template.points is not None:
         return align(points5, box, template.points)
+    if template.margin is not None:
+        box = _squared(box, template.margin)
     scale = template.warp_size / np.maximum(box[2:] - box[:2], 1e-6)
     # Pixel centres lie at whole numbers: the box's edges go to the crop's edges, half a pixel outside its outer centres.
     return np.column_stack([np.diag(scale), -scale * box[:2] + 0.5 * (scale - 1)]).astype(np.float64)
+
+
+def _squared(box: np.ndarray, margin: int) -> np.ndarray:
+    """A box in whole pixels, made square by its longer side, with a margin: an odd pixel is added to the right or below."""
+    low, high = np.rint(box[:2]), np.rint(box[2:])
+    sides = high - low
+    low = low - (sides.max() - sides) // 2
+    return np.concatenate([low - margin, low + sides.max() + margin])
 
 
 def align(points5: np.ndarray, box: np.ndarray, target: np.ndarray | Points) -> np.ndarray:

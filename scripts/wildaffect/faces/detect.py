@@ -17,6 +17,7 @@ from wildaffect.faces.options import DetectionOptions
 from wildaffect.faces.tables import DETECTIONS_SCHEMA, pairwise_iou, points_column
 from wildaffect.media.decode import decode, prefetch
 from wildaffect.media.frames import read_frames
+from wildaffect.progress import counted
 from wildaffect.tables import write_table
 
 SIDE = 32
@@ -188,7 +189,7 @@ def detect_faces(
     images = (
         prefetch(_with_cuts(video, threads, about.get("view")), max(2, detector.batch)) if about["frames"] else iter(())
     )
-    for batch in _batches(images, detector.batch):
+    for batch in _batches(counted(images, about["frames"], "frames"), detector.batch):
         shown, new_shots, doubts = map(list, zip(*batch, strict=True))
         for image, new_shot, doubtful, faces in zip(
             shown, new_shots, doubts, search.find(shown, new_shots), strict=True

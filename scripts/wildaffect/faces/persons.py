@@ -7,6 +7,7 @@ Rules (Aff-Wild2 names one person of a video by a suffix, or by none):
 * ``left`` and ``right``: of the two most prominent people seen together, by mean horizontal order over the frames that
   show both;
 * ``main`` beside one suffixed trial: the other person of that pair;
+* numbers: ``1`` is the person seen in most frames, ``2`` the next, and so on; a number beyond those who are there shows nobody;
 * ``main`` beside both: of the three most prominent people seen together, and others as large beside them, ``left`` and ``right`` are
   the outermost and ``main`` is the most prominent of the rest; if no three are seen together, the pair and the most prominent third.
 
@@ -27,6 +28,7 @@ from wildaffect.faces.gaps import fill_gaps
 from wildaffect.faces.options import TrackingOptions
 from wildaffect.faces.overrides import Override, check_override, read_overrides
 from wildaffect.faces.tables import (
+    ABSENT,
     DETECTIONS_SCHEMA,
     PERSONS_SCHEMA,
     Detections,
@@ -78,7 +80,7 @@ def assign_persons(
     Args:
         detections: Table of detections of the video.
         frames: Its frame table.
-        trials: ``main``, ``left`` or ``right`` by trial.
+        trials: ``main``, ``left`` or ``right`` by trial, or numbers.
         output: Table to write (`wildaffect.faces.tables.PERSONS_SCHEMA`).
         options: How faces are tracked and gaps are filled.
         overrides: CSV of corrections.
@@ -100,24 +102,31 @@ def assign_persons(
     seen = track_ranges(found, tracks) if corrections else {}
     parts, trial_facts = [PERSONS_SCHEMA.empty_table()], {}
     followed = np.zeros(count, bool)
+    shows: dict[str, np.ndarray] = {}
+    follows: dict[str, tuple[float, str]] = {}
     for trial, person in trials.items():
         chosen = _rows_of_chain(found, tracks, assignment.chains[person], count)
         presence = int((chosen >= 0).sum()) / shown if shown else 0.0
         stays = persons != {"main"} or not shown or presence >= LEAST_PRESENCE
         if not stays:
             chosen = rows_of_shots(found, tracks, prominence(found, width, height), cuts, count)
-        own = [override for override in corrections if override.trial == trial]
-        for override in own:
-            check_override(override, count, (about["width"], about["height"]), seen)
-            apply_override(chosen, override, found, tracks)
+        shows[trial], follows[trial] = chosen, (presence, "person" if stays else "shots")
+    for override in (override for override in corrections if override.trial in trials):
+        check_override(override, count, (about["width"], about["height"]), seen)
+        apply_override(shows[override.trial], override, found, tracks)
+        if trials[override.trial].isdigit():
+            _take_from_others(shows, override)
+    for trial, person in trials.items():
+        chosen, own = shows[trial], [override for override in corrections if override.trial == trial]
         blocked = _blocked(own, count)
         rows = fill_gaps(found, tracks, chosen, cuts, blocked, options.interpolate, options.hold)
         parts.append(rows_table(trial, rows))
         followed |= chosen >= 0
         trial_facts[trial] = {
             **_facts(person, rows, assignment, len(own)),
-            "presence": presence,
-            "follows": "person" if stays else "shots",
+            "presence": follows[trial][0],
+            "follows": follows[trial][1],
+            **({ABSENT: True} if person.isdigit() and person != "1" and not (chosen >= 0).any() else {}),
         }
     metadata = {
         "trials": trial_facts,
@@ -133,6 +142,15 @@ def assign_persons(
     } | kept_view(clip)
     del found  # as large as what is written
     write_table(output, pa.concat_tables(parts), PERSONS_SCHEMA, metadata)
+
+
+def _take_from_others(shows: dict[str, np.ndarray], override: Override) -> None:
+    """Of several people each face is one's: what an override gives to its trial, the others lose, in place."""
+    within = slice(override.first, override.last + 1)
+    given = shows[override.trial][within]
+    for trial, chosen in shows.items():
+        if trial != override.trial:
+            chosen[within][(chosen[within] == given) & (given >= 0)] = -1
 
 
 def _rows_of_chain(detections: Detections, tracks: np.ndarray, chain: set[int], count: int) -> np.ndarray:
@@ -249,7 +267,7 @@ def assign_tracks(detections: Detections, tracks: np.ndarray, wanted: set[str], 
     Args:
         detections: The faces of the video (M rows).
         tracks: Track number (M,) of each, 0 to T - 1.
-        wanted: Some of `wildaffect.corpus.trials.PERSONS`.
+        wanted: Some of `wildaffect.corpus.trials.PERSONS`, or the numbers of several people.
         width: Of the frame in pixels.
         height: Of the frame in pixels.
 
@@ -259,6 +277,8 @@ def assign_tracks(detections: Detections, tracks: np.ndarray, wanted: set[str], 
     Raises:
         InputError: For an unknown person.
     """
+    if wanted and all(person.isdigit() for person in wanted):
+        return _assign_numbers(detections, tracks, wanted)
     if unknown := wanted - set(PERSONS):
         raise InputError(f"trials: unknown person {', '.join(sorted(unknown))}, use main, left or right.")
     count = tracks.max(initial=-1) + 1
@@ -280,6 +300,31 @@ def assign_tracks(detections: Detections, tracks: np.ndarray, wanted: set[str], 
     owners = seeds | {f"other {side}": track for side, track in enumerate(pair) if track not in seeds.values()}
     chains, chained = _chain_unidentified(detections, tracks, weights, owners)
     return Assignment({p: chains[p] for p in seeds}, {p: chained[p] for p in seeds}, together, flipped)
+
+
+def _assign_numbers(detections: Detections, tracks: np.ndarray, wanted: set[str]) -> Assignment:
+    """Number the people of a video by the frames that show them, the earlier one first where these are as many.
+
+    The longest track that belongs to nobody yet begins a new person, as long as there may be one of those who are wanted among them.
+    """
+    lengths = np.bincount(tracks) if len(tracks) else np.zeros(0, int)
+    seeds: dict[str, int | None] = {}
+    chains: dict[str, set[int]] = {}
+    chained: dict[str, int] = {}
+    for track in np.argsort(-lengths, kind="stable").tolist():
+        if lengths[track] < SHORTEST_CHAINED or len(seeds) == len(wanted) + PAIR_CANDIDATES:
+            break
+        if not any(track in chain for chain in chains.values()):
+            seeds[str(track)] = track
+            chains, chained = _chain_unidentified(detections, tracks, lengths.astype(float), seeds)
+    order = sorted(chains, key=lambda seed: (-sum(lengths[track] for track in chains[seed]), min(chains[seed])))
+    numbers = {str(number): seed for number, seed in enumerate(order, 1)}
+    return Assignment(
+        {person: chains.get(numbers.get(person, ""), set()) for person in wanted},
+        {person: chained.get(numbers.get(person, ""), 0) for person in wanted},
+        0,
+        0,
+    )
 
 
 def _three_together(detections: Detections, tracks: np.ndarray, weights: np.ndarray) -> list[int]:

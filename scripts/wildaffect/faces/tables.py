@@ -245,6 +245,21 @@ def rows_table(trial: str, rows: TrialFaces) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=PERSONS_SCHEMA)
 
 
+ABSENT = "absent"
+"""Key of what a table of persons says of a trial, for one of several people who is not in the video."""
+
+
+def absent_trials(persons: str | os.PathLike) -> set[str]:
+    """Trials of a table of persons that stand for people who are not in the video."""
+    return {trial for trial, facts in read_metadata(persons).get("trials", {}).items() if facts.get(ABSENT)}
+
+
+def read_counts(persons: str | os.PathLike) -> dict[str, int]:
+    """Frames by trial of a table of persons, without people who are not there."""
+    about, absent = read_metadata(persons), absent_trials(persons)
+    return {trial: about["frames"] for trial in about["trials"] if trial not in absent}
+
+
 def source_counts(rows: TrialFaces) -> dict[str, Any]:
     """Count the frames of each source and of each doubtful quality, and ``coverage``: the fraction with a face."""
     counts = {name: int((rows.source == name).sum()) for name in SOURCES}

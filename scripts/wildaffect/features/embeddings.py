@@ -12,13 +12,14 @@ from torch.nn.functional import interpolate
 
 from wildaffect.errors import InputError
 from wildaffect.faces.crops import CropFile
+from wildaffect.features import hsemotion
 from wildaffect.features.frames import OF_IMAGE
 from wildaffect.features.networks import load_exactly
 from wildaffect.features.spec import EMBED_PREFIX, OWN_NOTICE, SEEDED, FeatureSpec, write_about
 from wildaffect.features.store import save_blocks, write_valid
 from wildaffect.features.vggface import PREPARATION as FACE_PREPARATION
 from wildaffect.features.vggface import VggFace, prepared
-from wildaffect.models import resolve
+from wildaffect.models import ModelFile, resolve
 from wildaffect.weights import read_weights
 
 SEED = 2021
@@ -32,6 +33,7 @@ NETWORKS: Mapping[str, Callable[..., nn.Module]] = {
     "resnet101": torchvision.models.resnet101,
     "vggface_resnet50": lambda weights: VggFace(),
 }
+"""Networks of PyTorch; those of `wildaffect.features.hsemotion` are files that bring their network."""
 HOG_SIDE = 64
 HOG = {"orientations": 9, "pixels_per_cell": (8, 8), "cells_per_block": (2, 2)}
 HOG_PREPARATION = f"grey, {HOG_SIDE} pixels (antialiased bilinear)"
@@ -62,7 +64,7 @@ def open_network(name: str, weights: str | None, models_dir: str | os.PathLike) 
     """A network that turns prepared images into vectors (n, dim), and what its weights are.
 
     Args:
-        name: A key of `NETWORKS`, or ``hog``.
+        name: A key of `NETWORKS` or of `wildaffect.features.hsemotion.PREPARATIONS`, or ``hog``.
         weights: A name in the manifest, a path, or ``seeded``: an untrained network that is the same in every run. The last layer of a file
             is not used. None for ``hog``.
         models_dir: Folder of model files.
@@ -72,6 +74,13 @@ def open_network(name: str, weights: str | None, models_dir: str | os.PathLike) 
     """
     if weights is None:
         return Hog(), {"name": "none", "trained": False, "sha256": None}
+    if name in hsemotion.PREPARATIONS:
+        if weights == SEEDED:
+            raise InputError(
+                f"features.embeddings: {name} is a file with its network, so it cannot be {SEEDED}. Name the file."
+            )
+        found = resolve(weights, models_dir)
+        return hsemotion.Graph("embedding", found.path), _described(found)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         network = NETWORKS[name](weights=None)
@@ -85,12 +94,20 @@ def open_network(name: str, weights: str | None, models_dir: str | os.PathLike) 
     if isinstance(network, VggFace):
         state = {key.removeprefix("face."): value for key, value in state.items() if key.startswith("face.")} or state
     load_exactly(network, state, file.path)
+    return network, _described(file)
+
+
+def _described(file: ModelFile) -> dict[str, Any]:
+    """What the weights are."""
     about = {name: getattr(file, name) for name in ("name", "sha256", "verified", "licence", "citation")}
-    return network, about | {"trained": True}
+    return about | {"trained": True}
 
 
 def preparation(name: str) -> tuple[Callable[[Tensor], Tensor], str]:
     """How images are prepared for the network ``name``, as a function and in words."""
+    if name in hsemotion.PREPARATIONS:
+        own = hsemotion.PREPARATIONS[name]
+        return own.prepare, own.words
     others = {"vggface_resnet50": (prepared, FACE_PREPARATION), "hog": (grey, HOG_PREPARATION)}
     return others.get(name, (prepare, PREPARATION))
 

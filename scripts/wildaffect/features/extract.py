@@ -16,6 +16,8 @@ from wildaffect.media.audio import read_about
 from wildaffect.media.frames import Frames, read_frames
 
 MODELS_DIR = "models"
+Given = str | Mapping[str, str] | None
+"""Files that are given for declared ones: for all, or by what is declared."""
 
 
 def extract_features(
@@ -23,8 +25,8 @@ def extract_features(
     audio: str | os.PathLike,
     frames: str | os.PathLike,
     *,
-    weights: str | None = None,
-    pca: str | None = None,
+    weights: Given = None,
+    pca: Given = None,
     models_dir: str | os.PathLike = MODELS_DIR,
     device: str = "cpu",
     threads: int = 1,
@@ -42,7 +44,7 @@ def extract_features(
         audio: The video's ``audio.flac``.
         frames: The video's frame table.
         weights: For features that declare weights: a name in the manifest, the path of a weights file, or ``seeded`` for an untrained
-            network; None means the manifest name that the feature declares.
+            network; None means the manifest name that the feature declares. Several by the names that features declare, as a mapping.
         pca: Likewise, the file of the components.
         models_dir: Folder of model files.
         device: ``cpu`` or ``cuda``.
@@ -70,8 +72,8 @@ def describe_feature(
     feature: str,
     output: str | os.PathLike,
     *,
-    weights: str | None = None,
-    pca: str | None = None,
+    weights: Given = None,
+    pca: Given = None,
     models_dir: str | os.PathLike = MODELS_DIR,
 ) -> None:
     """Write ``about.json`` of a feature: columns, origin, parameters, synchronisation, weights and licence notice.
@@ -132,15 +134,15 @@ def _finite(blocks: Iterable[np.ndarray], what: str, unit: str) -> Iterator[np.n
         yield block
 
 
-def _files(specs: Sequence[FeatureSpec], weights: str | None, pca: str | None) -> dict[str, dict[str, str]]:
+def _files(specs: Sequence[FeatureSpec], weights: Given, pca: Given) -> dict[str, dict[str, str]]:
     """What was given, or else declared, of the files that each feature needs."""
     for kind, given in (("weights", weights), ("pca", pca)):
-        if given is not None and not any(getattr(spec, kind) for spec in specs):
+        if given and not any(getattr(spec, kind) for spec in specs):
             names = ", ".join(f"'{spec.id}'" for spec in specs)
             raise InputError(f"features {names} take no {kind}, but '{given}' was given: remove it.")
     return {
         spec.id: {
-            kind: given or declared
+            kind: (given.get(declared) if isinstance(given, Mapping) else given) or declared
             for kind, given, declared in (("weights", weights, spec.weights), ("pca", pca, spec.pca))
             if declared
         }

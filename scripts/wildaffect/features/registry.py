@@ -13,7 +13,7 @@ from wildaffect.errors import InputError
 from wildaffect.faces import templates
 from wildaffect.features.imported import check_columns, imported_feature
 from wildaffect.features.spec import EMBED_PREFIX, IMPORT_PREFIX, SEEDED, FeatureSpec, feature_module, module_names
-from wildaffect.models import locate
+from wildaffect.models import locate, resolve
 
 FEATURES: dict[str, FeatureSpec] = {spec.id: spec for name in module_names() for spec in feature_module(name).FEATURES}
 
@@ -35,6 +35,13 @@ def configured(features: Mapping[str, Any]) -> list[str]:
     """Ids of the imports and embeddings that the section describes."""
     imports = [IMPORT_PREFIX + name for name in features["import"]]
     return imports + [EMBED_PREFIX + name for name in features["embeddings"]]
+
+
+def given_file(features: Mapping[str, Any], declared: str, models_dir: str | Path) -> str:
+    """What stands for a file that a feature declares: what the section ``features`` names, or the path of the one in the manifest, since a
+    job's environment may lack the package that brings it."""
+    keys = {"vggish": "vggish_weights", "vggish_pca": "vggish_pca"}
+    return features[keys[declared]] if declared in keys else str(locate(declared, models_dir))
 
 
 def weights_file(weights: str | None, models_dir: str | Path) -> list[str]:
@@ -85,8 +92,14 @@ def problems(
         for feature in needed
         if feature not in FEATURES and feature not in configured(features)
     ]
-    if any(FEATURES[feature].weights for feature in needed if feature in FEATURES):
+    declared = {name: feature for feature in needed if feature in FEATURES and (name := FEATURES[feature].weights)}
+    if "vggish" in declared:
         found += _absent_weights("features.vggish_weights", features["vggish_weights"], models_dir)
+    for name in declared.keys() - {"vggish"}:
+        try:
+            resolve(name, models_dir)
+        except InputError as error:
+            found.append(f"feature {declared[name]}: {error}")
     if any(FEATURES[feature].pca for feature in needed if feature in FEATURES):
         found += _absent("features.vggish_pca", features["vggish_pca"], models_dir)
     for name, entry in features["import"].items():

@@ -93,6 +93,12 @@ def read_audio(path: str | os.PathLike) -> tuple[np.ndarray, int, dict[str, Any]
         return file.read(dtype="float32"), file.samplerate, metadata
 
 
+def read_blocks(path: str | os.PathLike, size: int) -> Iterator[np.ndarray]:
+    """The samples of `read_audio`, at most ``size`` at a time."""
+    with _open(path) as (file, _):
+        yield from file.blocks(size, dtype="float32")
+
+
 def read_about(path: str | os.PathLike) -> dict[str, Any]:
     """The metadata of a file of `write_audio`, without its samples.
 

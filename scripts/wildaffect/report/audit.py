@@ -16,6 +16,7 @@ from wildaffect.corpus.folds import FOLDS
 from wildaffect.corpus.trials import TASKS, TRIALS, Finding, Trial, trials_from_table
 from wildaffect.errors import InputError
 from wildaffect.faces.copies import Copy, find_copies
+from wildaffect.faces.tables import ABSENT
 from wildaffect.files import atomic
 from wildaffect.media.audio import read_about
 from wildaffect.tables import read_metadata, read_table
@@ -239,6 +240,8 @@ def face_findings(video: str, metadata: Mapping[str, Any]) -> Iterator[Finding]:
     smallest = metadata.get("smallest_face", 0)
     limit = f"; faces under about {smallest:.0f} pixels cannot be found (faces.options)" if smallest else ""
     for trial, person in metadata["trials"].items():
+        if person.get(ABSENT):
+            continue
         coverage = person["coverage"]
         if coverage == 0:
             detail = f"no face in any frame{limit}"

@@ -13,6 +13,7 @@ import pyarrow as pa
 import yaml
 
 from wildaffect.errors import InputError
+from wildaffect.faces.tables import absent_trials
 from wildaffect.files import atomic
 from wildaffect.report import page
 from wildaffect.report.media import SOURCES, contact_sheets, media_rows
@@ -94,6 +95,7 @@ def build_report(
         InputError: Tables do not fit their schema or one another.
     """
     trial_table = read_table(files.trials, pa.schema([(name, pa.string()) for name in TRIAL_COLUMNS])).to_pylist()
+    absent = {trial for path in files.persons.values() for trial in absent_trials(path)}
     instances = [read_run(entry) for entry in files.runs]
     traces, points = trial_traces(
         {row["trial"]: row["video"] for row in trial_table},
@@ -102,6 +104,8 @@ def build_report(
         files.labels.get("va"),
         files.predictions,
     )
+    traces = {trial: trace for trial, trace in traces.items() if trial not in absent}
+    trial_table = [row for row in trial_table if row["trial"] not in absent]
     tables = score_tables(read_scores(files.scores), editions) if files.scores else []
     media = media_rows(trial_table, files.frames, files.audio, files.persons)
     sheets, reduced = contact_sheets({trial: path for trial, path in files.sheets.items() if Path(path).exists()})
@@ -119,7 +123,12 @@ def build_report(
         "severities": SEVERITIES,
         "media": media,
         "sources": SOURCES,
-        "sheets": [(row["trial"], sheets[row["trial"]]) for row in _least_covered(media) if row["trial"] in sheets],
+        "overlays": config["report"].get("overlays", False),
+        "sheets": [
+            (row["trial"], sheets[row["trial"]], row["colour"])
+            for row in _least_covered(media)
+            if row["trial"] in sheets
+        ],
         "sheets_reduced": reduced,
         "instances": [instance | {"selection": selection(instance)} for instance in instances],
         "has_labels": bool(files.labels),

@@ -1,18 +1,21 @@
 """Rows of the table of videos, audio and faces, one per trial, and the contact sheets."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from wildaffect.corpus.trials import TASKS
 from wildaffect.errors import InputError
+from wildaffect.faces.previews import Values, person_colour
 from wildaffect.faces.tables import SOURCES
 from wildaffect.media.audio import read_about
-from wildaffect.tables import read_metadata, read_table
+from wildaffect.scoring.read import KEYS
+from wildaffect.tables import read_metadata, read_schema, read_table
 
 SHEET_BYTES_PER_PAGE = 16 * 2**20
 SHEET_BYTES_LEAST = 4 * 2**10
@@ -37,8 +40,8 @@ def media_rows(trials: list[Mapping], frames: Mapping, audio: Mapping, persons: 
         frames, audio, persons: Files by video.
 
     Returns:
-        Per trial a dict with `trial`, `video`, `person`, `partitions`, `media` and `audio` (metadata) and `faces` (frames by source); the
-        last three are None where the stage has not run for the video.
+        Per trial a dict with `trial`, `video`, `person`, `colour` (of one of several people), `partitions`, `media` and `audio`
+        (metadata) and `faces` (frames by source); the last three are None where the stage has not run for the video.
     """
     media = {video: read_metadata(path) for video, path in frames.items()}
     audio_metadata = {video: read_about(path) for video, path in audio.items()}
@@ -52,6 +55,9 @@ def media_rows(trials: list[Mapping], frames: Mapping, audio: Mapping, persons: 
                 "trial": trial["trial"],
                 "video": video,
                 "person": trial["person"],
+                "colour": "#{:02x}{:02x}{:02x}".format(*person_colour(trial["person"]))
+                if trial["person"].isdigit()
+                else "",
                 "partitions": partitions(trial),
                 "media": media.get(video),
                 "audio": audio_metadata.get(video),
@@ -59,6 +65,67 @@ def media_rows(trials: list[Mapping], frames: Mapping, audio: Mapping, persons: 
             }
         )
     return rows
+
+
+def predicted_values(predictions: Sequence[Mapping], frames: Mapping[str, int]) -> tuple[dict[str, Values], str]:
+    """What an overlay shows of predictions: valence, arousal and the likeliest expression, each of the first table that has it.
+
+    Args:
+        predictions: Entries with system, variant, target and path of prediction tables.
+        frames: Number of frames by trial that is shown.
+
+    Returns:
+        Values by trial, and where they come from in words; no values without any such table.
+    """
+    found: dict[str, dict[str, np.ndarray]] = {}
+    sources: dict[str, str] = {}
+    expressions: list[str] = []
+    for entry in predictions:
+        names = [name for name in read_schema(entry["path"]).names if name not in KEYS]
+        wanted = {name: [name] for name in ("valence", "arousal") if name in names}
+        if entry["target"] == "expr":
+            wanted["expression"] = names
+        for what, columns in wanted.items():
+            if what not in sources:
+                sources[what] = f"{entry['system']}/{entry['variant']}"
+                found[what] = _by_trial(entry["path"], columns, frames)
+                expressions = columns if what == "expression" else expressions
+    if not sources:
+        return {}, ""
+    values = {}
+    for trial, count in frames.items():
+        none = np.full((count, 1), np.nan)
+        valence, arousal = (found.get(what, {}).get(trial, none)[:, 0] for what in ("valence", "arousal"))
+        words = likeliest(found["expression"][trial], expressions) if expressions else ()
+        values[trial] = Values(valence, arousal, words)
+    return values, ", ".join(dict.fromkeys(sources.values()))
+
+
+def _by_trial(path: Path, columns: Sequence[str], frames: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """Columns of a prediction table float64 (N, columns) by trial, NaN where a frame has no row."""
+    fields = [("trial", pa.string()), ("frame", pa.int32()), *((name, pa.float32()) for name in columns)]
+    table = read_table(path, pa.schema(fields))
+    found = {}
+    for trial, count in frames.items():
+        rows = table.filter(pc.equal(table["trial"], trial))
+        found[trial] = np.full((count, len(columns)), np.nan)
+        found[trial][rows["frame"].to_numpy()] = np.stack([rows[name].to_numpy() for name in columns], axis=1)
+    return found
+
+
+def likeliest(values: np.ndarray, names: Sequence[str]) -> tuple[str, ...]:
+    """Name and value of the largest of each row; empty for a row without values.
+
+    Examples:
+        >>> likeliest(np.array([[0.25, 0.75], [np.nan, np.nan]]), ("sad", "happy"))
+        ('happy 75%', '')
+    """
+    known = np.isfinite(values).all(axis=1)
+    best = np.where(known, np.where(np.isfinite(values), values, -np.inf).argmax(axis=1), 0)
+    return tuple(
+        f"{names[index]} {row[index]:.0%}" if there else ""
+        for index, row, there in zip(best, values, known, strict=True)
+    )
 
 
 def partitions(trial: Mapping) -> str:

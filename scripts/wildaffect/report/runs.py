@@ -9,6 +9,8 @@ import pandas as pd
 
 from wildaffect.errors import InputError
 from wildaffect.integrity import check, intact, read_json
+from wildaffect.models import Model, read_manifest
+from wildaffect.scoring.read import MODEL
 from wildaffect.tables import read_metadata
 
 
@@ -79,13 +81,16 @@ def selection(run: Mapping) -> dict | None:
     return {"metric": metric, "epoch": epoch, "value": curves["metrics"][metric][curves["epoch"].index(epoch)]}
 
 
-def used_models(detections: Iterable[str], abouts: Iterable[str], runs: Sequence[Mapping[str, Any]]) -> list[dict]:
+def used_models(
+    detections: Iterable[str], abouts: Iterable[str], runs: Sequence[Mapping[str, Any]], predictions: Iterable[str] = ()
+) -> list[dict]:
     """Every model that a result depends on, once.
 
     Args:
         detections: Detection tables.
         abouts: The `about.json` of the features.
         runs: Dicts with system, variant, target and the path of a `run.json`.
+        predictions: Prediction tables, smoothed or fused or not; they name the weights of systems that come trained.
 
     Returns:
         Dicts with name, licence, sha256, trained (None for software) and source, by name and source.
@@ -94,6 +99,16 @@ def used_models(detections: Iterable[str], abouts: Iterable[str], runs: Sequence
         *(model for path in detections for model in _detector_models(path)),
         *(model for path in abouts for model in _feature_models(path)),
         *(model for run in runs for model in _initial_weights(run)),
+        *(
+            {
+                "name": model.name,
+                "licence": model.licence,
+                "sha256": sha256,
+                "trained": True,
+                "source": f"system {system}",
+            }
+            for system, model, sha256 in _own_weights(predictions)
+        ),
     ]
     unique = {json.dumps(entry, sort_keys=True): entry for entry in models}
     return sorted(unique.values(), key=lambda entry: (entry["name"], entry["source"]))
@@ -129,14 +144,26 @@ def _initial_weights(run: Mapping[str, Any]) -> list[dict]:
     ]
 
 
-def notes(config: Mapping[str, Any], runs: Sequence[Mapping[str, Any]] = ()) -> list[str]:
+def _own_weights(predictions: Iterable[str]) -> Iterator[tuple[str, Model, str]]:
+    """System, model and SHA-256 of the weights that came with a system, by the metadata of its predictions."""
+    for path in predictions:
+        for part in _parts(read_metadata(path)):
+            if MODEL in part:
+                yield part["system"], read_manifest()[part[MODEL]], part["weights"]
+
+
+def notes(
+    config: Mapping[str, Any], runs: Sequence[Mapping[str, Any]] = (), predictions: Iterable[str] = ()
+) -> list[str]:
     """What is approximate or reduced in this run, one sentence each.
 
     Args:
         config: The completed configuration.
         runs: As in `used_models`.
+        predictions: As in `used_models`.
     """
     sentences = []
+    own = {system: model for system, model, _ in _own_weights(predictions)}
     if config["features"]["vggish_weights"] == "seeded":
         sentences.append(
             "VGGish has random weights here (features.vggish_weights: seeded): its 128 values are a random projection of the log-mel "
@@ -153,7 +180,11 @@ def notes(config: Mapping[str, Any], runs: Sequence[Mapping[str, Any]] = ()) -> 
                 f"The recipe of {name} differs from the published one in: {changed} (see the configuration below)."
             )
         sentences += _named_variants(name, block.get("variants"))
-        if block["mode"] == "corrected":
+        if name in own:
+            sentences.append(
+                f"{name} comes trained, and nothing of it is trained here. Its card says on which data, and what is known of its errors."
+            )
+        elif block["mode"] == "corrected":
             sentences.append(
                 f"{name} runs in corrected mode: documented bugs of the original are repaired (see its card)."
             )

@@ -25,6 +25,8 @@ KEYS = ("trial", "frame", "time_s", "source")
 FRAMES_PER_TRIAL = 2**32
 NOTES = "notes"
 """Key of a prediction table's metadata: what a reader must know of it, a sentence each."""
+MODEL = "model"
+"""Key of a prediction table's metadata: where the system came trained, the name of its weights in the manifest of models."""
 # What most columns hold, converted all at once.
 _SPELLINGS = (
     (r"^-?[0-9]{1,18}$", pa.int64()),

@@ -1,7 +1,7 @@
 """Predictions in other forms: one CSV file per trial, and label files as TSAV's authors wrote them for the 2020 challenge (TSAV spec 6)."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -23,7 +23,7 @@ from wildaffect.textfiles import safe_cell
 from wildaffect.written import write_folder
 
 
-def export_csv(folder: Path, predictions: Sequence[Mapping]) -> None:
+def export_csv(folder: Path, predictions: Sequence[Mapping], without: Collection[str] = ()) -> None:
     """Write ``<folder>/<trial>.csv``: frame, time_s, what every target predicts, source; frames ascending.
 
     A column that two targets predict is named ``<target>.<column>``. A last column ``note`` holds what a reader must know of the
@@ -32,6 +32,7 @@ def export_csv(folder: Path, predictions: Sequence[Mapping]) -> None:
     Args:
         folder: Folder to write to.
         predictions: Mappings with the keys target and path, one per target, of tables with the same rows.
+        without: Trials that get no file.
 
     Raises:
         InputError: If the tables have different rows.
@@ -50,6 +51,8 @@ def export_csv(folder: Path, predictions: Sequence[Mapping]) -> None:
     if notes := list(dict.fromkeys(note for entry in predictions for note in read_notes(entry["path"]))):
         joined = joined.append_column("note", pa.array([" ".join(notes)] * len(joined)))
     for trial in pc.unique(joined["trial"]).to_pylist():
+        if trial in without:
+            continue
         with atomic(folder / f"{check_name(trial, 'predictions')}.csv") as partial:
             csv.write_csv(joined.filter(pc.equal(joined["trial"], trial)).drop_columns("trial"), partial)
 

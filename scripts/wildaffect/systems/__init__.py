@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from wildaffect.config import Section, keys, laid_over, parse, sections
 from wildaffect.errors import InputError
-from wildaffect.systems.types import RecipeSettings, Setup, Spec
+from wildaffect.systems.types import PredictorSettings, RecipeSettings, Setup, Spec
+
+Settings = RecipeSettings | PredictorSettings
 
 if TYPE_CHECKING:
     import torch
 
-    from wildaffect.systems.base import Recipe
+    from wildaffect.systems.base import Predictor, Recipe
     from wildaffect.systems.weights import LoadReport
 
 GROUP = "wildaffect.systems"
@@ -82,7 +84,7 @@ def set_up(
     variant: str,
     target: str,
     mode: str,
-    settings: RecipeSettings | Mapping[str, Any] | None = None,
+    settings: Settings | Mapping[str, Any] | None = None,
     base: str | None = None,
 ) -> Setup:
     """A model that can be trained or run.
@@ -106,31 +108,40 @@ def set_up(
         raise InputError(f"{system} {variant} has no target {target!r}; its targets are {known}.")
     if mode not in declared.modes:
         raise InputError(f"{system} has no mode {mode!r}; its modes are {', '.join(declared.modes)}.")
-    complete = settings if isinstance(settings, RecipeSettings) else resolve_settings(system, settings)
+    complete = settings if isinstance(settings, Settings) else resolve_settings(system, settings)
     return Setup(system, variant, target, mode, complete, base)
 
 
 def build_recipe(
-    system: str, variant: str, target: str, mode: str, settings: RecipeSettings | Mapping[str, Any] | None = None
+    system: str, variant: str, target: str, mode: str, settings: Settings | Mapping[str, Any] | None = None
 ) -> "Recipe":
     """How a model is trained and run; arguments as for :func:`set_up`."""
     return recipe_of(set_up(system, variant, target, mode, settings))
 
 
 def recipe_of(setup: Setup) -> "Recipe":
-    """How ``setup`` is trained and run."""
+    """How ``setup`` is trained and run; :class:`InputError` for a system that comes trained."""
+    if spec(setup.system).trained:
+        raise InputError(f"{setup.system} comes trained: it can be run, and nothing of it is trained here.")
+    return _built(setup)
+
+
+def predictor_of(setup: Setup) -> "Predictor":
+    """How ``setup`` is run, trained here or not."""
+    return _built(setup)
+
+
+def _built(setup: Setup) -> Any:
     module = import_module(f"{package(setup.system)}.recipe")
     return module.build(setup.base, spec(setup.system).targets[setup.target], setup.mode, setup.settings)
 
 
-def resolve_settings(system: str, settings: Mapping[str, Any] | None = None) -> RecipeSettings:
+def resolve_settings(system: str, settings: Mapping[str, Any] | None = None) -> Settings:
     """The complete settings of a recipe: ``settings`` checked, and the system's defaults for all others."""
     return parse(spec(system).settings, settings or {}, f"config.systems.{system}.recipe")
 
 
-def recorded_settings(
-    system: str, record: Mapping[str, Any], changes: Mapping[str, Any] | None = None
-) -> RecipeSettings:
+def recorded_settings(system: str, record: Mapping[str, Any], changes: Mapping[str, Any] | None = None) -> Settings:
     """Settings of an earlier training with some ``changes``.
 
     Args:

@@ -1,4 +1,4 @@
-"""Base class of recipes: how an instance of a system is trained, selected and run.
+"""Base classes: how an instance of a system is run (`Predictor`), and how it is trained and selected (`Recipe`).
 
 A *sample* is whatever a system trains on at once: a window of 300 frames for one, one frame with the clip and the audio before it for
 another. Missing labels are NaN and each recipe masks them in its own loss, so one model may learn several tasks from trials that are
@@ -8,6 +8,7 @@ annotated for some of them.
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -16,8 +17,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from wildaffect.errors import InputError
-from wildaffect.systems.types import Purpose, RecipeSettings, Samples, Schedule, Target, TrialData
+from wildaffect.systems.types import PredictorSettings, Purpose, RecipeSettings, Samples, Schedule, Target, TrialData
+from wildaffect.systems.weights import load_weights
 
+P = TypeVar("P", bound=PredictorSettings | RecipeSettings)
 S = TypeVar("S", bound=RecipeSettings)
 
 
@@ -32,41 +35,26 @@ class FrozenMode(Enum):
     """As if they were trained: batch norms go on learning the statistics of batches."""
 
 
-class Recipe(ABC, Generic[S]):
-    """One instance of a system.
-
-    A system defines :meth:`model`, :meth:`samples`, :meth:`forward`, :meth:`loss` and :meth:`score`, and overrides what else differs.
+class Predictor(ABC, Generic[P]):
+    """One instance of a system, as it is run. A system that comes trained defines :meth:`model`, :meth:`samples` and :meth:`forward`.
 
     Attributes:
         variant: Published configuration.
         target: What is trained for.
         mode: ``faithful`` or ``corrected``.
         settings: Complete settings.
-        metric: Entry of :meth:`score` that selects the best epoch.
-        maximise: Larger values of the metric are better.
-        frozen_mode: How frozen modules behave in training.
-        fitted_statistics: Prediction needs the statistics that :meth:`fit` found.
+        fitted_statistics: Prediction needs the statistics that a training found.
     """
 
-    metric: str = "criterion"
-    maximise: bool = True
-    frozen_mode: FrozenMode = FrozenMode.EVALUATION
     fitted_statistics: bool = False
 
-    def __init__(self, variant: str, target: Target, mode: str, settings: S) -> None:
+    def __init__(self, variant: str, target: Target, mode: str, settings: P) -> None:
         self.variant, self.target, self.mode, self.settings = variant, target, mode, settings
 
     @property
     def schedule(self) -> Schedule:
-        """Numbers that steer the epoch loop."""
-        settings = self.settings
-        return Schedule(
-            epochs=settings.epochs,
-            batch=settings.batch,
-            accumulate=settings.accumulate,
-            minimum_rate=settings.minimum_rate,
-            patience=settings.patience,
-        )
+        """Samples per batch; nothing is trained."""
+        return Schedule(epochs=0, batch=self.settings.batch)
 
     @abstractmethod
     def model(self) -> nn.Module:
@@ -76,20 +64,16 @@ class Recipe(ABC, Generic[S]):
         """Network with random weights for features whose rows have these shapes; by default `model`, which does not depend on them."""
         return self.model()
 
-    def initialise(self, model: nn.Module) -> list[dict[str, Any]]:
-        """Load pre-trained parts before training; a JSON record (part, file, SHA-256) of every weight file read."""
-        return []
-
-    def fit(self, trials: Sequence[TrialData]) -> dict[str, Any]:
-        """Statistics of the training trials that can be written as JSON; they are stored with the model."""
-        return {}
+    def load(self, model: nn.Module, weights: Path) -> str:
+        """Load trained weights into ``model``, strictly; the SHA-256 of the file."""
+        return load_weights(model, weights).sha256
 
     def statistics(self, trials: Sequence[TrialData], fitted: Mapping[str, Any] | None) -> Mapping[str, Any]:
         """Statistics by which ``trials`` are normalised: those of the training trials, unless a system takes the trials' own.
 
         Args:
             trials: Trials of one partition.
-            fitted: What :meth:`fit` found; None if it is not known.
+            fitted: What a training found; None if it is not known.
 
         Raises:
             InputError: ``fitted`` is needed and None.
@@ -104,6 +88,46 @@ class Recipe(ABC, Generic[S]):
     @abstractmethod
     def samples(self, trials: Sequence[TrialData], statistics: Mapping[str, Any], purpose: Purpose) -> Samples:
         """Samples of ``trials``, normalised by ``statistics``."""
+
+    @abstractmethod
+    def forward(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        """Raw outputs of a batch of samples, batch first. No labels may be read here."""
+
+
+class Recipe(Predictor[S]):
+    """One instance of a system that is trained here.
+
+    A system defines :meth:`model`, :meth:`samples`, :meth:`forward`, :meth:`loss` and :meth:`score`, and overrides what else differs.
+
+    Attributes:
+        metric: Entry of :meth:`score` that selects the best epoch.
+        maximise: Larger values of the metric are better.
+        frozen_mode: How frozen modules behave in training.
+    """
+
+    metric: str = "criterion"
+    maximise: bool = True
+    frozen_mode: FrozenMode = FrozenMode.EVALUATION
+
+    @property
+    def schedule(self) -> Schedule:
+        """Numbers that steer the epoch loop."""
+        settings = self.settings
+        return Schedule(
+            epochs=settings.epochs,
+            batch=settings.batch,
+            accumulate=settings.accumulate,
+            minimum_rate=settings.minimum_rate,
+            patience=settings.patience,
+        )
+
+    def initialise(self, model: nn.Module) -> list[dict[str, Any]]:
+        """Load pre-trained parts before training; a JSON record (part, file, SHA-256) of every weight file read."""
+        return []
+
+    def fit(self, trials: Sequence[TrialData]) -> dict[str, Any]:
+        """Statistics of the training trials that can be written as JSON; they are stored with the model."""
+        return {}
 
     def epoch_indices(self, count: int, epoch: int, seed: int) -> np.ndarray:
         """Indices of the training samples of an epoch, in order; may leave out or repeat some. By default all, shuffled every epoch."""
@@ -137,10 +161,6 @@ class Recipe(ABC, Generic[S]):
     def watched(self, metric: float) -> float:
         """What a plateau scheduler is given for the value ``metric`` of an epoch."""
         return metric
-
-    @abstractmethod
-    def forward(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
-        """Raw outputs of a batch of samples, batch first. No labels may be read here."""
 
     @abstractmethod
     def loss(self, outputs: Tensor, batch: Mapping[str, Tensor]) -> Tensor:

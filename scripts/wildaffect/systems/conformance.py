@@ -23,8 +23,19 @@ from wildaffect.corpus.label_spaces import AU8, AU12, EXPRESSIONS7, VALENCE_AROU
 from wildaffect.errors import InputError
 from wildaffect.faces import templates as crop_templates
 from wildaffect.features.spec import EMBED_PREFIX, IMPORT_PREFIX, find_feature
-from wildaffect.systems.base import Freezing, Recipe, trainable
-from wildaffect.systems.types import Labels, Needs, Purpose, RecipeSettings, Samples, Spec, TrialData, Variant
+from wildaffect.models import locate, read_manifest
+from wildaffect.systems.base import Freezing, Predictor, Recipe, trainable
+from wildaffect.systems.types import (
+    Labels,
+    Needs,
+    PredictorSettings,
+    Purpose,
+    RecipeSettings,
+    Samples,
+    Spec,
+    TrialData,
+    Variant,
+)
 from wildaffect.systems.weights import load_weights
 from wildaffect.weights import save_weights
 
@@ -33,6 +44,8 @@ FRAMES = (90, 70)
 """Lengths of the made-up trials."""
 LABELS = {"va": VALENCE_AROUSAL, "expr": ("expression",), "au": tuple(dict.fromkeys(AU8 + AU12))}
 """Label columns that a system may read, by task."""
+MODELS_DIR = "models"
+"""Where the weights of a system that comes trained may lie; without them a network runs with random weights."""
 VECTORS = 1024
 """Columns of made-up vectors of features that are not computed here."""
 
@@ -90,11 +103,17 @@ def _declaration(system: str, declared: Spec) -> Iterator[str]:
     for variant, names in declared.narrowed.items():
         if variant not in declared.variants or not names or not set(names) <= set(declared.targets):
             yield f"SPEC.narrowed: {variant}: {', '.join(names)} are not among the targets"
-    if not issubclass(declared.settings, RecipeSettings):
-        yield "SPEC.settings is no class of RecipeSettings"
+    expected: type[Section] = PredictorSettings if declared.trained else RecipeSettings
+    if not issubclass(declared.settings, expected):
+        yield f"SPEC.settings is no class of {expected.__name__}"
         return
     if reserved := sorted({*keys(declared.settings)} & {*Variant.model_fields}):
         yield f"setting {reserved[0]} has a name that the block of a variant uses for itself"
+    if declared.trained and (odd := {*declared.trained} ^ {*declared.variants}):
+        yield f"SPEC.trained: {', '.join(sorted(odd))}: every variant has its weights, and there are no others"
+    yield from (
+        f"SPEC.trained: models.yaml has no {name}" for name in declared.trained.values() if name not in read_manifest()
+    )
     yield from (f"setting {name} has no description" for name in _undescribed(declared.settings))
     settings = systems.resolve_settings(system)
     if systems.resolve_settings(system, settings.plain()) != settings:
@@ -139,13 +158,20 @@ def _model(system: str, variant: str, target: str, mode: str) -> Iterator[str]:
     """What is wrong with one recipe and its network."""
     declared = systems.spec(system)
     setup = systems.set_up(system, variant, target, mode, declared.small)
-    recipe = systems.recipe_of(setup)
+    recipe = systems.predictor_of(setup)
     needs = declared.needs(variant, mode, setup.settings)
     trials = [made_up_trial(index, count, needs, recipe.target.labels) for index, count in enumerate(FRAMES)]
 
     torch.manual_seed(0)
     rows = {name: values.shape[1:] for name, values in trials[0].features.items()}
     model = recipe.network(rows)
+    if not isinstance(recipe, Recipe):
+        weights = locate(declared.trained[variant], MODELS_DIR)
+        if weights.is_file():
+            recipe.load(model, weights)
+        if weights.is_file() or any(True for _ in model.parameters()):
+            yield from _prediction(recipe, model, trials, recipe.statistics(trials, None))
+        return
     fitted = json.loads(json.dumps(recipe.fit(trials)))
     statistics = recipe.statistics(trials, fitted)
     training = recipe.samples(trials, statistics, Purpose.TRAIN)
@@ -158,6 +184,10 @@ def _model(system: str, variant: str, target: str, mode: str) -> Iterator[str]:
         return
     yield from _samples(training)
     yield from _training(recipe, model, training, indices[:2])
+    validation = recipe.samples(trials, statistics, Purpose.VALIDATE)
+    scores = recipe.score(validation.to_frames(_outputs(recipe, model, validation)), trials)
+    if recipe.metric not in scores:
+        yield f"score has no {recipe.metric}, which is to select the best epoch"
     yield from _prediction(recipe, model, trials, statistics)
     yield from _weights(model, recipe.network(rows))
 
@@ -196,12 +226,8 @@ def _training(recipe: Recipe, model: torch.nn.Module, samples: Samples, indices:
 
 
 def _prediction(
-    recipe: Recipe, model: torch.nn.Module, trials: Sequence[TrialData], statistics: Mapping[str, Any]
+    recipe: Predictor, model: torch.nn.Module, trials: Sequence[TrialData], statistics: Mapping[str, Any]
 ) -> Iterator[str]:
-    validation = recipe.samples(trials, statistics, Purpose.VALIDATE)
-    scores = recipe.score(validation.to_frames(_outputs(recipe, model, validation)), trials)
-    if recipe.metric not in scores:
-        yield f"score has no {recipe.metric}, which is to select the best epoch"
     unlabelled = [replace(trial, labels={}) for trial in trials]
     together = recipe.samples(unlabelled, statistics, Purpose.PREDICT)
     alone = [recipe.samples([trial], statistics, Purpose.PREDICT) for trial in unlabelled]
@@ -234,7 +260,7 @@ def _batch(samples: Samples, indices: Sequence[int], rng: np.random.Generator | 
     return torch.utils.data.default_collate([samples.read(int(index), rng) for index in indices])
 
 
-def _outputs(recipe: Recipe, model: torch.nn.Module, samples: Samples) -> np.ndarray:
+def _outputs(recipe: Predictor, model: torch.nn.Module, samples: Samples) -> np.ndarray:
     model.eval()
     size = recipe.schedule.batch
     starts = range(0, len(samples), size)

@@ -142,6 +142,26 @@ def all_rows(trial: TrialData, task: str, columns: int = 1) -> RowSelection:
     return RowSelection(trial, rows, trial.labels[task].values, trial.labels[task].valid)
 
 
+class FrameImages:
+    """Samples of one frame each, all frames of all trials in order: ``image`` uint8 RGB (size, size, 3), black without a face."""
+
+    def __init__(self, trials: Sequence[TrialData], template: str) -> None:
+        self._images = [trial.crops[template] for trial in trials]
+        self._starts = np.cumsum([0, *(len(trial.times) for trial in trials)])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def read(self, index: int, rng: np.random.Generator | None) -> dict[str, np.ndarray]:
+        """One frame; nothing is random."""
+        trial = int(np.searchsorted(self._starts, index, "right")) - 1
+        return {"image": self._images[trial].read(np.array([index - self._starts[trial]]))[0]}
+
+    def to_frames(self, outputs: np.ndarray) -> list[np.ndarray]:
+        """The outputs are the frames' own."""
+        return np.split(outputs.astype(np.float64), self._starts[1:-1])
+
+
 def windows(length: int, window: int, hop: int) -> list[tuple[int, int]]:
     """Half-open ranges that cover ``length`` rows: one every ``hop``, and always one that ends with the last row.
 

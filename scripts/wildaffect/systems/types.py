@@ -102,6 +102,14 @@ def recipe_values(variant: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in variant.items() if key not in Variant.model_fields}
 
 
+class PredictorSettings(Section):
+    """How a system that comes trained is run."""
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    batch: Batch = 32
+
+
 @dataclass(frozen=True)
 class Target:
     """What one instance is trained for.
@@ -141,7 +149,7 @@ class Spec:
         title: One line for people.
         variants: Published configurations.
         targets: What can be trained for, by name.
-        settings: Class of the recipe's settings; its defaults are the published ones.
+        settings: Class of the recipe's settings; its defaults are the published ones. Of systems that come trained `PredictorSettings`.
         needs: ``needs(variant, mode, settings)`` gives the inputs of a variant.
         modes: ``faithful`` follows the published system with its quirks, ``corrected`` repairs its documented bugs.
         narrowed: Names of the targets of variants that do not have all.
@@ -150,19 +158,21 @@ class Spec:
         blind: ``blind(variant, settings)`` says what to change so that valence and arousal can be learnt from labels that are constant in
             every trial; empty where they can be. A concordance has no gradient over frames with one label, so it must be taken over frames
             of several trials.
+        trained: Of a system that comes trained, and is not trained here, the model in ``models.yaml`` that each variant's weights are.
     """
 
     name: str
     title: str
     variants: tuple[str, ...]
     targets: Mapping[str, Target]
-    settings: type[RecipeSettings]
+    settings: type[RecipeSettings] | type[PredictorSettings]
     needs: Callable[[str, str, Any], Needs]
     modes: tuple[str, ...] = ("faithful", "corrected")
     narrowed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     on_request: tuple[str, ...] = ()
     small: Mapping[str, Any] = field(default_factory=dict)
     blind: Callable[[str, Any], str] = lambda variant, settings: ""
+    trained: Mapping[str, str] = field(default_factory=dict)
 
     def targets_of(self, variant: str) -> tuple[str, ...]:
         """Names of the targets that ``variant`` can be trained for."""
@@ -186,7 +196,7 @@ class Setup:
     variant: str
     target: str
     mode: str
-    settings: RecipeSettings
+    settings: RecipeSettings | PredictorSettings
     base: str
 
     def names(self) -> dict[str, str]:

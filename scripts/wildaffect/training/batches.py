@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from wildaffect.errors import InputError
-from wildaffect.systems.base import Recipe
+from wildaffect.systems.base import Predictor, Recipe
 from wildaffect.systems.types import Samples
 
 Wanted = tuple[int, tuple[int, ...] | None]
@@ -70,6 +70,11 @@ class Batches:
     def __len__(self) -> int:
         """Number of samples."""
         return self._count
+
+    @property
+    def count(self) -> int:
+        """Number of batches that all samples make."""
+        return -(-self._count // self._batch)
 
     def read(self, order: np.ndarray, seed: tuple[int, ...] | None = None) -> Iterator[tuple[dict[str, Tensor], int]]:
         """This process's part of each batch, on the device, and the size of the batch; the last one may be smaller.
@@ -164,7 +169,7 @@ def has_rows(size: int, fabric: Fabric) -> bool:
 
 
 def outputs_of(
-    recipe: Recipe, model: nn.Module, batches: Batches, fabric: Fabric
+    recipe: Predictor, model: nn.Module, batches: Batches, fabric: Fabric
 ) -> Iterator[tuple[Tensor, GatheredBatch]]:
     """Outputs of a model in evaluation mode for each batch of all samples, in order, with the batch."""
     model.eval()

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from wildaffect.errors import InputError
 from wildaffect.integrity import check, intact, sealed
+from wildaffect.progress import log_progress
 from wildaffect.systems.base import Freezing, Recipe
 from wildaffect.systems.types import Samples, TrialData
 from wildaffect.training.batches import Batches, GatheredBatch, gather, has_rows, validate
@@ -218,6 +219,9 @@ class Loop:
         if self._fabric.is_global_zero:
             self._save(progress)
         log.info("%s", ", ".join(f"{k} {v:.6g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
+        log_progress(
+            progress.epoch, self._schedule.epochs, "epochs", row["seconds"] * (self._schedule.epochs - progress.epoch)
+        )
         self._report(row)
 
     def _save(self, progress: Progress) -> None:

@@ -18,9 +18,10 @@ from torch import nn
 from wildaffect import systems
 from wildaffect.errors import InputError
 from wildaffect.files import json_beside
+from wildaffect.progress import counted
 from wildaffect.provenance import stable_hash
-from wildaffect.scoring.read import NOTES
-from wildaffect.systems.base import Recipe
+from wildaffect.scoring.read import MODEL, NOTES
+from wildaffect.systems.base import Predictor
 from wildaffect.systems.types import Purpose, Samples, Setup, TrialData
 from wildaffect.tables import read_table, write_table
 from wildaffect.training.batches import Batches, as_array, outputs_of, watched_workers
@@ -92,7 +93,7 @@ def predict(
     sentences = [*notes, *agreement_notes(setup.names(), agreement, origin.corpus)]
     for sentence in sentences:
         log.warning("%s", sentence)
-    recipe = systems.recipe_of(setup)
+    recipe = systems.predictor_of(setup)
     needs = systems.spec(setup.system).needs(setup.base, setup.mode, setup.settings)
     fabric = open_fabric(runtime.device, runtime.precision)
     known = read_labels(labels, recipe.target, dict.fromkeys(recipe.target.labels, trials)) if labels else {}
@@ -108,7 +109,7 @@ def predict(
         watched_workers(),
     ):
         model = recipe.network(shapes)
-        digest = systems.load_weights(model, weights).sha256
+        digest = recipe.load(model, weights)
         stored = json_beside(weights, "stats.json")
         statistics = recipe.statistics(opened, stored and stored["train"]) if opened else {}
         made_of = {
@@ -140,6 +141,8 @@ def predict(
                 "inputs_accepted": list(agreement.accepted),
                 NOTES: sentences,
             }
+            if own := systems.spec(setup.system).trained:
+                about[MODEL] = own[setup.variant]
             write_table(output, pa.concat_tables(parts) if parts else schema.empty_table(), schema, about)
             tables.clean()
 
@@ -155,7 +158,7 @@ def _agreement(system: str, weights: Path, origin: Origin, accept: Sequence[str]
 
 
 def predict_trials(
-    recipe: Recipe,
+    recipe: Predictor,
     model: nn.Module,
     trials: Sequence[TrialData],
     statistics: Mapping[str, Any],
@@ -176,7 +179,7 @@ def predict_trials(
 
 
 def _one_pass(
-    recipe: Recipe,
+    recipe: Predictor,
     model: nn.Module,
     trials: Sequence[TrialData],
     statistics: Mapping[str, Any],
@@ -191,7 +194,8 @@ def _one_pass(
         return
     samples = recipe.samples(trials, statistics, Purpose.PREDICT)
     alone = [recipe.samples([trial], statistics, Purpose.PREDICT) for trial in trials]
-    stream = outputs_of(recipe, model, read(samples), fabric)
+    batches = read(samples)
+    stream = counted(outputs_of(recipe, model, batches, fabric), batches.count, "batches")
     columns, waiting, held = len(recipe.target.columns), [], 0
     for trial, own in zip(trials, alone, strict=True):
         while held < len(own):
@@ -239,7 +243,7 @@ def _identities(files: Mapping[str, Path]) -> dict[str, list]:
     return {kind: [str(files[kind]), found.st_size, found.st_mtime_ns] for kind, found in status.items()}
 
 
-def _table(recipe: Recipe, trial: TrialData, values: np.ndarray) -> pa.Table:
+def _table(recipe: Predictor, trial: TrialData, values: np.ndarray) -> pa.Table:
     """Rows of one trial."""
     count = len(trial.times)
     seen = np.logical_and.reduce([crop.valid for crop in trial.crops.values()]) if trial.crops else np.ones(count, bool)

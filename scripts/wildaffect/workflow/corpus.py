@@ -30,7 +30,9 @@ def scan(block: Mapping[str, Any], results: Path) -> Corpus:
 
         return demo_corpus(**block["demo"])
     annotations = Path(block["annotations"]) if block["annotations"] else None
-    return scan_corpus(block["layout"], Path(block["root"]), annotations, block["edition"], results)
+    return scan_corpus(
+        block["layout"], Path(block["root"]), annotations, block["edition"], results, persons=block.get("persons", 1)
+    )
 
 
 def write_corpus_tables(

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from wildaffect.errors import InputError
+from wildaffect.models import locate, resolve
 from wildaffect.systems.headers import SUFFIX, read_header
 from wildaffect.training.origin import RECORD, check_record, compare, fitting, read_origin, refusal
 from wildaffect.workflow.inputs import Inputs
-from wildaffect.workflow.instances import Instance, recipe_key
+from wildaffect.workflow.instances import Instance, comes_trained, recipe_key
 from wildaffect.workflow.outputs import Runs
 
 
@@ -17,12 +18,23 @@ def check_given_weights(inputs: Inputs, runs: Runs) -> None:
     """Raise one `InputError` for all given weights that are damaged, of something else, or trained on inputs made in another way."""
     problems: dict[str, list[str]] = {}
     for instance in inputs.instances:
-        trained = inputs.config["systems"][instance.system]["trained"]
-        found = _trained(instance, runs.weights(instance), inputs) if trained else _initial(instance, inputs)
+        if own := comes_trained(instance):
+            found = _packaged(inputs.config["systems"][instance.system]["trained"] or own, inputs.config["models_dir"])
+        elif inputs.config["systems"][instance.system]["trained"]:
+            found = _trained(instance, runs.weights(instance), inputs)
+        else:
+            found = _initial(instance, inputs)
         for path, problem in found:
             problems.setdefault(problem, []).append(path)
     if problems:
         raise InputError("given weights:\n" + "\n".join(f"{_named(paths)}: {text}" for text, paths in problems.items()))
+
+
+def _packaged(model: str, models_dir: str) -> Iterator[tuple[str, str]]:
+    """What is wrong with the weights of a system that comes trained, with their path."""
+    path = str(locate(model, models_dir))
+    if problem := _problem(path, lambda _: resolve(model, models_dir)):
+        yield path, problem
 
 
 def _trained(instance: Instance, weights: str, inputs: Inputs) -> Iterator[tuple[str, str]]:
@@ -81,7 +93,7 @@ def _check_initial(system: str, path: Path) -> None:
         raise InputError(f"{path}: these are weights of {about['system']}, which {system} cannot start from.")
 
 
-def _problem(path: str, check: Callable[[Path], None]) -> str:
+def _problem(path: str, check: Callable[[Path], Any]) -> str:
     """What ``check`` says of ``path``, without the path."""
     try:
         check(Path(path))

@@ -14,9 +14,19 @@ from wildaffect.features.spec import of_trial
 from wildaffect.provenance import stable_hash
 from wildaffect.scoring.editions import edition_tasks, editions, get_task
 from wildaffect.submission.writer import submitted_trials
-from wildaffect.systems.types import Needs, RecipeSettings
+from wildaffect.systems.types import Needs, PredictorSettings, RecipeSettings
 from wildaffect.training.origin import Origin, read_record
-from wildaffect.workflow.instances import Folds, Instance, base_of, recipe_of, tasks_of, trained_file, training_of
+from wildaffect.workflow.instances import (
+    Folds,
+    Instance,
+    base_of,
+    comes_trained,
+    division_of,
+    given_weights,
+    recipe_of,
+    tasks_of,
+    training_of,
+)
 from wildaffect.workflow.origins import Origins
 
 OF_VIDEO = {"frames": paths.FRAMES, "audio": paths.AUDIO, "persons": paths.PERSONS}
@@ -82,12 +92,14 @@ class Inputs:
         return paths.at(self._results, pattern, tasks="_".join(tasks_of(instance)), fold=instance.fold)
 
     def predicted_table(self, instance: Instance, partition: str) -> str:
-        """Table with the trials of a partition: for validation that of the training."""
-        return self.members(instance, "trials") if partition == "validation" else paths.at(self._results, paths.TRIALS)
+        """Table with the trials of a partition: for validation that of the training, where there is one."""
+        if partition == "validation" and not comes_trained(instance):
+            return self.members(instance, "trials")
+        return paths.at(self._results, paths.TRIALS)
 
     def known_labels(self, instance: Instance, partition: str) -> list[str]:
         """Label tables of a held-out partition, whose annotated rows `faithful` systems predict separately from the others."""
-        tasks = tasks_of(instance) if partition == "validation" else ()
+        tasks = tasks_of(instance) if partition == "validation" and not comes_trained(instance) else ()
         return [
             paths.at(self._results, paths.LABELS, task=task) for task in tasks if task in self.corpus.labelled_tasks()
         ]
@@ -111,11 +123,13 @@ class Inputs:
         return Origins(self.config, Contents(paths.at(self._results, paths.CONTENTS)))
 
     def _kind_files(self, kind: str, trials: Sequence[str]) -> list[str]:
-        """Files of one kind: a key of `OF_VIDEO`, `crops.<template>` or `features.<feature>`."""
+        """Files of one kind: a key of `OF_VIDEO`, `quality`, `crops.<template>` or `features.<feature>`."""
         part, _, name = kind.partition(".")
         videos = list(dict.fromkeys(self.corpus.video_of[trial] for trial in trials))
         if part in OF_VIDEO:
             return [paths.at(self._results, OF_VIDEO[part], video=video) for video in videos]
+        if part == "quality":
+            return [paths.at(self._results, paths.QUALITY, trial=trial) for trial in trials]
         if part == "crops":
             return [paths.at(self._results, paths.CROPS, template=name, trial=trial) for trial in trials]
         return [
@@ -126,7 +140,8 @@ class Inputs:
     def _lists(self, instance: Instance, *partitions: str) -> dict[str, list[str]]:
         tasks = tasks_of(instance)
         # Given weights may belong to folds that this corpus does not have; test trials are the same in every fold.
-        keys = [(tasks, 0 if part == "test" else instance.fold, part) for part in partitions]
+        fold = division_of(instance)
+        keys = [(tasks, 0 if fold is not None and part == "test" else fold, part) for part in partitions]
         blocks = dict.fromkeys(block for key in keys for block in self._blocks.get(key, ()))
         return {part: self._named(blocks, kinds) for part, kinds in _kinds(self._needs[instance]).items()}
 
@@ -153,13 +168,16 @@ class Inputs:
         return tuple(trial.trial for trial in submitted_trials(self.corpus.trials, get_task(edition, task)))
 
     @cached_property
-    def _blocks(self) -> dict[tuple[tuple[str, ...], int, str], list[tuple[str, ...]]]:
+    def _blocks(self) -> dict[tuple[tuple[str, ...], int | None, str], list[tuple[str, ...]]]:
         """Groups of trials by tasks, fold and partition; they depend on the folds alone, not on the systems."""
-        found: dict[tuple[tuple[str, ...], int, str], list[tuple[str, ...]]] = {}
+        found: dict[tuple[tuple[str, ...], int | None, str], list[tuple[str, ...]]] = {}
         for tasks in dict.fromkeys(map(tasks_of, self.instances)):
             folds = sorted({fold for task, fold in self.folds.divisions if task in tasks})
             keys = [(tasks, fold, part) for fold in folds for part in PARTITIONS]
             found |= trial_groups({key: self.folds.trials_of_tasks(*key) for key in keys})
+        for tasks in dict.fromkeys(tasks_of(instance) for instance in self.instances if comes_trained(instance)):
+            for part in ("validation", "test"):
+                found |= trial_groups({(tasks, None, part): self.folds.trials_of_tasks(tasks, None, part)})
         return found
 
     @cached_property
@@ -180,14 +198,14 @@ class Inputs:
         }
 
     @cached_property
-    def settings(self) -> dict[Instance, RecipeSettings]:
+    def settings(self) -> dict[Instance, RecipeSettings | PredictorSettings]:
         """The complete recipe of each instance; given weights keep the one that they were trained with, but for what is asked for."""
         return {instance: self._settings(instance) for instance in self.instances}
 
-    def _settings(self, instance: Instance) -> RecipeSettings:
+    def _settings(self, instance: Instance) -> RecipeSettings | PredictorSettings:
         block = self.config["systems"][instance.system]
-        trained = block["trained"]
-        record = read_record(Path(trained_file(Path(trained), instance))) if trained else {}
+        weights = given_weights(self.config, instance)
+        record = read_record(Path(weights)) if weights and not comes_trained(instance) else {}
         asked = recipe_of(block, instance.variant)
         return systems.recorded_settings(instance.system, record.get("recipe") or {}, asked)
 

@@ -11,6 +11,7 @@ from wildaffect.config import laid_over
 from wildaffect.corpus.folds import fold_rows, fold_trials
 from wildaffect.corpus.trials import Corpus, trial_row
 from wildaffect.errors import InputError
+from wildaffect.models import locate
 from wildaffect.systems.types import recipe_values
 from wildaffect.training.origin import read_origin
 
@@ -65,9 +66,28 @@ def _own(block: Mapping[str, Any], variant: str) -> Mapping[str, Any]:
     return variants.get(variant, {}) if isinstance(variants, Mapping) else {}
 
 
+def division_of(instance: Instance) -> int | None:
+    """The fold by which trials are divided; None for a system that comes trained, which holds out all of them."""
+    return None if comes_trained(instance) else instance.fold
+
+
 def trained_file(trained: Path, instance: Instance) -> str:
     """Path of given weights: below a folder of runs, or `trained` itself if it is a file."""
     return str(trained / instance.key / "model.safetensors" if trained.is_dir() else trained)
+
+
+def given_weights(config: Mapping[str, Any], instance: Instance) -> str | None:
+    """Path of weights that no training of this run makes: those named by the key `trained`, or those that come with the system."""
+    if trained := config["systems"][instance.system]["trained"]:
+        return trained_file(Path(trained), instance)
+    if own := comes_trained(instance):
+        return str(locate(own, config["models_dir"]))
+    return None
+
+
+def comes_trained(instance: Instance) -> str | None:
+    """Name in `models.yaml` of the weights that come with the system; None for a system that is trained here."""
+    return systems.spec(instance.system).trained.get(instance.variant)
 
 
 def missing_folds(trained: Path, system: str, variant: str, target: str) -> list[int]:
@@ -122,6 +142,8 @@ def check_instances(blocks: Mapping[str, Any], divisions, instances: Sequence[In
                 raise InputError(f"config.systems.{name}.folds: there is no fold {unknown}; known: {known}.")
         if trained and not Path(trained).exists():
             raise InputError(f"config.systems.{name}.trained: {trained} does not exist.")
+        if trained and systems.spec(name).trained and not Path(trained).is_file():
+            raise InputError(f"config.systems.{name}.trained: {trained} is a folder; name the file of the weights.")
         wanted = sum(instance.system == name for instance in instances)
         if trained and Path(trained).is_file() and wanted > 1:
             raise InputError(
@@ -154,6 +176,8 @@ def _folds(name: str, block: Mapping[str, Any], variant: str, target: str, divis
 def _known_folds(name: str, block: Mapping[str, Any], variant: str, target: str, divisions) -> list[int]:
     """Folds with training trials, or with weights where these are given."""
     trained = block["trained"]
+    if systems.spec(name).trained:
+        return [0]
     if not trained:
         tasks = tasks_of(Instance(name, variant, target, 0))
         labelled = [
@@ -193,10 +217,16 @@ class Folds:
 
     def trials_of(self, instance: Instance, partition: str) -> tuple[str, ...]:
         """Trials of a partition for one instance: those of all tasks of its target."""
-        return self.trials_of_tasks(tasks_of(instance), instance.fold, partition)
+        return self.trials_of_tasks(tasks_of(instance), division_of(instance), partition)
 
-    def trials_of_tasks(self, tasks: Sequence[str], fold: int, partition: str) -> tuple[str, ...]:
-        """Trials of a partition for a model of `tasks`; test trials are the same in every fold."""
+    def trials_of_tasks(self, tasks: Sequence[str], fold: int | None, partition: str) -> tuple[str, ...]:
+        """Trials of a partition for a model of `tasks`; test trials are the same in every fold.
+
+        A model that was not trained here (fold None) is held out from all trials: those with labels of its tasks are validation trials, by
+        which it is scored, and the test trials are those of its tasks and all others.
+        """
+        if fold is None:
+            return self._untrained(tasks, partition)
         fold = 0 if partition == "test" else fold
         chosen = fold_trials(self._divisions_of(tasks, fold), partition, self.corpus.group_of)
         return tuple(dict.fromkeys(name for names in chosen.values() for name in names))
@@ -219,6 +249,16 @@ class Folds:
     @cached_property
     def _trial_rows(self) -> dict[str, dict[str, Any]]:
         return {trial.trial: trial_row(trial) for trial in self.corpus.trials}
+
+    def _untrained(self, tasks: Sequence[str], partition: str) -> tuple[str, ...]:
+        divisions = self._divisions_of(tasks, 0).values()
+        labelled = dict.fromkeys(
+            name for part in ("train", "validation") for division in divisions for name in division.get(part, ())
+        )
+        if partition == "test":
+            named = {name for division in divisions for name in division.get("test", ())}
+            return tuple(name for name in self.corpus.video_of if name in named or name not in labelled)
+        return tuple(labelled) if partition == "validation" else ()
 
     def _divisions_of(self, tasks: Sequence[str], fold: int) -> dict[str, Mapping[str, tuple[str, ...]]]:
         return {task: self.divisions.get((task, fold), {}) for task in tasks}

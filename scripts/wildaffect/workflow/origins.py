@@ -11,7 +11,7 @@ from typing import Any
 from wildaffect.content import Contents
 from wildaffect.faces import templates as crop_templates
 from wildaffect.faces.options import pack_files
-from wildaffect.features.registry import FEATURES, weights_file
+from wildaffect.features.registry import FEATURES, given_file, weights_file
 from wildaffect.features.spec import EMBED_PREFIX, IMPORT_PREFIX, SEEDED
 from wildaffect.systems.types import Needs
 from wildaffect.workflow.corpus import official_images
@@ -89,7 +89,10 @@ class Origins:
             entry = self._embedding(feature)
             return {**entry, "weights": self._weights(entry["weights"])}
         spec = FEATURES[feature]
-        given = {kind: self._weights(section[f"vggish_{kind}"]) for kind in ("weights", "pca") if getattr(spec, kind)}
+        declared = {kind: name for kind in ("weights", "pca") if (name := getattr(spec, kind))}
+        given = {
+            kind: self._weights(given_file(section, name, self.config["models_dir"])) for kind, name in declared.items()
+        }
         # Networks are known by their weights; what else they do is not read, as that would import PyTorch.
         computed = (
             {} if given else {key: value for key, value in _parameters(spec.module).items() if key not in VERSIONS}

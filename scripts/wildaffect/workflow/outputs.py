@@ -13,7 +13,7 @@ from wildaffect.scoring.ensembles import Ensemble, PredictedTarget, Source, plan
 from wildaffect.scoring.smoothing import NONE, check_windows
 from wildaffect.scoring.tasks import Task
 from wildaffect.submission.writer import submitted_trials
-from wildaffect.workflow.instances import Folds, Instance, missing_folds, trained_file
+from wildaffect.workflow.instances import Folds, Instance, given_weights, missing_folds
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Runs:
 
     def trainings(self) -> list[Instance]:
         """Instances that this run trains, in contrast to those with given weights."""
-        return [instance for instance in self.instances if not self._trained(instance)]
+        return [instance for instance in self.instances if given_weights(self.config, instance) is None]
 
     def file(self, instance: Instance, pattern: str) -> str:
         """A file of the instance's run folder."""
@@ -48,8 +48,7 @@ class Runs:
 
     def weights(self, instance: Instance) -> str:
         """Weights to predict with: of this run, or given."""
-        trained = self._trained(instance)
-        return trained_file(Path(trained), instance) if trained else self.file(instance, paths.MODEL)
+        return given_weights(self.config, instance) or self.file(instance, paths.MODEL)
 
     def missing(self, system: str, variant: str, target: str) -> list[int]:
         """Folds whose weights should be in the given folder and are not; none where the configuration names the folds."""
@@ -89,9 +88,6 @@ class Runs:
             columns = systems.spec(name[0]).targets[name[2]].columns
             found[name] = PredictedTarget(columns, held_out, frozenset(self.folds.trials_of(instances[0], "test")))
         return found
-
-    def _trained(self, instance: Instance) -> str | None:
-        return self.config["systems"][instance.system]["trained"]
 
     def _test(self, instance: Instance) -> str:
         names = {"system": instance.system, "variant": instance.variant, "target": instance.target}

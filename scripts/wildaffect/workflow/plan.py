@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from wildaffect import systems
+from wildaffect.config import nearest
 from wildaffect.corpus.folds import shared_groups
 from wildaffect.corpus.trials import Corpus
 from wildaffect.errors import InputError
@@ -16,6 +17,7 @@ from wildaffect.features.registry import FEATURES
 from wildaffect.features.registry import problems as feature_problems
 from wildaffect.paths import SUBMISSION, wildcards
 from wildaffect.scoring.ensembles import SYSTEM as ENSEMBLE
+from wildaffect.tabulation.segments import RELATIVE, read_segments
 from wildaffect.workflow.corpus import RawInputs, official_images, scan, tsav_alignments
 from wildaffect.workflow.given import check_given_weights
 from wildaffect.workflow.inputs import Inputs
@@ -103,6 +105,8 @@ def check_partial(config: Mapping[str, Any], runs: Runs, outputs: Outputs, submi
 
 PARTS = ("labels", "faces", "features", "systems")
 """Parts of a run that need files or folders of their own."""
+TABLES = "tables"
+"""A part that is no part of the default target."""
 
 TARGETS: dict[str, tuple[str, ...]] = {
     "media": (),
@@ -110,8 +114,9 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "faces": ("faces",),
     "overlays": ("faces",),
     "features": ("features",),
+    "tables": (*PARTS, TABLES),
 }
-"""Targets of the workflow that need some parts only; all others need all."""
+"""Targets of the workflow that need some parts only, or more than the default target; all others need `PARTS`."""
 
 
 def needed_parts(targets: Iterable[str]) -> tuple[str, ...]:
@@ -122,7 +127,7 @@ def needed_parts(targets: Iterable[str]) -> tuple[str, ...]:
         (('faces',), True)
     """
     wanted = [TARGETS.get(target, PARTS) for target in targets] or [PARTS]
-    return tuple(part for part in PARTS if any(part in parts for parts in wanted))
+    return tuple(part for part in (*PARTS, TABLES) if any(part in parts for parts in wanted))
 
 
 def check_files(config: Mapping[str, Any], inputs: Inputs, raw: RawInputs, parts: Sequence[str]) -> None:
@@ -137,6 +142,8 @@ def check_files(config: Mapping[str, Any], inputs: Inputs, raw: RawInputs, parts
         problems += feature_problems(features, needed, inputs.corpus.video_of, Path(config["models_dir"]))
     if "systems" in parts:
         problems += _sample_problems(config["submission"])
+    if TABLES in parts:
+        problems += _table_problems(config, inputs)
     if problems:
         raise InputError("configuration:\n" + "\n".join(f"  - {problem}" for problem in dict.fromkeys(problems)))
 
@@ -172,6 +179,27 @@ def _sample_problems(submission: Mapping[str, Any]) -> list[str]:
     ]
     if submission["samples"] and len(submission["editions"]) != 1:
         problems.append("submission.samples: a sample belongs to one edition; name exactly one in submission.editions.")
+    return problems
+
+
+def _table_problems(config: Mapping[str, Any], inputs: Inputs) -> list[str]:
+    """Problems of the section `tables`."""
+    tables, corpus = config["tables"], inputs.corpus
+    predicted = {column for i in inputs.instances for column in systems.spec(i.system).targets[i.target].columns}
+    problems = [
+        f"tables.thresholds: no system of this run predicts {name!r}{nearest(name, sorted(predicted))}"
+        for name in tables["thresholds"]
+        if name.removesuffix(RELATIVE).rpartition(".")[2] not in predicted
+    ]
+    if tables["speech"]:
+        alone = {**config["features"], "import": {}, "embeddings": {}, "bodies": None}
+        found = feature_problems(alone, ["speech"], corpus.video_of, Path(config["models_dir"]))
+        problems += [f"{line} Or do without: tables.speech: false." for line in found]
+    if tables["segments"]:
+        try:
+            read_segments(Path(tables["segments"]), corpus.video_of)
+        except InputError as error:
+            problems.append(f"tables.segments: {error}")
     return problems
 
 
@@ -221,6 +249,10 @@ def _official_problems(config: Mapping[str, Any], templates: Sequence[str], tria
         )
     if faces["overrides"]:
         problems.append("faces.overrides: corrects tracks, which faces.source official does not have.")
+    if config["report"]["overlays"]:
+        problems.append(
+            "report.overlays: draws into videos where faces are, which faces.source official does not tell."
+        )
     bodies = config["features"]["bodies"]
     if bodies and bodies["person"] == "face":
         problems.append(

@@ -7,7 +7,6 @@ configuration, one on the recipe of each system, and the table of systems.
 import json
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -17,9 +16,9 @@ from wildaffect import systems
 from wildaffect.config import Section
 from wildaffect.faces.options import DETECTORS
 from wildaffect.files import atomic
+from wildaffect.project import ROOT
 from wildaffect.workflow.settings import Configuration, System
 
-ROOT = Path(__file__).resolve().parents[3]
 COMMAND = "python -m wildaffect.workflow.reference"
 SCHEMA = "workflow/schemas/config.schema.json"
 SPECS = "scripts/wildaffect/systems/*/spec.py"

@@ -38,6 +38,11 @@ from wildaffect.scoring.editions import editions
 from wildaffect.systems.types import Spec, Variant, recipe_values
 
 
+def trained_here() -> list[str]:
+    """Systems that do not come trained."""
+    return [name for name in systems.available() if not systems.spec(name).trained]
+
+
 def tasks() -> list[str]:
     """The tasks of all editions."""
     return list(dict.fromkeys(task for edition in editions().values() for task in edition))
@@ -87,8 +92,20 @@ class Corpus(Section):
     """Errors of the audit that are known and accepted, such as [unreadable_video, missing_media]. A run finishes what it can; if the audit
     has errors that are not named here, it then ends with an error."""
 
+    persons: Annotated[int, Field(ge=1, le=99)] = 1
+    """Most persons of a video that are followed, for the layout `folder`. With 1 a video is one trial of its main person; with more the
+    one who is seen longest is the trial `<video>#1`, the next `<video>#2`, and so on. Who is not there appears nowhere."""
+
     demo: Demo = Demo()
     """Size of the rendered corpus, for the layout `demo`."""
+
+    @model_validator(mode="after")
+    def _persons_of_folders(self) -> "Corpus":
+        if self.persons > 1 and self.layout != "folder":
+            raise ValueError(
+                f"persons: {self.persons} is for the layout folder; trials of the layout {self.layout} name their persons"
+            )
+        return self
 
 
 class Folds(Section):
@@ -169,7 +186,9 @@ class Faces(Section):
 class Embedding(Section):
     """Vectors of a frozen image network, computed once for all folds."""
 
-    network: Literal["hog", "resnet18", "resnet34", "resnet50", "resnet101", "vggface_resnet50"]
+    network: Literal[
+        "hog", "resnet18", "resnet34", "resnet50", "resnet101", "vggface_resnet50", "enet_b0_8_va_mtl", "mbf_va_mtl"
+    ]
     """Network; the vectors are the input of its last layer (of vggface_resnet50 also its seven probabilities).
     hog: no network but histograms of oriented gradients, a plain description of a face that needs no weights."""
 
@@ -358,7 +377,8 @@ class System(Section):
     - faithful: they are kept, for parity"""
 
     trained: Text | None = None
-    """Predict with these weights instead of training: the runs folder of earlier results, or one weights file."""
+    """Predict with these weights instead of training: the runs folder of earlier results, or one weights file. A system that comes trained
+    has its own: null takes them from `models_dir` or from the package that brings them."""
 
     accept_inputs: Names = ()
     """Differences between the inputs that the weights were trained on and those here that are known not to matter, such as
@@ -424,11 +444,66 @@ class Submission(Section):
     """Write files even if a test video could not be predicted (the gaps are filled and counted), or weights of a fold are missing."""
 
 
+class Trust(Section):
+    """Which frames are trusted: those with a face whose landmarks are of use, within these limits. What was not measured is no reason."""
+
+    max_yaw: Annotated[float, Field(gt=0)] = 45
+    """Largest turn of the head to a side, in degrees."""
+
+    max_pitch: Annotated[float, Field(gt=0)] = 35
+    """Largest nod of the head, in degrees."""
+
+    min_face_px: Annotated[float, Field(ge=0)] = 32
+    """Smallest face, in pixels (root of the area of its box)."""
+
+    min_sharpness: Annotated[float, Field(ge=0)] = 30
+    """Least variance of the Laplacian of the face's grey levels; faces in focus have hundreds."""
+
+    min_brightness: Annotated[float, Field(ge=0, le=255)] = 40
+    """Least mean grey level of the face."""
+
+    max_brightness: Annotated[float, Field(ge=0, le=255)] = 220
+    """Largest mean grey level of the face."""
+
+
+class Tables(Section):
+    """Tables for statistics (`snakemake … tables`), see docs/tables.md."""
+
+    trust: Trust = Trust()
+
+    window_s: Annotated[float, Field(ge=0)] = 10
+    """Length of the windows that values are summarised over, in seconds; 0: no windows."""
+
+    speech: bool = True
+    """Probability of speech for each frame, and summaries of the turns of speech; needs the package silero-vad."""
+
+    segments: Text | None = None
+    """CSV file of segments to be summarised: start_s, end_s, trial or video, and perhaps label."""
+
+    thresholds: dict[Text, tuple[float, ...]] = Field(
+        default={}, examples=[{"valence": [0.25, 0.5], "Happiness": [0.7]}]
+    )
+    """Values above which the time is summed; by default 0 for valence and arousal, 0.5 for all others."""
+
+    baseline: Literal["none", "median", "zscore", "opening"] = "none"
+    """Values relative to the person's own, in columns of their own.
+    - none: no such columns
+    - median: minus the person's median
+    - zscore: minus the person's mean, divided by the standard deviation
+    - opening: minus the mean of the first `baseline_s` seconds of the person's videos"""
+
+    baseline_s: Annotated[float, Field(gt=0)] = 10
+    """Seconds of the baseline `opening`."""
+
+
 class Report(Section):
     """The report."""
 
     title: str = "wildaffect"
     """Title of the page."""
+
+    overlays: bool = False
+    """Make videos with the faces drawn in, too; `snakemake overlays` makes them in any case."""
 
 
 class Configuration(Section):
@@ -450,14 +525,14 @@ class Configuration(Section):
     prediction: Prediction = Prediction()
 
     systems: dict[str, Any] | Names = Field(default={})
-    """Systems to run, a block for each; `name: false` in a file that is laid over another leaves one out. A list of names, or [all], runs
-    these systems by their defaults."""
+    """Systems to run, a block for each; `name: false` in a file that is laid over another leaves one out. A list of names runs these
+    systems by their defaults, [all] those that are trained here."""
 
     @field_validator("systems")
     @classmethod
     def _blocks_of_systems(cls, wanted: dict[str, Any] | tuple[str, ...]) -> dict[str, Any]:
         if isinstance(wanted, tuple):
-            wanted = dict.fromkeys(systems.available() if wanted == ("all",) else wanted)
+            wanted = dict.fromkeys(trained_here() if wanted == ("all",) else wanted)
         blocks, problems = {}, []
         for name, block in wanted.items():
             if block is not False:
@@ -469,6 +544,7 @@ class Configuration(Section):
 
     score: Score = Score()
     submission: Submission = Submission()
+    tables: Tables = Tables()
     report: Report = Report()
 
 
@@ -573,6 +649,9 @@ def _variants(values: Mapping[str, Any], spec: Spec) -> tuple[dict[str, Any], li
                 if own["base"]
                 else (("variants", name), missing)
             )
+        elif base != name and spec.trained:
+            missing = "comes trained: a variant of another name would predict the same. Use its own names"
+            problems.append((("variants", name), missing))
         elif base != name and name in spec.variants:
             problems.append(
                 (

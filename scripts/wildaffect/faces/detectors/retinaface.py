@@ -13,10 +13,11 @@ from insightface.model_zoo.landmark import Landmark
 from wildaffect.errors import InputError
 from wildaffect.faces.detectors import EveryImage, Faces, VideoSearch
 from wildaffect.faces.detectors.following import Follower
-from wildaffect.faces.detectors.scrfd import DetectorNetwork, Found, Scanner, bind_session
+from wildaffect.faces.detectors.scrfd import DetectorNetwork, Found, Scanner
 from wildaffect.faces.options import PACKS, pack_files
 from wildaffect.faces.options import RetinaFaceOptions as Options
 from wildaffect.files import sha256
+from wildaffect.sessions import bind_session
 
 LICENCE = "insightface code MIT; weights of its model packs for non-commercial research only"
 # Distance of unit ArcFace vectors that corresponds to a cosine of 0.3.

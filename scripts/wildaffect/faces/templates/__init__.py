@@ -66,7 +66,9 @@ def get_template(name: str) -> Template:
 
 def value(name: str) -> dict[str, Any]:
     """The template as plain values, as a job gets it; ``Template(**value)`` is the template again."""
-    return asdict(get_template(name))
+    values = asdict(get_template(name))
+    # Where it says nothing it is left out, as in the records of weights from before it was there.
+    return {key: part for key, part in values.items() if key != "margin" or part is not None}
 
 
 def cut_from_frames() -> list[str]:

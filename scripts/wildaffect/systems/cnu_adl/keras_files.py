@@ -21,58 +21,17 @@ from torch import Tensor, nn
 
 from wildaffect.errors import InputError
 from wildaffect.features.vggface import ConvNorm, VggFace
-from wildaffect.files import sha256
 from wildaffect.systems.cnu_adl.model import Affect, build
 from wildaffect.systems.cnu_adl.spec import SPEC
+from wildaffect.systems.keras import SUFFIXES, VARIABLES, read_keras, text, to_tensor
 from wildaffect.systems.weights import load_state
 from wildaffect.weights import read_weights, save_weights
 
-SUFFIXES = (".h5", ".hdf5")
 PREFIXES = {"image": "expr_va_image_", "frames_stat": "expr_va_frames_", "stat_bilstm": "expr_va_frames_lstm_"}
 """How the heads' layers are called in the variants."""
 OUTPUTS = {"class": "class", "aro": "aro_ccc", "val": "val_ccc", "aroval": "aroval_mse"}
 CONVOLUTIONS = {"reduce": "1x1_reduce", "middle": "3x3", "increase": "1x1_increase", "proj": "1x1_proj"}
-# Keras' variables and ours; the first dimension of its kernels is the input.
-VARIABLES = {
-    "kernel": "weight", "bias": "bias", "gamma": "weight", "beta": "bias", "moving_mean": "running_mean",
-    "moving_variance": "running_var",
-}  # fmt: skip
 LSTM_VARIABLES = {"kernel": "weight_ih_l0", "recurrent_kernel": "weight_hh_l0", "bias": "bias_ih_l0"}
-
-
-def read_keras(path: str | Path, expected: str | None = None) -> tuple[dict[str, np.ndarray], str]:
-    """Arrays by Keras' names (``layer/variable``) of a weights file or a whole saved model, and the file's SHA-256.
-
-    A layer that several parts of a model share is stored with each of them; all copies must be equal. Raises :class:`InputError` for a file
-    that is absent, not the expected one, or not Keras', and for links and datasets that lead to other files.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: weight file not found.")
-    digest = sha256(path)
-    if expected is not None and digest != expected.lower():
-        raise InputError(f"{path}: SHA-256 is {digest}, expected {expected.lower()}. This is not the intended file.")
-    found: dict[str, np.ndarray] = {}
-    try:
-        with h5py.File(path) as file:
-            if inside := file.visititems_links(_link) or file.visititems(_foreign):
-                raise InputError(
-                    f"{path}: {inside}, which weights have no use for; it could read any file. Not loaded."
-                )
-            root = file.get("model_weights", file)
-            for layer in _names(root, "layer_names"):
-                for name in _names(root[layer], "weight_names"):
-                    values, known = np.asarray(root[layer][name]), _plain(f"{layer}>{name}")
-                    if known in found and not np.array_equal(found[known], values):
-                        raise InputError(f"{path}: holds two different {known}, which its parts should share.")
-                    found[known] = values
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError) as error:
-        raise InputError(
-            f"{path}: not a weight file of Keras ({error}). Expected the HDF5 of save or save_weights."
-        ) from error
-    if not found:
-        raise InputError(f"{path}: holds no weights.")
-    return found, digest
 
 
 def load_keras(model: Affect, variant: str, path: str | Path, expected: str | None = None) -> str:
@@ -174,51 +133,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"recipe: {json.dumps({'network': network})}")
     with h5py.File(given.checkpoint) as file:
         if "training_config" in file.attrs:
-            print(f"compiled with: {_text(file.attrs['training_config'])}")
-
-
-def _link(name: str, link: Any) -> str | None:
-    """What is wrong with a link: all but hard ones lead elsewhere in the file or in another one."""
-    return None if isinstance(link, h5py.HardLink) else f"{name!r} is a {type(link).__name__}"
-
-
-def _foreign(name: str, thing: h5py.Group | h5py.Dataset) -> str | None:
-    """What is wrong with an object: the values of external and virtual datasets lie in other files."""
-    if not isinstance(thing, h5py.Dataset):
-        return None
-    return f"{name!r} keeps its values in other files" if thing.external or thing.is_virtual else None
-
-
-def _names(group: h5py.Group, attribute: str) -> list[str]:
-    """A list of names that Keras splits into numbered attributes when it is long."""
-    if attribute in group.attrs:
-        return [_text(name) for name in group.attrs[attribute]]
-    parts, found = 0, []
-    while f"{attribute}{parts}" in group.attrs:
-        found += [_text(name) for name in group.attrs[f"{attribute}{parts}"]]
-        parts += 1
-    if not parts:
-        raise KeyError(f"no attribute {attribute}")
-    return found
-
-
-def _text(name: Any) -> str:
-    return name.decode() if isinstance(name, bytes) else str(name)
-
-
-def _plain(name: str) -> str:
-    """``layer/variable`` without the groups around it and the numbers that TensorFlow adds to a name it has met before.
-
-    Of ``name``, ``group>path/of/variable:0``, the group tells bidirectional layers apart; all others have names of their own.
-    """
-    group, _, path = name.partition(">")
-    layer, _, variable = path.removesuffix(":0").rpartition("/")
-    if direction := re.search(r"(forward|backward)_", layer):
-        return f"{group}/{direction[1]}/{variable}"
-    known = re.search(r"(conv1/7x7_s2|conv\d_\d+_\dx\d(?:_(?:reduce|increase|proj))?)(?:_\d+)?(/bn)?(?:_\d+)?$", layer)
-    if known:
-        return f"{known[1]}{known[2] or ''}/{variable}"
-    return f"{re.sub(r'_[0-9]+$', '', layer.rpartition('/')[2])}/{variable}"
+            print(f"compiled with: {text(file.attrs['training_config'])}")
 
 
 def _of_face(key: str) -> bool:
@@ -246,8 +161,7 @@ def _state(module: nn.Module, arrays: Mapping[str, np.ndarray], layers: Mapping[
             key = f"{own[layer]}.{VARIABLES[variable]}"
         else:
             key = f"keras:{name}"
-        order = (3, 2, 0, 1) if values.ndim == 4 else tuple(reversed(range(values.ndim)))
-        state[key] = torch.from_numpy(np.ascontiguousarray(values.transpose(order)))
+        state[key] = to_tensor(variable, values)
     return state
 
 
