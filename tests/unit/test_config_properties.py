@@ -204,7 +204,7 @@ FREE = {"options", "systems", "import", "embeddings", "ensembles", "samples", "b
 
 
 def test_the_leaves_are_all_keys():
-    assert len(LEAVES) == 61 and ("faces", "tracking", "max_gap") in LEAVES
+    assert len(LEAVES) == 67 and ("faces", "tracking", "max_gap") in LEAVES
 
 
 def nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:
