@@ -15,7 +15,7 @@ from support.runs import FrameRecipe, frame_trials  # noqa: E402
 from wildaffect.job import launch_processes  # noqa: E402
 from wildaffect.systems.types import Schedule  # noqa: E402
 from wildaffect.training.loop import Checkpoint, Loop  # noqa: E402
-from wildaffect.training.runtime import computing, open_fabric, processes  # noqa: E402
+from wildaffect.training.runtime import computing, leave_group, open_fabric, processes  # noqa: E402
 
 
 class WithoutDropout(FrameRecipe):
@@ -43,6 +43,7 @@ def train(output: Path, batch: int) -> None:
     if fabric.is_global_zero:
         rows = [{key: row[key] for key in ("train_loss", "val_loss", "val_quality")} for row in progress.history]
         torch.save({"best": best, "history": rows, "processes": processes()}, output)
+    leave_group()
 
 
 if __name__ == "__main__":

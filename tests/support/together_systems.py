@@ -18,7 +18,7 @@ from wildaffect.systems.base import Recipe  # noqa: E402
 from wildaffect.systems.conformance import made_up_trial  # noqa: E402
 from wildaffect.systems.types import Purpose, Setup  # noqa: E402
 from wildaffect.training.loop import Checkpoint, Loop  # noqa: E402
-from wildaffect.training.runtime import computing, open_fabric  # noqa: E402
+from wildaffect.training.runtime import computing, leave_group, open_fabric  # noqa: E402
 
 SHORT = {"epochs": 2, "batch": 3, "learning_rate": 1e-3}
 CASES = {
@@ -131,3 +131,4 @@ if __name__ == "__main__":
             found = {case: train(case, Path(folder)) for case in CASES}
         if open_fabric("cpu").is_global_zero:
             torch.save(found, output)
+        leave_group()

@@ -68,6 +68,15 @@ def processes() -> tuple[int, int]:
     return 1, 1
 
 
+def leave_group() -> None:
+    """Leave the group of processes for good, at the end of the work; without one, nothing happens.
+
+    Its threads would outlive the interpreter otherwise, and may then abort a process that has done all its work.
+    """
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def device_name(device: str) -> str:
     """Name of the processor that really computes."""
     return torch.cuda.get_device_name() if device == "cuda" else (platform.processor() or platform.machine())

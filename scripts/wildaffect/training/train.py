@@ -32,7 +32,7 @@ from wildaffect.training.inputs import (
 )
 from wildaffect.training.loop import Checkpoint, Loop, Progress
 from wildaffect.training.origin import UNKNOWN, Origin
-from wildaffect.training.runtime import computing, device_name, divide_threads, open_fabric, own_threads
+from wildaffect.training.runtime import computing, device_name, divide_threads, leave_group, open_fabric, own_threads
 from wildaffect.weights import save_weights
 
 PARTITIONS = ("train", "validation")
@@ -159,6 +159,7 @@ def train(
     if fabric.is_global_zero:
         _write(Path(output), best, progress, statistics, record, {**what, **origin.record()})
         checkpoint.remove()
+    leave_group()
     return record
 
 
