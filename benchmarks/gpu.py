@@ -43,7 +43,8 @@ from training import gpu_use  # noqa: E402
 
 from wildaffect import systems  # noqa: E402
 from wildaffect.faces.crops import CropFile, crop_writer, encode_image  # noqa: E402
-from wildaffect.faces.detectors.scrfd import PROVIDERS, DetectorNetwork, Scanner  # noqa: E402
+from wildaffect.faces.detectors.scrfd import DetectorNetwork, Scanner  # noqa: E402
+from wildaffect.sessions import PROVIDERS  # noqa: E402
 from wildaffect.systems.base import Freezing, Recipe  # noqa: E402
 from wildaffect.systems.conformance import made_up_trial  # noqa: E402
 from wildaffect.systems.types import Images, Purpose, TrialData  # noqa: E402
@@ -237,9 +238,11 @@ def main() -> None:
     precisions = given.precisions or (["float32", "tf32", "bf16"] if given.device == "cuda" else ["float32", "bf16"])
     row("what", "measured", "how", "rate", "which is", "memory")
     row(*["---"] * 6)
+    # A process that uses CUDA must not be a fork; elsewhere forks save the seconds of all imports.
+    context = multiprocessing.get_context("spawn" if given.device == "cuda" else "fork")
     for system in given.systems:
         arguments = (system, given.device, precisions, given.workers, given.seconds, given.tiny)
-        process = multiprocessing.get_context("spawn").Process(target=measure, args=arguments)
+        process = context.Process(target=measure, args=arguments)
         process.start()
         process.join()
         if process.exitcode:

@@ -1,5 +1,6 @@
 """Processes that read samples: what they share, how they fail, and that they go with the process that started them."""
 
+import gc
 import multiprocessing
 import os
 import pickle
@@ -81,6 +82,29 @@ def test_a_worker_that_is_killed_is_one_plain_message():
     message = r"a process that reads samples ended without a result .*fewer threads.*memory"
     with pytest.raises(InputError, match=message), watched_workers():
         read(Batches(Numbers(die_at_seven), 5, open_fabric("cpu"), workers=2), np.arange(12))
+
+
+class Dropped:
+    """What only a collection of garbage ends; it writes down which process did."""
+
+    def __init__(self, path):
+        self.itself, self.path = self, path
+
+    def __del__(self):
+        self.path.write_text(str(os.getpid()))
+
+
+def test_what_this_process_dropped_is_for_no_worker_to_end(tmp_path):
+    """Among it are readers of an earlier pass, which a worker would try to stop."""
+    gc.disable()
+    try:
+        Dropped(tmp_path / "ended")
+        read(Batches(Numbers(lambda index: gc.collect()), 5, open_fabric("cpu"), workers=1), np.arange(12))
+        assert not (tmp_path / "ended").exists()
+    finally:
+        gc.enable()
+    gc.collect()
+    assert (tmp_path / "ended").read_text() == str(os.getpid())
 
 
 def test_other_errors_stay_what_they_are():

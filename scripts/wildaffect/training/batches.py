@@ -1,5 +1,6 @@
 """Samples in batches, and a model over them."""
 
+import gc
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -105,6 +106,7 @@ def _unchanged(content: dict[str, Tensor] | InputError) -> dict[str, Tensor] | I
 
 
 def _start_worker(number: int) -> None:
+    gc.freeze()  # what the other process no longer needs is not for this one to end
     cv2.setNumThreads(0)  # a fork has none of OpenCV's threads, and would wait for them
 
 
