@@ -1,7 +1,7 @@
 """Rate, GPU use and memory of training steps of LFAN and TSAV, by what is trained and by numeric precision.
 
     python benchmarks/training.py --device cuda [--workers 8] [--steps 30]   the published sizes, float32 against mixed precision
-    python benchmarks/training.py --small --precisions 32-true               full networks, small batches: minutes on a CPU
+    python benchmarks/training.py --small --precisions float32               full networks, small batches: minutes on a CPU
     python benchmarks/training.py --tiny                                     tiny networks too: seconds, to see that it runs
 
 A step is what the trainer does with one batch of made-up trials: read and augment samples, copy them to the device, forward, loss,
@@ -37,8 +37,8 @@ from support import runs, tsav  # noqa: E402
 from wildaffect.systems import build_recipe  # noqa: E402
 from wildaffect.systems.base import Freezing, Recipe  # noqa: E402
 from wildaffect.systems.types import TrialData  # noqa: E402
-from wildaffect.training.batches import batches  # noqa: E402
-from wildaffect.training.runtime import open_fabric, reproducible  # noqa: E402
+from wildaffect.training.batches import Batches  # noqa: E402
+from wildaffect.training.runtime import computing, fuse, open_fabric, setup_module  # noqa: E402
 
 WARM_UP = 2
 # Per size and system: settings that differ from the published ones. The windows of LFAN are its samples.
@@ -92,23 +92,26 @@ def measure(case: tuple, precision: str, size: str, mode: str, device: str, step
     clock = time.perf_counter if device == "cuda" else time.process_time
     batch, ends = plan.schedule.batch, []
     fabric = open_fabric(device, precision)
-    with reproducible(threads=1):
+    with computing(1):
         torch.manual_seed(0)
         model = plan.model()
         samples = plan.samples([trial], plan.fit([trial]), "train")
         order = np.random.default_rng(0).integers(0, len(samples), (WARM_UP + steps) * batch)
-        runner = fabric.setup_module(model)
+        runner = setup_module(fabric, model)
         freezing = Freezing(model, plan.frozen_mode)
         freezing.freeze(plan.frozen(model, phase))
-        optimizer = fabric.setup_optimizers(plan.configure_optimizer(model))
+        optimizer = plan.configure_optimizer(model)
+        if device == "cuda":
+            fuse(optimizer)
+        optimizer = fabric.setup_optimizers(optimizer)
         freezing.train()
         with gpu_use(device) as used:
-            for content in batches(samples, order, batch, fabric, (0, 0), workers):
+            for content, _ in Batches(samples, batch, fabric, workers).read(order, (0, 0)):
                 loss = plan.loss(plan.forward(runner, content), content)
                 fabric.backward(loss)
                 optimizer.step()
                 optimizer.zero_grad()
-                float(loss.detach())  # waits for the GPU, as the trainer does
+                float(loss.detach())  # waits for the GPU, so that steps can be told apart
                 ends.append(clock())
     each = statistics.median(np.diff(ends[WARM_UP - 1 :]))
     on_gpu = torch.cuda.max_memory_allocated() if device == "cuda" else None
@@ -127,7 +130,7 @@ def measure(case: tuple, precision: str, size: str, mode: str, device: str, step
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--precisions", nargs="+", default=["32-true", "bf16-mixed"], help="also 16-mixed on a GPU")
+    parser.add_argument("--precisions", nargs="+", default=["float32", "bf16"], help="also tf32 and float16 on a GPU")
     parser.add_argument("--mode", choices=("corrected", "faithful"), default="corrected")
     parser.add_argument("--systems", nargs="+", choices=("lfan", "tsav"), default=["lfan", "tsav"])
     parser.add_argument("--steps", type=int, default=20, help="measured steps per line")

@@ -2,11 +2,11 @@
 
     python benchmarks/tsav_data.py [--frames 400] [--plain 24] [--fps 30] [--repeats 5]
 
-Both read the same stored files of one made-up trial, consecutive frames as in prediction, and give what the network is fed: the
-normalised clip and the mel image. "plain" does for each frame what the specification describes: decode eight stored pictures and eight
-stored drawings, read the sound around the frame and make its spectrogram (TSAV spec 2.8, 2.9, 4). Its results for the first ``--plain``
-frames, and frames spread over the clip, are compared with ours (largest difference below 1e-4 or the program fails). Seconds are processor
-time of one thread: other work on the machine disturbs it less.
+Both read the same stored files of one made-up trial and give what the network is fed: the normalised clip and the mel image. Ours are
+consecutive frames as in prediction, and frames in random order, augmented, as in training. "plain" does for each frame what the
+specification describes: decode eight stored pictures and eight stored drawings, read the sound around the frame and make its spectrogram
+(TSAV spec 2.8, 2.9, 4). Its results for the first ``--plain`` frames, and frames spread over the clip, are compared with ours (largest
+difference below 1e-4 or the program fails). Seconds are processor time of one thread: other work on the machine disturbs it less.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from wildaffect.faces.landmarks import draw_landmarks  # noqa: E402
 from wildaffect.features.audio import tsav_mel  # noqa: E402
 from wildaffect.systems import build_recipe  # noqa: E402
 from wildaffect.systems.tsav.model import MEAN, STD, normalised  # noqa: E402
-from wildaffect.systems.types import TrialData  # noqa: E402
+from wildaffect.systems.types import Labels, TrialData  # noqa: E402
 
 RATE = 44_100
 TOLERANCE = 1e-4
@@ -47,7 +47,7 @@ class Drawings:
         self.valid, self._points = np.ones(len(points), bool), points
 
     def read(self, rows: np.ndarray) -> np.ndarray:
-        return np.stack([draw_landmarks(self._points[row]) for row in rows])
+        return np.array([draw_landmarks(self._points[row]) for row in rows], np.uint8).reshape(-1, 112, 112)
 
 
 class Plain:
@@ -99,7 +99,8 @@ def make_files(folder: Path, count: int, fps: float) -> TrialData:
         (folder / f"{row}.jpg").write_bytes(reader[row].as_py())
         cv2.imwrite(str(folder / f"{row}_mask.jpg"), draw_landmarks(points[row]), [cv2.IMWRITE_JPEG_QUALITY, 100])
     sound = {"tsav_wave": wave, "tsav_mel": np.concatenate([*tsav_mel.frame_values(wave, None)])}
-    return TrialData("t", np.arange(count) / fps, {"tsav112": stored}, sound, masks={"tsav112": Drawings(points)})
+    labels = {"va": Labels(np.zeros((count, 2), np.float32), np.ones(count, bool))}
+    return TrialData("t", np.arange(count) / fps, {"tsav112": stored}, sound, labels, {"tsav112": Drawings(points)})
 
 
 def seconds(work: Callable[[int], object], frames: Sequence[int]) -> float:
@@ -110,13 +111,14 @@ def seconds(work: Callable[[int], object], frames: Sequence[int]) -> float:
     return (time.process_time() - began) / len(frames)
 
 
-def prepared(trial: TrialData, mode: str) -> Callable[[int], tuple[np.ndarray, np.ndarray]]:
-    """A function from frame to clip and image, with nothing kept from earlier ones."""
-    recipe = build_recipe("tsav", "two_stream", "mtl", mode)
-    samples = recipe.samples([trial], {}, "predict")
+def prepared(trial: TrialData, mode: str, purpose: str = "predict") -> Callable[[int], tuple[np.ndarray, np.ndarray]]:
+    """A function from frame to clip and image, with nothing kept from earlier ones; augmented for training."""
+    recipe = build_recipe("tsav", "two_stream", "va", mode)
+    samples = recipe.samples([trial], {}, purpose)
+    draw = np.random.default_rng(0)
 
     def read(frame: int) -> tuple[np.ndarray, np.ndarray]:
-        sample = samples.read(frame, None)
+        sample = samples.read(frame, draw if purpose == "train" else None)
         return normalised(torch.from_numpy(sample["clip"][None]))[0].numpy(), sample["audio_features"]
 
     return read
@@ -150,10 +152,13 @@ def main() -> None:
             taken.setdefault("plain", []).append(seconds(lambda frame: (plain.clip(frame), plain.image(frame)), spread))
             for mode in ("faithful", "corrected"):
                 taken.setdefault(mode, []).append(seconds(prepared(trial, mode), range(count)))
+                shuffled = np.random.default_rng(0).permutation(count)[: arguments.plain].tolist()
+                name = f"{mode}, random order"
+                taken.setdefault(name, []).append(seconds(prepared(trial, mode, "train"), shuffled))
         slow = min(taken["plain"])
         for name, each in taken.items():
             fast = min(each)
-            print(f"{name:10} {1000 * fast:7.2f} ms per frame  {1 / fast:7.0f} frames/s  {slow / fast:5.1f} times")
+            print(f"{name:24} {1000 * fast:7.2f} ms per frame  {1 / fast:7.0f} frames/s  {slow / fast:5.1f} times")
 
 
 if __name__ == "__main__":

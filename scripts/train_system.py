@@ -27,9 +27,13 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
             Runtime(
                 device=device(snakemake.resources.gpu),
                 precision=how.training["precision"],
+                deterministic=how.training["deterministic"],
+                compiled=how.training["compile"],
                 threads=snakemake.threads,
+                cache_mib=how.cache_mib,
             ),
             seed=how.training["seed"],
+            block=how.training["block"],
             output=Path(snakemake.output.model).parent,
             state=Path(how.state),
             code=snakemake.params.code + how.package,

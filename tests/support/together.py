@@ -15,7 +15,7 @@ from support.runs import FrameRecipe, frame_trials  # noqa: E402
 from wildaffect.job import launch_processes  # noqa: E402
 from wildaffect.systems.types import Schedule  # noqa: E402
 from wildaffect.training.loop import Checkpoint, Loop  # noqa: E402
-from wildaffect.training.runtime import open_fabric, processes, reproducible  # noqa: E402
+from wildaffect.training.runtime import computing, leave_group, open_fabric, processes  # noqa: E402
 
 
 class WithoutDropout(FrameRecipe):
@@ -32,7 +32,7 @@ def train(output: Path, batch: int) -> None:
     """Train and save what came out; the first process does."""
     schedule = Schedule(epochs=5, batch=batch, accumulate=2, phases=2, minimum_rate=5e-3)
     recipe, trials, fabric = WithoutDropout(schedule), frame_trials(), open_fabric("cpu")
-    with reproducible(1):
+    with computing(1):
         torch.manual_seed(0)
         model = recipe.model()
         fitted = recipe.fit(trials.train)
@@ -43,6 +43,7 @@ def train(output: Path, batch: int) -> None:
     if fabric.is_global_zero:
         rows = [{key: row[key] for key in ("train_loss", "val_loss", "val_quality")} for row in progress.history]
         torch.save({"best": best, "history": rows, "processes": processes()}, output)
+    leave_group()
 
 
 if __name__ == "__main__":

@@ -15,10 +15,10 @@ from wildaffect import systems  # noqa: E402
 from wildaffect.config import laid_over  # noqa: E402
 from wildaffect.job import launch_processes  # noqa: E402
 from wildaffect.systems.base import Recipe  # noqa: E402
-from wildaffect.systems.conformance import _trial  # noqa: E402
+from wildaffect.systems.conformance import made_up_trial  # noqa: E402
 from wildaffect.systems.types import Purpose, Setup  # noqa: E402
 from wildaffect.training.loop import Checkpoint, Loop  # noqa: E402
-from wildaffect.training.runtime import open_fabric, reproducible  # noqa: E402
+from wildaffect.training.runtime import computing, leave_group, open_fabric  # noqa: E402
 
 SHORT = {"epochs": 2, "batch": 3, "learning_rate": 1e-3}
 CASES = {
@@ -104,7 +104,7 @@ def train(case: str, folder: Path) -> dict:
     setup, fabric = setup_of(case), open_fabric("cpu")
     recipe = systems.recipe_of(setup)
     needs = systems.spec(setup.system).needs(setup.base, setup.mode, setup.settings)
-    trials = [_trial(index, count, needs, recipe.target.labels) for index, count in enumerate((26, 22, 18))]
+    trials = [made_up_trial(index, count, needs, recipe.target.labels) for index, count in enumerate((26, 22, 18))]
     torch.manual_seed(0)
     model = in_float64(recipe)
     start = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
@@ -127,7 +127,8 @@ def train(case: str, folder: Path) -> dict:
 if __name__ == "__main__":
     output, *together = sys.argv[1:]
     if not launch_processes(*map(int, together or [1])):
-        with reproducible(1), tempfile.TemporaryDirectory() as folder:
+        with computing(1), tempfile.TemporaryDirectory() as folder:
             found = {case: train(case, Path(folder)) for case in CASES}
         if open_fabric("cpu").is_global_zero:
             torch.save(found, output)
+        leave_group()

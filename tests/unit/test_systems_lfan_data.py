@@ -12,6 +12,7 @@ from support.runs import TINY_BACKBONE, curve, pictures, trial_in_memory
 from wildaffect.errors import InputError
 from wildaffect.features.statistics import column_statistics, scalar_statistics
 from wildaffect.systems import build_recipe
+from wildaffect.systems.lfan.model import normalised
 from wildaffect.systems.toolbox import labelled_rows, windows
 from wildaffect.systems.types import Labels
 
@@ -74,8 +75,8 @@ def test_padding_is_black_zero_audio_and_zero_label():
         plan = recipe(mode)
         statistics = plan.fit([trial])
         sample = plan.samples([trial], statistics, "train").read(0, None)
-        assert sample["frame"].shape == (16, 3, 40, 40)
-        assert (sample["frame"][10:] == -1).all()
+        assert sample["frame"].shape == (16, 40, 40, 3)
+        assert (sample["frame"][10:] == 0).all()
         assert (sample["label"][10:] == 0).all()
         assert (sample["counts"][10:] == counts).all()
         feature = statistics["mfcc39.indexed" if mode == "faithful" else "mfcc39"]
@@ -85,9 +86,17 @@ def test_padding_is_black_zero_audio_and_zero_label():
 
 def test_evaluation_takes_the_centre_in_full_range():
     faces = pictures(LABEL, 0)
-    sample = samples("corrected", [trial_in_memory(LABEL)], "validate").read(0, None)["frame"]
+    frame = samples("corrected", [trial_in_memory(LABEL)], "validate").read(0, None)["frame"]
+    sample = normalised(torch.from_numpy(frame[None]))[0].numpy()
     want = (faces[:16, 4:44, 4:44].transpose(0, 3, 1, 2) / 255 - 0.5) / 0.5
     np.testing.assert_allclose(sample, want, atol=1e-6)
+
+
+def test_frames_of_several_windows_have_one_number_and_padding_has_none():
+    trials = [trial_in_memory(LABEL[:20], name="a"), trial_in_memory(LABEL[:10], name="b")]
+    part = samples("corrected", trials, "predict")
+    numbers = [part.read(index, None)["number"].tolist() for index in range(len(part))]
+    assert numbers == [[*range(16)], [*range(4, 20)], [*range(20, 30)] + 6 * [-1]]
 
 
 def test_augmentation_moves_a_window_as_a_whole():
@@ -95,7 +104,7 @@ def test_augmentation_moves_a_window_as_a_whole():
     part = samples("corrected", [trial_in_memory(LABEL)])
     seen = set()
     for seed in range(60):
-        frame = np.rint((part.read(0, np.random.default_rng(seed))["frame"] + 1) * 127.5).astype(int)
+        frame = part.read(0, np.random.default_rng(seed))["frame"].transpose(0, 3, 1, 2)
         for mirrored in (False, True):
             source = faces[:16, :, ::-1] if mirrored else faces[:16]
             for top, left in np.ndindex(9, 9):

@@ -21,6 +21,13 @@ def full():
         return {variant: build_model("lfan", variant) for variant in ("unimodal", "multimodal")}
 
 
+def windows():
+    """Two windows of six frames as samples have them."""
+    made = inputs(6, batch=2)
+    frame = ((made["frame"] + 1) * 127.5).round().to(torch.uint8).movedim(2, -1)
+    return made | {"frame": frame, "number": torch.arange(12).unflatten(0, (2, 6))}
+
+
 def inputs(frames, batch=1, seed=0):
     torch.manual_seed(seed)
     return {
@@ -142,7 +149,7 @@ def test_frozen_layers_drift_in_faithful_and_rest_in_corrected():
         model = recipe.model()
         start_phase(recipe, model)
         before = {key: value.clone() for key, value in model.state_dict().items()}
-        recipe.forward(model, inputs(6, batch=2))
+        recipe.forward(model, windows())
         drifted[mode] = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
         assert model.temporal.training
     assert any(key.startswith("spatial.input_layer") for key in drifted["faithful"])
@@ -158,7 +165,7 @@ def states_of_parts(model, phase, mode="corrected"):
     hooks = [
         part.register_forward_hook(lambda *step: seen.append(step[2].is_inference())) for part in model.spatial.parts()
     ]
-    recipe.forward(model, inputs(6, batch=2)).square().sum().backward()
+    recipe.forward(model, windows()).square().sum().backward()
     for hook in hooks:
         hook.remove()
     return seen
@@ -175,7 +182,7 @@ def test_frozen_layers_run_in_inference_mode_and_change_no_gradient(phase, froze
     start_phase(recipe, plain, phase)
     for part in plain.spatial.parts()[:frozen]:
         part.requires_grad_()  # then nothing rests, and everything is recorded
-    recipe.forward(plain, inputs(6, batch=2)).square().sum().backward()
+    recipe.forward(plain, windows()).square().sum().backward()
     for (name, got), want in zip(model.named_parameters(), plain.parameters(), strict=True):
         if got.requires_grad and want.grad is not None:
             assert torch.equal(got.grad, want.grad), name
@@ -199,3 +206,23 @@ def test_published_backbone_file_loads(tmp_path):
     (record,) = recipe.initialise(model)
     assert record["part"] == "spatial"
     assert all(torch.equal(value, source[key]) for key, value in model.spatial.state_dict().items())
+
+
+@pytest.mark.parametrize("variant", ["unimodal", "multimodal"])
+def test_evaluation_shows_the_face_network_each_frame_of_overlapping_windows_once(variant):
+    """Three windows of 20 frames, 8 apart, the last 6 frames padding; training and a call without numbers see all 60."""
+    torch.manual_seed(0)
+    model = build_model("lfan", variant, **TINY_BACKBONE).eval()
+    frames = torch.rand(36, 3, 40, 40) * 2 - 1
+    frames = torch.cat([frames[:30], torch.full_like(frames[:6], -1)])
+    number = torch.arange(36).where(torch.arange(36) < 30, -1)
+    cut = lambda values: torch.stack([values[start : start + 20] for start in (0, 8, 16)])  # noqa: E731
+    audio = {"vggish": torch.randn(3, 1, 20, 128), "mfcc": torch.randn(3, 1, 20, 39)} if variant == "multimodal" else {}
+    seen = []
+    model.spatial.register_forward_hook(lambda module, given, vectors: seen.append(len(vectors)))
+    with torch.inference_mode():
+        apart = model(frame=cut(frames), **audio)
+        once = model(frame=cut(frames), number=cut(number), **audio)
+    model.train()(frame=cut(frames), number=cut(number), **audio)
+    assert seen == [60, 31, 60]
+    torch.testing.assert_close(once, apart, rtol=1e-5, atol=1e-6)

@@ -15,6 +15,8 @@ from wildaffect.features.embeddings import embed_crops, open_network, preparatio
 from wildaffect.scoring import ccc
 from wildaffect.systems.sequence.model import build, with_statistics
 from wildaffect.systems.types import Labels, Purpose, TrialData
+from wildaffect.training.loop import Checkpoint, Loop
+from wildaffect.training.runtime import open_fabric
 
 VARIANTS = ("gru", "tcn", "transformer")
 
@@ -154,6 +156,33 @@ def test_inputs_are_scaled_by_the_training_trials():
     np.testing.assert_allclose(shown.std(axis=0), 1, atol=0.1)
     network = plan.network({"egemaps25": (25,), "import.x": (3,)})
     assert [layer.in_features for layer in network.inputs] == [25, 3]
+
+
+def test_whoever_reads_the_windows_training_ends_with_the_same_weights(tmp_path):
+    """Windows are moved and inputs left out at random, and dropout draws from the generator of the process that computes."""
+    plan = recipe(inputs=["egemaps25", "import.x"], hidden=8, batch=3, epochs=2)
+    rng, found = np.random.default_rng(4), []
+    trials = [trial(name, 120, seed, va=rng.uniform(-1, 1, (120, 2))) for seed, name in enumerate("ab")]
+    statistics = plan.fit(trials[:1])
+    samples = [
+        plan.samples(trials[:1], statistics, Purpose.TRAIN),
+        plan.samples(trials[1:], statistics, Purpose.VALIDATE),
+    ]
+    for workers in (0, 2):
+        torch.manual_seed(0)
+        model = plan.network({"egemaps25": (25,), "import.x": (3,)})
+        start = {name: value.clone() for name, value in model.state_dict().items()}
+        checkpoint = Checkpoint(tmp_path / str(workers))
+        loop = Loop(
+            plan, model, *samples, trials[1:], fabric=open_fabric("cpu"), checkpoint=checkpoint, seed=1, workers=workers
+        )
+        progress, _ = loop.run()
+        rows = [(row["train_loss"], row["val_loss"]) for row in progress.history]
+        found.append((rows, model.state_dict()))
+        assert not torch.equal(model.state_dict()["inputs.0.weight"], start["inputs.0.weight"])
+    assert found[0][0] == found[1][0]
+    for name, value in found[0][1].items():
+        assert torch.equal(found[1][1][name], value), name
 
 
 def test_what_has_no_row_per_frame_is_refused():

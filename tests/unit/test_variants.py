@@ -82,9 +82,11 @@ def test_a_variant_has_its_own_values_over_those_of_the_system(plan_of):
 def test_a_seed_of_its_own_makes_a_second_training_of_one_network(plan_of):
     block = {"targets": ["va"], "variants": {"image": None, "again": {"base": "image", "seed": 8}}}
     plan = plan_of({"cnu_adl": block}, training={"seed": 3})
+    section = plan.config["training"]
+    assert (section["seed"], section["precision"]) == (3, "float32")
     assert {i.variant: plan.inputs.training(i) for i in plan.instances} == {
-        "image": {"seed": 3, "precision": "32-true"},
-        "again": {"seed": 8, "precision": "32-true"},
+        "image": section,
+        "again": section | {"seed": 8},
     }
 
 

@@ -46,10 +46,9 @@ def plan(finished, tmp_path) -> Callable[..., dict[str, int]]:
     for part in ("scripts", "workflow"):
         shutil.copytree(project / part, kept / part)
 
-    def count(systems: dict = SYSTEMS) -> dict[str, int]:
-        outcome = run_workflow(
-            project, write_config(folder / "changed.yaml", configuration(folder, systems)), "-n", *TARGETS
-        )
+    def count(systems: dict = SYSTEMS, *options: str, **sections: dict) -> dict[str, int]:
+        changed = write_config(folder / "changed.yaml", configuration(folder, systems) | sections)
+        outcome = run_workflow(project, changed, "-n", *options, *TARGETS)
         assert outcome.status == 0, outcome.text[-3000:]
         assert outcome.nothing_to_do or outcome.jobs
         return outcome.jobs
@@ -167,6 +166,18 @@ def test_a_learning_rate_reruns_that_training(plan):
     changed = SYSTEMS["lfan"] | {"recipe": {"learning_rate": 0.002}}
     jobs = plan(SYSTEMS | {"lfan": changed})
     assert jobs["train_system"] == 1 and set(jobs) <= {"train_system", *AFTER_TRAINING, *REPORT}
+
+
+def test_how_samples_are_read_reruns_only_the_report_which_shows_the_configuration(plan):
+    options = ("--set-threads", "train_system=16", "predict_system=9")
+    assert set(plan(SYSTEMS, *options, training={"cache_mib": 1})) <= REPORT
+
+
+def test_a_precision_reruns_what_computes_in_it(plan):
+    trained = plan(training={"precision": "bf16"})
+    assert trained["train_system"] == len(SYSTEMS) and set(trained) <= {"train_system", *AFTER_TRAINING, *REPORT}
+    predicted = plan(prediction={"precision": "bf16"})
+    assert "predict_system" in predicted and set(predicted) <= {*AFTER_TRAINING, *REPORT}
 
 
 def test_a_default_of_a_recipe_reruns_that_training(finished, plan):

@@ -55,7 +55,8 @@ rule train_system:
         settings=lambda wildcards: without_given(recipe_of(wildcards)),
         recipe=unrecorded(recipe_of),
         base=lambda wildcards: PLAN.inputs.base(instance_of(wildcards)),
-        training=lambda wildcards: PLAN.inputs.training(instance_of(wildcards)),
+        training=lambda wildcards: without(PLAN.inputs.training(instance_of(wildcards)), "cache_mib"),
+        cache_mib=unrecorded(PLAN.config["training"]["cache_mib"]),
         origin=unrecorded(lambda wildcards: PLAN.inputs.origin(instance_of(wildcards)).record()),
         state=unrecorded(PLAN.runs.state_folder()),
     script:
@@ -96,6 +97,8 @@ rule predict_system:
         base=lambda wildcards: PLAN.inputs.base(instance_of(wildcards)),
         accept=lambda wildcards: PLAN.config["systems"][wildcards.system]["accept_inputs"],
         notes=lambda wildcards: PLAN.runs.notes(instance_of(wildcards)),
+        prediction=PLAN.config["prediction"],
+        cache_mib=unrecorded(PLAN.config["training"]["cache_mib"]),
         state=unrecorded(prediction_state),
     script:
         "../../scripts/predict_system.py"

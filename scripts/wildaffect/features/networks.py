@@ -36,10 +36,11 @@ def channels_last(images: Tensor, network: nn.Module) -> Tensor:
     Channels innermost take a third less time on CPUs. They are not used where a strided 1x1 convolution has fewer than 8 input channels:
     on processors with AVX2 but without AVX-512, oneDNN's backward pass of such a convolution (PyTorch 2.11) writes beyond its buffers.
     """
-    return images.contiguous(memory_format=torch.channels_last) if _is_safe(network) else images.contiguous()
+    return images.contiguous(memory_format=torch.channels_last) if innermost_is_safe(network) else images.contiguous()
 
 
-def _is_safe(network: nn.Module) -> bool:
+def innermost_is_safe(network: nn.Module) -> bool:
+    """Whether no layer of ``network`` is one that channels innermost would break, see `channels_last`."""
     return not any(
         isinstance(layer, nn.Conv2d)
         and layer.kernel_size == (1, 1)

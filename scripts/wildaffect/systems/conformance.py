@@ -160,7 +160,7 @@ def _model(system: str, variant: str, target: str, mode: str) -> Iterator[str]:
     setup = systems.set_up(system, variant, target, mode, declared.small)
     recipe = systems.predictor_of(setup)
     needs = declared.needs(variant, mode, setup.settings)
-    trials = [_trial(index, count, needs, recipe.target.labels) for index, count in enumerate(FRAMES)]
+    trials = [made_up_trial(index, count, needs, recipe.target.labels) for index, count in enumerate(FRAMES)]
 
     torch.manual_seed(0)
     rows = {name: values.shape[1:] for name, values in trials[0].features.items()}
@@ -291,7 +291,7 @@ class _MadeUpImages:
         return self._images[rows]
 
 
-def _trial(index: int, count: int, needs: Needs, labels: Mapping[str, Sequence[str]]) -> TrialData:
+def made_up_trial(index: int, count: int, needs: Needs, labels: Mapping[str, Sequence[str]]) -> TrialData:
     """A trial of random data whose labels are smooth; frames 5 and 6 have none."""
     rng = np.random.default_rng(index)
     valence = np.sin(np.arange(count) / 7 + index).astype(np.float32)

@@ -1,29 +1,139 @@
 """Samples in batches, and a model over them."""
 
-from collections.abc import Iterator, Mapping
+import gc
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
+import cv2
 import numpy as np
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
+from wildaffect.errors import InputError
 from wildaffect.systems.base import Predictor, Recipe
 from wildaffect.systems.types import Samples
 
+Wanted = tuple[int, tuple[int, ...] | None]
+"""Index of a sample, and the seed of its random numbers; None: it is not varied."""
 
-class _Sequence(Dataset):
-    """Samples in a given order; each has its own random numbers, so neither workers nor interruptions change them."""
 
-    def __init__(self, samples: Samples, order: np.ndarray, seed: tuple[int, ...] | None) -> None:
-        self._samples, self._order, self._seed = samples, order, seed
+class _Reader(Dataset):
+    """Samples by all that decides about them, so that neither the number of workers nor an interruption changes one."""
+
+    def __init__(self, samples: Samples) -> None:
+        self._samples = samples
+
+    def __getitems__(self, wanted: list[Wanted]) -> dict[str, Tensor] | InputError:
+        """The samples of a batch. An error of the input is a result: torch would put it into a traceback of the process."""
+        try:
+            return default_collate([self._samples.read(index, _rng(seed)) for index, seed in wanted])
+        except InputError as error:
+            return error
+
+
+def _rng(seed: tuple[int, ...] | None) -> np.random.Generator | None:
+    return None if seed is None else np.random.default_rng(seed)
+
+
+class _Pass:
+    """What is read in the pass that comes next; a loader that keeps its workers cannot be given another list."""
+
+    parts: Iterable[list[Wanted]] = ()
+
+    def __iter__(self) -> Iterator[list[Wanted]]:
+        return iter(self.parts)
+
+
+class Batches:
+    """The samples of a partition in batches, read ahead by ``workers`` processes or, with 0, as they are asked for.
+
+    Workers are forked with the first batch and stay. They share the files mapped into memory, and the images kept there, with this process,
+    and end when it ends, however it does.
+    """
+
+    def __init__(self, samples: Samples, batch: int, fabric: Fabric, workers: int = 0) -> None:
+        self._count, self._batch, self._fabric, self._pass = len(samples), batch, fabric, _Pass()
+        self._loader = DataLoader(
+            _Reader(samples),
+            batch_sampler=self._pass,  # type: ignore[arg-type]  # no length is needed
+            collate_fn=_unchanged,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            multiprocessing_context="fork" if workers else None,
+            worker_init_fn=_start_worker,
+            pin_memory=fabric.device.type == "cuda",
+            generator=torch.Generator(),  # its own, or each pass would move the one that dropout draws from
+        )
 
     def __len__(self) -> int:
-        return len(self._order)
+        """Number of samples."""
+        return self._count
 
-    def __getitem__(self, position: int) -> dict[str, np.ndarray]:
-        rng = None if self._seed is None else np.random.default_rng([*self._seed, position])
-        return self._samples.read(int(self._order[position]), rng)
+    @property
+    def count(self) -> int:
+        """Number of batches that all samples make."""
+        return -(-self._count // self._batch)
+
+    def read(self, order: np.ndarray, seed: tuple[int, ...] | None = None) -> Iterator[tuple[dict[str, Tensor], int]]:
+        """This process's part of each batch, on the device, and the size of the batch; the last one may be smaller.
+
+        Parts are neighbouring rows, the last ones shorter; a process without a row (see :func:`has_rows`) reads the last one of the batch,
+        which :func:`gather` cuts off.
+
+        Args:
+            order: Indices of the samples.
+            seed: Of augmentation; None: there is none.
+        """
+        sizes = [min(self._batch, len(order) - start) for start in range(0, len(order), self._batch)]
+        self._pass.parts = (
+            [
+                (int(order[position]), None if seed is None else (*seed, position))
+                for position in _part(number * self._batch, size, self._fabric)
+            ]
+            for number, size in enumerate(sizes)
+        )
+        for size, content in zip(sizes, self._loader, strict=True):
+            if isinstance(content, InputError):
+                raise content
+            yield self._fabric.to_device(content), size
+
+
+def _unchanged(content: dict[str, Tensor] | InputError) -> dict[str, Tensor] | InputError:
+    return content
+
+
+def _start_worker(number: int) -> None:
+    gc.freeze()  # what the other process no longer needs is not for this one to end
+    cv2.setNumThreads(0)  # a fork has none of OpenCV's threads, and would wait for them
+
+
+def _part(start: int, size: int, fabric: Fabric) -> list[int]:
+    """Positions in the order that this process reads of a batch."""
+    count = -(-size // fabric.world_size)
+    own = range(size)[fabric.global_rank * count :][:count] or [size - 1]
+    return [start + row for row in own]
+
+
+@contextmanager
+def watched_workers() -> Iterator[None]:
+    """Say plainly, wherever the block is by then, if a process that reads samples dies.
+
+    Raises:
+        InputError: One died.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not re.match(r"DataLoader worker \(pid", str(error)):
+            raise
+        raise InputError(
+            f"a process that reads samples ended without a result ({str(error).splitlines()[0]}). Mostly memory has run out, the job's or "
+            "that of /dev/shm: give the job fewer threads (fewer processes then read), a smaller training.cache_mib, or more memory. Then "
+            "run again; a training goes on where it was."
+        ) from error
 
 
 class GatheredBatch(Mapping):
@@ -55,63 +165,39 @@ def gather(part: Tensor, count: int, fabric: Fabric) -> Tensor:
     return fabric.all_gather(part, sync_grads=part.requires_grad).flatten(0, 1)[:count]
 
 
-def batches(
-    samples: Samples,
-    order: np.ndarray,
-    batch: int,
-    fabric: Fabric,
-    seed: tuple[int, ...] | None = None,
-    workers: int = 0,
-) -> Iterator[tuple[dict[str, Tensor], int]]:
-    """This process's part of each batch, on the device, and the size of the batch; the last one may be smaller.
-
-    Without ``seed`` samples are not augmented. Parts are neighbouring rows, the last ones shorter; a process without a row (see
-    :func:`has_rows`) reads the last one of the batch, which :func:`gather` cuts off.
-    """
-    on_gpu = fabric.device.type == "cuda"
-    sizes = [min(batch, len(order) - start) for start in range(0, len(order), batch)]
-    parts = [_part(index * batch, size, fabric) for index, size in enumerate(sizes)]
-    loader = DataLoader(_Sequence(samples, order, seed), batch_sampler=parts, num_workers=workers, pin_memory=on_gpu)
-    for size, content in zip(sizes, loader, strict=True):
-        yield fabric.to_device(content), size
-
-
-def _part(start: int, size: int, fabric: Fabric) -> list[int]:
-    """Positions in the order that this process reads of a batch."""
-    count = -(-size // fabric.world_size)
-    own = range(size)[fabric.global_rank * count :][:count] or [size - 1]
-    return [start + row for row in own]
-
-
 def has_rows(size: int, fabric: Fabric) -> bool:
     """Whether this process has a part of a batch of ``size`` rows."""
     return fabric.global_rank * -(-size // fabric.world_size) < size
 
 
 def outputs_of(
-    recipe: Predictor, model: nn.Module, samples: Samples, fabric: Fabric, *, batch: int, workers: int = 0
+    recipe: Predictor, model: nn.Module, batches: Batches, fabric: Fabric
 ) -> Iterator[tuple[Tensor, GatheredBatch]]:
     """Outputs of a model in evaluation mode for each batch of all samples, in order, with the batch."""
     model.eval()
     with torch.inference_mode():
-        for part, count in batches(samples, np.arange(len(samples)), batch, fabric, workers=workers):
+        for part, count in batches.read(np.arange(len(batches))):
             yield gather(recipe.forward(model, part), count, fabric), GatheredBatch(part, count, fabric)
 
 
 def validate(
-    recipe: Recipe, model: nn.Module, samples: Samples, fabric: Fabric, *, batch: int, workers: int = 0
+    recipe: Recipe, model: nn.Module, samples: Samples, batches: Batches, fabric: Fabric
 ) -> tuple[list[np.ndarray], float]:
-    """Predictions (N, columns) per trial of a model in evaluation mode, and its mean loss over samples."""
+    """Predictions (N, columns) per trial of a model in evaluation mode, and its mean loss over ``samples``, which ``batches`` reads.
+
+    Nothing is taken from the device before the end, so that it is never waited for.
+    """
     outputs, losses = [], []
     with torch.inference_mode():
-        for output, content in outputs_of(recipe, model, samples, fabric, batch=batch, workers=workers):
-            outputs.append(as_array(output))
-            losses.append(float(recipe.loss(output, content)))
-    loss = float(np.average(losses, weights=[len(output) for output in outputs])) if losses else float("nan")
-    empty = np.empty((0, len(recipe.target.columns)), np.float32)
-    return samples.to_frames(np.concatenate(outputs) if outputs else empty), loss
+        for output, content in outputs_of(recipe, model, batches, fabric):
+            outputs.append(output.float())
+            losses.append(recipe.loss(output, content))
+    if not outputs:
+        return samples.to_frames(np.empty((0, len(recipe.target.columns)), np.float32)), float("nan")
+    loss = np.average(torch.stack(losses).tolist(), weights=[len(output) for output in outputs])
+    return samples.to_frames(as_array(outputs)), float(loss)
 
 
-def as_array(output: Tensor) -> np.ndarray:
-    """Outputs of a batch as float32."""
-    return output.float().cpu().numpy()
+def as_array(outputs: list[Tensor]) -> np.ndarray:
+    """Outputs of batches as one float32 array."""
+    return torch.cat(outputs).float().cpu().numpy()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import mmap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -76,33 +77,49 @@ class FoldData:
 
 @dataclass(frozen=True)
 class Runtime:
-    """The machine, as far as a job uses it.
+    """The machine, as far as a job uses it, and how it computes.
 
     Attributes:
         device: ``cpu`` or ``cuda``.
         precision: Numeric precision, one of :data:`wildaffect.training.runtime.PRECISIONS`.
-        threads: CPU threads.
-        workers: Processes that read samples; 0: the job itself reads them.
+        deterministic: Only kernels that always give the same values.
+        compiled: Networks are compiled for the training.
+        threads: CPU threads of the job, see :func:`wildaffect.training.runtime.divide_threads`.
+        workers: Processes that read samples, beside as many threads; None: as many of the threads as pays.
         cache_mib: Decoded images up to this many MiB are kept in memory.
     """
 
     device: str = "cpu"
-    precision: str = "32-true"
+    precision: str = "float32"
+    deterministic: bool = True
+    compiled: bool = False
     threads: int = 1
-    workers: int = 0
+    workers: int | None = None
     cache_mib: int = 4096
 
 
 class CachedImages:
-    """All images of one trial, decoded or drawn once and kept in memory."""
+    """The images of one trial, decoded or drawn when they are first asked for and kept, in memory that forked processes share."""
 
     def __init__(self, images: Images) -> None:
         self.valid = np.asarray(images.valid)
-        self._images = images.read(np.arange(len(self.valid)))
+        self._source = images
+        self._images = _shared((len(self.valid), *images.read(np.arange(0)).shape[1:]), np.uint8)
+        self._known = _shared(self.valid.shape, bool)
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """uint8 (n, size, size, 3), drawings without the last axis."""
+        missing = np.unique(rows[~self._known[rows]])
+        if len(missing):
+            self._images[missing] = self._source.read(missing)
+            self._known[missing] = True  # last, so that another process finds whole images or decodes them too
         return self._images[rows]
+
+
+def _shared(shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    """Zeros that forked processes write to and read from together; memory is taken as it is written to."""
+    count = int(np.prod(shape))
+    return np.frombuffer(mmap.mmap(-1, max(1, count * np.dtype(dtype).itemsize)), dtype, count).reshape(shape)
 
 
 def open_trial(name: str, files: Mapping[str, Path], needs: Needs, labels: Mapping[str, Labels]) -> TrialData:
@@ -261,16 +278,19 @@ def _runs(path: Path, names: pa.Array, frames: np.ndarray) -> dict[str, slice]:
 
 
 def cache_images(trials: Sequence[TrialData], limit_mib: int) -> list[TrialData]:
-    """Trials whose images are decoded once and kept, if all together fit into ``limit_mib``; else the same trials, read as needed."""
-    images = (kind for trial in trials for kind in (*trial.crops.values(), *trial.masks.values()))
-    if sum(map(_decoded_bytes, images)) > limit_mib * 2**20:
-        return list(trials)
-    return [replace(trial, crops=_cached(trial.crops), masks=_cached(trial.masks)) for trial in trials]
+    """The trials; as many of them as fit into ``limit_mib``, from the first on, keep their images once these are decoded."""
+    room, found = limit_mib * 2**20, []
+    for trial in trials:
+        size = sum(map(_decoded_bytes, (*trial.crops.values(), *trial.masks.values())))
+        if size <= room:
+            room -= size
+            trial = replace(trial, crops=_cached(trial.crops), masks=_cached(trial.masks))
+        found.append(trial)
+    return found
 
 
 def _decoded_bytes(images: Images) -> int:
-    count = len(images.valid)
-    return count * images.read(np.arange(min(count, 1))).nbytes
+    return len(images.valid) * int(np.prod(images.read(np.arange(0)).shape[1:]))
 
 
 def _cached(images: Mapping[str, Images]) -> dict[str, Images]:

@@ -20,10 +20,14 @@ from wildaffect.integrity import check, intact, sealed
 from wildaffect.progress import log_progress
 from wildaffect.systems.base import Freezing, Recipe
 from wildaffect.systems.types import Samples, TrialData
-from wildaffect.training.batches import GatheredBatch, batches, gather, has_rows, validate
+from wildaffect.training.batches import Batches, GatheredBatch, gather, has_rows, validate
 from wildaffect.training.norms import share_norms
+from wildaffect.training.runtime import fuse, setup_module
 
 log = logging.getLogger(__name__)
+
+# Steps between two looks at the loss on a GPU: each waits until the GPU has done all that it was asked for.
+LOOK = 50
 
 State = dict[str, Tensor]
 
@@ -117,16 +121,24 @@ class Loop:
         checkpoint: Checkpoint,
         seed: int,
         workers: int = 0,
+        block: int = 1,
+        compiled: bool = False,
         report: Callable[[dict[str, Any]], None] = lambda row: None,
     ) -> None:
-        """``model`` has its initial weights. ``report`` is called with each row of the history once its checkpoint is written."""
+        """``model`` has its initial weights. ``report`` is called with each row of the history once its checkpoint is written.
+
+        ``workers`` processes read samples, ``block`` of which stay together, see :func:`in_blocks`.
+        """
         self._recipe, self._schedule = recipe, recipe.schedule
         self._norms = share_norms(model, fabric.device.type) if fabric.world_size > 1 else []
-        self._plain, self._model = model, fabric.setup_module(model)
+        self._plain, self._model = model, setup_module(fabric, model, compiled=compiled)
         self._freezing = Freezing(model, recipe.frozen_mode)
-        self._train, self._validation, self._trials = train, validation, validation_trials
+        self._train = Batches(train, self._schedule.batch, fabric, workers)
+        self._check = Batches(validation, self._schedule.batch, fabric, workers)
+        self._validation, self._trials = validation, validation_trials
         self._fabric, self._checkpoint = fabric, checkpoint
-        self._seed, self._workers, self._report = seed, workers, report
+        self._seed, self._block, self._report = seed, block, report
+        self._look = LOOK if fabric.device.type == "cuda" else 1
         self._best = _copy(model)
         self._optimizer: Any = None
         self._scheduler: Any = None
@@ -179,6 +191,8 @@ class Loop:
     def _start_phase(self, phase: int) -> None:
         self._freezing.freeze(self._recipe.frozen(self._plain, phase))
         optimizer = self._recipe.configure_optimizer(self._plain)
+        if self._fabric.device.type == "cuda":
+            fuse(optimizer)
         self._scheduler = self._recipe.configure_scheduler(optimizer, self._steps_per_epoch())
         self._optimizer = self._fabric.setup_optimizers(optimizer)
 
@@ -190,14 +204,7 @@ class Loop:
     def _epoch(self, progress: Progress) -> None:
         started, rate = time.perf_counter(), self._rate()
         train_loss = self._train_epoch(progress.epoch)
-        predictions, validation_loss = validate(
-            self._recipe,
-            self._model,
-            self._validation,
-            self._fabric,
-            batch=self._schedule.batch,
-            workers=self._workers,
-        )
+        predictions, validation_loss = validate(self._recipe, self._model, self._validation, self._check, self._fabric)
         scores = self._recipe.score(predictions, self._trials)
         row = {"epoch": progress.epoch, "lr": rate, "phase": progress.phase}
         row |= {"train_loss": train_loss, "val_loss": validation_loss}
@@ -231,30 +238,42 @@ class Loop:
         """One pass over the training samples; mean loss over samples."""
         own = [self._fabric.global_rank] if self._fabric.global_rank else []
         torch.manual_seed(int(np.random.SeedSequence([self._seed, epoch, *own]).generate_state(1)[0]))
-        order = self._recipe.epoch_indices(len(self._train), epoch, self._seed)
+        torch.empty((), dtype=torch.int64).random_()  # the loader of samples once drew this; dropout follows it
+        indices = self._recipe.epoch_indices(len(self._train), epoch, self._seed)
+        order = in_blocks(indices, self._block, len(self._train))
         size, step = self._schedule.batch, self._schedule.accumulate
         count = -(-len(order) // size)
         self._freezing.train()
-        total = 0.0
-        stream = batches(self._train, order, size, self._fabric, (self._seed, epoch), self._workers)
-        for number, (part, rows) in enumerate(stream):
+        total, waiting = 0.0, []
+        for number, (part, rows) in enumerate(self._train.read(order, (self._seed, epoch))):
             for norm in self._norms:
                 norm.counts = has_rows(rows, self._fabric)
             # The loss is that of the whole batch on every process: a concordance is no mean of those of its parts.
             outputs = gather(self._recipe.forward(self._model, part), rows, self._fabric)
             loss = self._recipe.loss(outputs, GatheredBatch(part, rows, self._fabric))
             self._fabric.backward(loss / min(step, count - number // step * step))
-            if (number + 1) % step == 0 or number + 1 == count:
+            last = number + 1 == count
+            if (number + 1) % step == 0 or last:
                 self._step()
-            value = float(loss.detach())
+            waiting.append((rows, loss.detach()))
+            if len(waiting) == self._look or last:
+                sizes, losses = zip(*waiting, strict=True)
+                values = torch.stack(losses).tolist()
+                self._check_finite(values, epoch, number + 1 - len(values), count)
+                for each, value in zip(sizes, values, strict=True):
+                    total += value * each
+                waiting.clear()
+        return total / len(order)
+
+    def _check_finite(self, losses: Sequence[float], epoch: int, first: int, count: int) -> None:
+        """:class:`InputError` if one of the ``losses`` of batches, from number ``first`` of ``count`` on, is no number."""
+        for number, value in enumerate(losses, first):
             if not math.isfinite(value):
                 raise InputError(
                     f"the training loss is {value:g} in epoch {epoch}, batch {number} of {count} (both counted from 0), at learning rate "
                     f"{self._rate():g}: training cannot go on. Lower learning_rate, or look for values that are no numbers in features and "
                     "labels."
                 )
-            total += value * len(outputs)
-        return total / len(order)
 
     def _step(self) -> None:
         """One step of the optimiser."""
@@ -273,6 +292,19 @@ class Loop:
             self._scheduler.step(self._recipe.watched(metric))
         elif not self._schedule.scheduler_per_step:
             self._scheduler.step()
+
+
+def in_blocks(order: np.ndarray, size: int, count: int) -> np.ndarray:
+    """As many of ``count`` indices as ``order`` has (fewer where it repeats some), but ``size`` neighbours at a time.
+
+    The blocks come in the order in which ``order`` first names one of theirs, so those of a shuffled order are shuffled. With ``size`` 1 it
+    is ``order`` itself.
+    """
+    if size == 1:
+        return order
+    blocks, first = np.unique(order // size, return_index=True)
+    drawn = (blocks[np.argsort(first)][:, None] * size + np.arange(size)).ravel()
+    return drawn[drawn < count][: len(order)]
 
 
 def _copy(model: nn.Module) -> State:

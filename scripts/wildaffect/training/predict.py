@@ -2,14 +2,16 @@
 
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import torch
 from lightning.fabric import Fabric
 from torch import nn
 
@@ -20,9 +22,9 @@ from wildaffect.progress import counted
 from wildaffect.provenance import stable_hash
 from wildaffect.scoring.read import MODEL, NOTES
 from wildaffect.systems.base import Predictor
-from wildaffect.systems.types import Purpose, Setup, TrialData
+from wildaffect.systems.types import Purpose, Samples, Setup, TrialData
 from wildaffect.tables import read_table, write_table
-from wildaffect.training.batches import as_array, outputs_of
+from wildaffect.training.batches import Batches, as_array, outputs_of, watched_workers
 from wildaffect.training.inputs import JobInputs, Runtime, cache_images, check_columns, open_trial, read_labels
 from wildaffect.training.origin import (
     UNKNOWN,
@@ -35,7 +37,7 @@ from wildaffect.training.origin import (
     refusal,
 )
 from wildaffect.training.origin import notes as agreement_notes
-from wildaffect.training.runtime import open_fabric, reproducible
+from wildaffect.training.runtime import computing, divide_threads, open_fabric, own_threads, setup_module
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +56,7 @@ def predict(
     runtime: Runtime,
     *,
     output: Path,
+    batch: int | None = None,
     labels: Mapping[str, Path] | None = None,
     state: Path | None = None,
     code: str = "",
@@ -72,6 +75,7 @@ def predict(
         inputs: Files of the trials.
         runtime: The machine.
         output: The table.
+        batch: Samples per batch; None: as in the training.
         labels: Label tables by task. They are never shown to the model, but say which rows are annotated: a recipe that leaves the others
             out predicts these in a second pass over all rows.
         state: Folder where the predictions of each trial are kept. A trial whose files, model, settings and code are those of a prediction
@@ -97,7 +101,13 @@ def predict(
     opened = [open_trial(name, files[name], needs, known.get(name, {})) for name in trials]
     trained_on = read_record(weights).get("feature_rows") or {}
     shapes = {**trained_on, **check_columns(opened, files, trained_on)}
-    with reproducible(runtime.threads):
+    threads, workers = divide_threads(own_threads(runtime.threads), runtime.device)
+    workers = workers if runtime.workers is None else runtime.workers
+    batch = batch or recipe.schedule.batch
+    with (
+        computing(threads, deterministic=runtime.deterministic, tf32=runtime.precision == "tf32"),
+        watched_workers(),
+    ):
         model = recipe.network(shapes)
         digest = recipe.load(model, weights)
         stored = json_beside(weights, "stats.json")
@@ -110,6 +120,7 @@ def predict(
             "code": code,
             "device": runtime.device,
             "precision": runtime.precision,
+            "batch": batch,
             "labels": _identities(labels or {}),
         }
         keys = {name: stable_hash({**made_of, "files": _identities(files[name])}) for name in trials}
@@ -117,8 +128,9 @@ def predict(
         with tempfile.TemporaryDirectory() if state is None else nullcontext(state) as folder:
             tables = TrialTables(Path(folder), keys, schema)
             missing = cache_images([trial for trial in opened if trial.name not in tables], runtime.cache_mib)
-            model = fabric.setup_module(model)
-            for trial, values in predict_trials(recipe, model, missing, statistics, fabric, runtime.workers):
+            model = setup_module(fabric, model)
+            read = partial(Batches, batch=batch, fabric=fabric, workers=workers)
+            for trial, values in predict_trials(recipe, model, missing, statistics, fabric, read):
                 tables.write(trial.name, _table(recipe, trial, values))
             parts = [tables.read(name) for name in trials]
             about = {
@@ -151,18 +163,18 @@ def predict_trials(
     trials: Sequence[TrialData],
     statistics: Mapping[str, Any],
     fabric: Fabric,
-    workers: int = 0,
+    read: Callable[[Samples], Batches],
 ) -> Iterator[tuple[TrialData, np.ndarray]]:
-    """Each trial with its predictions (N, columns) of every row, as soon as they are complete."""
-    partial = []
-    for trial, values in _one_pass(recipe, model, trials, statistics, fabric, workers):
+    """Each trial with its predictions (N, columns) of every row, as soon as they are complete; ``read`` makes batches of samples."""
+    incomplete = []
+    for trial, values in _one_pass(recipe, model, trials, statistics, fabric, read):
         if np.isnan(values).any():
-            partial.append((trial, values))
+            incomplete.append((trial, values))
         else:
             yield trial, values
-    bare = [replace(trial, labels={}) for trial, _ in partial]
-    second = _one_pass(recipe, model, bare, statistics, fabric, workers)
-    for (trial, values), (_, complete) in zip(partial, second, strict=True):
+    bare = [replace(trial, labels={}) for trial, _ in incomplete]
+    second = _one_pass(recipe, model, bare, statistics, fabric, read)
+    for (trial, values), (_, complete) in zip(incomplete, second, strict=True):
         yield trial, np.where(np.isnan(values), complete, values)
 
 
@@ -172,7 +184,7 @@ def _one_pass(
     trials: Sequence[TrialData],
     statistics: Mapping[str, Any],
     fabric: Fabric,
-    workers: int,
+    read: Callable[[Samples], Batches],
 ) -> Iterator[tuple[TrialData, np.ndarray]]:
     """Each trial with its predictions, NaN where no sample covers a row.
 
@@ -182,19 +194,18 @@ def _one_pass(
         return
     samples = recipe.samples(trials, statistics, Purpose.PREDICT)
     alone = [recipe.samples([trial], statistics, Purpose.PREDICT) for trial in trials]
-    batch = recipe.schedule.batch
-    stream = outputs_of(recipe, model, samples, fabric, batch=batch, workers=workers)
-    stream = counted(stream, -(-len(samples) // batch), "batches")
+    batches = read(samples)
+    stream = counted(outputs_of(recipe, model, batches, fabric), batches.count, "batches")
     columns, waiting, held = len(recipe.target.columns), [], 0
     for trial, own in zip(trials, alone, strict=True):
         while held < len(own):
-            waiting.append(as_array(next(stream)[0]))
+            waiting.append(next(stream)[0])
             held += len(waiting[-1])
         if not len(own):
             yield trial, np.full((len(trial.times), columns), np.nan)
             continue
-        outputs = np.concatenate(waiting)
-        yield trial, own.to_frames(outputs[: len(own)])[0]
+        outputs = torch.cat(waiting)
+        yield trial, own.to_frames(as_array([outputs[: len(own)]]))[0]
         waiting, held = [outputs[len(own) :]], held - len(own)
 
 

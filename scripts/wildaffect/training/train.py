@@ -17,6 +17,7 @@ from wildaffect.integrity import sealed
 from wildaffect.provenance import stable_hash, versions
 from wildaffect.systems.base import Recipe
 from wildaffect.systems.types import Needs, Purpose, Samples, Setup, Target, TrialData
+from wildaffect.training.batches import watched_workers
 from wildaffect.training.inputs import (
     FoldData,
     JobInputs,
@@ -31,7 +32,7 @@ from wildaffect.training.inputs import (
 )
 from wildaffect.training.loop import Checkpoint, Loop, Progress
 from wildaffect.training.origin import UNKNOWN, Origin
-from wildaffect.training.runtime import device_name, open_fabric, reproducible
+from wildaffect.training.runtime import computing, device_name, divide_threads, leave_group, open_fabric, own_threads
 from wildaffect.weights import save_weights
 
 PARTITIONS = ("train", "validation")
@@ -47,6 +48,7 @@ def train(
     seed: int,
     output: Path,
     state: Path,
+    block: int = 1,
     code: str = "",
     origin: Origin = UNKNOWN,
     report: Callable[[dict[str, Any]], None] = lambda row: None,
@@ -63,6 +65,7 @@ def train(
         seed: Of initial weights, sampling and augmentation.
         output: Folder of the four files.
         state: Folder of rolling checkpoints; a checkpoint's name is a hash of settings, ``code`` and data, so a changed job starts anew.
+        block: Neighbouring samples that stay together when samples are shuffled.
         code: Fingerprint of the code, recorded as given.
         origin: Where the files come from, recorded for whoever uses the weights.
         report: Called with each row of the history.
@@ -86,6 +89,9 @@ def train(
         "seed": seed,
         "device": runtime.device,
         "precision": runtime.precision,
+        "deterministic": runtime.deterministic,
+        "compiled": runtime.compiled,
+        "block": block,
     }
     job = stable_hash({**what, **how, "code": code, "data": content})
 
@@ -94,7 +100,12 @@ def train(
 
     cached = iter(cache_images([*chain.from_iterable(parts.values())], runtime.cache_mib))
     parts = {name: list(islice(cached, len(part))) for name, part in parts.items()}
-    with reproducible(runtime.threads):
+    threads, workers = divide_threads(own_threads(runtime.threads), runtime.device)
+    workers = workers if runtime.workers is None else runtime.workers
+    with (
+        computing(threads, deterministic=runtime.deterministic, tf32=runtime.precision == "tf32"),
+        watched_workers(),
+    ):
         torch.manual_seed(seed)
         model = recipe.network(shapes)
         initial = recipe.initialise(model)
@@ -119,7 +130,9 @@ def train(
             fabric=fabric,
             checkpoint=checkpoint,
             seed=seed,
-            workers=runtime.workers,
+            workers=workers,
+            block=block,
+            compiled=runtime.compiled,
             report=report,
         )
         progress, best = loop.run()
@@ -131,7 +144,8 @@ def train(
         **how,
         "code": code,
         "device_name": device_name(runtime.device),
-        "threads": runtime.threads,
+        "threads": threads,
+        "workers": workers,
         "processes": fabric.world_size,
         "versions": versions(*PACKAGES),
         "initial_weights": initial,
@@ -145,6 +159,7 @@ def train(
     if fabric.is_global_zero:
         _write(Path(output), best, progress, statistics, record, {**what, **origin.record()})
         checkpoint.remove()
+    leave_group()
     return record
 
 

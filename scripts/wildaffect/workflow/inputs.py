@@ -109,7 +109,7 @@ class Inputs:
         return base_of(self.config["systems"][instance.system], instance.variant)
 
     def training(self, instance: Instance) -> dict[str, Any]:
-        """Seed and precision of a training."""
+        """Section `training` for one training."""
         return training_of(self.config, instance)
 
     def origin(self, instance: Instance) -> Origin:

@@ -355,14 +355,45 @@ class Features(Section):
     """Where the body of each trial's person comes from; null: no bodies."""
 
 
+Precision = Literal["float32", "tf32", "bf16", "float16"]
+
+
 class Training(Section):
-    """How all systems are trained."""
+    """How all systems are trained. A change of anything but `cache_mib` trains again."""
 
     seed: Seed = 0
     """Seed of initial weights, sampling and augmentation."""
 
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """Numeric precision; bf16-mixed and 16-mixed are meant for GPUs."""
+    precision: Precision = "float32"
+    """Numeric precision.
+    - float32: of all values
+    - tf32: factors of products are rounded to 10 bits, GPUs only
+    - bf16: products in bfloat16 (8 bits), weights and losses in float32
+    - float16: products in float16 with scaled gradients, for GPUs without bfloat16"""
+
+    deterministic: bool = True
+    """Use only GPU kernels that give the same values every time, instead of the fastest ones."""
+
+    compile: bool = False
+    """Let torch.compile write kernels for the networks; it needs a C++ compiler and, for GPUs, triton."""
+
+    block: Annotated[int, Field(ge=1)] = 1
+    """Neighbouring samples that are read together and stay together when samples are shuffled; 1: each by itself, as published. With 64,
+    TSAV decodes 1.7 images for a clip instead of 8, but its batches are less varied."""
+
+    cache_mib: Annotated[int, Field(ge=0)] = 4096
+    """MiB of decoded images that each training and prediction keeps in memory, for all its processes together; trials that do not fit are
+    decoded again each time. It changes no result."""
+
+
+class Prediction(Section):
+    """How trained systems are run. A change predicts again."""
+
+    precision: Precision = "float32"
+    """As `training.precision`."""
+
+    batch: Annotated[int, Field(ge=1)] | None = None
+    """Samples per batch, whatever the system; null: as in its training. It changes speed and memory, and values by rounding only."""
 
 
 class Fusion(Section):
@@ -577,6 +608,7 @@ class Configuration(Section):
     """Folder of the model files; `wildaffect models` lists them. No job downloads anything."""
 
     training: Training = Training()
+    prediction: Prediction = Prediction()
 
     systems: dict[str, Any] | Names = Field(default={})
     """Systems to run, a block for each; `name: false` in a file that is laid over another leaves one out. A list of names runs these

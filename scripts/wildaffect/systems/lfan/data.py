@@ -12,8 +12,9 @@ from wildaffect.systems.types import TrialData
 class WindowSamples:
     """Windows of all selections, in order; see :class:`wildaffect.systems.types.Samples`.
 
-    A sample has ``frame`` float32 (window, 3, 40, 40) in [-1, 1], one float32 (1, window, dim) array per feature, ``label`` float32
-    (window, 1) and ``counts`` bool (window,). Padding is zero before normalisation: black images, (0 - mean) / std, label 0.
+    A sample has ``frame`` uint8 (window, 40, 40, 3), ``number`` int64 (window,), which is equal for equal frames of different windows, one
+    float32 (1, window, dim) array per feature, ``label`` float32 (window, 1) and ``counts`` bool (window,). Padding is zero before
+    normalisation: black images, (0 - mean) / std, label 0; its number is -1.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class WindowSamples:
         self._selections, self._statistics = selections, statistics
         self._template, self._features = template, features
         self._window, self._augment, self._pad_counts = window, augment, pad_counts
+        self._first = np.cumsum([0, *(len(part.trial.times) for part in selections)])
         self._ranges = [
             (index, start, stop)
             for index, part in enumerate(selections)
@@ -54,7 +56,10 @@ class WindowSamples:
         part = self._selections[position]
         rows = part.rows[start:stop]
         padding = self._window - len(rows)
-        sample = {"frame": self._images(part.trial, rows, rng if self._augment else None)}
+        sample = {
+            "frame": _pad(self._images(part.trial, rows, rng if self._augment else None), padding),
+            "number": np.pad(self._first[position] + rows, (0, padding), constant_values=-1),
+        }
         for name, feature in self._features.items():
             values = _pad(np.asarray(part.trial.features[feature][rows], np.float32), padding)
             scale = self._statistics[feature]
@@ -77,11 +82,7 @@ class WindowSamples:
         slack = images.shape[1] - IMAGE
         top, left = (slack // 2, slack // 2) if rng is None else rng.integers(0, slack + 1, size=2)
         cut = images[:, top : top + IMAGE, left : left + IMAGE]
-        if rng is not None and rng.random() < 0.5:
-            cut = cut[:, :, ::-1]
-        black = np.full((self._window, 3, IMAGE, IMAGE), -1, np.float32)
-        black[: len(rows)] = cut.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(127.5) - 1
-        return black
+        return cut[:, :, ::-1] if rng is not None and rng.random() < 0.5 else cut
 
 
 def _pad(values: np.ndarray, padding: int) -> np.ndarray:

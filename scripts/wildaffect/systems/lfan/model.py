@@ -189,11 +189,21 @@ class VisualBranch(nn.Module):
         self.spatial = backbone
         self.temporal = TemporalNetwork(embedding, VISUAL_CHANNELS)
 
-    def visual(self, frame: Tensor) -> Tensor:
-        """(B, T, 3, 40, 40) -> (B, T, 128)."""
-        batch, time = frame.shape[:2]
-        vectors = self.spatial(frame.flatten(0, 1)).unflatten(0, (batch, time))
+    def visual(self, frame: Tensor, number: Tensor | None) -> Tensor:
+        """(B, T, 3, 40, 40) -> (B, T, 128).
+
+        In evaluation mode the face network sees frames of equal ``number`` (B, T), which windows share, once; None: all are different.
+        """
+        images = frame.flatten(0, 1)
+        vectors = self.spatial(images) if number is None or self.training else self._once(images, number.flatten())
+        vectors = vectors.unflatten(0, frame.shape[:2])
         return self.temporal(vectors.transpose(1, 2)).transpose(1, 2)
+
+    def _once(self, images: Tensor, number: Tensor) -> Tensor:
+        """Vectors of all ``images``, those of equal ``number`` computed together."""
+        distinct, which = number.unique(return_inverse=True)
+        any_of = which.new_empty(len(distinct)).scatter_(0, which, torch.arange(len(which)).to(which))
+        return self.spatial(images[any_of])[which]
 
 
 class Unimodal(VisualBranch):
@@ -203,9 +213,9 @@ class Unimodal(VisualBranch):
         super().__init__(backbone, embedding)
         self.regressor = nn.Linear(VISUAL_CHANNELS, outputs)
 
-    def forward(self, frame: Tensor) -> Tensor:
-        """``frame`` float32 (B, T, 3, 40, 40) in [-1, 1] -> (B, T, outputs)."""
-        return self.regressor(self.visual(frame))
+    def forward(self, frame: Tensor, number: Tensor | None = None) -> Tensor:
+        """``frame`` float32 (B, T, 3, 40, 40) in [-1, 1], with its ``number`` as in `visual` -> (B, T, outputs)."""
+        return self.regressor(self.visual(frame, number))
 
 
 class LeaderFollower(VisualBranch):
@@ -242,10 +252,15 @@ class LeaderFollower(VisualBranch):
         attention = torch.softmax(keys @ queries.transpose(-1, -2) / math.sqrt(TOKEN), dim=-1)
         return self.ln(attention @ values + values)
 
-    def forward(self, frame: Tensor, vggish: Tensor, mfcc: Tensor) -> Tensor:
-        """``frame`` as in the unimodal model, ``vggish`` (B, 1, T, 128), ``mfcc`` (B, 1, T, 39) -> (B, T, outputs)."""
-        visual = self.visual(frame)
+    def forward(self, frame: Tensor, vggish: Tensor, mfcc: Tensor, number: Tensor | None = None) -> Tensor:
+        """``frame`` and ``number`` as in the unimodal model, ``vggish`` (B, 1, T, 128), ``mfcc`` (B, 1, T, 39) -> (B, T, outputs)."""
+        visual = self.visual(frame, number)
         audio_g = self.temporal1(vggish.squeeze(1).transpose(1, 2)).transpose(1, 2)
         audio_c = self.temporal2(mfcc.squeeze(1).transpose(1, 2)).transpose(1, 2)
         followers = self.attend(visual, audio_g, audio_c)
         return self.regressor(torch.cat([visual, followers.flatten(-2)], dim=-1))
+
+
+def normalised(frame: Tensor) -> Tensor:
+    """uint8 (B, T, H, W, 3) -> float32 (B, T, 3, H, W) in [-1, 1]; the channels stay innermost in memory."""
+    return frame.float().div_(127.5).sub_(1).movedim(-1, 2)

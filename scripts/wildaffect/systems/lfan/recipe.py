@@ -13,6 +13,7 @@ from wildaffect.scoring import ccc
 from wildaffect.systems.base import FrozenMode, Recipe
 from wildaffect.systems.lfan.data import WindowSamples
 from wildaffect.systems.lfan.model import build as build_model
+from wildaffect.systems.lfan.model import normalised
 from wildaffect.systems.lfan.spec import LfanSettings, needs
 from wildaffect.systems.toolbox import RowSelection, all_rows, concordance, labelled_rows
 from wildaffect.systems.types import Purpose, Schedule, Target, TrialData
@@ -79,7 +80,8 @@ class Lfan(Recipe[LfanSettings]):
 
     def forward(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         """(B, window, columns of the target)."""
-        return model(**{name: batch[name] for name in ("frame", *self._features)})
+        inputs = {name: batch[name] for name in ("number", *self._features)}
+        return model(frame=normalised(batch["frame"]), **inputs)
 
     def _series(self, values: Tensor) -> Tensor:
         """Windows (B, window, ...) as the series that the loss is taken over: themselves, or one (1, B * window, ...)."""

@@ -149,8 +149,14 @@ class Planes:
             masks = np.stack([through_jpeg(mask) for mask in masks]) if len(masks) else masks
         faces = trial.crops[TEMPLATE].read(rows)
         planes = np.empty((*faces.shape[:3], 4), np.uint8)
-        planes[..., :3], planes[..., 3] = faces, masks
+        if len(rows):
+            cv2.mixChannels([_sheet(faces), _sheet(masks[..., None])], [_sheet(planes)], [0, 0, 1, 1, 2, 2, 3, 3])
         return planes
+
+
+def _sheet(images: np.ndarray) -> np.ndarray:
+    """Images (n, height, width, channels) below each other, for what OpenCV does with single pixels and lines."""
+    return images.reshape(-1, *images.shape[2:])
 
 
 def through_jpeg(mask: np.ndarray) -> np.ndarray:
@@ -159,22 +165,25 @@ def through_jpeg(mask: np.ndarray) -> np.ndarray:
 
 
 def mirrored(clip: np.ndarray, exchange_sides: bool) -> np.ndarray:
-    """The clip (..., height, width, 4) mirrored; ``exchange_sides`` also exchanges the greys that tell left from right."""
-    turned = clip[..., ::-1, :].copy()
+    """The clip (n, height, width, 4) mirrored; ``exchange_sides`` also exchanges the greys that tell left from right."""
+    turned = cv2.flip(_sheet(clip), 1)
     if exchange_sides:
-        turned[..., 3] = EXCHANGED[turned[..., 3]]
-    return turned
+        cv2.insertChannel(cv2.LUT(cv2.extractChannel(turned, 3), EXCHANGED), turned, 3)
+    return turned.reshape(clip.shape)
 
 
 def recoloured(images: np.ndarray, shifts: Sequence[int]) -> np.ndarray:
-    """uint8 RGB (n, height, width, 3) with hue, saturation and value shifted by whole numbers, the same for all (TSAV spec 4)."""
+    """uint8 (n, height, width, channels), RGB first, with hue, saturation and value shifted by whole numbers, the same for all (TSAV
+    spec 4); further channels stay.
+    """
     if not len(images):
         return images
-    sheet = images.reshape(-1, *images.shape[2:])
-    values = cv2.cvtColor(sheet, cv2.COLOR_RGB2HSV).astype(np.int16) + np.array(shifts, np.int16)
-    values[..., 0] %= 180
-    shifted = values.clip(0, 255).astype(np.uint8)
-    return cv2.cvtColor(shifted, cv2.COLOR_HSV2RGB).reshape(images.shape)
+    changed = _sheet(images).copy()
+    tables = np.arange(256)[:, None] + np.array(shifts)
+    tables[:, 0] %= 180
+    colours = cv2.LUT(cv2.cvtColor(changed, cv2.COLOR_RGB2HSV), tables.clip(0, 255).astype(np.uint8)[None])
+    cv2.mixChannels([cv2.cvtColor(colours, cv2.COLOR_HSV2RGB)], [changed], [0, 0, 1, 1, 2, 2])
+    return changed.reshape(images.shape)
 
 
 @dataclass(frozen=True)
@@ -237,7 +246,8 @@ class ClipSamples:
                 clip = mirrored(clip, self._exchange)
             shifts = [int(rng.uniform(-most, most)) for most in COLOUR_SHIFTS]
             seen = (rows >= 0) & part.trial.crops[TEMPLATE].valid[rows.clip(0)]
-            clip[seen, ..., :3] = recoloured(clip[seen, ..., :3], shifts)
+            clip = recoloured(clip, shifts)
+            clip[~seen, ..., :3] = 0
             if rng.random() < self._drop_audio:
                 image = np.full_like(image, SILENCE)
         sample = {"clip": clip, "audio_features": image}

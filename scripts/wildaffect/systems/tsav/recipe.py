@@ -183,9 +183,8 @@ class Tsav(Recipe[TsavSettings]):
 def valence_arousal_loss(raw: Tensor, truth: Tensor) -> Tensor:
     """Mean of 1 - CCC of both columns over the labelled rows of (B, 2), population moments; 0 with fewer than two such rows."""
     known = ~truth.isnan().any(dim=1)
-    if known.sum() < 2:
-        return raw.sum() * 0
-    return (1 - concordance(raw[None], truth[None], known[None], mixed=False)).mean()
+    loss = (1 - concordance(raw[None], truth[None], known[None], mixed=False)).mean()
+    return torch.where(known.sum() < 2, 0.0, loss)  # no question to the device, which would have to be waited for
 
 
 def expression_loss(raw: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
