@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 
 from support.browser import chromium
 from support.results import CLASSES, build_results, face_sources, invalid_labels, render, write_expressions
+from wildaffect.corpus.labels import in_ranges
+from wildaffect.corpus.timed import read_ranges
 from wildaffect.errors import InputError
 from wildaffect.faces.overrides import read_overrides
 from wildaffect.report.viewer import UNLABELLED, Shown, media_of, packed, summary
@@ -264,6 +266,10 @@ def test_play_seek_mark_and_export(filmed, browser, tmp_path, width, dark):
         hand,
         ("range 2", 0.0, times[2]),
     ]
+    # As ranges without labels they hold exactly the frames that were marked.
+    excluded = read_ranges(tmp_path / "talk, of two.segments.csv", dict.fromkeys(trials, "talk, of two"))
+    frames = [np.flatnonzero(row).tolist() for row in in_ranges(times, excluded[trials[1]])]
+    assert frames == [list(range(first, last + 1)), [0, 1]]
     overrides = read_overrides(tmp_path / "talk, of two.overrides.csv")
     assert [(each.trial, each.first, each.last, each.track, each.point) for each in overrides] == [
         (trials[0], first, last, None, None),
