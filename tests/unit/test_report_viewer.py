@@ -113,6 +113,8 @@ def test_summary_of_a_trial():
         "valence": (0.5, 0.5), "arousal": None, "expression": ("Anger", 0.5), "trusted": pytest.approx(2 / 3)
     }  # fmt: skip
     assert summary({}, None) == dict.fromkeys(found)
+    # Where no frame is trusted, values say nothing.
+    assert summary(values, np.array([1, 3, 1], np.uint8)) == dict.fromkeys(found) | {"trusted": 0.0}
 
 
 def test_addresses_are_relative_and_times_those_of_browsers(tmp_path):

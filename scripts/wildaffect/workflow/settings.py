@@ -532,8 +532,8 @@ class Labels(LabelRules):
     case), and which frames have no label whatever the files say."""
 
     exclude: Text | None = None
-    """CSV file of ranges whose frames have no label in any task: start_s, end_s (seconds from frame 0), trial or video, and perhaps label. The
-    pages of the videos write it."""
+    """CSV file of ranges whose frames have no label in any task: start_s, end_s (seconds from frame 0), trial or video, and perhaps label.
+    The pages of the videos write it."""
 
 
 class Trust(Section):

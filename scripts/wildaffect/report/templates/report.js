@@ -109,9 +109,18 @@ function valueRange(traces) {
 // Plotly reads a small set of tags in names and titles; names from data must stay text.
 function escapeText(text) { return text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;"); }
 
+// The library is kept compressed, so that a page opens before it is unpacked.
+async function unpack() {
+  const bytes = Uint8Array.from(atob(document.getElementById("plotly").textContent), (letter) => letter.charCodeAt(0));
+  const script = document.createElement("script");
+  script.textContent = await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).text();
+  document.head.append(script);
+}
+
 const DRAW = { scores: drawScores, curves: drawCurves, trial: drawTrial };
 
-function draw(element) {
+async function draw(element) {
+  await library;
   if (element.dataset.drawn) return;
   element.dataset.drawn = "yes";
   DRAW[element.dataset.figure](element, JSON.parse(element.querySelector("script").textContent));
@@ -119,6 +128,7 @@ function draw(element) {
 
 // A figure is drawn when it first comes near the window, so that closed trials cost nothing.
 const figures = [...document.querySelectorAll("[data-figure]")];
+const library = figures.length ? unpack() : null;
 const watch = new IntersectionObserver((entries) => {
   for (const entry of entries) if (entry.isIntersecting) { watch.unobserve(entry.target); draw(entry.target); }
 }, { rootMargin: "400px" });
