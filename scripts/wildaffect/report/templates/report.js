@@ -16,14 +16,14 @@ function drawScores(element, data) {
   const rows = data.names.map((_, i) => i);
   const fixed = (value) => (value === null ? "" : value.toFixed(3));
   const traces = [];
-  const mean = data.means.some((value) => value !== null);
+  const mean = data.means.some((value) => value !== null), several = data.folds.some((values) => values.length > 1);
   const bars = mean ? data.means : Object.values(data.extra)[0];
   traces.push({
-    type: "bar", orientation: "h", name: mean ? "mean over folds ± sd" : Object.keys(data.extra)[0], x: bars, y: rows, width: 0.62,
+    type: "bar", orientation: "h", name: several ? "mean over folds ± sd" : mean ? "single fold" : Object.keys(data.extra)[0], x: bars, y: rows, width: 0.62,
     marker: { color: COLOURS[0] }, hovertemplate: "%{x:.3f}<extra></extra>", customdata: bars.map(fixed),
-    error_x: mean ? { type: "data", array: data.deviations.map((v) => v ?? 0), color: LABEL, thickness: 1.5, width: 4 } : undefined,
+    error_x: several ? { type: "data", array: data.deviations.map((v) => v ?? 0), color: LABEL, thickness: 1.5, width: 4 } : undefined,
   });
-  traces.push({
+  if (several) traces.push({
     type: "scatter", mode: "markers", name: "single folds", marker: { color: "#ffffff", size: 7, line: { color: LABEL, width: 1.5 } },
     x: data.folds.flat(), y: data.folds.flatMap((values, i) => values.map(() => i)), hovertemplate: "%{x:.3f}<extra>fold</extra>",
   });
