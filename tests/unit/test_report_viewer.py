@@ -287,6 +287,28 @@ def test_play_seek_mark_and_export(filmed, browser, tmp_path, width, dark):
     assert all(url.startswith((filmed.as_uri(), "blob:", "data:")) for url in browser.requested)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "dark"), [(1300, False), (800, True)])
+def test_the_overview_fits_and_shows_figures_and_sheets(filmed, browser, width, dark):
+    browser.errors.clear()
+    browser.requested.clear()
+    browser.open(filmed / "report" / "index.html", width, dark=dark)
+    assert browser.run("document.documentElement.scrollWidth <= innerWidth")
+    for kind in ("scores", "curves", "trial"):
+        browser.run(f"document.querySelector('[data-figure={kind}]').scrollIntoView()")
+        browser.wait(f"document.querySelector('[data-figure={kind}] .main-svg')")
+    sheet = "document.querySelector('.sheets details')"
+    browser.run(f"{sheet}.open = true; {sheet}.scrollIntoView()")
+    assert browser.wait(f"{sheet}.querySelector('img').naturalWidth") == 480
+    assert browser.run("document.documentElement.scrollWidth <= innerWidth")
+    # The same sheet is on the page of its video.
+    browser.open(filmed / "report" / "videos" / "talk, of two" / "index.html", width)
+    browser.run("document.querySelector('#sheets').scrollIntoView()")
+    browser.wait("document.querySelector('#sheets img').naturalWidth === 480")
+    assert not browser.errors
+    assert all(url.startswith((filmed.as_uri(), "blob:", "data:")) for url in browser.requested)
+
+
 def until(path: Path) -> None:
     for _ in range(100):
         if path.exists() and path.stat().st_size:
