@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -281,9 +282,9 @@ def _compared(sources: Mapping[tuple[str, str], Mapping], media: Sequence[Mappin
     series_of: dict[str, dict[str, str]] = {}
     for (series, trial), entry in sources.items():
         series_of.setdefault(trial, {})[series] = held_out_in(entry)
-    result = []
+    result: list[dict[str, Any]] = []
     for trial, about in ((row["trial"], row["media"]) for row in media if row["trial"] in series_of):
-        rows = [
+        rows: list[dict[str, Any]] = [
             {
                 "series": series,
                 "held_out": held_out,
@@ -299,8 +300,10 @@ def _compared(sources: Mapping[tuple[str, str], Mapping], media: Sequence[Mappin
 
 
 def _drawn(trace: Mapping | None) -> dict | None:
-    """What the figure of a trial reads."""
-    return trace and {key: trace[key] for key in ("times", "labels", "series", "invalid", "faceless")}
+    """What the figure of a trial reads; None for a trial without one."""
+    if trace is None:
+        return None
+    return {key: trace[key] for key in ("times", "labels", "series", "invalid", "faceless")}
 
 
 def _mean(values: list[float | None]) -> float | None:

@@ -69,8 +69,8 @@ def points_per_trace(traces: int) -> int:
     """Points that each of `traces` traces may have so that the page has at most `POINTS_PER_PAGE`; even, at least 2.
 
     Examples:
-        >>> points_per_trace(10), points_per_trace(10_000)
-        (1000, 200)
+        >>> points_per_trace(10), points_per_trace(100)
+        (1000, 400)
     """
     return max(2, min(POINTS_PER_TRACE, POINTS_PER_PAGE // max(traces, 1)) // 2 * 2)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from wildaffect import paths
 from wildaffect.corpus.folds import FOLDS, make_folds
-from wildaffect.corpus.labels import check_labels, varies
+from wildaffect.corpus.labels import LabelRules, check_labels, varies
 from wildaffect.corpus.scan import scan_corpus
 from wildaffect.corpus.timed import Range, read_ranges
 from wildaffect.corpus.trials import TASKS, TRIALS, Corpus, Finding, Trial, trial_row, trials_table
@@ -20,7 +20,6 @@ from wildaffect.faces.tsav_archive import alignment_files
 from wildaffect.provenance import stable_hash
 from wildaffect.scoring.editions import edition_tasks
 from wildaffect.tables import write_table
-from wildaffect.workflow.settings import Labels
 
 _SHOWN = 3
 
@@ -93,7 +92,7 @@ class RawInputs:
     def annotation_problems(self) -> list[str]:
         """What is wrong with labels of clips, the first lines of annotation files and excluded ranges, a line each; more than a few are
         counted."""
-        rules, classes = Labels.from_plain(self.config["labels"]), self.classes()
+        rules, classes = self._label_rules(), self.classes()
         problems: dict[str, None] = {}
         for trial in () if self.rendered else self.corpus.trials:
             for task in TASKS:
@@ -103,6 +102,9 @@ class RawInputs:
                     problems[str(error)] = None
         more = [f"… and {len(problems) - _SHOWN} more of this kind."] if len(problems) > _SHOWN else []
         return [*problems][:_SHOWN] + more + self._range_problems()
+
+    def _label_rules(self) -> LabelRules:
+        return LabelRules.from_plain({key: value for key, value in self.config["labels"].items() if key != "exclude"})
 
     def _range_problems(self) -> list[str]:
         try:
@@ -125,7 +127,7 @@ class RawInputs:
 
         Files are read until one is found, mostly the first.
         """
-        rules, chosen = Labels.from_plain(self.config["labels"]), {*trials}
+        rules, chosen = self._label_rules(), {*trials}
         return self.rendered or any(
             varies(trial, "va", columns, Path(self.annotations()), self.classes(), rules)
             for trial in self.corpus.trials
