@@ -314,6 +314,9 @@ def test_frames_in_excluded_ranges_have_no_label(tmp_path):
     table, report = label_table("au", au, tmp_path, times, LabelRules(), excluded=excluded)
     assert table["AU1"].to_pylist() == [None, None] and table["valid"].to_pylist() == [False, False]
     assert report["trials"]["b_left"]["excluded"] == 2
+    # Of a video without frames nothing can be excluded.
+    _, report = label_table("va", va[:1], tmp_path, {"a": np.zeros(0)}, LabelRules(), excluded=excluded)
+    assert (report["trials"]["a"]["excluded"], report["trials"]["a"]["ranges_without_frame"]) == (0, 3)
     # Without ranges nothing is said of them, so that tables stay what they were.
     assert "excluded" not in label_table("va", va, tmp_path, times, LabelRules())[1]["trials"]["a"]
 

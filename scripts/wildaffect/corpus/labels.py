@@ -345,7 +345,7 @@ def in_ranges(times: np.ndarray, ranges: Sequence[Range]) -> np.ndarray:
     begin = middles(times)
     # How long the last frame lasts is not known here: any end after its begin includes it.
     end = np.append(begin[:-1], times[-1:])
-    return np.array([(each.start_s <= begin) & (end < each.end_s) for each in ranges]).reshape(-1, len(times))
+    return np.array([(each.start_s <= begin) & (end < each.end_s) for each in ranges])
 
 
 def write_labels(
