@@ -11,7 +11,6 @@ from jsonschema import Draft202012Validator
 from support.pages import blocks, commands
 from support.pipeline import ROOT
 from wildaffect import cli
-from wildaffect.workflow.reference import SCHEMA
 
 README, DOCS = ROOT / "README.md", ROOT / "docs"
 TUTORIALS = sorted((DOCS / "tutorials").glob("*.md"))
@@ -62,7 +61,7 @@ def test_commands_are_possible(page):
 
 @pytest.mark.parametrize("page", [README, *TUTORIALS], ids=lambda page: page.name)
 def test_configurations_are_possible(page):
-    schema = json.loads((ROOT / SCHEMA).read_text())
+    schema = json.loads((ROOT / "workflow" / "schemas" / "config.schema.json").read_text())
     profile = yaml.safe_load((ROOT / "workflow" / "profiles" / "slurm" / "profile.yaml").read_text())
     for block in blocks(page):
         if block.language != "yaml":
