@@ -43,6 +43,7 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
             trust=config["tables"]["trust"],
         ),
         config=config,
+        groupings=snakemake.params.groupings,
         editions=tracks_of(snakemake.params.editions),
         models=used_models(given.detections, given.abouts, runs, tables),
         versions=main_versions(),

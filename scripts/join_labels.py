@@ -7,6 +7,7 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
 
     from wildaffect import paths
     from wildaffect.corpus.labels import LabelRules, write_labels
+    from wildaffect.corpus.timed import Range
     from wildaffect.corpus.trials import Trial
 
     write_labels(
@@ -17,4 +18,5 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
         frames=paths.keyed(paths.FRAMES, snakemake.input.frames),
         rules=LabelRules.from_plain(snakemake.params.rules),
         classes=snakemake.params.classes,
+        excluded={trial: [Range(*part) for part in parts] for trial, parts in snakemake.params.excluded.items()},
     )

@@ -169,7 +169,8 @@ def render(output: Path, arguments: dict, title: str = "x", demo: bool = False) 
     }
     rest = {name: arguments[name] for name in ("editions", "models", "versions", "notes")}
     shown = arguments.get("shown") or Shown({}, {}, {}, {}, {})
-    build_report(output, files, shown, config=config, **rest, warnings=arguments.get("warnings", ()))
+    more = {name: arguments[name] for name in ("warnings", "groupings") if name in arguments}
+    build_report(output, files, shown, config=config, **rest, **more)
 
 
 def _write_media(folder: Path, video: str, frames: int, vfr: bool) -> np.ndarray:

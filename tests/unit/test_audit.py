@@ -146,6 +146,16 @@ def test_labels():
     assert all(f.video == "a" for f in found) and found[0].rule == "truncate"
 
 
+def test_excluded_frames_are_counted_and_ranges_without_any_are_named():
+    facts = {"kind": "equal", "rule": "none", "rows": 9, "frames": 9, "invalid_rows": 0, "half_invalid_rows": 0}
+    facts |= {"excluded": 4, "ranges_without_frame": 1}
+    found = list(label_findings("va", {"trials": {"a_left": facts}}, {"a_left": "a"}))
+    assert [(f.finding, f.severity) for f in found] == [("excluded_frames", "info"), ("excluded_nothing", "warning")]
+    assert "va: 4 of 9 frames" in found[0].detail and "1 ranges" in found[1].detail
+    facts["ranges_without_frame"] = 0
+    assert len(list(label_findings("va", {"trials": {"a_left": facts}}, {"a_left": "a"}))) == 1
+
+
 def test_leakage_between_tasks_and_within_one():
     trials = [
         Trial("a", "a", "a.mp4", partition_va="train", partition_expr="test"),

@@ -220,7 +220,7 @@ FREE = {
 
 
 def test_the_leaves_are_all_keys():
-    assert len(LEAVES) == 70 and ("faces", "tracking", "max_gap") in LEAVES
+    assert len(LEAVES) == 71 and ("faces", "tracking", "max_gap") in LEAVES
 
 
 def nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:

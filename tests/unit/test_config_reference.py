@@ -147,7 +147,7 @@ def test_examples_are_right(section):
                 "Features": "features",
                 "Score": "score",
                 "Submission": "submission",
-                "LabelRules": "labels",
+                "Labels": "labels",
                 "Tables": "tables",
             }
             if section is System:

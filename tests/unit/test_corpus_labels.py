@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 
 from wildaffect.config import parse
 from wildaffect.corpus.label_spaces import EXPRESSIONS7, EXPRESSIONS8
-from wildaffect.corpus.labels import LabelRules, check_labels, classify, join, label_table, parse_annotation
+from wildaffect.corpus.labels import (
+    LabelRules,
+    check_labels,
+    classify,
+    in_ranges,
+    join,
+    label_table,
+    parse_annotation,
+)
+from wildaffect.corpus.timed import Range, read_ranges
 from wildaffect.corpus.trials import Trial
 from wildaffect.errors import InputError
 
@@ -285,6 +294,37 @@ def test_label_table_has_a_row_per_frame_and_says_what_it_did(tmp_path):
         1,
         1,
     )
+
+
+def test_frames_in_excluded_ranges_have_no_label(tmp_path):
+    write(tmp_path, "valence,arousal\n0.1,0.2\n0.3,0.4\n0.5,0.6\n0.7,0.8\n", "a.txt")
+    write(tmp_path, "AU1,AU2\n0,1\n1,-1\n", "b.txt")
+    (tmp_path / "ranges.csv").write_text(
+        "trial,video,start_s,end_s,label\na,,0.04,0.12,hand\n,b,0,9,all\na,a,0.08,0.12,again\na,,7,8,beyond\n"
+    )
+    excluded = read_ranges(tmp_path / "ranges.csv", {"a": "a", "b_left": "b", "c": "c"})
+    va = [Trial(n, n, f"{n}.mp4", partition_va="train", annotation_va="a.txt") for n in ("a", "c")]
+    times = {"a": np.arange(4) / 25, "c": np.arange(4) / 25, "b": np.arange(2) / 25}
+    table, report = label_table("va", va, tmp_path, times, LabelRules(), excluded=excluded)
+    assert table["valid"].to_pylist() == [True, False, False, True] + [True] * 4
+    assert table["arousal"].to_pylist()[:4] == [pytest.approx(0.2), None, None, pytest.approx(0.8)]
+    assert (report["trials"]["a"]["excluded"], report["trials"]["a"]["ranges_without_frame"]) == (2, 1)
+    assert "excluded" not in report["trials"]["c"]
+    au = [Trial("b_left", "b", "b.mp4", partition_au="train", annotation_au="b.txt")]
+    table, report = label_table("au", au, tmp_path, times, LabelRules(), excluded=excluded)
+    assert table["AU1"].to_pylist() == [None, None] and table["valid"].to_pylist() == [False, False]
+    assert report["trials"]["b_left"]["excluded"] == 2
+    # Without ranges nothing is said of them, so that tables stay what they were.
+    assert "excluded" not in label_table("va", va, tmp_path, times, LabelRules())[1]["trials"]["a"]
+
+
+@given(st.lists(st.floats(0.001, 0.5), min_size=1, max_size=30), st.data())
+def test_ranges_of_whole_frames_hold_these_frames(durations, data):
+    edges = np.concatenate([[0.0], np.cumsum(durations)])
+    first = data.draw(st.integers(0, len(durations) - 1))
+    last = data.draw(st.integers(first, len(durations) - 1))
+    inside = in_ranges(edges[:-1], [Range(edges[first], edges[last + 1], "")])
+    assert np.flatnonzero(inside[0]).tolist() == list(range(first, last + 1))
 
 
 def test_editions_are_not_mixed(tmp_path):

@@ -188,6 +188,16 @@ def test_one_partition_holds_for_the_annotated_tasks(tmp_path, values, expected)
     assert [finding.finding for finding in corpus.findings] == ["no_annotation"] * (values == {"partition": "train"})
 
 
+def test_columns_that_divide_the_tables_of_the_report(tmp_path):
+    touch(*(tmp_path / f"{name}.mp4" for name in "abc"))
+    (tmp_path / "trials.csv").write_text("media,subject,condition\na.mp4,anna,calm\nb.mp4,anna,loud\nc.mp4,,\n")
+    corpus = scan_corpus("table", tmp_path, None, "abaw2")
+    conditions = {"a": "calm", "b": "loud"}
+    assert corpus.groupings == {"subject": dict.fromkeys("ab", "anna"), "group": {}, "condition": conditions}
+    # Folds keep a subject whole, and no condition.
+    assert corpus.group_of == {"a": "a", "b": "a", "c": "c"}
+
+
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import shutil
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -18,7 +19,7 @@ from wildaffect.export.catalogue import FORMATS
 from wildaffect.export.results import Run
 from wildaffect.files import sha256
 from wildaffect.media.frames import FRAMES
-from wildaffect.tables import write_table
+from wildaffect.tables import read_metadata, write_table
 from wildaffect.training.predict import predictions_schema
 
 CLASSES = ["Neutral", "Anger", "Disgust", "Fear", "Happiness", "Sadness", "Surprise"]
@@ -140,6 +141,23 @@ def test_csv(results, tmp_path):
     assert [row["label.expression"] for row in rows] == ["Happiness", "Happiness", "", "Neutral"]
     assert [row["label.valence"] for row in rows] == ["0.1", "-0.2", "", "0.123456"]
     assert [row["valence"] for row in csv.DictReader((out / "b_right.csv").open())] == ["0", "0.125"]
+
+
+@pytest.mark.parametrize("name", ["csv", "bids"])
+def test_people_who_are_not_there_are_exported_nowhere(name, results, tmp_path):
+    folder = tmp_path / "results"
+    shutil.copytree(results, folder)
+    third = Trial("b#3", "b", "b.mkv", "3", partition_va="test", partition_expr="test", partition_au="test")
+    table = folder / "corpus/trials.parquet"
+    write_table(table, trials_table([*trials(), third]), TRIALS, read_metadata(table))
+    empty = pa.table({"trial": pa.array([], pa.string())})
+    for video, absent in (("a", []), ("b", ["b#3"])):
+        facts = {trial: {"absent": True} for trial in absent}
+        write_table(folder / f"faces/{video}/persons.parquet", empty, empty.schema, {"trials": facts})
+    assert [trial.trial for trial in Run(folder).trials] == ["a", "b_left", "b_right"]
+    out = exported(folder, name, tmp_path)
+    assert not [path for path in out.rglob("*") if "#3" in path.name or "b3" in path.name]
+    assert "b#3" not in "".join(path.read_text() for path in out.rglob("*.[ct]sv"))
 
 
 def test_parquet(results, tmp_path):

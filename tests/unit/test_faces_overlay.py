@@ -126,6 +126,26 @@ def test_people_have_colours_of_their_own_and_values_a_trail(folder):
     assert (below == PEOPLE[0]).all(axis=2).any(), "the values stand below the box"
 
 
+def test_nothing_is_drawn_of_values_without_a_face(folder):
+    picture = np.full((360, 640, 3), 90, np.uint8)
+    absent = read_trial(folder / "p.parquet", "v")
+    values = Values(np.full(FRAMES, 0.5), np.full(FRAMES, -0.5), ("joy 80%",) * FRAMES)
+    assert (absent.source == "none").all()
+    drawn = draw_persons(picture, Drawing({"v": absent}, {}, {"v": values}), 3)
+    assert (drawn[200:330] == 90).all(), "not even the square"
+    rows = people(folder)["v#2"]
+    faceless = rows.source == "none"
+    frame = int(np.flatnonzero(faceless)[0])
+    assert 0 < frame < FRAMES
+    # To the left, without a face; to the right before.
+    moved = Values(np.where(faceless, -0.5, 0.5), np.linspace(-0.8, 0.8, FRAMES), ())
+    drawn = draw_persons(picture, Drawing({"v#2": rows}, {"v#2": PEOPLE[1]}, {"v#2": moved}), frame)
+    square = drawn[360 - 90 : 354, 640 - 90 : 634].astype(int)
+    # What has a colour is of the person: the square and its axes are grey.
+    coloured = np.ptp(square, axis=2) > 40
+    assert coloured[:, 43:].any() and not coloured[:, :41].any()
+
+
 def test_who_is_not_there_is_not_drawn(folder):
     people(folder)
     draw_overlay(folder / "v.mp4", folder / "f.parquet", folder / "p.parquet", folder / "o.mp4")

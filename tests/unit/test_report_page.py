@@ -1,5 +1,6 @@
 """The report page as a whole."""
 
+import base64
 import csv
 import html.parser
 import json
@@ -7,14 +8,17 @@ import math
 import re
 import shutil
 import subprocess
-from pathlib import Path
+import zlib
+from urllib.parse import unquote
 
 import pandas as pd
 import pytest
+from plotly.offline import get_plotlyjs
 
 from support.results import CLASSES, VARIANTS, build_results, face_sources, invalid_labels, render, write_expressions
 from wildaffect.errors import InputError
-from wildaffect.report import media, traces
+from wildaffect.report import traces
+from wildaffect.report.build import MOST_TRACES
 from wildaffect.report.page import json_block
 from wildaffect.report.scores import score_lines
 
@@ -105,18 +109,20 @@ def test_all_sections_stand_in_order(labelled):
 def test_nothing_is_loaded_from_elsewhere(kind, request):
     page = request.getfixturevalue(kind)[1]
     for tag, attributes in page.tags:
+        if tag == "img":
+            assert (request.getfixturevalue(kind)[0]["results"] / "report" / unquote(attributes["src"])).is_file()
         for name in ("src", "href", "srcset", "data", "action", "poster", "xlink:href"):
             if attributes.get(name):
-                assert attributes[name].startswith(
-                    ("data:image/jpeg;base64,", "#", *(["videos/", "../"] if tag == "a" else []))
-                ), (tag, attributes[name][:60])
+                within = {"a": ("#", "videos/", "../"), "img": ("videos/",)}
+                assert attributes[name].startswith(within[tag]), (tag, attributes[name][:60])
     style = re.search(r"<style>(.*?)</style>", page.source, re.DOTALL)[1]
     assert "url(" not in style
     assert "@import" not in style
     policy = next(a["content"] for a in page.tagged("meta") if a.get("http-equiv") == "Content-Security-Policy")
     assert policy.startswith("default-src 'none';")
     assert "http" not in policy
-    assert page.source.count("* plotly.js v") == 1
+    packed = re.findall(r'<script type="text/plain" id="plotly">(.*?)</script>', page.source)
+    assert len(packed) == 1 and zlib.decompress(base64.b64decode(packed[0])).decode() == get_plotlyjs()
 
 
 def test_names_from_the_data_stay_text(labelled):
@@ -270,6 +276,61 @@ def test_page_with_nothing_but_trials(tmp_path):
     assert "No contact sheets" in page.words
 
 
+def test_intervals_stand_with_their_scores(tmp_path):
+    arguments = build_results(tmp_path, ["one", "two"])
+    scores = pd.read_csv(arguments["scores"])
+    bounds = scores[(scores["metric"] == "va_score_low") & (scores["fold"].isin(["0", "1"]))]
+    ends = {"0": (0.25, 0.75), "1": (0.5, 0.5)}  # an interval from one video has no width
+    rows = [
+        bounds.assign(metric=f"va_score_{end}", value=[ends[fold][k] for fold in bounds["fold"]])
+        for k, end in enumerate(("low", "high"))
+    ]
+    pd.concat([scores[scores["metric"] != "va_score_low"], *rows]).to_csv(tmp_path / "s.csv", index=False)
+    render(tmp_path / "r.html", arguments | {"scores": tmp_path / "s.csv"})
+    page = Page(tmp_path / "r.html")
+    shown = [cells for cells in page.rows if (cells[0]["text"], cells[1]["text"]) in VARIANTS][:2]
+    for cells in shown:
+        assert cells[3]["text"] == f"{float(cells[3]['data-v']):.3f}0.250 to 0.750"
+        assert cells[4]["text"] == f"{float(cells[4]['data-v']):.3f}"
+    assert "va_score_low" not in page.words and "va_score_high" not in page.words
+    assert score_lines(tmp_path / "s.csv").count("(0.250 to 0.750)") == 2
+
+
+def test_subjects_and_conditions_have_tables(tmp_path):
+    arguments = build_results(tmp_path, ["one", "two", "three"])
+    rows = [
+        {"system": "s", "variant": "v", "target": "va", "fold": 0, "partition": "validation", "frames": 9}
+        | {"trial": trial, "metric": metric, "value": value}
+        for trial, metric, value in (
+            ("one", "ccc_valence", 0.25), ("two", "ccc_valence", 0.75), ("three", "ccc_valence", 0.125),
+            ("three", "expr_f1", 0.5), ("two", "ccc_arousal", math.nan),
+        )
+    ]  # fmt: skip
+    pd.DataFrame(rows).to_csv(tmp_path / "t.csv", index=False)
+    groupings = {
+        "subject": {"one": "<anna>", "two": "<anna>", "three": "bert"},
+        "group": {"one": "all", "two": "all", "three": "all", "elsewhere": "other"},
+        "condition": {},
+    }
+    render(tmp_path / "r.html", arguments | {"trial_scores": tmp_path / "t.csv", "groupings": groupings})
+    page = Page(tmp_path / "r.html")
+    inside = page.source.partition('id="groups"')[2].partition("</section>")[0]
+    assert re.findall("<h3>(.*?)</h3>", inside) == ["By subject"]
+    assert "&lt;anna&gt;" in inside and "<anna>" not in inside
+    values, scores = ([cell["text"] for cell in cells] for cells in page.rows if cells[0]["text"] == "<anna>")
+    # 200 and 210 frames; a tenth of each without a face.
+    assert values[:5] == ["<anna>", "2", "410", "19.1 s", "90.0 %"]
+    assert scores == ["<anna>", "s/v/va", "2", "0.500", "–", "–"]
+    (bert,) = [
+        [cell["text"] for cell in cells] for cells in page.rows if cells[0]["text"] == "bert" and len(cells) == 6
+    ]
+    assert bert == ["bert", "s/v/va", "1", "0.125", "0.500", "–"]
+    # One group, or none, is nothing to compare.
+    one = {"subject": dict.fromkeys(["one", "two", "three"], "anna")}
+    render(tmp_path / "r.html", arguments | {"groupings": one})
+    assert 'id="groups"' not in (tmp_path / "r.html").read_text()
+
+
 def test_page_is_the_same_twice(tmp_path):
     arguments = build_results(tmp_path, ["one", "two"])
     for name in ("a", "b"):
@@ -321,24 +382,24 @@ def test_summary_of_each_trial_leads_to_its_page(labelled):
 
 
 def test_size_is_bounded_for_many_trials(tmp_path, monkeypatch):
-    monkeypatch.setattr(traces, "POINTS_PER_PAGE", 30_000)
-    monkeypatch.setattr(media, "SHEET_BYTES_PER_PAGE", 200_000)
-    monkeypatch.setattr(media, "SHEET_BYTES_LEAST", 500)
+    monkeypatch.setattr(traces, "POINTS_PER_PAGE", 3_000)
     make(tmp_path, [f"video {i}" for i in range(199)], frames=100)
     page = Page(tmp_path / "report" / "index.html")
     trials = [block for block in page.blocks if "times" in block]
-    assert len(trials) == 200
+    assert len(trials) == MOST_TRACES
     lines = [
         values for block in trials for part in (block["labels"], *block["series"].values()) for values in part.values()
     ]
-    assert len(lines) == 200 * 6
-    assert sum(map(len, lines)) + sum(len(block["times"]) for block in trials) <= 30_000
-    sheets = [attributes["src"] for attributes in page.tagged("img")]
-    assert len(sheets) == 100
-    assert sum(len(sheet) for sheet in sheets) <= 200_000 * 4 / 3 + 100 * len(sheets)
-    assert "100 sheets are stored smaller" in page.words
-    plotly = page.source.index("* plotly.js v")
-    assert plotly < 1_500_000  # everything but the library
+    assert len(lines) == MOST_TRACES * 6
+    assert sum(map(len, lines)) + sum(len(block["times"]) for block in trials) <= 3_000
+    assert len(page.tagged("img")) == 100
+    # The worst have traces, all others a row that leads to their page.
+    drawn = re.findall(r'<span class="name">(.*?)</span>', page.source)
+    others = page.source.partition("All other trials")[2].partition("</table>")[0]
+    named = re.findall(r'<a href="videos/[^"]*/index.html">(.*?)</a>', others)
+    assert len(drawn) == MOST_TRACES and len(named) == 200 - MOST_TRACES and not set(drawn) & set(named)
+    library = page.source.index('id="plotly"')
+    assert library < 500_000 and len(page.source) < 2_600_000
 
 
 def test_predictions_of_unknown_trials_are_an_error(tmp_path):
@@ -426,11 +487,6 @@ def test_sorting_and_filtering(labelled, tmp_path):
     assert frames == [220, 220, 210, 200, 0]
     assert findings == ["3-60"]
     assert shown == "1 of 6 findings"
-
-
-def test_a_damaged_contact_sheet_is_named():
-    with pytest.raises(InputError, match=r"sheet\.jpg: not a readable image"):
-        media.smaller_jpeg(b"no image", 100, Path("sheet.jpg"))
 
 
 def test_what_must_be_known_first_stands_above_everything(tmp_path):

@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 
 from support.browser import chromium
 from support.results import CLASSES, build_results, face_sources, invalid_labels, render, write_expressions
+from wildaffect.corpus.labels import in_ranges
+from wildaffect.corpus.timed import read_ranges
 from wildaffect.errors import InputError
 from wildaffect.faces.overrides import read_overrides
 from wildaffect.report.viewer import UNLABELLED, Shown, media_of, packed, summary
@@ -112,6 +114,8 @@ def test_summary_of_a_trial():
         "valence": (0.5, 0.5), "arousal": None, "expression": ("Anger", 0.5), "trusted": pytest.approx(2 / 3)
     }  # fmt: skip
     assert summary({}, None) == dict.fromkeys(found)
+    # Where no frame is trusted, values say nothing.
+    assert summary(values, np.array([1, 3, 1], np.uint8)) == dict.fromkeys(found) | {"trusted": 0.0}
 
 
 def test_addresses_are_relative_and_times_those_of_browsers(tmp_path):
@@ -290,6 +294,10 @@ def test_play_seek_mark_and_export(filmed, browser, tmp_path, width, dark):
         hand,
         ("range 2", 0.0, times[2]),
     ]
+    # As ranges without labels they hold exactly the frames that were marked.
+    excluded = read_ranges(tmp_path / "talk, of two.segments.csv", dict.fromkeys(trials, "talk, of two"))
+    frames = [np.flatnonzero(row).tolist() for row in in_ranges(times, excluded[trials[1]])]
+    assert frames == [list(range(first, last + 1)), [0, 1]]
     overrides = read_overrides(tmp_path / "talk, of two.overrides.csv")
     assert [(each.trial, each.first, each.last, each.track, each.point) for each in overrides] == [
         (trials[0], first, last, None, None),
@@ -301,6 +309,28 @@ def test_play_seek_mark_and_export(filmed, browser, tmp_path, width, dark):
     browser.open(filmed / "report" / "videos" / "talk, of two" / "index.html", width, height=1700, dark=dark)
     browser.wait("window.viewer && viewer.state.ranges.length === 2")
     assert browser.run("document.documentElement.scrollWidth <= innerWidth")
+    assert not browser.errors
+    assert all(url.startswith((filmed.as_uri(), "blob:", "data:")) for url in browser.requested)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "dark"), [(1300, False), (800, True)])
+def test_the_overview_fits_and_shows_figures_and_sheets(filmed, browser, width, dark):
+    browser.errors.clear()
+    browser.requested.clear()
+    browser.open(filmed / "report" / "index.html", width, dark=dark)
+    assert browser.run("document.documentElement.scrollWidth <= innerWidth")
+    for kind in ("scores", "curves", "trial"):
+        browser.run(f"document.querySelector('[data-figure={kind}]').scrollIntoView()")
+        browser.wait(f"document.querySelector('[data-figure={kind}] .main-svg')")
+    sheet = "document.querySelector('.sheets details')"
+    browser.run(f"{sheet}.open = true; {sheet}.scrollIntoView()")
+    assert browser.wait(f"{sheet}.querySelector('img').naturalWidth") == 480
+    assert browser.run("document.documentElement.scrollWidth <= innerWidth")
+    # The same sheet is on the page of its video.
+    browser.open(filmed / "report" / "videos" / "talk, of two" / "index.html", width)
+    browser.run("document.querySelector('#sheets').scrollIntoView()")
+    browser.wait("document.querySelector('#sheets img').naturalWidth === 480")
     assert not browser.errors
     assert all(url.startswith((filmed.as_uri(), "blob:", "data:")) for url in browser.requested)
 

@@ -256,6 +256,8 @@ def test_windows_and_turns():
         ("trial,start_s,end_s\nc,1,2\n", "line 2: the corpus has no trial 'c'"),
         ("video,start_s,end_s\nc,1,2\n", "line 2: the corpus has no video 'c'"),
         ("label,start_s,end_s\nx,1,2\n", "names neither a trial nor a video"),
+        ("trial,video,start_s,end_s\na,b,1,2\n", "'a' is no trial of the video 'b', but of 'a'"),
+        ("video,start_s,end_s\nb,3,2\n", "from 3 to 2 s has no length"),
         ("trial,start_s,end_s\na,2,2\n", "has no length"),
         ("trial,start_s,end_s\na,-1,2\n", "before frame 0"),
         ("trial,start_s,end_s\na,one,2\n", "are seconds"),

@@ -70,6 +70,30 @@ def test_annotations_are_looked_at_where_labels_are_needed(tmp_path):
     assert make_plan(raw | {"labels": {"scale": [-10, 10]}}, needed_parts(["corpus"]))
 
 
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("aa_left,,0,3", "line 2: the corpus has no trial 'aa_left'; did you mean 'a_left'"),
+        (",c,0,3", "line 2: the corpus has no video 'c'"),
+        (",b,3,2.5", "line 2: .* from 3 to 2.5 s has no length"),
+        ("", None),
+    ],
+)
+def test_excluded_ranges_are_read_before_any_job(tmp_path, row, message):
+    affwild2(tmp_path, {"Train_Set": ["a_left", "b"]}, ["a.mp4", "b.mp4"])
+    table = tmp_path / "ranges.csv"
+    raw = {"corpus": {"root": str(tmp_path)}, "systems": {}, "folds": {"scheme": "official"}}
+    raw |= {"labels": {"exclude": str(table)}}
+    if message:
+        table.write_text(f"trial,video,start_s,end_s\n{row}\n")
+    with pytest.raises(InputError, match=f"labels.exclude: .*ranges.csv{f', {message}' if message else ': cannot'}"):
+        make_plan(raw, needed_parts(["corpus"]))
+    assert make_plan(raw, needed_parts(["media"]))
+    table.write_text("trial,video,start_s,end_s\na_left,,0,3\n")
+    plan = make_plan(raw, needed_parts(["corpus"]))
+    assert plan.raw.excluded("va") == {"a_left": [(0.0, 3.0, "")]} and plan.raw.excluded("au") == {}
+
+
 def test_classes_are_those_of_the_edition_of_the_corpus(tmp_path):
     touch(tmp_path / "a.mp4")
     write_annotation(

@@ -139,5 +139,5 @@ def test_predictions_have_a_row_per_frame_and_say_what_was_seen(run):
 def test_report_is_complete(run):
     _, results = run
     page = (results / "report" / "index.html").read_text()
-    for text in ("visualvoice_interview_left", "unreadable_video", "data:image/jpeg;base64", "seeded"):
+    for text in ("visualvoice_interview_left", "unreadable_video", '.jpg"', "seeded"):
         assert text in page

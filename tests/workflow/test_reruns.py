@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from support.pipeline import TINY_DEMO, TINY_RECIPE, copy_project, run_workflow, write_config
-from wildaffect.corpus.trials import TASKS
+from wildaffect import paths
+from wildaffect.corpus.trials import TASKS, TRIALS, trials_from_table
 from wildaffect.demo.plan import plan
 from wildaffect.demo.render import TEST_LISTS, render_video, write_annotations
+from wildaffect.tables import read_table
 
 AFTER_TRAINING = {
     "predict_system",
@@ -138,6 +140,20 @@ def test_a_learning_rate_retrains_and_nothing_before(finished):
     jobs = planned(finished, systems={"lfan": TINY["systems"]["lfan"] | {"recipe": recipe}})
     assert set(jobs) == {"train_system", *AFTER_TRAINING}
     assert jobs["train_system"] == 4
+
+
+def test_excluded_ranges_rerun_the_labels_of_their_tasks_and_what_reads_them(finished):
+    trials = trials_from_table(read_table(finished[0] / "results" / paths.TRIALS, TRIALS))
+    labelled = next(trial for trial in trials if trial.labelled("va"))
+    unlabelled = next(trial for trial in trials if not any(map(trial.labelled, TASKS)))
+    table = finished[0] / "ranges.csv"
+    table.write_text(f"trial,start_s,end_s\n{unlabelled.trial},0,1\n")
+    assert planned(finished, labels={"exclude": "ranges.csv"}) == {}
+    table.write_text(f"trial,start_s,end_s\n{labelled.trial},0,1\n")
+    jobs = planned(finished, labels={"exclude": "ranges.csv"})
+    assert jobs["join_labels"] == sum(map(labelled.labelled, TASKS))
+    assert set(jobs) <= {"join_labels", "audit_corpus", "train_system", *AFTER_TRAINING}
+    assert {"train_system", "audit_corpus"} <= set(jobs)
 
 
 def test_a_test_video_more_is_processed_and_nothing_is_trained_again(finished):

@@ -112,7 +112,8 @@ rule join_labels:
     params:
         code=code_of("join_labels.py"),
         root=unrecorded(PLAN.raw.annotations()),
-        rules=PLAN.config["labels"],
+        rules=without(PLAN.config["labels"], "exclude"),
+        excluded=lambda wildcards: PLAN.raw.excluded(wildcards.task),
         classes=PLAN.raw.classes(),
         trials=lambda wildcards: PLAN.raw.annotated_rows(wildcards.task),
     script:

@@ -42,6 +42,7 @@ rule build_report:
         settings=without_given(PLAN.config),
         config=unrecorded(PLAN.config),
         media=unrecorded({video: PLAN.raw.media_path(video) for video in VIDEOS}),
+        groupings=PLAN.corpus.groupings,
         editions=editions.values(PLAN.config["score"]["editions"]),
     script:
         "../../scripts/build_report.py"

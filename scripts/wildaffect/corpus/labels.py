@@ -19,7 +19,7 @@ from pydantic import Field, field_validator
 
 from wildaffect.config import Section, Text, nearest
 from wildaffect.corpus.label_spaces import EXPRESSIONS8, VALENCE_AROUSAL
-from wildaffect.corpus.timed import Segments, is_timed, middles, read_segments, start_in_file
+from wildaffect.corpus.timed import Range, Segments, is_timed, middles, read_segments, start_in_file
 from wildaffect.corpus.trials import Trial
 from wildaffect.errors import InputError
 from wildaffect.tables import read_metadata, read_table, write_table
@@ -272,6 +272,7 @@ def label_table(
     rules: LabelRules,
     classes: Sequence[str] = EXPRESSIONS8,
     starts: Mapping[str, float] | None = None,
+    excluded: Mapping[str, Sequence[Range]] | None = None,
 ) -> tuple[pa.Table, dict]:
     """Labels of all annotated trials of one task on the frames of their videos.
 
@@ -283,6 +284,7 @@ def label_table(
         rules: How files are read, and differing numbers of rows and frames handled.
         classes: Expressions of the edition.
         starts: Seconds from the beginning of the media file to frame 0 by video, for annotations that say when they hold; 0 by default.
+        excluded: Ranges whose frames have no label, by trial.
 
     Returns:
         The table with columns trial, frame, time_s, one per label (null where not valid) and `valid` (the row is usable as a whole: both
@@ -321,11 +323,29 @@ def label_table(
         else:
             kind, rule = classify(len(annotation.values), len(frame_times), rules)
             labels = join(annotation, len(frame_times), rule)
-        batches.append(_batch(task, trial.trial, frame_times, columns, labels))
         joins[trial.trial] = _join_facts(annotation, len(frame_times), kind, rule)
+        if ranges := (excluded or {}).get(trial.trial):
+            inside = in_ranges(frame_times, ranges)
+            joins[trial.trial]["excluded"] = int(inside.any(axis=0).sum())
+            joins[trial.trial]["ranges_without_frame"] = int((~inside.any(axis=1)).sum())
+            labels = np.where(inside.any(axis=0)[:, None], np.nan, labels)
+        batches.append(_batch(task, trial.trial, frame_times, columns, labels))
     schema = labels_schema(task, columns or _empty_columns(task))
     table = pa.Table.from_batches(batches, schema)
     return table, {"task": task, "columns": list(columns or ()), "rules": rules.plain(), "trials": joins}
+
+
+def in_ranges(times: np.ndarray, ranges: Sequence[Range]) -> np.ndarray:
+    """Which frames have their middle within each range, bool (ranges, N).
+
+    Examples:
+        >>> in_ranges(np.array([0.0, 1.0, 2.0]), [Range(1.0, 3.0, "")]).tolist()
+        [[False, True, True]]
+    """
+    begin = middles(times)
+    # How long the last frame lasts is not known here: any end after its begin includes it.
+    end = np.append(begin[:-1], times[-1:])
+    return np.array([(each.start_s <= begin) & (end < each.end_s) for each in ranges]).reshape(-1, len(times))
 
 
 def write_labels(
@@ -337,6 +357,7 @@ def write_labels(
     frames: Mapping[str, Path],
     rules: LabelRules,
     classes: Sequence[str] = EXPRESSIONS8,
+    excluded: Mapping[str, Sequence[Range]] | None = None,
 ) -> None:
     """Write the label table of one task.
 
@@ -348,10 +369,11 @@ def write_labels(
         frames: Frame table of every video of the trials.
         rules: How files are read, and differing numbers of rows and frames handled.
         classes: Expressions of the edition.
+        excluded: Ranges whose frames have no label, by trial.
     """
     times = {video: read_table(path, TIMES)["time_s"].to_numpy() for video, path in frames.items()}
     starts = {video: start_in_file(read_metadata(path)) for video, path in frames.items()}
-    table, metadata = label_table(task, trials, annotations, times, rules, classes, starts)
+    table, metadata = label_table(task, trials, annotations, times, rules, classes, starts, excluded)
     write_table(output, table, table.schema, metadata)
 
 

@@ -25,6 +25,7 @@ COLUMNS = (
     "person",
     "subject",
     "group",
+    "condition",
     "partition",
     *(f"partition_{task}" for task in TASKS),
     *(f"annotation_{task}" for task in TASKS),
@@ -50,10 +51,10 @@ def scan(root: Path, annotations: Path, results: Path | None = None) -> Corpus:
     `person` to the suffix of the trial's name; annotation paths are relative to `annotations`. `partition` holds for the tasks whose own
     column is empty: `test` for all, `train` and `validation` for those annotated. A trial with neither partition nor annotation is only
     predicted (partition `test` in every task); an annotated one without a partition is a training trial. Trials of one `subject`, or of
-    one `group` of any other kind, are never divided by folds. `valence` and `arousal`, or `expression`, label the whole clip instead of an
-    annotation file. A trial whose media file does not exist is left out and becomes a finding. Different media files may have one stem if
-    their trials have names; videos are then named by their paths. `video_stream` and `audio_stream` are the indices of the streams to use
-    among all streams of the file, as `ffprobe` counts.
+    one `group` of any other kind, are never divided by folds; `condition` divides the tables of the report alone. `valence` and
+    `arousal`, or `expression`, label the whole clip instead of an annotation file. A trial whose media file does not exist is left out
+    and becomes a finding. Different media files may have one stem if their trials have names; videos are then named by their paths.
+    `video_stream` and `audio_stream` are the indices of the streams to use among all streams of the file, as `ffprobe` counts.
 
     Raises:
         InputError: The table is missing, malformed or ambiguous, an annotation file or every media file is missing.
@@ -146,7 +147,7 @@ def _trial(row: Mapping[str, str], line: str) -> Trial:
         raise InputError(f"{line}: person is {person!r}, expected one of {PERSONS}.")
     clip = _clip_labels(values, line)
     tasks = _partitions(values, clip, line) | _annotations(values) | clip
-    bound = {column: values.get(column) for column in ("subject", "group")}
+    bound = {column: values.get(column) for column in ("subject", "group", "condition")}
     streams = {column: _stream(values, column, line) for column in STREAMS}
     return Trial(name, video, values["media"], person, **tasks, **bound, **streams)
 

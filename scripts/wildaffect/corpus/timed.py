@@ -2,6 +2,8 @@
 
 A frame has the label of the last segment that begins before the frame's middle, unless that has ended: times that are off by less than half
 a frame do no harm.
+
+Tables of ranges that a person marks (`read_ranges`) count from frame 0.
 """
 
 import csv
@@ -10,20 +12,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from wildaffect.config import nearest
 from wildaffect.corpus.label_spaces import VALENCE_AROUSAL
 from wildaffect.errors import InputError
 from wildaffect.tables import read_all
-from wildaffect.textfiles import read_lines
+from wildaffect.textfiles import decimal, read_lines, read_rows
 
 MISSING = frozenset(("", "n/a", "nan", "none", "<na>"))
 EVENTS = "_events.tsv"
 TABLE = re.compile(r"db\.(.+)\.(csv|parquet)")
 ALIASES = {"emotion": "expression"}
 """Columns of other data sets that mean one of ours."""
+RANGE_COLUMNS = ("trial", "video", "start_s", "end_s", "label")
+
+
+class Range(NamedTuple):
+    """A stretch of one trial from ``start_s`` on and before ``end_s``, in seconds from frame 0, and the user's word for it."""
+
+    start_s: float
+    end_s: float
+    label: str
 
 
 @dataclass(frozen=True)
@@ -100,6 +112,48 @@ def read_segments(path: Path, media: str) -> Segments:
 def media_of_table(path: Path) -> list[str]:
     """Media files that an audformat table has rows of, in its order."""
     return list(_table(path, _stamp(path))[0])
+
+
+def read_ranges(path: Path, video_of: Mapping[str, str]) -> dict[str, list[Range]]:
+    """Ranges of a table by trial, in its order.
+
+    Args:
+        path: A table with ``start_s`` and ``end_s`` in seconds and ``trial``, or ``video`` for all trials of one; ``label`` may be absent.
+        video_of: Video of each trial.
+
+    Raises:
+        InputError: The table cannot be read, or names what the corpus does not have, or times that are none.
+    """
+    found: dict[str, list[Range]] = {}
+    for where, row in read_rows(path, RANGE_COLUMNS, ("start_s", "end_s")):
+        trials = _trials(where, row, video_of)
+        try:
+            start, end = (decimal(row[name]) for name in ("start_s", "end_s"))
+        except ValueError as error:
+            raise InputError(f"{where}: start_s and end_s are seconds, such as 12.5 ({error}).") from None
+        if not 0 <= start < end:
+            raise InputError(
+                f"{where}: the segment from {start:g} to {end:g} s has no length, or begins before frame 0."
+            )
+        for trial in trials:
+            found.setdefault(trial, []).append(Range(start, end, row.get("label", "")))
+    return found
+
+
+def _trials(where: str, row: Mapping[str, str], video_of: Mapping[str, str]) -> list[str]:
+    """Trials that a row names."""
+    trial, video = row.get("trial", ""), row.get("video", "")
+    if not trial and not video:
+        raise InputError(f"{where}: names neither a trial nor a video.")
+    if trial and trial not in video_of:
+        raise InputError(f"{where}: the corpus has no trial {trial!r}{nearest(trial, video_of)}.")
+    if trial and video and video_of[trial] != video:
+        raise InputError(f"{where}: {trial!r} is no trial of the video {video!r}, but of {video_of[trial]!r}.")
+    if trial:
+        return [trial]
+    if video not in video_of.values():
+        raise InputError(f"{where}: the corpus has no video {video!r}{nearest(video, {*video_of.values()})}.")
+    return [name for name, own in video_of.items() if own == video]
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -38,6 +38,7 @@ class Trial:
         edition: Challenge edition that the annotations belong to.
         clip_va, clip_expr: Label of the whole clip instead of an annotation file, as the row of one is written. Not in the table.
         subject, group: Whom or what it shows; trials that share one of them are never divided. Not in the table.
+        condition: Under what it was recorded, for the report alone. Not in the table.
         video_stream, audio_stream: Indices of the streams to use, where the table of trials names them. Not in the table of results.
     """
 
@@ -56,6 +57,7 @@ class Trial:
     clip_expr: str | None = None
     subject: str | None = None
     group: str | None = None
+    condition: str | None = None
     video_stream: str | None = None
     audio_stream: str | None = None
 
@@ -127,6 +129,14 @@ class Corpus:
     def group_of(self) -> dict[str, str]:
         """What each trial must not be separated from; see `groups_of`."""
         return groups_of(self.trials)
+
+    @cached_property
+    def groupings(self) -> dict[str, dict[str, str]]:
+        """Subject, group and condition of each trial that has one."""
+        return {
+            name: {trial.trial: value for trial in self.trials if (value := getattr(trial, name))}
+            for name in ("subject", "group", "condition")
+        }
 
     def labelled_tasks(self) -> list[str]:
         """Tasks with at least one labelled trial."""

@@ -17,6 +17,7 @@ from wildaffect.corpus.label_spaces import EXPRESSIONS8, VALENCE_AROUSAL
 from wildaffect.corpus.timed import start_in_file
 from wildaffect.corpus.trials import TASKS, TRIALS, Trial, trials_from_table
 from wildaffect.errors import InputError
+from wildaffect.faces.tables import absent_trials
 from wildaffect.files import sha256
 from wildaffect.media.frames import read_frames
 from wildaffect.scoring.editions import edition_tasks
@@ -95,7 +96,7 @@ class Run:
 
     Attributes:
         results: Folder of the results.
-        trials: Rows of the table of trials.
+        trials: Rows of the table of trials, without people who are not in their video.
         corpus: Section `corpus` of the configuration, as recorded.
         classes: Expressions of the edition, in its order.
         columns: (system, variant, target, column) of each predicted value by its name.
@@ -113,7 +114,7 @@ class Run:
                 f"{results}: holds no results ({paths.TRIALS} is not there). Name the folder results_dir of a run."
             )
         self.results = results
-        self.trials = trials_from_table(read_table(table, TRIALS))
+        self.trials = _present(results, trials_from_table(read_table(table, TRIALS)))
         self.corpus: Mapping[str, Any] = dict(read_metadata(table)).get("corpus", {})
         tasks = edition_tasks(self.corpus["edition"]) if "edition" in self.corpus else {}
         parts = [part for task in tasks.values() for part in task.parts if part.name == "expr"]
@@ -208,6 +209,13 @@ class Run:
             size, digest = (path.stat().st_size, hash_of(path)) if there else (None, None)
             found.append({"video": video, "media": media, "path": path, "size": size, "sha256": digest})
         return found
+
+
+def _present(results: Path, trials: Sequence[Trial]) -> tuple[Trial, ...]:
+    """Trials without those of people who are not in their video, as far as the tables of persons are there."""
+    persons = {trial.video: results / paths.PERSONS.format(video=trial.video) for trial in trials}
+    absent = {trial for path in persons.values() if path.is_file() for trial in absent_trials(path)}
+    return tuple(trial for trial in trials if trial.trial not in absent)
 
 
 def is_unit(column: str) -> bool:

@@ -297,12 +297,17 @@ def value_words(values: Values | None, frame: int) -> list[str]:
 
 
 def _draw_trails(image: np.ndarray, drawing: Drawing, frame: int) -> None:
-    """A square in the lower right corner: valence to the right, arousal up, the last frames of each trial as a line that ends in a dot."""
-    trails = {
-        trial: np.stack([values.valence, values.arousal], axis=1)[max(0, frame - TRAIL) : frame + 1]
-        for trial, values in drawing.values.items()
-        if trial in drawing.trials and (np.isfinite(values.valence) & np.isfinite(values.arousal)).any()
-    }
+    """A square in the lower right corner: valence to the right, arousal up, the last frames of each trial as a line that ends in a dot.
+
+    What is predicted without a face is not drawn.
+    """
+    trails = {}
+    for trial, values in drawing.values.items():
+        faces = drawing.trials[trial].source != NONE if trial in drawing.trials else np.zeros(1, bool)
+        if (faces & np.isfinite(values.valence) & np.isfinite(values.arousal)).any():
+            last = slice(max(0, frame - TRAIL), frame + 1)
+            pairs = np.stack([values.valence[last], values.arousal[last]], axis=1)
+            trails[trial] = np.where(faces[last, None], pairs, np.nan)
     side = max(SQUARE, min(image.shape[:2]) // 5)
     if not trails or side + 12 > min(image.shape[:2]):
         return

@@ -317,6 +317,12 @@ def label_findings(task: str, metadata: Mapping[str, Any], video_of: Mapping[str
             detail = f"{task}: {join['rows']} annotation rows, {join['frames']} decoded frames"
             severity = JOIN_SEVERITY[join["kind"]]
             yield Finding(trial, video_of[trial], severity, f"label_rows_{join['kind']}", detail, join["rule"])
+        if "excluded" in join:
+            detail = f"{task}: {join['excluded']} of {join['frames']} frames lie in ranges of labels.exclude"
+            yield Finding(trial, video_of[trial], "info", "excluded_frames", detail, "without a label")
+        if beside := join.get("ranges_without_frame", 0):
+            detail = f"{task}: {beside} ranges of labels.exclude hold no frame; are they of this video?"
+            yield Finding(trial, video_of[trial], "warning", "excluded_nothing", detail, "no effect")
         if join["half_invalid_rows"]:
             detail = f"{task}: {join['half_invalid_rows']} rows with some values valid and some not"
             rule = "each unit join for itself" if task == "au" else "row not used"

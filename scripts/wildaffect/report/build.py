@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -16,7 +17,8 @@ from wildaffect.errors import InputError
 from wildaffect.faces.tables import absent_trials
 from wildaffect.files import atomic
 from wildaffect.report import page
-from wildaffect.report.media import SOURCES, contact_sheets, media_rows
+from wildaffect.report.groups import breakdowns
+from wildaffect.report.media import SOURCES, media_rows
 from wildaffect.report.runs import devices, read_run, selection
 from wildaffect.report.scores import (
     CROSS_VALIDATION,
@@ -31,7 +33,7 @@ from wildaffect.report.scores import (
     repetitions,
     score_tables,
 )
-from wildaffect.report.traces import DIMENSIONS, series_name, trial_traces
+from wildaffect.report.traces import DIMENSIONS, held_out_in, held_out_sources, series_name, trial_traces
 from wildaffect.report.viewer import Shown, write_pages
 from wildaffect.scoring.tasks import Tracks
 from wildaffect.tables import read_table
@@ -40,6 +42,8 @@ from wildaffect.textfiles import plain_cell
 AUDIT_COLUMNS = ("trial", "video", "severity", "finding", "detail", "rule")
 MOST_CURVES = 24
 """More trainings are a table."""
+MOST_TRACES = 12
+"""Trials whose traces are drawn in the overview; those of all others are on their pages alone."""
 SEVERITIES = ("error", "warning", "info")
 TRIAL_COLUMNS = ("trial", "video", "person", "partition_va", "partition_expr", "partition_au", "edition")
 
@@ -83,12 +87,14 @@ def build_report(
     models: Sequence[Mapping],
     versions: Mapping[str, str],
     notes: Sequence[str],
+    groupings: Mapping[str, Mapping[str, str]] | None = None,
     warnings: Sequence[str] = (),
 ) -> None:
     """Write the report; the same files give the same bytes, nothing depends on the current time.
 
-    The size is bounded: all traces together have at most `traces.POINTS_PER_PAGE` points, all contact sheets at most
-    `media.SHEET_BYTES_PER_PAGE` bytes; plotly.js is about 5 MB; each trial, finding and epoch adds some hundred bytes.
+    The overview opens at once, however long the videos are: at most `MOST_TRACES` trials have traces in it, of at most
+    `traces.POINTS_PER_PAGE` points together; plotly.js is about 2 MB; each trial, finding and epoch adds some hundred bytes. Contact sheets
+    and traces of all frames are files of the pages of the videos.
 
     Args:
         output: HTML file to write.
@@ -99,6 +105,7 @@ def build_report(
         models: Dicts with name, licence, sha256, trained (bool or None) and source.
         versions: Version by package.
         notes: What is approximated in this run, a sentence each.
+        groupings: Subjects, conditions and the like, see `wildaffect.report.groups.breakdowns`.
         warnings: What must be known before any number is read, a sentence each; they stand at the top.
 
     Raises:
@@ -107,30 +114,28 @@ def build_report(
     trial_table = read_table(files.trials, pa.schema([(name, pa.string()) for name in TRIAL_COLUMNS])).to_pylist()
     absent = {trial for path in files.persons.values() for trial in absent_trials(path)}
     instances = [read_run(entry) for entry in files.runs]
-    traces, points = trial_traces(
-        {row["trial"]: row["video"] for row in trial_table},
-        files.frames,
-        files.persons,
-        files.labels.get("va"),
-        files.predictions,
-    )
-    traces = {trial: trace for trial, trace in traces.items() if trial not in absent}
+    video_of = {row["trial"]: row["video"] for row in trial_table}
     trial_table = [row for row in trial_table if row["trial"] not in absent]
     scores = read_scores(files.scores) if files.scores else None
     tables = score_tables(scores, editions) if scores is not None else []
     ranked = {table.metric for table in tables if table.ranked}
     media = media_rows(trial_table, files.frames, files.audio, files.persons)
+    compared = _compared(held_out_sources(files.predictions, DIMENSIONS), media, files.trial_scores)
+    worst = {row["trial"] for row in compared[:MOST_TRACES]}
+    traces, points = trial_traces(
+        video_of, files.frames, files.persons, files.labels.get("va"), files.predictions, worst
+    )
     pages = write_pages(
         output.parent,
         media,
         shown,
+        sheets=files.sheets,
         frames=files.frames,
         persons=files.persons,
         labels=files.labels,
         predictions=files.predictions,
         title=config["report"]["title"],
     )
-    sheets, reduced = contact_sheets({trial: path for trial, path in files.sheets.items() if Path(path).exists()})
     context = {
         "title": config["report"]["title"],
         "demo": config["corpus"]["layout"] == "demo",
@@ -140,6 +145,8 @@ def build_report(
         "versions": versions,
         "tables": tables,
         "ranked": [(table, _score_figure(table)) for table in tables if table.ranked],
+        "with_intervals": any(row.interval(fold) for table in tables for row in table.rows for fold in row.values),
+        "groupings": breakdowns(groupings or {}, media, pages, files.trial_scores),
         "repeated": repeated(scores, ranked, repetitions(config.get("systems", {}))) if scores is not None else [],
         "comparisons": ranked_comparisons(files.comparisons) if files.comparisons else [],
         "names": {"cross_validation": CROSS_VALIDATION, "ensemble": ENSEMBLE},
@@ -152,16 +159,15 @@ def build_report(
         "sources": SOURCES,
         "overlays": config["report"].get("overlays", False),
         "sheets": [
-            (row["trial"], sheets[row["trial"]], row["colour"])
+            (row["trial"], pages[row["trial"]]["sheet"], row["colour"])
             for row in _least_covered(media)
-            if row["trial"] in sheets
+            if row["trial"] in pages and pages[row["trial"]]["sheet"]
         ],
-        "sheets_reduced": reduced,
         "instances": [instance | {"selection": selection(instance)} for instance in instances],
         "has_labels": bool(files.labels),
         "has_va_labels": "va" in files.labels,
         "has_predictions": bool(files.predictions),
-        "trials": _compared(traces, files.trial_scores),
+        "trials": [row | {"data": _drawn(traces.get(row["trial"]))} for row in compared],
         "matrices": confusion_matrices(files.labels["expr"], files.predictions) if "expr" in files.labels else [],
         "points": points,
         "models": models,
@@ -262,35 +268,42 @@ def _least_covered(media: Sequence[Mapping]) -> list[Mapping]:
     return sorted(media, key=fraction)
 
 
-def _compared(traces: Mapping[str, dict], path: Path | None) -> list[dict]:
-    """Trials with traces and their scores, the worst mean CCC first, unscored ones last."""
+def _compared(sources: Mapping[tuple[str, str], Mapping], media: Sequence[Mapping], path: Path | None) -> list[dict]:
+    """Trials of the table of media that are predicted, with their scores, the worst mean CCC first, unscored ones last.
+
+    Args:
+        sources: Prediction tables by series and trial.
+        media: Rows of the table of media.
+        path: Scores per trial, None where nothing was scored.
+    """
     metrics = tuple(f"ccc_{name}" for name in DIMENSIONS)
     scored = read_trial_scores(path, metrics) if path else {}
     notes = read_trial_notes(path, metrics) if path else {}
-    result = []
-    for trial, trace in traces.items():
-        rows = [
+    series_of: dict[str, dict[str, str]] = {}
+    for (series, trial), entry in sources.items():
+        series_of.setdefault(trial, {})[series] = held_out_in(entry)
+    result: list[dict[str, Any]] = []
+    for trial, about in ((row["trial"], row["media"]) for row in media if row["trial"] in series_of):
+        rows: list[dict[str, Any]] = [
             {
                 "series": series,
                 "held_out": held_out,
                 **{n: scored.get((series, trial), {}).get(f"ccc_{n}") for n in DIMENSIONS},
                 "notes": {n: notes.get((series, trial), {}).get(f"ccc_{n}", "") for n in DIMENSIONS},
             }
-            for series, held_out in sorted(trace["folds"].items())
+            for series, held_out in sorted(series_of[trial].items())
         ]
         means = {name: _mean([row[name] for row in rows]) for name in DIMENSIONS}
-        data = {key: trace[key] for key in ("times", "labels", "series", "invalid", "faceless")}
-        result.append(
-            {
-                "trial": trial,
-                "length": trace["length"],
-                "rows": rows,
-                "data": data,
-                **means,
-                "ccc": _mean(list(means.values())),
-            }
-        )
+        length = about["frames"] if about else 0
+        result.append({"trial": trial, "length": length, "rows": rows, **means, "ccc": _mean(list(means.values()))})
     return sorted(result, key=lambda row: (row["ccc"] is None, row["ccc"] or 0.0, row["trial"]))
+
+
+def _drawn(trace: Mapping | None) -> dict | None:
+    """What the figure of a trial reads; None for a trial without one."""
+    if trace is None:
+        return None
+    return {key: trace[key] for key in ("times", "labels", "series", "invalid", "faceless")}
 
 
 def _mean(values: list[float | None]) -> float | None:

@@ -1,25 +1,18 @@
-"""Rows of the table of videos, audio and faces, one per trial, and the contact sheets."""
+"""Rows of the table of videos, audio and faces, one per trial, and what overlays show of predictions."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from wildaffect.corpus.trials import TASKS
-from wildaffect.errors import InputError
 from wildaffect.faces.previews import Values, person_colour
 from wildaffect.faces.tables import SOURCES
 from wildaffect.media.audio import read_about
 from wildaffect.scoring.read import KEYS
 from wildaffect.tables import read_metadata, read_schema, read_table
-
-SHEET_BYTES_PER_PAGE = 16 * 2**20
-SHEET_BYTES_LEAST = 4 * 2**10
-SHEET_QUALITIES = (85, 70, 55, 40)
 
 
 def face_coverage(path: Path) -> dict[str, dict[str, int]]:
@@ -141,38 +134,3 @@ def partitions(trial: Mapping) -> str:
     if len(set(partition_of.values())) == 1:
         return f"{next(iter(partition_of.values()))} ({', '.join(partition_of)})"
     return ", ".join(f"{partition} ({task})" for task, partition in partition_of.items())
-
-
-def contact_sheets(sheets: Mapping[str, Path]) -> tuple[dict[str, str], int]:
-    """Contact sheets as `data:` URLs, reduced where that is needed to keep the page small.
-
-    All sheets together have at most `SHEET_BYTES_PER_PAGE` bytes (but each at least `SHEET_BYTES_LEAST`); a larger one is stored with
-    lower JPEG quality and then at smaller size until it fits.
-
-    Args:
-        sheets: JPEG file by trial.
-
-    Returns:
-        URL by trial, and the number of reduced sheets.
-    """
-    limit = max(SHEET_BYTES_LEAST, SHEET_BYTES_PER_PAGE // max(len(sheets), 1))
-    result, reduced = {}, 0
-    for trial, path in sheets.items():
-        data = Path(path).read_bytes()
-        if len(data) > limit:
-            data, reduced = smaller_jpeg(data, limit, path), reduced + 1
-        result[trial] = "data:image/jpeg;base64," + base64.b64encode(data).decode()
-    return result, reduced
-
-
-def smaller_jpeg(data: bytes, limit: int, path: Path) -> bytes:
-    """The same image as JPEG in at most `limit` bytes, or 32 pixels wide if that is still too large."""
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        raise InputError(f"{path}: not a readable image. Delete it and run again.")
-    while True:
-        for quality in SHEET_QUALITIES:
-            encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-            if len(encoded) <= limit or image.shape[1] <= 32:
-                return encoded
-        image = cv2.resize(image, None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)

@@ -1,6 +1,8 @@
 """Rendering: number formats, JSON blocks and the HTML template."""
 
+import base64
 import json
+import zlib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -18,12 +20,18 @@ UNSAFE = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028"
 
 def render(context: dict[str, Any]) -> str:
     """The page for `context`; a name that the template uses and `context` lacks is an error."""
-    return _template("report.html").render(context, plotly=Markup(get_plotlyjs()))
+    return _template("report.html").render(context, plotly=packed_plotly())
 
 
-def render_viewer(*, video: str, title: str) -> str:
-    """The page of one video; its data and script are files beside it."""
-    return _template("viewer.html").render(video=video, title=title)
+@cache
+def packed_plotly() -> str:
+    """plotly.js, compressed, as base64; `report.js` unpacks it once the page is shown."""
+    return base64.b64encode(zlib.compress(get_plotlyjs().encode(), 9)).decode()
+
+
+def render_viewer(*, video: str, title: str, sheets: Sequence[tuple[str, str]]) -> str:
+    """The page of one video; its data, script and contact sheets (trial and address) are files beside it."""
+    return _template("viewer.html").render(video=video, title=title, sheets=sheets)
 
 
 @cache

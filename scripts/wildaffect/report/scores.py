@@ -77,6 +77,8 @@ SCORE_COLUMNS = ("system", "variant", "target", "fold", "partition", "edition", 
 NOTE, NUMBERS = "note", ("value", "frames", "trials")
 TRIAL_COLUMNS = ("system", "variant", "target", "fold", "partition", "trial", "metric", "value")
 CROSS_VALIDATION, ENSEMBLE = "cross-validation", "ensemble"
+BOUNDS = ("_low", "_high")
+"""How metrics end that are the ends of an interval of another."""
 
 
 @dataclass
@@ -87,6 +89,7 @@ class ScoreRow:
         values: By fold as named in the file, NaN where undefined.
         frames, trials: The largest numbers over the folds.
         notes: The scorer's remarks.
+        intervals: Ends of the 95 % intervals by fold.
     """
 
     system: str
@@ -96,6 +99,18 @@ class ScoreRow:
     frames: int
     trials: int
     notes: list[str] = field(default_factory=list)
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def interval(self, fold: str) -> str:
+        """The interval of a fold in words; empty without one, and for one of a single video, which has no width and says nothing.
+
+        Examples:
+            >>> row = ScoreRow("s", "v", "va", {"0": 0.5}, 9, 2, intervals={"0": (0.25, 0.75), "1": (0.5, 0.5)})
+            >>> row.interval("0"), row.interval("1")
+            ('0.250 to 0.750', '')
+        """
+        low, high = self.intervals.get(fold, (math.nan, math.nan))
+        return f"{number(low)} to {number(high)}" if low < high else ""
 
     @property
     def folds(self) -> list[float]:
@@ -153,7 +168,7 @@ class ScoreTable:
     @property
     def bound(self) -> bool:
         """Whether the metric is the end of a confidence interval."""
-        return self.metric.endswith(("_low", "_high"))
+        return self.metric.endswith(BOUNDS)
 
     @property
     def note(self) -> str:
@@ -249,7 +264,7 @@ def read_scores(path: Path, columns: tuple[str, ...] = SCORE_COLUMNS) -> pd.Data
 
 
 def score_tables(scores: pd.DataFrame, editions: Tracks) -> list[ScoreTable]:
-    """One table per edition, partition and metric; ranked metrics first, per-video ones last.
+    """One table per edition, partition and metric, with the intervals of its values; ranked metrics first, per-video ones last.
 
     ``editions`` say how a ranked metric is made of others.
     """
@@ -257,6 +272,7 @@ def score_tables(scores: pd.DataFrame, editions: Tracks) -> list[ScoreTable]:
         (edition, f"{name}_score"): task.formula for edition, tasks in editions.items() for name, task in tasks.items()
     }
     tables = []
+    scores, intervals = _paired_bounds(scores)
     for (edition, partition, metric), part in scores.groupby(["edition", "partition", "metric"], sort=True):
         folds = sorted((fold for fold in part["fold"].unique() if fold.isdigit()), key=int)
         table = ScoreTable(edition, partition, metric, folds, formulas.get((edition, metric), ""))
@@ -268,7 +284,8 @@ def score_tables(scores: pd.DataFrame, editions: Tracks) -> list[ScoreTable]:
                 )
             values = {fold: float(value) for fold, value in zip(rows["fold"], rows["value"], strict=True)}
             size = int(rows["frames"].max()), int(rows["trials"].max())
-            table.rows.append(ScoreRow(system, variant, target, values, *size, _notes(rows, table.formula)))
+            own = intervals.get((edition, partition, metric, system, variant, target), {})
+            table.rows.append(ScoreRow(system, variant, target, values, *size, _notes(rows, table.formula), own))
         table.rows.sort(key=lambda row: -row.best)
         tables.append(table)
     order = {"validation": 0, "test": 1}
@@ -279,6 +296,22 @@ def score_tables(scores: pd.DataFrame, editions: Tracks) -> list[ScoreTable]:
         return first, table.bound, table.per_video, table.edition, partition, table.metric
 
     return sorted(tables, key=place)
+
+
+def _paired_bounds(scores: pd.DataFrame) -> tuple[pd.DataFrame, dict[tuple, dict[str, tuple[float, float]]]]:
+    """Scores without the bounds whose metric and other bound are there too, and these intervals by metric and variant, by fold."""
+    keys = ["edition", "partition", "metric", "system", "variant", "target"]
+    values = {tuple(row[:-1]): float(row[-1]) for row in scores[[*keys, "fold", "value"]].itertuples(index=False)}
+    intervals: dict[tuple, dict[str, tuple[float, float]]] = {}
+    bounds = set()
+    for edition, partition, metric, *rest in values:
+        low, high = ((edition, partition, f"{metric}{end}", *rest) for end in BOUNDS)
+        if low in values and high in values:
+            *variant, fold = rest
+            intervals.setdefault((edition, partition, metric, *variant), {})[fold] = values[low], values[high]
+            bounds |= {low, high}
+    left = [tuple(row) not in bounds for row in scores[[*keys, "fold"]].itertuples(index=False)]
+    return scores[np.array(left, bool)], intervals
 
 
 def _notes(rows: pd.DataFrame, formula: str) -> list[str]:
@@ -307,6 +340,11 @@ def read_trial_scores(path: Path, metrics: Sequence[str]) -> dict[tuple[str, str
         Value by metric, by series name and trial.
     """
     return {key: {metric: float(row.value) for metric, row in rows.items()} for key, rows in _per_trial(path, metrics)}
+
+
+def trial_metrics(path: Path) -> list[str]:
+    """Metrics of the trials in a table of scores, in its order."""
+    return [*read_scores(path, TRIAL_COLUMNS)["metric"].unique()]
 
 
 def read_trial_notes(path: Path, metrics: Sequence[str]) -> dict[tuple[str, str], dict[str, str]]:
@@ -361,9 +399,9 @@ def _text_table(table: ScoreTable) -> str:
             row.system,
             row.variant,
             row.target,
-            *(number(row.values.get(fold)) for fold in table.folds),
+            *(_with_interval(row, fold) for fold in table.folds),
             *([mean_and_deviation(row)] if spread else []),
-            *(number(row.values.get(name)) for name in extra),
+            *(_with_interval(row, name) for name in extra),
             f"{row.trials:,}",
             f"{row.frames:,}",
         ]
@@ -378,6 +416,11 @@ def _text_table(table: ScoreTable) -> str:
         for line in lines
     ]
     return "\n".join([_title(table), text[0].rstrip(), "-" * len(text[0]), *(line.rstrip() for line in text[1:])])
+
+
+def _with_interval(row: ScoreRow, fold: str) -> str:
+    interval = row.interval(fold)
+    return number(row.values.get(fold)) + (f" ({interval})" if interval else "")
 
 
 def number(value: float | None) -> str:

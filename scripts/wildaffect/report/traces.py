@@ -1,6 +1,6 @@
 """Predictions against labels over time, as figures of the report."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from wildaffect.tables import read_schema, read_table
 
 DIMENSIONS = ("valence", "arousal")
 POINTS_PER_TRACE = 1000
-POINTS_PER_PAGE = 2_000_000
+POINTS_PER_PAGE = 40_000
 
 
 def held_out_sources(predictions: Sequence[Mapping], columns: Sequence[str]) -> dict[tuple[str, str], Mapping]:
@@ -49,6 +49,11 @@ def series_name(entry: Mapping) -> str:
     return f"{entry['system']}/{entry['variant']}/{entry['target']}"
 
 
+def held_out_in(entry: Mapping) -> str:
+    """Where the trials of a prediction table were held out, in words."""
+    return f"{entry['partition']}, fold {entry['fold']}"
+
+
 def columns_in(path: Path, columns: Sequence[str]) -> list[str]:
     """Those of `columns` that a table has."""
     names = read_schema(path).names
@@ -64,8 +69,8 @@ def points_per_trace(traces: int) -> int:
     """Points that each of `traces` traces may have so that the page has at most `POINTS_PER_PAGE`; even, at least 2.
 
     Examples:
-        >>> points_per_trace(10), points_per_trace(10_000)
-        (1000, 200)
+        >>> points_per_trace(10), points_per_trace(100)
+        (1000, 400)
     """
     return max(2, min(POINTS_PER_TRACE, POINTS_PER_PAGE // max(traces, 1)) // 2 * 2)
 
@@ -214,8 +219,9 @@ def trial_traces(
     persons: Mapping[str, Path],
     labels: Path | None,
     predictions: Sequence[Mapping],
+    only: Collection[str] | None = None,
 ) -> tuple[dict[str, dict], int]:
-    """Time series of every trial that has a valence or arousal prediction.
+    """Time series of the trials that have a valence or arousal prediction.
 
     Args:
         trials: Video by trial.
@@ -223,6 +229,7 @@ def trial_traces(
         persons: Table of persons by video; may lack some.
         labels: Label table of valence and arousal, if there is one.
         predictions: As in `held_out_sources`.
+        only: Trials to draw; all by default.
 
     Returns:
         Per trial `length` (frames), `times`, `labels` and `series` (thinned values by dimension), `folds` (where each series comes from),
@@ -238,6 +245,8 @@ def trial_traces(
         raise InputError(
             f"Predictions name trials that the trial table lacks: {', '.join(unknown[:5])}. Run again from the corpus."
         )
+    shown = [trial for trial in shown if only is None or trial in only]
+    sources = {key: entry for key, entry in sources.items() if key[1] in shown}
     count = 3 * len(shown) + sum(len(columns_in(entry["path"], DIMENSIONS)) for entry in sources.values())
     points = points_per_trace(count)
     timelines = {trial: _timeline(frames, trials[trial], points) for trial in shown}
@@ -283,7 +292,7 @@ def _add_predictions(
         columns = columns_in(path, DIMENSIONS)
         rows = by_trial(path, columns)
         for trial in shown:
-            traces[trial]["folds"][series] = f"{entry['partition']}, fold {entry['fold']}"
+            traces[trial]["folds"][series] = held_out_in(entry)
             for name in columns:
                 values = on_frames(rows[trial], name, timelines[trial].frames, path)
                 traces[trial]["series"][name][series] = timelines[trial].thinned(values)

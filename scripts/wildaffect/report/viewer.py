@@ -67,9 +67,10 @@ def write_pages(
     persons: Mapping[str, Path],
     labels: Mapping[str, Path],
     predictions: Sequence[Mapping],
+    sheets: Mapping[str, Path],
     title: str,
 ) -> dict[str, dict[str, Any]]:
-    """Write `videos/<video>/index.html` and `data.js` for every video with frames, and the script and style that they share.
+    """Write `videos/<video>/index.html`, `data.js` and contact sheets for every video with frames, and the files that they share.
 
     Args:
         folder: Folder of the report.
@@ -78,10 +79,11 @@ def write_pages(
         frames, persons: File by video.
         labels: Label table by task.
         predictions: Entries with system, variant, target, fold, partition and path of prediction tables.
+        sheets: JPEG contact sheet by trial; may lack some.
         title: Title of the report.
 
     Returns:
-        What is said of each trial in the overview: `summary`, and the address of its `page`.
+        What is said of each trial in the overview: `summary`, and the addresses of its `page` and its `sheet` (empty without one).
 
     Raises:
         InputError: Tables do not belong to these videos.
@@ -100,6 +102,7 @@ def write_pages(
         times, durations = table.times, table.table["duration_s"].to_numpy()
         faces = faces_of(persons.get(video), len(times))
         described: list[dict[str, Any]] = []
+        drawn: list[tuple[str, str]] = []
         data = {
             "video": video,
             "media": media_of(folder / VIDEOS / video, video, shown, table.about),
@@ -132,11 +135,17 @@ def write_pages(
                     "labels": {name: packed(value, value.dtype.type) for name, value in truth.items()},
                 }
             )
-            found[trial] = summary(values, trusted) | {"page": f"{VIDEOS}/{quote(video)}/index.html"}
+            here = f"{VIDEOS}/{quote(video)}"
+            found[trial] = summary(values, trusted) | {"page": f"{here}/index.html", "sheet": ""}
+            if trial in sheets and Path(sheets[trial]).exists():
+                with atomic(folder / VIDEOS / video / f"{trial}.jpg") as partial:
+                    shutil.copyfile(sheets[trial], partial)
+                drawn.append((trial, quote(f"{trial}.jpg")))
+                found[trial]["sheet"] = f"{here}/{quote(f'{trial}.jpg')}"
         with atomic(folder / VIDEOS / video / "data.js") as partial:
             partial.write_text(f"show({page.json_block(data)});\n", encoding="utf-8")
         with atomic(folder / VIDEOS / video / "index.html") as partial:
-            partial.write_text(page.render_viewer(video=video, title=title), encoding="utf-8")
+            partial.write_text(page.render_viewer(video=video, title=title, sheets=drawn), encoding="utf-8")
     return found
 
 
@@ -272,10 +281,15 @@ def summary(values: Mapping[str, Mapping[str, np.ndarray]], trusted: np.ndarray 
     """What the overview says of a trial, over frames with a face.
 
     Returns:
-        `valence` and `arousal` (mean and standard deviation, None where nothing predicts them) and `expression` (the most frequent of
-        the likeliest, and its fraction), each of the first series that has it; `trusted` (fraction of the frames, or None).
+        `valence` and `arousal` (mean and standard deviation, None where nothing predicts them) and `expression` (the most frequent of the
+        likeliest, and its fraction), each of the first series that has it; `trusted` (fraction of the frames, or None). Of values nothing
+        is said if no frame is trusted.
     """
     found: dict[str, Any] = {"valence": None, "arousal": None, "expression": None, "trusted": None}
+    if trusted is not None:
+        found["trusted"] = float((trusted == 0).mean())
+        if not found["trusted"]:
+            return found
     for columns in values.values():
         for name in VALENCE_AROUSAL:
             if name in columns and found[name] is None and np.isfinite(columns[name]).any():
@@ -288,6 +302,4 @@ def summary(values: Mapping[str, Mapping[str, np.ndarray]], trusted: np.ndarray 
             if len(table):
                 counts = np.bincount(table.argmax(axis=1), minlength=len(names))
                 found["expression"] = names[int(counts.argmax())], float(counts.max() / len(table))
-    if trusted is not None:
-        found["trusted"] = float((trusted == 0).mean())
     return found

@@ -6,12 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from wildaffect.errors import InputError
-from wildaffect.textfiles import decimal, read_rows
+from wildaffect.corpus.timed import read_ranges
 
 RELATIVE = "_relative"
 """How columns of values relative to a person's baseline end."""
-COLUMNS = ("trial", "video", "start_s", "end_s", "label")
 
 
 @dataclass(frozen=True)
@@ -55,40 +53,5 @@ def speech_turns(times: np.ndarray, durations: np.ndarray, speaking: np.ndarray)
 
 
 def read_segments(path: Path, video_of: Mapping[str, str]) -> dict[str, list[Segment]]:
-    """Segments of a table by trial, in its order.
-
-    Args:
-        path: A table with ``start_s`` and ``end_s`` in seconds and ``trial``, or ``video`` for all trials of one; ``label`` may be absent.
-        video_of: Video of each trial.
-
-    Raises:
-        InputError: The table cannot be read, or names what the corpus does not have, or times that are none.
-    """
-    found: dict[str, list[Segment]] = {}
-    for where, row in read_rows(path, COLUMNS, ("start_s", "end_s")):
-        trials = _trials(where, row, video_of)
-        try:
-            start, end = (decimal(row[name]) for name in ("start_s", "end_s"))
-        except ValueError as error:
-            raise InputError(f"{where}: start_s and end_s are seconds, such as 12.5 ({error}).") from None
-        if not 0 <= start < end:
-            raise InputError(
-                f"{where}: the segment from {start:g} to {end:g} s has no length, or begins before frame 0."
-            )
-        for trial in trials:
-            found.setdefault(trial, []).append(Segment("given", start, end, row.get("label", "")))
-    return found
-
-
-def _trials(where: str, row: Mapping[str, str], video_of: Mapping[str, str]) -> list[str]:
-    """Trials that a row names."""
-    if name := row.get("trial"):
-        if name not in video_of:
-            raise InputError(f"{where}: the corpus has no trial {name!r}.")
-        return [name]
-    if not (video := row.get("video")):
-        raise InputError(f"{where}: names neither a trial nor a video.")
-    trials = [trial for trial, own in video_of.items() if own == video]
-    if not trials:
-        raise InputError(f"{where}: the corpus has no video {video!r}.")
-    return trials
+    """Segments of a table by trial, in its order; see `wildaffect.corpus.timed.read_ranges`."""
+    return {trial: [Segment("given", *part) for part in parts] for trial, parts in read_ranges(path, video_of).items()}

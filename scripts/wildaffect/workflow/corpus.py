@@ -9,6 +9,7 @@ from wildaffect import paths
 from wildaffect.corpus.folds import FOLDS, make_folds
 from wildaffect.corpus.labels import LabelRules, check_labels, varies
 from wildaffect.corpus.scan import scan_corpus
+from wildaffect.corpus.timed import Range, read_ranges
 from wildaffect.corpus.trials import TASKS, TRIALS, Corpus, Finding, Trial, trial_row, trials_table
 from wildaffect.errors import InputError
 from wildaffect.faces import templates as crop_templates
@@ -89,8 +90,9 @@ class RawInputs:
         return list(found[0]) if found else []
 
     def annotation_problems(self) -> list[str]:
-        """What is wrong with labels of clips and with the first lines of annotation files, a line each; more than a few are counted."""
-        rules, classes = LabelRules.from_plain(self.config["labels"]), self.classes()
+        """What is wrong with labels of clips, the first lines of annotation files and excluded ranges, a line each; more than a few are
+        counted."""
+        rules, classes = self._label_rules(), self.classes()
         problems: dict[str, None] = {}
         for trial in () if self.rendered else self.corpus.trials:
             for task in TASKS:
@@ -99,14 +101,33 @@ class RawInputs:
                 except InputError as error:
                     problems[str(error)] = None
         more = [f"… and {len(problems) - _SHOWN} more of this kind."] if len(problems) > _SHOWN else []
-        return [*problems][:_SHOWN] + more
+        return [*problems][:_SHOWN] + more + self._range_problems()
+
+    def _label_rules(self) -> LabelRules:
+        return LabelRules.from_plain({key: value for key, value in self.config["labels"].items() if key != "exclude"})
+
+    def _range_problems(self) -> list[str]:
+        try:
+            self._excluded_ranges()
+        except InputError as error:
+            return [f"labels.exclude: {error}"]
+        return []
+
+    def _excluded_ranges(self) -> dict[str, list[Range]]:
+        path = self.config["labels"]["exclude"]
+        return read_ranges(Path(path), self.corpus.video_of) if path else {}
+
+    def excluded(self, task: str) -> dict[str, list[Range]]:
+        """Ranges whose frames have no label, by trial that is labelled for `task`."""
+        labelled = {trial.trial for trial in self.corpus.trials if trial.labelled(task)}
+        return {trial: ranges for trial, ranges in self._excluded_ranges().items() if trial in labelled}
 
     def learnable(self, trials: Iterable[str], columns: Sequence[str]) -> bool:
         """Whether valence or arousal, as far as among ``columns``, varies within one of these trials; the demo's do.
 
         Files are read until one is found, mostly the first.
         """
-        rules, chosen = LabelRules.from_plain(self.config["labels"]), {*trials}
+        rules, chosen = self._label_rules(), {*trials}
         return self.rendered or any(
             varies(trial, "va", columns, Path(self.annotations()), self.classes(), rules)
             for trial in self.corpus.trials

@@ -534,6 +534,15 @@ class Submission(Section):
     """Write files even if a test video could not be predicted (the gaps are filled and counted), or weights of a fold are missing."""
 
 
+class Labels(LabelRules):
+    """How annotation files are read, what happens to a trial whose numbers of annotation rows and frames disagree (the audit lists every
+    case), and which frames have no label whatever the files say."""
+
+    exclude: Text | None = None
+    """CSV file of ranges whose frames have no label in any task: start_s, end_s (seconds from frame 0), trial or video, and perhaps label.
+    The pages of the videos write it."""
+
+
 class Trust(Section):
     """Which frames are trusted: those with a face whose landmarks are of use, within these limits. What was not measured is no reason."""
 
@@ -606,7 +615,7 @@ class Configuration(Section):
     """Folder of everything that is made."""
 
     corpus: Corpus = Corpus()
-    labels: LabelRules = LabelRules()
+    labels: Labels = Labels()
     folds: Folds = Folds()
     faces: Faces = Faces()
     features: Features = Features()

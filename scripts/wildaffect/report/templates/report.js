@@ -16,14 +16,14 @@ function drawScores(element, data) {
   const rows = data.names.map((_, i) => i);
   const fixed = (value) => (value === null ? "" : value.toFixed(3));
   const traces = [];
-  const mean = data.means.some((value) => value !== null);
+  const mean = data.means.some((value) => value !== null), several = data.folds.some((values) => values.length > 1);
   const bars = mean ? data.means : Object.values(data.extra)[0];
   traces.push({
-    type: "bar", orientation: "h", name: mean ? "mean over folds ± sd" : Object.keys(data.extra)[0], x: bars, y: rows, width: 0.62,
+    type: "bar", orientation: "h", name: several ? "mean over folds ± sd" : mean ? "single fold" : Object.keys(data.extra)[0], x: bars, y: rows, width: 0.62,
     marker: { color: COLOURS[0] }, hovertemplate: "%{x:.3f}<extra></extra>", customdata: bars.map(fixed),
-    error_x: mean ? { type: "data", array: data.deviations.map((v) => v ?? 0), color: LABEL, thickness: 1.5, width: 4 } : undefined,
+    error_x: several ? { type: "data", array: data.deviations.map((v) => v ?? 0), color: LABEL, thickness: 1.5, width: 4 } : undefined,
   });
-  traces.push({
+  if (several) traces.push({
     type: "scatter", mode: "markers", name: "single folds", marker: { color: "#ffffff", size: 7, line: { color: LABEL, width: 1.5 } },
     x: data.folds.flat(), y: data.folds.flatMap((values, i) => values.map(() => i)), hovertemplate: "%{x:.3f}<extra>fold</extra>",
   });
@@ -109,9 +109,18 @@ function valueRange(traces) {
 // Plotly reads a small set of tags in names and titles; names from data must stay text.
 function escapeText(text) { return text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;"); }
 
+// The library is kept compressed, so that a page opens before it is unpacked.
+async function unpack() {
+  const bytes = Uint8Array.from(atob(document.getElementById("plotly").textContent), (letter) => letter.charCodeAt(0));
+  const script = document.createElement("script");
+  script.textContent = await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).text();
+  document.head.append(script);
+}
+
 const DRAW = { scores: drawScores, curves: drawCurves, trial: drawTrial };
 
-function draw(element) {
+async function draw(element) {
+  await library;
   if (element.dataset.drawn) return;
   element.dataset.drawn = "yes";
   DRAW[element.dataset.figure](element, JSON.parse(element.querySelector("script").textContent));
@@ -119,6 +128,7 @@ function draw(element) {
 
 // A figure is drawn when it first comes near the window, so that closed trials cost nothing.
 const figures = [...document.querySelectorAll("[data-figure]")];
+const library = figures.length ? unpack() : null;
 const watch = new IntersectionObserver((entries) => {
   for (const entry of entries) if (entry.isIntersecting) { watch.unobserve(entry.target); draw(entry.target); }
 }, { rootMargin: "400px" });

@@ -80,7 +80,7 @@ function cell(value) {
 
 function csv(header, rows) { return [header, ...rows].map((row) => row.map(cell).join(",")).join("\n") + "\n"; }
 
-// What `tables.segments` reads. A range ends with the end of its last frame.
+// What `tables.segments` and `labels.exclude` read. A range ends with the end of its last frame.
 function segmentsTable(ranges, video, times, end) {
   return csv(["trial", "video", "start_s", "end_s", "label"], ranges.map((range) => [
     range.trial, range.trial ? "" : video, times[range.first], range.last + 1 < times.length ? times[range.last + 1] : end, range.name,
