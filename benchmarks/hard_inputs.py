@@ -291,6 +291,10 @@ INPUTS = (
     Input("long_audio.mkv", "2 s of video, 5 s of audio", write(video(), audio(length_s=5))),
     Input("short_audio.mp4", "2 s of video, 1.2 s of audio", write(video(), audio(length_s=1.2, codec="aac"))),
     Input(
+        "audio_gap.mkv", "0.4 s of audio are missing before the beep",
+        write(video(), audio(blocks=[(0.0, 0, 14_400), (0.7, 33_600, 2 * AUDIO_RATE)])),
+    ),
+    Input(
         "edit_list.mp4", "an edit list hides the first 0.4 s", write_edit_list,
         Truth(frames=(40,), last_s=39 / RATE, flash=15, flash_s=15 / RATE),
     ),
