@@ -5,8 +5,8 @@
 The numbers are those that the workflow records of every job (`<results>/benchmarks`), so the run is the measurement: `make demo` takes less
 than ten minutes. Rows of the same version, host and device are replaced. The host is named by its processor and the number of cores alone.
 
-Frames per second are those of one job after the other, their start included: take clips of some length, and a machine that does nothing
-else. Where that is not to be had, `--load` says how busy it was (the first average of `uptime` before the run), and processor time tells
+Frames per second are those of one job after the other, from start to end: take clips of some length, and a machine that does nothing else.
+Processor time and memory are exact for jobs of one thread (`--set-threads predict_system=1`), others are looked at now and then. Where that is not to be had, `--load` says how busy it was (the first average of `uptime` before the run), and processor time tells
 more. `batch` is empty where frames are taken one by one.
 """
 
@@ -73,10 +73,12 @@ def rows(results: Path, device: str = "cpu", load: str = "") -> list[dict[str, s
     found = []
     for (stage, batch), jobs in stages.items():
         frames = sum(count for count, _ in jobs)
-        elapsed, busy = (sum(float(record[key] or 0) for _, record in jobs) for key in ("s", "cpu_time"))
+        elapsed = sum(record["s"] for _, record in jobs)
+        busy, peaks = ([record[key] for _, record in jobs] for key in ("cpu_time", "max_rss"))
+        known = "NA" not in busy  # Snakemake's word for jobs of several threads that were over before it looked
         values = (
             metadata.version("wildaffect"), host(), device, load, stage, batch or "", len(jobs), frames, f"{frames / elapsed:.1f}",
-            f"{busy:.1f}", f"{1000 * busy / frames:.2f}", round(max(float(record["max_rss"] or 0) for _, record in jobs)),
+            f"{sum(busy):.2f}" if known else "", f"{1000 * sum(busy) / frames:.2f}" if known else "", f"{max(peaks):.0f}" if known else "",
         )  # fmt: skip
         found.append(dict(zip(COLUMNS, map(str, values), strict=True)))
     return found

@@ -63,7 +63,7 @@ def finished(tmp_path) -> Path:
         write_table(tmp_path / paths.FRAMES.format(video=name), frames(count), FRAMES)
     write_table(tmp_path / "predictions/lfan/unimodal/va/fold0/validation.parquet", frames(50), FRAMES)
 
-    def job(name: str, seconds: float, busy: float, peak: float, **params) -> None:
+    def job(name: str, seconds: float, busy: float | str, peak: float | str, **params) -> None:
         path = tmp_path / "benchmarks" / f"{name}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         lines = [{"s": 1e9}, {"s": seconds, "cpu_time": busy, "max_rss": peak, "params": params}]  # the last counts
@@ -80,6 +80,7 @@ def finished(tmp_path) -> Path:
         prediction={"batch": None},
         recipe={"batch": 8},
     )
+    job("cut_crops/lfan/a", 1.0, "NA", "NA")
     job("score_predictions", 1.0, 1.0, 100)
     return tmp_path
 
@@ -88,9 +89,10 @@ def test_throughput_adds_up_the_jobs_of_a_stage(finished):
     found = throughput.rows(finished, "cpu", "2.5")
     numbers = [(row["stage"], *(row[name] for name in throughput.COLUMNS[5:])) for row in found]
     assert numbers == [
-        ("decode_frames", "", "2", "400", "100.0", "1.2", "3.00", "121"),
-        ("extract_features/egemaps", "", "1", "100", "50.0", "3.0", "30.00", "300"),
-        ("predict_system/lfan", "8", "1", "50", "10.0", "4.0", "80.00", "900"),
+        ("cut_crops/lfan", "", "1", "100", "100.0", "", "", ""),
+        ("decode_frames", "", "2", "400", "100.0", "1.20", "3.00", "121"),
+        ("extract_features/egemaps", "", "1", "100", "50.0", "3.00", "30.00", "300"),
+        ("predict_system/lfan", "8", "1", "50", "10.0", "4.00", "80.00", "900"),
     ]
     assert {(row["device"], row["load"]) for row in found} == {("cpu", "2.5")}
 
