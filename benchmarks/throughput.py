@@ -6,8 +6,9 @@ The numbers are those that the workflow records of every job (`<results>/benchma
 than ten minutes. Rows of the same version, host and device are replaced. The host is named by its processor and the number of cores alone.
 
 Frames per second are those of one job after the other, from start to end: take clips of some length, and a machine that does nothing else.
-Processor time and memory are exact for jobs of one thread (`--set-threads predict_system=1`), others are looked at now and then. Where that is not to be had, `--load` says how busy it was (the first average of `uptime` before the run), and processor time tells
-more. `batch` is empty where frames are taken one by one.
+Where that is not to be had, `--load` says how busy it was (the first average of `uptime` before the run), and processor time tells more. It
+and memory are exact for jobs of one thread (`--set-threads predict_system=1`); Snakemake looks at others now and then. `batch` is empty
+where frames are taken one by one.
 """
 
 import argparse
