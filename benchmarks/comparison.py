@@ -25,7 +25,7 @@ from datetime import date
 from importlib import metadata
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -105,13 +105,13 @@ def wildaffect(path: Path) -> dict[str, Any]:
     if audio["audio_valid"]:
         found |= heard(found, samples, rate, 0.0)
     said = [frames.about["reason"]]
-    said += [f"{count} frames timed by rule: {rule}" for rule, count in frames.about["repairs"].items()]
+    said += [f"frames timed by rule {rule}: {count}" for rule, count in frames.about["repairs"].items()]
     said += [f"audio {flag}" for flag in audio["flags"]]
     if "streams" in frames.about:
         choice = frames.about["streams"]
         said.append(f"stream {choice['used']} of {choice['of']}: {choice['reason']}")
     if "changes" in frames.about:
-        said.append(f"{frames.about['changed']} change of the image's size")
+        said.append(f"changes of the image's size: {frames.about['changed']}")
     return found | {"said": "; ".join(text for text in said if text)}
 
 
@@ -194,46 +194,47 @@ def spoken() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        print(f"audio: {first_line(error)}", file=sys.stderr)
+        print(f"audio: {in_words(error)}", file=sys.stderr)
 
 
-# Tool, its package, the module that has to be importable, what it is asked.
-TOOLS: dict[str, tuple[Callable[[Path], dict[str, Any]], str, str, str]] = {
-    "wildaffect": (
+class Tool(NamedTuple):
+    """How a tool reads a file, its package, the module that has to be importable, and what is asked of it in words."""
+
+    read: Callable[[Path], dict[str, Any]]
+    package: str
+    module: str
+    asked: str
+
+
+TOOLS = {
+    "wildaffect": Tool(
         wildaffect, "wildaffect", "wildaffect",
         "`write_frame_table`, `write_audio` and `decode`, which the jobs `decode_frames`, `extract_audio` and those of faces call",
     ),
-    "OpenCV": (opencv, "opencv-python-headless", "cv2", "`VideoCapture.read`, and `CAP_PROP_POS_MSEC` after it; it reads no audio"),
-    "decord": (
+    "OpenCV": Tool(opencv, "opencv-python-headless", "cv2", "`VideoCapture.read`, and `CAP_PROP_POS_MSEC` after it; it reads no audio"),
+    "decord": Tool(
         decord, "decord", "decord", "`VideoReader`, `get_frame_timestamp`, and `AudioReader` with `add_padding` (as its `AVReader`)",
     ),
-    "torchcodec": (
+    "torchcodec": Tool(
         torchcodec, "torchcodec", "torchcodec.decoders",
         "`VideoDecoder` in its exact mode, `get_frame_at` with `pts_seconds`; `AudioDecoder.get_all_samples` with `pts_seconds`",
     ),
-    "fer": (fer, "fer", "fer.classes", "`Video.analyze` with a stand-in for the network; it gives no times, and reads no audio"),
-    "py-feat": (py_feat, "py-feat", "feat.data", "`feat.data.VideoDataset`, times by index / frames per second; it reads no audio"),
+    "fer": Tool(fer, "fer", "fer.classes", "`Video.analyze` with a stand-in for the network; it gives no times, and reads no audio"),
+    "py-feat": Tool(py_feat, "py-feat", "feat.data", "`feat.data.VideoDataset`, times by index / frames per second; it reads no audio"),
 }  # fmt: skip
 WITH_AUDIO = ("wildaffect", "decord", "torchcodec")
 
 
-def first_line(error: BaseException | str) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (
-        f"{type(error).__name__}: {lines[0] if lines else ''}"
-        if isinstance(error, BaseException)
-        else lines[0]
-        if lines
-        else ""
-    )
+def in_words(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip()}"
 
 
-def ask(work: Callable[[Path], dict[str, Any]], path: Path, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
+def ask(read: Callable[[Path], dict[str, Any]], path: Path, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
     """The answer of a process of its own, with what it wrote to the standard error; a crash and a standstill are answers, too."""
     forks = multiprocessing.get_context("fork")  # so that a tool is imported once
     receiver, sender = forks.Pipe(duplex=False)
     with tempfile.TemporaryFile() as written:
-        child = forks.Process(target=_reply, args=(work, path, sender, written.fileno()))
+        child = forks.Process(target=_reply, args=(read, path, sender, written.fileno()))
         child.start()
         sender.close()
         answered = receiver.poll(timeout_s)
@@ -249,12 +250,12 @@ def ask(work: Callable[[Path], dict[str, Any]], path: Path, timeout_s: float = T
     return {"frames": None} | answer | {"said": answer.get("said") or tidy(wrote)}
 
 
-def _reply(work: Callable[[Path], dict[str, Any]], path: Path, sender: Connection, stderr: int) -> None:
+def _reply(read: Callable[[Path], dict[str, Any]], path: Path, sender: Connection, stderr: int) -> None:
     os.dup2(stderr, 2)
     try:
-        answer = work(path)
+        answer = read(path)
     except Exception as error:
-        answer = {"frames": 0, "said": tidy(first_line(error))}
+        answer = {"frames": 0, "said": tidy(in_words(error))}
     sender.send(json.dumps(answer, default=float))
 
 
@@ -324,11 +325,11 @@ def verdict(truth: Any, answer: Mapping[str, Any], *, with_audio: bool) -> tuple
 def versions(python: str) -> dict[str, str]:
     """Version of every tool that can be imported by an interpreter; wildaffect is this one."""
     found = {"wildaffect": metadata.version("wildaffect")}
-    for tool, (_, package, module, _) in TOOLS.items():
-        code = f"import {module}; from importlib.metadata import version; print(version('{package}'))"
+    for name, tool in TOOLS.items():
+        code = f"import {tool.module}; from importlib.metadata import version; print(version('{tool.package}'))"
         done = subprocess.run([python, "-c", code], capture_output=True, text=True)
         if done.returncode == 0:
-            found.setdefault(tool, done.stdout.split()[-1])
+            found.setdefault(name, done.stdout.split()[-1])
     return found
 
 
@@ -363,7 +364,7 @@ def page(inputs: Sequence[Any], found: Mapping[tuple[str, str], Mapping[str, Any
         HEAD.format(count=len(inputs), date=date.today().isoformat(), machine=machine, **tolerance),
         rows(["tool", "version", *KINDS], tools),
         "What each is asked:\n",
-        "".join(f"- **{tool}**: {asked}.\n" for tool, (_, _, _, asked) in TOOLS.items()),
+        "".join(f"- **{name}**: {tool.asked}.\n" for name, tool in TOOLS.items()),
         "## Verdicts\n",
         rows(["input", "what is hard", *TOOLS], verdicts),
         "## Right answers\n",
@@ -407,7 +408,7 @@ MEASURED = ("frames", "last frame, s", "white frame", "at, s", "beep after it, m
 def rows(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
     """A table in Markdown."""
     lines = [head, ["---"] * len(head), *body]
-    return "\n".join(f"| {' | '.join(word.replace('|', '/') for word in line)} |" for line in lines) + "\n"
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def cell(judged: tuple[str, list[str]] | None) -> str:
@@ -444,7 +445,7 @@ def measured(one: Any, answer: Mapping[str, Any]) -> list[str]:
     return [
         f"`{one.name}`",
         *values,
-        ": ".join(text for text in (answer.get("ended"), answer["said"]) if text).replace("`", "'"),
+        ": ".join(text for text in (answer.get("ended"), answer["said"]) if text),
     ]
 
 
@@ -456,10 +457,10 @@ def main() -> None:
     )
     options = parser.parse_args()
     if options.measure:
-        tool, *paths = options.measure
-        work, _, module, _ = TOOLS[tool]
-        importlib.import_module(module)
-        print(f"\n{json.dumps([ask(work, Path(path)) for path in paths])}")
+        name, *paths = options.measure
+        tool = TOOLS[name]
+        importlib.import_module(tool.module)
+        print(f"\n{json.dumps([ask(tool.read, Path(path)) for path in paths])}")
         return
     from hard_inputs import INPUTS
 
