@@ -7,8 +7,8 @@ than ten minutes. Rows of the same version, host and device are replaced. The ho
 
 Frames per second are those of one job after the other, from start to end: take clips of some length, and a machine that does nothing else.
 Where that is not to be had, `--load` says how busy it was (the first average of `uptime` before the run), and processor time tells more. It
-and memory are exact for jobs of one thread (`--set-threads predict_system=1`); Snakemake looks at others now and then. `batch` is empty
-where frames are taken one by one.
+and memory are exact for jobs of one thread (`--set-threads predict_system=1`); Snakemake looks at others now and then. Memory
+includes the libraries that jobs share, also those that another job needed. `batch` is empty where frames are taken one by one.
 """
 
 import argparse
