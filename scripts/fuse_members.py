@@ -7,6 +7,7 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
 
     from wildaffect import paths
     from wildaffect.scoring.ensembles import fuse_members
+    from wildaffect.scoring.tasks import tracks_of
 
     fuse_members(
         Path(snakemake.output.predictions),
@@ -14,4 +15,7 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
         snakemake.params.members,
         snakemake.params.columns,
         **snakemake.params.fusion,
+        held_out=paths.prediction_entries(snakemake.input.get("held_out", [])),
+        labels=paths.keyed(paths.LABELS, snakemake.input.get("labels", [])),
+        editions=tracks_of(snakemake.params.editions),
     )

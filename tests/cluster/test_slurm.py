@@ -1,15 +1,19 @@
 """The demo on a real SLURM: the same numbers as on one machine, and nothing lost whatever breaks on the way."""
 
+import os
 import re
 import signal
 import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
+from skimage import data
 
 from cluster.conftest import assert_same_tables, finish
+from support.media import Video, write_media
 from support.pipeline import ROOT, run_workflow
 from support.slurm import until
 from wildaffect.cluster_check import check_cluster
@@ -55,6 +59,23 @@ def test_a_crash_of_the_node_a_cancelled_job_and_a_killed_snakemake_lose_nothing
     assert unlock.status == 0, unlock.text
     finish(start("slurm"), project)
     assert_same_tables(local, project)
+
+
+def test_own_videos_by_one_command(cluster, tmp_path):
+    """`wildaffect run` in the profile that its folder brings, after the user has adapted it."""
+    image = np.ascontiguousarray(data.astronaut())
+    clip = write_media(tmp_path / "talk.mp4", Video([index / 25 for index in range(12)], lambda _: image))
+    folder = tmp_path / "talk"
+    command = [sys.executable, "-m", "wildaffect.cli", "run", str(clip), "--output", str(folder), "--profile", "slurm"]
+    # The projects beside this test are copies that their jobs import by path; this folder uses what is here.
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "scripts")}
+    subprocess.run([*command, "--dry-run"], check=True, env=environment, capture_output=True)
+    profile = folder / "workflow/profiles/slurm/profile.yaml"
+    profile.write_text(profile.read_text().replace("gpu: 1", "gpu: 0") + "slurm-init-seconds-before-status-checks: 3\n")
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (folder / "results/report/index.html").exists() and (folder / "results/tables/videos.csv").exists()
+    assert "has been submitted with SLURM jobid" in (folder / "snakemake.log").read_text()
 
 
 PATIENT = """

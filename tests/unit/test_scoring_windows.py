@@ -100,14 +100,14 @@ def test_leaks_are_refused(corpus):
     paths, labels = corpus()
     with pytest.raises(InputError, match="partition test; a smoothing window is chosen on validation predictions only"):
         run(paths, labels, of="0", use=("1", "ensemble"))
-    with pytest.raises(InputError, match="video 'a' is also among those to be smoothed"):
+    with pytest.raises(InputError, match="video 'a' is also among those that the smoothing window is for"):
         run(paths, labels, of="0", use=("0", "1"))
     with pytest.raises(InputError, match="no held-out predictions were given"):
         run(paths, labels, use=())
     table = pq.read_table(paths["0"]["path"])
     other = table.set_column(0, "trial", pa.array(["c_right"] * FRAMES))
     pq.write_table(other, paths["0"]["path"])
-    with pytest.raises(InputError, match="video 'c' is also among those to be smoothed"):
+    with pytest.raises(InputError, match="video 'c' is also among those that the smoothing window is for"):
         run(paths, labels, of="0", use=("1",))
 
 
@@ -121,7 +121,7 @@ def test_one_target_alone_and_refusals(corpus):
         choose_window(held_out, truth, tracks(["abaw4"]), "median", [3, 5], "nearest")
     still = [t.set_column(t.column_names.index("valence"), "valence", pa.array(np.zeros(len(t)))) for t in held_out]
     flat = {"va": truth["va"].set_column(3, "valence", pa.array(np.zeros(len(truth["va"]))))}
-    with pytest.raises(InputError, match="undefined for every window"):
+    with pytest.raises(InputError, match="undefined for every smoothing window"):
         choose_window(still, flat, tracks(["abaw2"]), "median", [3, 5], "nearest")
 
 

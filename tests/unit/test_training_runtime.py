@@ -53,7 +53,7 @@ def test_fused_steps_are_the_same_steps(kind):
     ("model", "shape"),
     [
         (nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Conv2d(8, 8, 1, 2)), (2, 3, 12, 12)),
-        (nn.Sequential(nn.Conv3d(4, 8, (1, 3, 3)), nn.ReLU(), nn.Conv3d(8, 5, (3, 1, 1))), (2, 4, 6, 12, 12)),
+        (nn.Sequential(nn.Conv3d(4, 8, (1, 3, 3)), nn.ReLU(), nn.Conv3d(8, 5, (3, 1, 1))), (16, 4, 6, 12, 12)),
     ],
 )
 def test_channels_innermost_move_and_change_nothing(model, shape):

@@ -277,6 +277,63 @@ def test_mistakes_in_seeds_are_named(variants, message):
         complete_settings({"systems": {"cnu_adl": {"variants": variants}}})
 
 
+def test_a_search_tries_all_combinations_and_is_an_ensemble_of_the_best(plan_of):
+    search = {"learning_rate": [1e-2, 1e-3], "network.width": [0.5, 1.0]}
+    block = {"targets": ["va", "mtl"], "variants": {"image": {"search": search}, "frames_stat": None}}
+    plan = plan_of({"cnu_adl": block}, folds={"scheme": "grouped", "count": 2})
+    found = {i.variant: own for i, own in plan.inputs.settings.items() if (i.target, i.fold) == ("va", 0)}
+    other = found.pop("frames_stat").learning_rate
+    assert [*found] == [f"image_search{number}" for number in range(4)]
+    values = [(own.learning_rate, own.network.width) for own in found.values()]
+    assert values == [(1e-2, 0.5), (1e-2, 1), (1e-3, 0.5), (1e-3, 1)] and other not in (1e-2, 1e-3)
+    names = ["cnu_adl_image_va", "cnu_adl_image_mtl_va", "cnu_adl_image_mtl_expr"]
+    assert [*plan.config["score"]["ensembles"]] == names
+    ensemble = plan.config["score"]["ensembles"]["cnu_adl_image_va"]
+    assert ensemble["members"] == [f"cnu_adl/{name}/va" for name in found] and ensemble["method"] == "best"
+    choosing = plan.outputs.choosing_member("cnu_adl_image_va", "fold1")
+    assert choosing["held_out"] == [f"results/predictions/cnu_adl/{name}/va/fold0/validation.parquet" for name in found]
+    assert len(plan.outputs.choosing_member("cnu_adl_image_va", "ensemble")["held_out"]) == 8
+    assert complete_settings(plan.config) == plan.config
+
+
+def test_a_target_of_several_tasks_is_chosen_for_each():
+    block = {"targets": ["va_expr"], "variants": {"gru": {"search": {"dropout": [0.1, 0.2]}}}}
+    found = complete_settings({"systems": {"sequence": block}})["score"]["ensembles"]
+    assert {name: (e["target"], e["members"][1]) for name, e in found.items()} == {
+        "sequence_gru_va_expr_va": ("va", "sequence/gru_search1/va_expr"),
+        "sequence_gru_va_expr_expr": ("expr", "sequence/gru_search1/va_expr"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("variants", "message"),
+    [
+        ({"image": {"search": {"epochs": []}}}, r"variants\.image\.search"),
+        ({"image": {"search": {}}}, r"variants\.image\.search"),
+        ({"image": {"search": {"epochs": [1, -1]}}}, r"variants\.image\.epochs"),
+        ({"image": {"search": {"epoch": [1, 2]}}}, r"unknown key 'epoch'"),
+        ({"image": {"search": {"seed": [1, 2]}}}, r"variants\.image\.search\.seed: is no key of the recipe"),
+        (
+            {"image": {"search": {"network": [{}], "network.width": [1]}}},
+            r"search\.network: is no key of the recipe, or",
+        ),
+        ({"image": {"search": {"epochs": [1, 2]}, "seeds": [1]}}, r"search: there is 'seeds' too"),
+        (
+            {"image": {"search": {"epochs": [1]}}, "image_search0": {"base": "image"}},
+            r"image_search0 is the name of another",
+        ),
+    ],
+)
+def test_mistakes_in_searches_are_named(variants, message):
+    with pytest.raises(InputError, match=message):
+        complete_settings({"systems": {"cnu_adl": {"variants": variants}}})
+
+
+def test_a_search_needs_a_second_fold(plan_of):
+    with pytest.raises(InputError, match=r"ensembles\.cnu_adl_image_va: .*two folds.* there are 2 and 1"):
+        plan_of({"cnu_adl": {"targets": ["va"], "variants": {"image": {"search": {"epochs": [1, 2]}}}}})
+
+
 def test_an_ablation_plans_a_training_for_each_input_set_and_seed(plan_of):
     overlay = yaml.safe_load((Path(__file__).parents[2] / "config" / "ablation.yaml").read_text())
     plan = plan_of(overlay["systems"], features=BASE["features"] | overlay["features"], score=overlay["score"])

@@ -44,3 +44,21 @@ def test_smoothing_follows_fusion_and_reads_only_validation_files_to_choose(proj
         others = [name for name in inputs if name != own and "/labels/" not in name]
         assert own in inputs and others
         assert all(name.endswith("/validation.parquet") and "/ensemble/" not in name for name in others), inputs
+
+
+def test_a_search_trains_and_chooses_and_reports_what_it_chose(project):
+    config = copy.deepcopy(TINY_DEMO)
+    config["systems"] = {
+        "lfan": {"targets": ["valence"], "variants": {"unimodal": {"search": {"learning_rate": [1e-3, 1e-4]}}}}
+    }
+    outcome = run_workflow(project, write_config(project / "tiny.yaml", config), "-n")
+    assert outcome.status == 0, outcome.text[-3000:]
+    # Two combinations on two folds; then two folds and the test trials of the best.
+    assert outcome.jobs["train_system"] == 4 and outcome.jobs["fuse_members"] == 3
+    blocks = outcome.text.split("rule fuse_members:")[1:]
+    for block in blocks:
+        inputs = block.partition("input: ")[2].partition("\n")[0].split(", ")
+        output = block.partition("output: ")[2].partition("\n")[0]
+        own = output.partition("/valence/")[2]
+        chosen_on = [name for name in inputs if name.endswith("/validation.parquet") and not name.endswith(own)]
+        assert len(chosen_on) == (4 if "/ensemble/test" in output else 2), inputs

@@ -43,7 +43,7 @@ rule draw_contact_sheet:
         crops=at(paths.CROPS, template=crop_templates.SHEET_SOURCE),
         persons=lambda wildcards: at(paths.PERSONS, video=PLAN.corpus.video_of[wildcards.trial]),
     output:
-        sheet=at(paths.SHEET),
+        sheet=report(at(paths.SHEET), category="Faces", labels={"trial": "{trial}"}),
     log:
         "<results>/logs/draw_contact_sheet/{trial}.log",
     benchmark:

@@ -34,7 +34,7 @@ if FACES_TOGETHER:
             persons=lambda wildcards: at(paths.PERSONS, video=PLAN.corpus.video_of[wildcards.trial]),
         output:
             crops=[at(paths.CROPS, template=template) for template in FACES_TOGETHER],
-            sheet=[at(paths.SHEET)] if SHEETS_TOGETHER else [],
+            sheet=report([at(paths.SHEET)] if SHEETS_TOGETHER else [], category="Faces", labels={"trial": "{trial}"}),
         log:
             "<results>/logs/cut_crops_together/{trial}.log",
         benchmark:

@@ -1,6 +1,10 @@
 rule fuse_members:
-    """Fuse the members of a declared ensemble: held-out trials fold by fold, test trials after the fusion of folds."""
+    """Fuse the members of a declared ensemble: held-out trials fold by fold, test trials after the fusion of folds.
+
+    One of them may be chosen instead, on held-out trials of the other folds; test trials take no part in it.
+    """
     input:
+        unpack(lambda wildcards: PLAN.outputs.choosing_member(wildcards.variant, wildcards.part)),
         predictions=lambda wildcards: PLAN.outputs.member_predictions(
             wildcards.variant, wildcards.part, wildcards.partition
         ),
@@ -24,6 +28,7 @@ rule fuse_members:
         members=lambda wildcards: PLAN.outputs.ensembles[wildcards.variant].members,
         columns=lambda wildcards: PLAN.outputs.ensembles[wildcards.variant].predicted.columns,
         fusion=lambda wildcards: PLAN.outputs.fusion("ensemble", wildcards.variant),
+        editions=lambda wildcards: editions.values(PLAN.outputs.member_editions(wildcards.variant)),
     script:
         "../../scripts/fuse_members.py"
 

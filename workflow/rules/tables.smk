@@ -38,8 +38,8 @@ rule write_tables:
         given=given([TABLE_SETTINGS["segments"]] if TABLE_SETTINGS["segments"] else []),
     output:
         frames=directory(at(paths.TABLES_FRAMES)),
-        videos=at(paths.TABLES_VIDEOS),
-        segments=at(paths.TABLES_SEGMENTS),
+        videos=report(at(paths.TABLES_VIDEOS), category="Tables"),
+        segments=report(at(paths.TABLES_SEGMENTS), category="Tables"),
         text=at(paths.TABLES_TEXT),
         data=at(paths.TABLES_DATA),
     log:

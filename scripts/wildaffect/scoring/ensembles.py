@@ -8,13 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from wildaffect.corpus.label_spaces import VALENCE_AROUSAL
 from wildaffect.errors import InputError
-from wildaffect.scoring.editions import editions
+from wildaffect.scoring.choice import choose, refuse_leaks
+from wildaffect.scoring.editions import editions as all_editions
 from wildaffect.scoring.fusion import check_settings, choose_targets, fuse, join_targets
 from wildaffect.scoring.read import KEYS, read_parquet
+from wildaffect.scoring.tasks import Tracks
 from wildaffect.tables import read_metadata, write_table
 
+BEST = "best"
+"""Instead of a rule of fusion: of the members the one that scores best on other folds."""
+
+MEMBER = "member"
 SYSTEM = "ensemble"
 """Name of the system that declared ensembles are variants of."""
 
@@ -76,6 +84,7 @@ def plan_ensemble(name: str, settings: Mapping[str, Any], targets: Mapping[Sourc
     Raises:
         InputError: For a member that is not run here, that is named twice, or that does not predict the target, and for members with
             other classes, folds or trials than the first: a fusion of those would be scored on something else than its members.
+            Also for a choice (`BEST`) without two members and two folds with held-out trials.
     """
     key, target = f"config.score.ensembles.{name}", settings["target"]
     found = [_member(key, member, target, targets) for member in settings["members"]]
@@ -88,11 +97,20 @@ def plan_ensemble(name: str, settings: Mapping[str, Any], targets: Mapping[Sourc
                 f"{key}: {settings['members'][number]} predicts {', '.join(columns)}, but {settings['members'][0]} predicts "
                 f"{', '.join(spaces[0])}; only the same columns can be fused."
             )
+    first = targets[members[0][0]]
+    method = settings["method"]
+    if method == BEST and (len(members) < 2 or len(first.folds) < 2):
+        raise InputError(
+            f"{key}: a fold's member is chosen on other folds, so at least two members and two folds with held-out trials are needed; "
+            f"there are {len(members)} and {len(first.folds)}."
+        )
     try:
-        check_settings(spaces[0], len(members), settings["method"], settings["clip"], settings["weights"])
+        # A chosen member is fused with nothing.
+        check_settings(
+            spaces[0], len(members), "mean" if method == BEST else method, settings["clip"], settings["weights"]
+        )
     except InputError as error:
         raise InputError(f"{key}: {error}") from error
-    first = targets[members[0][0]]
     for source in (source for sources in members for source in sources):
         if (targets[source].held_out, targets[source].test) != (first.held_out, first.test):
             raise InputError(
@@ -106,7 +124,7 @@ def target_columns(target: str, predicted: Sequence[str]) -> tuple[str, ...]:
     """Columns of ``target`` (some edition's task, ``valence``, ``arousal``) by the largest label space in ``predicted``, or none."""
     spaces = {
         tuple(name for part in task.parts for name in part.names)
-        for tasks in editions().values()
+        for tasks in all_editions().values()
         for task in tasks.values()
         if task.name == target
     }
@@ -124,32 +142,65 @@ def fuse_members(
     method: str,
     clip: str,
     weights: Sequence[float] | None,
+    held_out: Sequence[Mapping] = (),
+    labels: Mapping[str, Path] | None = None,
+    editions: Tracks | None = None,
 ) -> None:
-    """Write the fusion of several members; its metadata names the rule and the members.
+    """Write the fusion of several members, or the best of them; the metadata names the rule, the members, and how one was chosen.
 
     Args:
         output: Prediction table to write.
         predictions: Mappings with the keys system, variant, target and path that cover every source of ``members``.
         members: Sources of each member.
         columns: Columns that are fused; what else the members predict is left out.
-        method: As for `wildaffect.scoring.fusion.fuse`.
+        method: As for `wildaffect.scoring.fusion.fuse`, or `BEST`.
         clip: As for `wildaffect.scoring.fusion.fuse`.
         weights: As for `wildaffect.scoring.fusion.fuse`.
+        held_out: For `BEST` the validation predictions of all sources in other folds; mappings with the keys of ``predictions``,
+            partition and fold.
+        labels: For `BEST`, label table per task.
+        editions: For `BEST`, tracks by edition and name, whose score decides.
+
+    Raises:
+        InputError: If nothing can be chosen, or ``held_out`` shares a video with ``predictions``.
     """
-    paths = {tuple(entry[key] for key in ("system", "variant", "target")): entry["path"] for entry in predictions}
-    tables, records = [], []
-    for sources in members:
-        read = {tuple(source): read_parquet(paths[tuple(source)]) for source in sources}
-        records.append({"/".join(source): read_metadata(paths[source]) for source in read})
-        table = (
-            next(iter(read.values()))
-            if len(read) == 1
-            else join_targets({source[2]: part for source, part in read.items()})
-        )
-        tables.append(table.select([name for name in table.column_names if name in KEYS or name in columns]))
-    fused = fuse(tables, method, clip, weights)
-    about = {"fusion": {"method": method, "clip": clip, "weights": weights}, "members": records}
-    write_table(output, fused, fused.schema.remove_metadata(), about)
+    tables = [_read_member(sources, columns, predictions) for sources in members]
+    about: dict[str, Any] = {"method": method, "clip": clip, "weights": weights}
+    if method == BEST:
+        refuse_leaks(tables[0], output, held_out, MEMBER)
+        truth = {task: read_parquet(path) for task, path in (labels or {}).items()}
+        candidates = ((number, _read_folds(sources, columns, held_out)) for number, sources in enumerate(members))
+        chosen, choice = choose(candidates, columns, truth, editions or {}, MEMBER)
+        names = ["+".join("/".join(source) for source in sources) for sources in members]
+        choice |= {
+            "member": names[chosen],
+            "scores": dict(zip(names, choice["scores"].values(), strict=True)),
+            "folds": sorted({str(entry["fold"]) for entry in held_out}),
+        }
+        about, members, tables = about | {"choice": choice}, [members[chosen]], [tables[chosen]]
+    fused = fuse(tables, "mean" if method == BEST else method, clip, weights)
+    paths = _paths(predictions)
+    records = [{"/".join(source): read_metadata(paths[source]) for source in sources} for sources in members]
+    write_table(output, fused, fused.schema.remove_metadata(), {"fusion": about, "members": records})
+
+
+def _read_folds(sources: Sequence[Source], columns: Sequence[str], held_out: Sequence[Mapping]) -> pa.Table:
+    """Held-out predictions of a member in several folds, joined."""
+    folds = sorted({entry["fold"] for entry in held_out})
+    parts = [_read_member(sources, columns, [entry for entry in held_out if entry["fold"] == fold]) for fold in folds]
+    return pa.concat_tables(parts, promote_options="default")
+
+
+def _read_member(sources: Sequence[Source], columns: Sequence[str], predictions: Sequence[Mapping]) -> pa.Table:
+    """Predictions of one member: of its source, or of one per column joined."""
+    paths = _paths(predictions)
+    read = {source[2]: read_parquet(paths[source]) for source in sources}
+    table = next(iter(read.values())) if len(read) == 1 else join_targets(read)
+    return table.select([name for name in table.column_names if name in KEYS or name in columns])
+
+
+def _paths(predictions: Sequence[Mapping]) -> dict[Source, Path]:
+    return {(entry["system"], entry["variant"], entry["target"]): entry["path"] for entry in predictions}
 
 
 def _member(

@@ -1,24 +1,21 @@
 """Smoothing of predictions over time, with a window that is given or chosen on held-out trials."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import reduce
-from operator import add
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from wildaffect.corpus.label_spaces import VALENCE_AROUSAL
 from wildaffect.errors import InputError
+from wildaffect.scoring.choice import choose, refuse_leaks
 from wildaffect.scoring.read import KEYS, as_table, numbers, read_parquet, sort_rows
-from wildaffect.scoring.scorer import incomparable, predicted_parts, tally_task
-from wildaffect.scoring.tallies import videos_of
-from wildaffect.scoring.tasks import Part, Task, Tracks
+from wildaffect.scoring.tasks import Tracks
 from wildaffect.tables import read_metadata, write_table
 
 EDGES = ("zero", "nearest")
+KIND = "smoothing window"
 
 
 def wiener(values: np.ndarray, window: int, edges: str = "nearest") -> np.ndarray:
@@ -143,8 +140,7 @@ def choose_window(
     Args:
         held_out: Prediction tables.
         labels: Label table per task.
-        editions: Tracks by edition; the score is the ranked one of the first track that predictions and labels fit, for valence or
-            arousal alone its CCC.
+        editions: As for `wildaffect.scoring.choice.choose`.
         method: A key of ``METHODS``.
         windows: Odd numbers of frames.
         edges: As for `smooth`.
@@ -157,41 +153,9 @@ def choose_window(
     """
     predictions = pa.concat_tables(held_out, promote_options="default")
     columns = smoothed_columns(predictions.column_names)
-    task, parts = _task(predictions, labels, editions)
-    known = {
-        part.name: labels[part.name].filter(pc.is_in(labels[part.name]["trial"], pc.unique(predictions["trial"])))
-        for part in parts
-    }
-    names = [
-        name
-        for part in parts
-        for name in task.score
-        if name.removeprefix("ccc_") in part.names or name.startswith(f"{part.name}_")
-    ]
-    used = {name: task.score[name] / sum(task.score[other] for other in names) for name in names}
-    scores = {}
-    for window in sorted(windows):
-        table = smooth(predictions, method, window, edges, columns)
-        metrics: dict[str, float] = {}
-        for part in parts:
-            tallies = tally_task(table, known[part.name], task, [part]).trials[part.name]
-            if not tallies:
-                raise InputError(
-                    f"smoothing: no held-out frame has a label of {part.name}, so no window can be chosen; give one window."
-                )
-            metrics |= {name: float(value) for name, value in reduce(add, tallies.values()).metrics().items()}
-        scores[window] = sum(weight * metrics[name] for name, weight in used.items())
-    defined = {window: value for window, value in scores.items() if not np.isnan(value)}
-    if not defined:
-        raise InputError(
-            "smoothing: the score of the held-out predictions is undefined for every window; give one window."
-        )
-    return {
-        "window": max(defined, key=lambda window: (defined[window], -window)),
-        "scores": {str(window): None if np.isnan(value) else value for window, value in scores.items()},
-        "score": f"{' + '.join(f'{weight:g} {name}' for name, weight in used.items())}, {task.edition}",
-        "trials": sorted(pc.unique(predictions["trial"]).to_pylist()),
-    }
+    tables = ((window, smooth(predictions, method, window, edges, columns)) for window in sorted(windows))
+    window, choice = choose(tables, columns, labels, editions, KIND)
+    return {"window": window, **choice}
 
 
 def smooth_file(
@@ -224,7 +188,7 @@ def smooth_file(
     if isinstance(window, int):
         chosen = window
     else:
-        _refuse_leaks(table, predictions, held_out)
+        refuse_leaks(table, predictions, held_out, KIND)
         tables = [read_parquet(entry["path"]) for entry in held_out]
         truth = {task: read_parquet(path) for task, path in (labels or {}).items()}
         choice = choose_window(tables, truth, editions or {}, method, window, edges)
@@ -237,37 +201,3 @@ def smooth_file(
         "smoothed": read_metadata(predictions),
     }
     write_table(output, result, result.schema.remove_metadata(), about)
-
-
-def _refuse_leaks(table: pa.Table, predictions: Path, held_out: Sequence[Mapping]) -> None:
-    """A window is chosen on validation predictions of other videos, or not at all."""
-    if not held_out:
-        raise InputError(
-            f"{predictions}: no held-out predictions were given to choose a smoothing window on; give one window."
-        )
-    own = set(videos_of(pc.unique(table["trial"]).to_pylist()))
-    for entry in held_out:
-        if entry["partition"] != "validation":
-            raise InputError(
-                f"{entry['path']}: partition {entry['partition']}; a smoothing window is chosen on validation predictions only."
-            )
-        trials = pc.unique(as_table(read_parquet(entry["path"]), str(entry["path"]))["trial"]).to_pylist()
-        common = sorted(own & set(videos_of(trials)))
-        if common:
-            raise InputError(
-                f"{entry['path']}: video {common[0]!r} is also among those to be smoothed; a window is chosen on other videos only."
-            )
-
-
-def _task(predictions: pa.Table, labels: Mapping[str, pa.Table], editions: Tracks) -> tuple[Task, list[Part]]:
-    """The first track whose parts are predicted and labelled, with the parts as far as they are predicted."""
-    smoothed = smoothed_columns(predictions.column_names)
-    for tasks in editions.values():
-        for task in tasks.values():
-            parts = predicted_parts(smoothed, task, labels)
-            if parts and not any(incomparable(predictions, labels[part.name], part) for part in parts):
-                return task, parts
-    raise InputError(
-        f"smoothing: no task of {', '.join(editions) or 'no edition'} fits the predictions ({', '.join(smoothed)}) and the labels "
-        f"({', '.join(labels) or 'none'}), so no window can be chosen; give one window."
-    )

@@ -99,6 +99,11 @@ class Variant(Section):
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(distinct)] | None = None
     """Several seeds: instead of the variant there is one for each, `<name>_seed<number>`; the report shows mean and spread."""
 
+    search: Annotated[dict[Text, Annotated[tuple[Any, ...], Field(min_length=1)]], Field(min_length=1)] | None = None
+    """Values to try for keys of the recipe, such as {learning_rate: [0.001, 0.0001], network.width: [64, 128]}: the variant becomes one for
+    each combination, `<name>_search<number>`, the last key first to change. The ensemble `<system>_<name>_<target>` takes in each fold the
+    one that scores best on all others, never on what is reported."""
+
 
 def recipe_values(variant: Mapping[str, Any]) -> dict[str, Any]:
     """The values of the recipe in the block of a variant."""

@@ -1,6 +1,6 @@
 """Outputs of the instances: weights and predictions, and what is scored, submitted and exported of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,8 +8,8 @@ from typing import Any
 from wildaffect import paths, systems
 from wildaffect.corpus.trials import Corpus, Trial
 from wildaffect.scoring.editions import edition_tasks, get_task
+from wildaffect.scoring.ensembles import BEST, Ensemble, PredictedTarget, Source, plan_ensemble
 from wildaffect.scoring.ensembles import SYSTEM as ENSEMBLE
-from wildaffect.scoring.ensembles import Ensemble, PredictedTarget, Source, plan_ensemble
 from wildaffect.scoring.smoothing import NONE, check_windows
 from wildaffect.scoring.tasks import Task
 from wildaffect.submission.writer import submitted_trials
@@ -173,11 +173,7 @@ class Outputs:
         """
         if not isinstance(self.smoothing(*source[:2])["window"], list):
             return {"held_out": [], "labels": []}
-        folds = [k for k in self.targets[source].folds if part != f"fold{k}"]
-        return {
-            "held_out": [self._table(paths.PREDICTIONS, source, f"fold{k}", "validation") for k in folds],
-            "labels": [paths.at(self.config["results_dir"], paths.LABELS, task=task) for task in self.labelled],
-        }
+        return self._held_out([source], part)
 
     def fusion(self, system: str, variant: str) -> Mapping[str, Any]:
         """Settings of the fusion of a system's folds, or of the members of the ensemble `variant`."""
@@ -186,9 +182,29 @@ class Outputs:
         block = self.config["score"]["ensembles"][variant]
         return {key: block[key] for key in ("method", "clip", "weights")}
 
+    def choosing_member(self, name: str, part: str) -> dict[str, list[str]]:
+        """Tables by which a member of the ensemble `name` is chosen for `part`, as for `choosing`; empty if all are fused."""
+        if self.config["score"]["ensembles"][name]["method"] != BEST:
+            return {"held_out": [], "labels": []}
+        return self._held_out(self.ensembles[name].sources, part)
+
+    def member_editions(self, name: str) -> list[str]:
+        """Editions whose score chooses a member of the ensemble `name`; none where all are fused."""
+        return self.config["score"]["editions"] if self.config["score"]["ensembles"][name]["method"] == BEST else []
+
     def member_predictions(self, name: str, part: str, partition: str) -> list[str]:
         """Unsmoothed predictions of all members of an ensemble."""
         return [self._table(paths.PREDICTIONS, source, part, partition) for source in self.ensembles[name].sources]
+
+    def _held_out(self, sources: Sequence[Source], part: str) -> dict[str, list[str]]:
+        """Unsmoothed validation predictions of all folds but that of `part`, and label tables."""
+        folds = [k for k in self.targets[sources[0]].folds if part != f"fold{k}"]
+        return {
+            "held_out": [
+                self._table(paths.PREDICTIONS, source, f"fold{k}", "validation") for source in sources for k in folds
+            ],
+            "labels": [paths.at(self.config["results_dir"], paths.LABELS, task=task) for task in self.labelled],
+        }
 
     def _table(self, pattern: str, source: Source, part: str, partition: str) -> str:
         names = dict(zip(("system", "variant", "target"), source, strict=True))

@@ -6,7 +6,9 @@
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from functools import reduce
+from itertools import product
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
@@ -37,6 +39,7 @@ from wildaffect.features.imported import Import
 from wildaffect.features.registry import FEATURES
 from wildaffect.features.spec import IMAGE_NETWORKS, SEEDED, SPEECH_NETWORKS
 from wildaffect.scoring.editions import editions
+from wildaffect.scoring.ensembles import target_columns
 from wildaffect.systems.types import Spec, Variant, recipe_values
 
 
@@ -473,17 +476,21 @@ class System(Section):
     """Differences from the published recipe; docs/reference has a page of keys for each system."""
 
 
+Fused = Literal["va", "valence", "arousal", "expr", "au", "mtl"]
+
+
 class Ensemble(Section):
     """A fusion of several variants; it is scored, submitted and reported like a variant."""
 
     members: Annotated[tuple[Text, ...], Field(min_length=1)]
     """Variants of this run as system/variant, or one of their targets as system/variant/target."""
 
-    target: Literal["va", "valence", "arousal", "expr", "au", "mtl"] = "va"
+    target: Fused = "va"
     """What is fused."""
 
-    method: Literal["mean", "weighted", "ccc_centring", "ccc_centring_published"] = "mean"
-    """Rule of fusion; centring is for valence and arousal."""
+    method: Literal["mean", "weighted", "ccc_centring", "ccc_centring_published", "best"] = "mean"
+    """Rule of fusion; centring is for valence and arousal. `best` fuses nothing: in each fold it takes the member that scores best on the
+    held-out trials of all other folds (first of `score.editions` that fits), for test trials of all folds."""
 
     weights: tuple[Annotated[float, Field(ge=0)], ...] | None = None
     """One weight for each member, for the method `weighted`."""
@@ -633,6 +640,25 @@ class Configuration(Section):
     tables: Tables = Tables()
     report: Report = Report()
 
+    @model_validator(mode="after")
+    def _choices_of_searches(self) -> Self:
+        """Each search is an ensemble, too: the best of its variants."""
+        ensembles, problems = {**self.score.ensembles}, []
+        blocks: Any = self.systems
+        for system, block in blocks.items():
+            for variant, members in block.pop(SEARCHES, {}).items():
+                for target, fused in _fused_targets(system, block, members[0]):
+                    name = f"{system}_{variant}_{target}" + (f"_{fused}" if fused != target else "")
+                    if name in ensembles:
+                        place = ("systems", system, "variants", variant, "search")
+                        problems.append((place, f"{name} is the name of an ensemble already"))
+                    ensembles[name] = Ensemble(
+                        members=tuple(f"{system}/{member}/{target}" for member in members), target=fused, method="best"
+                    )
+        if problems:
+            raise Wrong(problems)
+        return self.model_copy(update={"score": self.score.model_copy(update={"ensembles": ensembles})})
+
 
 def complete_settings(raw: Mapping[str, Any]) -> dict[str, Any]:
     """The complete configuration as plain values; `InputError` with everything that is wrong in ``raw``."""
@@ -671,6 +697,24 @@ def with_single_passes(
     }
 
 
+SEARCHES = "searches"
+"""Key of a completed block until its searches have become ensembles: variants by the one that stands for them."""
+
+
+def _fused_targets(system: str, block: Mapping[str, Any], variant: str) -> list[tuple[str, Fused]]:
+    """Targets of a variant, each with what can be fused of it: itself, or tasks that it is made of."""
+    spec = systems.spec(system)
+    known = spec.targets_of(block["variants"][variant]["base"])
+    tasks: tuple[Fused, ...] = ("va", "expr", "au")
+    found: list[tuple[str, Fused]] = []
+    for target in (name for name in block["targets"] if name in known):
+        columns = spec.targets[target].columns
+        single: list[Fused] = [fused for fused in get_args(Fused) if fused == target and target_columns(fused, columns)]
+        covered = [fused for fused in tasks if target_columns(fused, columns)]
+        found += [(target, fused) for fused in single or covered]
+    return found
+
+
 def _system(name: str, block: Any) -> tuple[dict[str, Any], list[Problem]]:
     """The completed block of one system, and what is wrong with it.
 
@@ -694,7 +738,7 @@ def _choose(values: dict[str, Any], spec: Spec) -> list[Problem]:
     """Fill in what the block ``values`` of a system leaves to it; what it does not offer."""
     problems: list[Problem] = []
     if isinstance(values["variants"], dict):
-        values["variants"], problems = _variants(values, spec)
+        values["variants"], values[SEARCHES], problems = _variants(values, spec)
     for key, known in (("variants", spec.variants), ("targets", tuple(spec.targets))):
         if isinstance(values[key], dict):
             continue
@@ -717,9 +761,10 @@ def _choose(values: dict[str, Any], spec: Spec) -> list[Problem]:
     return problems
 
 
-def _variants(values: Mapping[str, Any], spec: Spec) -> tuple[dict[str, Any], list[Problem]]:
-    """The completed variants that the block ``values`` of a system names, and what is wrong with them."""
+def _variants(values: Mapping[str, Any], spec: Spec) -> tuple[dict[str, Any], dict[str, list[str]], list[Problem]]:
+    """The completed variants that the block ``values`` of a system names, those of each search, and what is wrong with them."""
     variants: dict[str, Any] = {}
+    searches: dict[str, list[str]] = {}
     problems: list[Problem] = []
     of_system = check(spec.settings, values["recipe"])[1]
     for name, block in values["variants"].items():
@@ -735,7 +780,7 @@ def _variants(values: Mapping[str, Any], spec: Spec) -> tuple[dict[str, Any], li
                 if own["base"]
                 else (("variants", name), missing)
             )
-        elif spec.trained and (base != name or own.get("seeds")):
+        elif spec.trained and (base != name or own.get("seeds") or own.get("search")):
             missing = "comes trained: a variant of another name would predict the same. Use its own names"
             problems.append((("variants", name), missing))
         elif base != name and name in spec.variants:
@@ -745,20 +790,48 @@ def _variants(values: Mapping[str, Any], spec: Spec) -> tuple[dict[str, Any], li
                     f"{name} is a published variant itself; give the one of {base} another name",
                 )
             )
-        found = check(spec.settings, laid_over(values["recipe"], recipe_values(own)))[1]
-        problems += [(("variants", name, *path), line) for path, line in found if (path, line) not in of_system]
-        seeds = own.pop("seeds", None)
+        seeds, search = own.pop("seeds", None), own.pop("search", None)
         if seeds is not None and own["seed"] is not None:
             problems.append((("variants", name, "seeds"), "there is 'seed' too; name one of them"))
-        for repeated, seed in _repeated(name, own["seed"], seeds):
+        if seeds is not None and search is not None:
+            problems.append((("variants", name, "search"), "there is 'seeds' too; name one of them"))
+        if wrong := _unsearchable(search or {}):
+            problems.append((("variants", name, "search", wrong), "is no key of the recipe, or another is below it"))
+            continue
+        key, repetitions = ("seeds" if search is None else "search"), _repeated(name, seeds, search)
+        if search is not None:
+            searches[name] = [*repetitions]
+        for repeated, changed in repetitions.items():
             if repeated in variants or (repeated != name and repeated in values["variants"]):
-                problems.append((("variants", name, "seeds"), f"{repeated} is the name of another variant"))
-            variants[repeated] = {**own, "base": base, "seed": seed}
+                problems.append((("variants", name, key), f"{repeated} is the name of another variant"))
+            variants[repeated] = laid_over({**own, "base": base}, changed)
+            found = check(spec.settings, laid_over(values["recipe"], recipe_values(variants[repeated])))[1]
+            problems += [(("variants", name, *path), line) for path, line in found if (path, line) not in of_system]
     if not variants:
         problems.append((("variants",), "no variant is left"))
-    return variants, problems
+    return variants, searches, list(dict.fromkeys(problems))
 
 
-def _repeated(name: str, seed: int | None, seeds: Sequence[int] | None) -> list[tuple[str, int | None]]:
-    """The variants that one stands for, with their seeds."""
-    return [(name, seed)] if seeds is None else [(f"{name}_seed{each}", each) for each in seeds]
+def _unsearchable(search: Mapping[str, Any]) -> str | None:
+    """The first key that is one of all variants, or a section that another key lies in."""
+    return next((k for k in search if k in Variant.model_fields or any(o.startswith(f"{k}.") for o in search)), None)
+
+
+def _repeated(
+    name: str, seeds: Sequence[int] | None, search: Mapping[str, Sequence[Any]] | None
+) -> dict[str, dict[str, Any]]:
+    """The variants that one stands for, each with what it has of its own."""
+    if search is not None:
+        grid = [dict(zip(search, values, strict=True)) for values in product(*search.values())]
+        return {f"{name}_search{number}": _nested(point) for number, point in enumerate(grid)}
+    return {name: {}} if seeds is None else {f"{name}_seed{each}": {"seed": each} for each in seeds}
+
+
+def _nested(point: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of a recipe by sections, of values by dotted keys."""
+    found: dict[str, Any] = {}
+    for key, value in point.items():
+        *sections, last = key.split(".")
+        inner = reduce(lambda section, part: section.setdefault(part, {}), sections, found)
+        inner[last] = value
+    return found
