@@ -10,7 +10,6 @@ tool in a process of its own, so that a crash or a standstill is a result.
 
 import argparse
 import contextlib
-import importlib
 import json
 import multiprocessing
 import os
@@ -22,7 +21,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
-from importlib import metadata
+from importlib import import_module, metadata
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,7 +85,8 @@ def heard(found: Mapping[str, Any], samples: np.ndarray, rate: int, start_s: flo
     return {"beep_s": start_s + int((sizes > sizes.max() / 2).argmax()) / rate - found["flash_at"]}
 
 
-# Tools. Each returns what it found; what it says goes to the standard error or is an exception.
+# Tools. None but the first need be installed, and named as text they are no dependency. What they found is returned; what they say goes to
+# the standard error or is an exception.
 
 
 def wildaffect(path: Path) -> dict[str, Any]:
@@ -132,25 +132,23 @@ def opencv(path: Path) -> dict[str, Any]:
 
 
 def decord(path: Path) -> dict[str, Any]:
-    from decord import AudioReader, VideoReader, cpu
-
-    reader = VideoReader(str(path), ctx=cpu(0), num_threads=1)
+    tool = import_module("decord")
+    reader = tool.VideoReader(str(path), ctx=tool.cpu(0), num_threads=1)
     found = seen((float(reader.get_frame_timestamp(index)[0]), reader[index].asnumpy()) for index in range(len(reader)))
     with spoken():
-        audio = AudioReader(str(path), ctx=cpu(0), sample_rate=48_000, mono=True)
+        audio = tool.AudioReader(str(path), ctx=tool.cpu(0), sample_rate=48_000, mono=True)
         audio.add_padding()  # so that it starts at time 0, as the class AVReader does
         found |= heard(found, audio[:].asnumpy()[0], 48_000, 0.0)
     return found
 
 
 def torchcodec(path: Path) -> dict[str, Any]:
-    from torchcodec.decoders import AudioDecoder, VideoDecoder
-
-    decoder = VideoDecoder(str(path), dimension_order="NHWC", num_ffmpeg_threads=1)
+    tool = import_module("torchcodec.decoders")
+    decoder = tool.VideoDecoder(str(path), dimension_order="NHWC", num_ffmpeg_threads=1)
     frames = (decoder.get_frame_at(index) for index in range(len(decoder)))
     found = seen((frame.pts_seconds, frame.data.numpy()) for frame in frames)
     with spoken():
-        audio = AudioDecoder(str(path), num_channels=1).get_all_samples()
+        audio = tool.AudioDecoder(str(path), num_channels=1).get_all_samples()
         found |= heard(found, audio.data.numpy()[0], audio.sample_rate, audio.pts_seconds)
     return found
 
@@ -158,7 +156,6 @@ def torchcodec(path: Path) -> dict[str, Any]:
 def fer(path: Path) -> dict[str, Any]:
     """Its loop over the frames, with a detector that keeps the images instead of a network."""
     import cv2
-    from fer.classes import Video
 
     class Keeper:
         def __init__(self) -> None:
@@ -174,16 +171,14 @@ def fer(path: Path) -> dict[str, Any]:
     cv2.waitKey, cv2.destroyAllWindows = lambda *_: -1, lambda: None  # OpenCV without windows has none
     keeper = Keeper()
     with tempfile.TemporaryDirectory() as folder:
-        reader = Video(str(path), outdir=folder)
+        reader = import_module("fer.classes").Video(str(path), outdir=folder)
         reader.analyze(keeper, save_frames=False, save_video=False, annotate_frames=False, zip_images=False)
     return seen((None, image) for image in keeper.images)
 
 
 def py_feat(path: Path) -> dict[str, Any]:
     """The data set that its detectors read videos by; a time is index / frames per second, as it computes them."""
-    from feat.data import VideoDataset
-
-    reader = VideoDataset(str(path))
+    reader = import_module("feat.data").VideoDataset(str(path))
     rate = reader.metadata["fps"]
     return seen((index / rate, reader[index]["Image"].numpy().transpose(1, 2, 0)) for index in range(len(reader)))
 
@@ -459,7 +454,7 @@ def main() -> None:
     if options.measure:
         name, *paths = options.measure
         tool = TOOLS[name]
-        importlib.import_module(tool.module)
+        import_module(tool.module)
         print(f"\n{json.dumps([ask(tool.read, Path(path)) for path in paths])}")
         return
     from hard_inputs import INPUTS
