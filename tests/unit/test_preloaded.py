@@ -102,7 +102,18 @@ def test_a_job_is_measured(run):
     record = BenchmarkRecord()
     run("import time\nx = bytearray(50_000_000)\ntime.sleep(1.5)", record=record)  # looked at twice a second
     assert 1.5 < record.running_time < 60 and record.max_rss > 50
-    run("", record=BenchmarkRecord())  # may be over before anybody looks
+
+
+def test_a_job_that_is_over_before_anybody_looks_is_measured(run):
+    from snakemake.benchmark import BenchmarkRecord
+
+    record = BenchmarkRecord()
+    run("import time\nx = b'1' * 400_000_000\nwhile time.process_time() < 0.3: pass", record=record)
+    written = json.loads(record.to_json(extended_fmt=False))
+    assert 0.3 <= written["cpu_time"] < 0.3 + record.running_time and written["max_rss"] > 400_000_000 / 2**20
+    small = BenchmarkRecord()
+    run("", record=small)
+    assert small.cpu_time < 0.3 and small.max_rss < 400_000_000 / 2**20
 
 
 def test_jobs_of_a_process_that_is_killed_fail_and_others_begin_a_new_one(tmp_path):
