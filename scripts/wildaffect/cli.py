@@ -20,12 +20,7 @@ from wildaffect.files import in_words
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status; `arguments` are those of the process if None."""
-    parser = argparse.ArgumentParser(prog="wildaffect", description="Audio-visual affect analysis in the wild.")
-    parser.add_argument("--version", action="version", version=f"wildaffect {metadata.version('wildaffect')}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in COMMANDS:
-        add(commands)
-    options = parser.parse_args(arguments)
+    options = argument_parser().parse_args(arguments)
     try:
         status = options.run(options)
         sys.stdout.flush()
@@ -42,6 +37,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return status
     print(f"wildaffect {options.command}: {why}", file=sys.stderr)
     return status
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; what it returns has the command's function as `run`."""
+    parser = argparse.ArgumentParser(prog="wildaffect", description="Audio-visual affect analysis in the wild.")
+    parser.add_argument("--version", action="version", version=f"wildaffect {metadata.version('wildaffect')}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add in COMMANDS:
+        add(commands)
+    return parser
 
 
 def add_run(commands) -> None:

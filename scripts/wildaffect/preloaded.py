@@ -5,7 +5,8 @@ like any other: what it changes or breaks is its own.
 
 Run as ``python -P -m wildaffect.preloaded``. Requests come by standard input and replies go to standard output, a JSON object per line. A
 request is ``{"job": number, "file": what to run, "script": where it comes from, "modules": [what it loads by name]}``; the replies
-are ``{"job": number, "process": id}`` and, when it is over, ``{"job": number, "status": status}``, of a signal minus its number.
+are ``{"job": number, "process": id}`` and, when it is over, ``{"job": number, "status": status, "processor_s": seconds, "peak_mb": MiB}``
+with a status of a signal minus its number.
 Nothing here knows the workflow engine.
 """
 
@@ -75,19 +76,25 @@ def serve(requests: BinaryIO, replies: TextIO) -> None:
                     _import(os.read(news, 1 << 16).decode().split())
                 else:
                     os.read(ended, 4096)
-                    for process, status in _over():
+                    for process, status, used in _over():
                         if process in jobs:
-                            _reply(replies, job=jobs.pop(process), status=os.waitstatus_to_exitcode(status))
+                            _reply(
+                                replies,
+                                job=jobs.pop(process),
+                                status=os.waitstatus_to_exitcode(status),
+                                processor_s=used.ru_utime + used.ru_stime,
+                                peak_mb=used.ru_maxrss / 1024,
+                            )
 
 
-def _reply(replies: TextIO, **values: int) -> None:
+def _reply(replies: TextIO, **values: float) -> None:
     replies.write(json.dumps(values) + "\n")
 
 
-def _over() -> Iterator[tuple[int, int]]:
-    """Children that are over, and how they ended."""
+def _over() -> Iterator[tuple[int, int, Any]]:
+    """Children that are over, how they ended, and what they used."""
     with suppress(ChildProcessError):
-        while (found := os.waitpid(-1, os.WNOHANG))[0]:
+        while (found := os.wait4(-1, os.WNOHANG))[0]:
             yield found
 
 

@@ -25,7 +25,9 @@ RUN_TIME = {
     "snakemake-executor-plugin-slurm": "found by Snakemake, for SLURM",
 }
 TOOLS = {
-    "pdoc",
+    "mkdocs",
+    "mkdocs-material",
+    "mkdocstrings-python",
     "mypy",
     "pytest-timeout",
     "pytest-xdist",

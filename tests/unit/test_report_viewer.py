@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import shutil
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -188,6 +189,31 @@ def shown_frame(browser, folder: Path) -> int:
         if seen == browser.run("viewer.state.frame") or time.monotonic() > until:
             return seen
         time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_valence_and_arousal_that_are_trained_apart_share_the_plane(pages, browser, tmp_path):
+    shutil.copytree(pages / "report", tmp_path / "report")
+    data = arrays(tmp_path, "two")
+    person = data["persons"][0]
+    joint = person["predictions"]
+    person["predictions"] = {
+        "lfan/unimodal/arousal": {"arousal": joint["tsav/two_stream/va"]["arousal"]},
+        "lfan/multimodal/arousal": {"arousal": joint["lfan/multimodal/va"]["arousal"]},
+        "lfan/multimodal/valence": {"valence": joint["lfan/multimodal/va"]["valence"]},
+    }
+    data["persons"] = [person | {"labels": {}}]
+    folder = tmp_path / "report" / "videos" / "two"
+    (folder / "data.js").write_text(f"show({json.dumps(data)});\n", encoding="utf-8")
+    browser.open(folder / "index.html", 1300)
+    browser.wait("window.viewer")
+    found = browser.run("viewer.pairs().map((pair) => [Array.from(pair.x), Array.from(pair.y)])")
+    assert len(found) == 1
+    for values, name in zip(found[0], ("valence", "arousal"), strict=True):
+        expected = unpacked(joint["lfan/multimodal/va"][name], "<f4")
+        assert np.array_equal(np.array(values, float).astype("f4"), expected, equal_nan=True)
+    browser.run("viewer.state.series['lfan/multimodal/arousal'] = false")
+    assert browser.run("viewer.pairs().length") == 0
 
 
 @pytest.mark.slow

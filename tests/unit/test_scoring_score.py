@@ -442,4 +442,4 @@ def test_the_documentation_shows_the_rules_as_they_are(root):
     text = (root / "docs" / "scoring.md").read_text(encoding="utf-8")
     shown = text.partition("<!-- editions: wildaffect editions -->\n")[2].partition("<!-- end of editions -->")[0]
     rows = [line for line in editions_table().splitlines() if not line.startswith("| abaw") or shown_edition(line)]
-    assert shown.splitlines() == rows, "run `wildaffect editions` and put its output between the two marks"
+    assert shown.strip().splitlines() == rows, "run `wildaffect editions` and put its output between the two marks"

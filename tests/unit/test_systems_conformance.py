@@ -2,14 +2,19 @@
 
 import importlib
 import os
+import re
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
+from textwrap import indent
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from support.pages import blocks
+from support.pipeline import ROOT
 from support.runs import Corpus, predictions, train
 from wildaffect import cli, systems
 from wildaffect.errors import InputError
@@ -24,21 +29,29 @@ def test_every_system_keeps_to_the_interface(system):
     assert conformance.check(system) == []
 
 
+@contextmanager
+def skeleton(name, folder, monkeypatch):
+    """The skeleton of a system in a package of its own, installed as far as Python sees."""
+    package = f"wildaffect_{name}"
+    write_skeleton(name, folder)
+    about = folder / f"{package}-0.1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 0.1.0\n")
+    (about / "entry_points.txt").write_text(f"[wildaffect.systems]\n{name} = {package}\n")
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]))
+    systems._packages.cache_clear()
+    yield folder / package
+    systems._packages.cache_clear()
+    for module in [module for module in sys.modules if module.startswith(package)]:
+        del sys.modules[module]
+
+
 @pytest.fixture
 def outside(tmp_path, monkeypatch):
-    """A skeleton in a package of its own, installed as far as Python sees."""
-    write_skeleton("pitch", tmp_path)
-    about = tmp_path / "wildaffect_pitch-0.1.0.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: wildaffect_pitch\nVersion: 0.1.0\n")
-    (about / "entry_points.txt").write_text("[wildaffect.systems]\npitch = wildaffect_pitch\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
-    systems._packages.cache_clear()
-    yield tmp_path / "wildaffect_pitch"
-    systems._packages.cache_clear()
-    for name in [name for name in sys.modules if name.startswith("wildaffect_pitch")]:
-        del sys.modules[name]
+    """A skeleton called pitch."""
+    with skeleton("pitch", tmp_path, monkeypatch) as folder:
+        yield folder
 
 
 def test_a_skeleton_outside_is_found_and_keeps_to_the_interface(outside, capsys):
@@ -63,6 +76,26 @@ def test_a_skeleton_learns(outside, tmp_path):
     assert record["best_score"] > 0.7
     table = predictions(corpus, corpus.folder / "skeleton" / "run", "skeleton.parquet")
     assert table[["valence", "arousal"]].notna().all().all()
+
+
+def test_the_system_of_the_tutorial_keeps_to_the_interface(tmp_path, monkeypatch):
+    """The skeleton, changed as docs/tutorials/new_system.md says."""
+    page = ROOT / "docs" / "tutorials" / "new_system.md"
+    code = {block.title: block.text for block in blocks(page) if block.title}
+    body = {name: indent(code[name], "    ") for name in ("spec.py: Settings", "recipe.py: Audio")}
+    with skeleton("breath", tmp_path, monkeypatch) as folder:
+        (folder / "model.py").write_text(code["model.py"])
+        spec = (folder / "spec.py").read_text()
+        (folder / "spec.py").write_text(spec.replace("\n\ndef needs", f"\n{body['spec.py: Settings']}\n\ndef needs"))
+        recipe = (folder / "recipe.py").read_text().replace("import Recipe\n", "import Recipe, trainable\n")
+        recipe = recipe.replace("import numpy", "import torch\nimport numpy")
+        old = re.compile(r"    def model\(.*?(?=\n    def fit)", re.DOTALL)
+        (folder / "recipe.py").write_text(old.sub(lambda _: body["recipe.py: Audio"], recipe))
+        assert conformance.check("breath") == []
+        breath = systems.predictor_of(systems.set_up("breath", "audio", "va", "corrected", {"kernel": 3}))
+        model = breath.model()
+        assert next(model.parameters()).shape == (32, 39, 3)
+        assert isinstance(breath.configure_optimizer(model), torch.optim.AdamW)
 
 
 def test_code_of_other_packages_counts(outside):

@@ -71,6 +71,9 @@ class Starter:
                 reply = replies.get()
         if record is not None:
             record.running_time = time.time() - started
+            if "processor_s" in reply:  # exact, where Snakemake looks now and then, and misses short jobs
+                record.cpu_time, record.data_collected = reply["processor_s"], True
+                record.max_rss = max(record.max_rss or 0, reply["peak_mb"])
         if reply["status"]:
             raise subprocess.CalledProcessError(reply["status"], f"{sys.executable} {file}")
 

@@ -46,7 +46,7 @@ its first line.
 
 YAML reads `1e-3` as text (write `1.0e-3`), and `yes`, `no`, `on` and `off` as true and false (write text in quotes).
 
-The keys of each system's recipe have a page in [reference](reference).
+The keys of each system's recipe have a page in [reference](reference/README.md).
 """
 
 SYSTEMS_HEADER = f"""\

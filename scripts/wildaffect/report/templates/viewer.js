@@ -385,13 +385,16 @@ function show(data) {
     fillValues();
   }
 
-  // Points of the plane: of each shown person the first chosen series that has both values, and the label.
+  // Points of the plane: of each shown person the first chosen series with valence, and arousal from one of the same variant, because
+  // both may be trained apart (`<system>/<variant>/<target>`); and the label.
   function pairs() {
-    const found = [];
+    const found = [], variant = (name) => name.split("/").slice(0, 2).join("/");
     for (const person of persons.filter((each) => each.shown)) {
-      const chosen = state.predictions && series.find((name) => state.series[name] && person.predictions[name]?.valence && person.predictions[name]?.arousal);
+      const having = (column) => series.filter((name) => state.predictions && state.series[name] && person.predictions[name]?.[column]);
+      const like = (name) => having("arousal").find((other) => variant(other) === variant(name));
+      const chosen = having("valence").find(like);
       const own = single ? COLOURS[0] : person.colour;
-      if (chosen) found.push({ person, colour: own, x: person.predictions[chosen].valence.values, y: person.predictions[chosen].arousal.values, filled: true });
+      if (chosen) found.push({ person, colour: own, x: person.predictions[chosen].valence.values, y: person.predictions[like(chosen)].arousal.values, filled: true });
       if (state.labels && person.labels.valence && person.labels.arousal) {
         found.push({ person, colour: single ? css("--label") : person.colour, x: person.labels.valence.values, y: person.labels.arousal.values, filled: false });
       }
@@ -726,5 +729,5 @@ function show(data) {
 
   listRanges();
   drawTraces();
-  window.viewer = { state, times, seek, addRange, setView, drawTraces, persons };
+  window.viewer = { state, times, seek, addRange, setView, drawTraces, pairs, persons };
 }
