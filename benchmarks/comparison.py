@@ -170,8 +170,11 @@ def fer(path: Path) -> dict[str, Any]:
 
     cv2.waitKey, cv2.destroyAllWindows = lambda *_: -1, lambda: None  # OpenCV without windows has none
     keeper = Keeper()
-    with tempfile.TemporaryDirectory() as folder:
-        reader = import_module("fer.classes").Video(str(path), outdir=folder)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.chdir(folder),
+    ):  # it leaves a file data.csv where it is called
+        reader = import_module("fer.classes").Video(str(path.resolve()), outdir=folder)
         reader.analyze(keeper, save_frames=False, save_video=False, annotate_frames=False, zip_images=False)
     return seen((None, image) for image in keeper.images)
 
