@@ -99,9 +99,9 @@ def test_a_trial_with_a_constant_label_has_no_ccc(valence_arousal):
 
 
 def test_the_report_says_why_instead_of_zero(valence_arousal, tmp_path):
-    trace = {"folds": {"s/v/t": "fold 0"}, "length": 2}
-    trace |= {name: [] for name in ("times", "labels", "series", "invalid", "faceless")}
-    (shown,) = _compared({"a": trace}, tmp_path / "trials.csv")
+    source = {"system": "s", "variant": "v", "target": "t", "fold": "0", "partition": "validation"}
+    media = [{"trial": "a", "media": {"frames": 2, "duration_s": 0.1}}]
+    (shown,) = _compared({("s/v/t", "a"): source}, media, tmp_path / "trials.csv")
     (row,) = shown["rows"]
     assert row["notes"] == dict.fromkeys(("valence", "arousal"), "not defined: the label is constant")
     assert shown["ccc"] is None and math.isnan(row["valence"])

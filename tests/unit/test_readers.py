@@ -12,7 +12,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
-import comparison
+import readers
 from hard_inputs import INPUTS, Truth
 
 UNREADABLE = r"cannot be opened as a video|no video stream|the file is empty"
@@ -20,8 +20,8 @@ UNREADABLE = r"cannot be opened as a video|no video stream|the file is empty"
 
 @pytest.mark.parametrize("one", INPUTS, ids=lambda one: one.name)
 def test_hard_files_are_read_as_they_were_made(tmp_path, one):
-    answer = comparison.wildaffect(one.write(tmp_path))
-    assert comparison.verdict(one.truth, answer, with_audio=True) == ("right", [])
+    answer = readers.wildaffect(one.write(tmp_path))
+    assert readers.verdict(one.truth, answer, with_audio=True) == ("right", [])
     assert bool(re.search(UNREADABLE, answer["said"])) == (one.truth.frames == (0,))
 
 
@@ -63,14 +63,14 @@ RIGHT = {
     ],
 )
 def test_verdicts(truth, change, kind, wrong):
-    assert comparison.verdict(truth, RIGHT | change, with_audio=True) == (kind, wrong)
+    assert readers.verdict(truth, RIGHT | change, with_audio=True) == (kind, wrong)
 
 
 def test_what_a_tool_does_not_give_is_not_asked():
     silent = {name: value for name, value in RIGHT.items() if name not in ("beep_s", "last_s", "flash_s")}
-    assert comparison.verdict(Truth(), silent, with_audio=False) == ("right", [])
-    assert comparison.verdict(Truth(), silent, with_audio=True) == ("wrong", ["no beep"])
-    assert comparison.verdict(replace(Truth(), beep_s=None), silent, with_audio=True) == ("right", [])
+    assert readers.verdict(Truth(), silent, with_audio=False) == ("right", [])
+    assert readers.verdict(Truth(), silent, with_audio=True) == ("wrong", ["no beep"])
+    assert readers.verdict(replace(Truth(), beep_s=None), silent, with_audio=True) == ("right", [])
 
 
 def test_crash_standstill_and_error_are_answers(tmp_path):
@@ -78,10 +78,8 @@ def test_crash_standstill_and_error_are_answers(tmp_path):
         os.write(2, b"[codec @ 0x55aa] bad packet\n")
         raise ValueError(f"{tmp_path}/a.mp4 is broken")
 
-    assert (
-        comparison.ask(lambda _: os.kill(os.getpid(), signal.SIGKILL), tmp_path)["ended"] == "the process ended with -9"
-    )
-    assert comparison.ask(lambda _: time.sleep(60), tmp_path, 0.2)["ended"] == "no answer within 0 s"
-    assert comparison.ask(fail, tmp_path) == {"frames": 0, "said": "ValueError: a.mp4 is broken"}
-    warned = comparison.ask(lambda _: {"frames": os.write(2, b"[codec @ 0x55aa] bad packet\n")}, tmp_path)
+    assert readers.ask(lambda _: os.kill(os.getpid(), signal.SIGKILL), tmp_path)["ended"] == "the process ended with -9"
+    assert readers.ask(lambda _: time.sleep(60), tmp_path, 0.2)["ended"] == "no answer within 0 s"
+    assert readers.ask(fail, tmp_path) == {"frames": 0, "said": "ValueError: a.mp4 is broken"}
+    warned = readers.ask(lambda _: {"frames": os.write(2, b"[codec @ 0x55aa] bad packet\n")}, tmp_path)
     assert warned == {"frames": 28, "said": "[codec] bad packet"}

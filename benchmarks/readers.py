@@ -1,6 +1,6 @@
 """Hard media files through wildaffect and other readers: frames, times, audio against video, and what was said.
 
-    python benchmarks/comparison.py [--neighbours PYTHON]
+    python benchmarks/readers.py [--neighbours PYTHON]
 
 writes docs/comparison.md in a few minutes. The files are made here (hard_inputs.py) with their right answers. PYTHON is an interpreter in
 whose environment other tools are installed, so that they need not be in this one: `pip install decord torchcodec`, and
@@ -379,7 +379,7 @@ HEAD = """# Hard files, here and elsewhere
 {count} files that readers of videos get wrong, each made by a script with its right answer, go through the media stage of
 this project and through other tools that people read videos with. Made on {date} ({machine}) by
 
-    python benchmarks/comparison.py --neighbours PYTHON
+    python benchmarks/readers.py --neighbours PYTHON
 
 where PYTHON is an interpreter in whose environment the other tools are installed. Every file goes through every tool in a
 process of its own.
