@@ -14,7 +14,8 @@ from wildaffect.faces import quality
 from wildaffect.tables import write_table
 from wildaffect.tabulation import write
 from wildaffect.tabulation.segments import Segment, read_segments, speech_turns, windows
-from wildaffect.tabulation.write import Inputs, Values, write_tables
+from wildaffect.tabulation.values import Values
+from wildaffect.tabulation.write import Inputs, write_tables
 from wildaffect.training.predict import predictions_schema
 from wildaffect.workflow.plan import PARTS, make_plan, needed_parts
 from wildaffect.workflow.settings import Tables

@@ -1,7 +1,6 @@
 """What the files of a run say, video by video: times, predicted values and labels of every person."""
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,8 +20,9 @@ from wildaffect.faces.tables import absent_trials
 from wildaffect.files import sha256
 from wildaffect.media.frames import read_frames
 from wildaffect.scoring.editions import edition_tasks
-from wildaffect.scoring.read import KEYS, RowIndex, read_notes, read_parquet, sort_rows
+from wildaffect.scoring.read import KEYS, read_notes
 from wildaffect.tables import read_all, read_metadata, read_table
+from wildaffect.tabulation.values import TrialRows, Values
 
 EXPRESSION = "expression"
 
@@ -119,9 +119,10 @@ class Run:
         tasks = edition_tasks(self.corpus["edition"]) if "edition" in self.corpus else {}
         parts = [part for task in tasks.values() for part in task.parts if part.name == "expr"]
         self.classes: tuple[str, ...] = tuple(parts[0].names) if parts else EXPRESSIONS8
-        self._values = _Values(_predictions(results))
+        self._values = Values(_predictions(results))
         self.columns = self._values.columns
-        self._labels = [_Rows(path) for task in TASKS if (path := results / paths.LABELS.format(task=task)).is_file()]
+        labels = (results / paths.LABELS.format(task=task) for task in TASKS)
+        self._labels = [TrialRows(path, read_all(path)) for path in labels if path.is_file()]
 
     @property
     def name(self) -> str:
@@ -173,8 +174,9 @@ class Run:
         for trial in trials:
             values, source = self._values.of(trial.trial, count)
             labels: dict[str, np.ndarray] = {}
-            for rows in self._labels:
-                labels |= rows.of(trial.trial, count) or {}
+            for table in self._labels:
+                rows = table.of(trial.trial, count)
+                labels |= {} if rows is None else _numbers(rows)
             persons.append(Person(trial, values, source, labels))
         return Recording(
             video,
@@ -242,33 +244,10 @@ def stretches(edges: np.ndarray, chosen: np.ndarray, names: Sequence[str]) -> li
     ]
 
 
-class _Rows:
-    """A table of rows by trial and frame."""
-
-    def __init__(self, path: Path, table: pa.Table | None = None) -> None:
-        self.path = path
-        self.table = read_all(path) if table is None else table
-        self.rows: RowIndex = sort_rows(self.table, str(path))
-        self.slices = self.rows.slices()
-
-    def take(self, trial: str, count: int) -> pa.Table | None:
-        """Rows of a trial by frame; None if there are none."""
-        if trial not in self.slices:
-            return None
-        chosen = self.slices[trial]
-        if not np.array_equal(self.rows.frame[chosen], np.arange(count)):
-            raise InputError(
-                f"{self.path}: trial {trial!r} has not the {count} frames of its video. Run the workflow again."
-            )
-        return self.table.take(pa.array(self.rows.order[chosen]))
-
-    def of(self, trial: str, count: int) -> dict[str, np.ndarray] | None:
-        """Numbers (count,) by column, NaN for null."""
-        rows = self.take(trial, count)
-        if rows is None:
-            return None
-        names = [name for name in rows.column_names if name not in (*KEYS, "valid")]
-        return {name: _plain(rows[name].to_numpy(zero_copy_only=False)) for name in names}
+def _numbers(rows: pa.Table) -> dict[str, np.ndarray]:
+    """Numbers by column, NaN for null."""
+    names = [name for name in rows.column_names if name not in (*KEYS, "valid")]
+    return {name: _plain(rows[name].to_numpy(zero_copy_only=False)) for name in names}
 
 
 def _plain(values: np.ndarray) -> np.ndarray:
@@ -287,53 +266,3 @@ def _predictions(results: Path) -> list[dict[str, Any]]:
             if (entry["partition"], entry["fold"] == "ensemble") in (("validation", False), ("test", True)):
                 found[tuple(entry[key] for key in ("system", "variant", "target", "partition", "fold"))] = entry
     return list(found.values())
-
-
-class _Values:
-    """Predicted values: columns by their names, rows by trial; held-out predictions before those of test trials."""
-
-    def __init__(self, entries: Sequence[Mapping[str, Any]]) -> None:
-        self.entries = sorted(entries, key=lambda entry: entry["partition"] != "validation")
-        self._tables: dict[tuple[str, str, str], list[_Rows]] = {}
-        for entry in self.entries:
-            source = (entry["system"], entry["variant"], entry["target"])
-            self._tables.setdefault(source, []).append(_Rows(entry["path"], read_parquet(entry["path"])))
-        found = [
-            (*source, column)
-            for source, parts in sorted(self._tables.items())
-            for column in parts[0].table.column_names
-            if column not in KEYS
-        ]
-        plain = Counter(column for *_, column in found)
-        named = Counter((system, variant, column) for system, variant, _, column in found)
-        self.columns = {
-            column
-            if plain[column] == 1
-            else f"{system}.{variant}.{column}"
-            if named[system, variant, column] == 1
-            else f"{system}.{variant}.{target}.{column}": (system, variant, target, column)
-            for system, variant, target, column in found
-        }
-
-    def of(self, trial: str, count: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Values (count,) of one trial by name, NaN where there are none, and the source of each frame."""
-        rows = {source: self._rows(source, trial, count) for source in self._tables}
-        faceless = {
-            source: np.asarray(part["source"].to_pylist(), object) == "no_face" for source, part in rows.items() if part
-        }
-        values = {}
-        for name, (*source, column) in self.columns.items():
-            key = (source[0], source[1], source[2])
-            part = rows[key]
-            if part is None:
-                values[name] = np.full(count, np.nan)
-                continue
-            # Single precision, as it was stored: more digits would be noise.
-            shown = np.round(part[column].to_numpy(zero_copy_only=False).astype(np.float64), 7)
-            values[name] = np.where(faceless[key], np.nan, shown)
-        sources = [part["source"].to_pylist() for part in rows.values() if part]
-        joined = [" ".join(dict.fromkeys(each)) for each in zip(*sources, strict=True)] if sources else [""] * count
-        return values, np.asarray(joined, object)
-
-    def _rows(self, source: tuple[str, str, str], trial: str, count: int) -> pa.Table | None:
-        return next((rows for part in self._tables[source] if (rows := part.take(trial, count)) is not None), None)

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from wildaffect.corpus.label_spaces import AU_THRESHOLD, VALENCE_AROUSAL
 from wildaffect.errors import InputError
@@ -23,11 +22,11 @@ from wildaffect.features.store import open_array, read_valid
 from wildaffect.files import atomic
 from wildaffect.media.frames import read_frames
 from wildaffect.names import check_name
-from wildaffect.scoring.read import KEYS, RowIndex, read_parquet, sort_rows
 from wildaffect.tables import read_table
 from wildaffect.tabulation import dictionary
 from wildaffect.tabulation.dictionary import Column, above_name, quantile_name, summary_columns, value_column
 from wildaffect.tabulation.segments import RELATIVE, Segment, read_segments, speech_turns, windows
+from wildaffect.tabulation.values import Values
 from wildaffect.textfiles import safe_cell
 
 log = logging.getLogger(__name__)
@@ -120,74 +119,6 @@ def _tell_trust(trial: str, row: Mapping[str, Any]) -> None:
     log.info(
         "%s: %d of %d frames are trusted%s", trial, row["trusted_frames"], row["frames"], f" ({why})" if why else ""
     )
-
-
-class Values:
-    """Predicted values of a run: columns by their names in the tables, rows by trial.
-
-    Where only one variant predicts a column it has that name, else ``<system>.<variant>.<column>``, with the target if that is not enough.
-
-    Attributes:
-        columns: ``(system, variant, target, column)`` by name.
-    """
-
-    def __init__(self, entries: Sequence[Mapping[str, Any]]) -> None:
-        # Held-out predictions before those of test trials: a trial may have both, for different tasks.
-        ordered = sorted(entries, key=lambda entry: entry["partition"] != "validation")
-        self._tables: dict[tuple[str, str, str], list[tuple[pa.Table, RowIndex, dict[str, slice]]]] = {}
-        for entry in ordered:
-            table = read_parquet(entry["path"])
-            rows = sort_rows(table, str(entry["path"]))
-            source = (entry["system"], entry["variant"], entry["target"])
-            self._tables.setdefault(source, []).append((table, rows, rows.slices()))
-        found = [
-            (*source, column)
-            for source, parts in sorted(self._tables.items())
-            for column in parts[0][0].column_names
-            if column not in KEYS
-        ]
-        plain = Counter(column for *_, column in found)
-        named = Counter((system, variant, column) for system, variant, _, column in found)
-        self.columns = {
-            column
-            if plain[column] == 1
-            else f"{system}.{variant}.{column}"
-            if named[system, variant, column] == 1
-            else f"{system}.{variant}.{target}.{column}": (system, variant, target, column)
-            for system, variant, target, column in found
-        }
-
-    def of(self, trial: str, count: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Values (count,) of one trial by name, NaN where there are none, and the source of each frame as text.
-
-        Raises:
-            InputError: A table has other frames.
-        """
-        rows = {source: self._rows(source, trial, count) for source in self._tables}
-        sources = [np.asarray(part["source"].to_pylist(), object) for part in rows.values() if part is not None]
-        values = {}
-        for name, (*source, column) in self.columns.items():
-            part = rows[source[0], source[1], source[2]]
-            if part is None:
-                values[name] = np.full(count, np.nan)
-                continue
-            # Single precision, as it was stored: more digits would be noise.
-            shown = np.round(part[column].to_numpy(zero_copy_only=False).astype(np.float64), 7)
-            values[name] = np.where(np.asarray(part["source"].to_pylist(), object) == "no_face", np.nan, shown)
-        joined = [" ".join(dict.fromkeys(each)) for each in zip(*sources, strict=True)] if sources else [""] * count
-        return values, np.asarray(joined, object)
-
-    def _rows(self, source: tuple[str, str, str], trial: str, count: int) -> pa.Table | None:
-        for table, rows, slices in self._tables[source]:
-            if trial in slices:
-                chosen = slices[trial]
-                if not np.array_equal(rows.frame[chosen], np.arange(count)):
-                    raise InputError(
-                        f"predictions of {'/'.join(source)}: trial {trial} has not the {count} frames of its video. Delete them and "
-                        "predict again."
-                    )
-                return table.take(pa.array(rows.order[chosen]))
-        return None
 
 
 def _trials(inputs: Inputs, values: Values, settings: Mapping[str, Any]) -> Iterator[tuple[str, pd.DataFrame]]:
