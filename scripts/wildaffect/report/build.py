@@ -25,6 +25,7 @@ from wildaffect.report.scores import (
     ENSEMBLE,
     ScoreTable,
     confusion_matrices,
+    mean_of,
     ranked_comparisons,
     read_scores,
     read_trial_notes,
@@ -293,9 +294,9 @@ def _compared(sources: Mapping[tuple[str, str], Mapping], media: Sequence[Mappin
             }
             for series, held_out in sorted(series_of[trial].items())
         ]
-        means = {name: _mean([row[name] for row in rows]) for name in DIMENSIONS}
+        means = {name: mean_of([row[name] for row in rows]) for name in DIMENSIONS}
         length = about["frames"] if about else 0
-        result.append({"trial": trial, "length": length, "rows": rows, **means, "ccc": _mean(list(means.values()))})
+        result.append({"trial": trial, "length": length, "rows": rows, **means, "ccc": mean_of(list(means.values()))})
     return sorted(result, key=lambda row: (row["ccc"] is None, row["ccc"] or 0.0, row["trial"]))
 
 
@@ -304,11 +305,6 @@ def _drawn(trace: Mapping | None) -> dict | None:
     if trace is None:
         return None
     return {key: trace[key] for key in ("times", "labels", "series", "invalid", "faceless")}
-
-
-def _mean(values: list[float | None]) -> float | None:
-    defined = [value for value in values if value is not None and value == value]
-    return sum(defined) / len(defined) if defined else None
 
 
 def _instance_name(instance: Mapping) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from wildaffect.corpus.label_spaces import VALENCE_AROUSAL
 from wildaffect.faces.tables import NONE
-from wildaffect.report.scores import read_trial_scores, trial_metrics
+from wildaffect.report.scores import mean_of, read_trial_scores, trial_metrics
 
 
 def breakdowns(
@@ -58,7 +58,7 @@ def _values(
     }
     for name in VALENCE_AROUSAL:
         said = [summaries[row["trial"]][name] for row in rows if row["trial"] in summaries]
-        found[name] = _mean([each[0] for each in said if each])
+        found[name] = mean_of([each[0] for each in said if each])
     return found
 
 
@@ -72,12 +72,6 @@ def _scores(
     rows = []
     for series in sorted({series for series, trial in scored if trial in trials}):
         values = [scored[series, trial] for trial in trials if (series, trial) in scored]
-        means = {name: _mean([each[name] for each in values if name in each]) for name in metrics}
+        means = {name: mean_of([each[name] for each in values if name in each]) for name in metrics}
         rows.append({"group": group, "series": series, "trials": len(values), "values": means})
     return rows
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    """Mean of the values that are numbers; None without any."""
-    known = [value for value in values if value == value]
-    return sum(known) / len(known) if known else None

@@ -423,6 +423,12 @@ def _with_interval(row: ScoreRow, fold: str) -> str:
     return number(row.values.get(fold)) + (f" ({interval})" if interval else "")
 
 
+def mean_of(values: Iterable[float | None]) -> float | None:
+    """Mean of the values that are numbers; None without any."""
+    known = [value for value in values if value is not None and value == value]
+    return sum(known) / len(known) if known else None
+
+
 def number(value: float | None) -> str:
     """Three decimals; an en dash for a missing or undefined value.
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wildaffect.errors import InputError
-from wildaffect.scoring.read import as_table, read_parquet
+from wildaffect.scoring.read import read_parquet
 from wildaffect.scoring.scorer import incomparable, predicted_parts, tally_task
 from wildaffect.scoring.tallies import videos_of
 from wildaffect.scoring.tasks import Part, Task, Tracks
@@ -70,28 +70,36 @@ def choose(
     }
 
 
-def refuse_leaks(table: pa.Table, predictions: Path, held_out: Sequence[Mapping], kind: str) -> None:
-    """Raise an `InputError` unless a choice for ``table`` is made on validation predictions of other videos.
+def read_held_out(
+    table: pa.Table, predictions: Path, entries: Sequence[Mapping], kind: str
+) -> list[tuple[Mapping, pa.Table]]:
+    """The tables that a choice is made on, each with its entry.
 
     Args:
         table: What is chosen for.
         predictions: Its path.
-        held_out: What is chosen on, mappings with the keys partition and path.
+        entries: What is chosen on, mappings with the keys partition and path.
         kind: What is chosen.
+
+    Raises:
+        InputError: There is none, or one is not of validation predictions of other videos.
     """
-    if not held_out:
+    if not entries:
         raise InputError(f"{predictions}: no held-out predictions were given to choose a {kind} on; give one {kind}.")
     own = set(videos_of(pc.unique(table["trial"]).to_pylist()))
-    for entry in held_out:
+    found = []
+    for entry in entries:
         if entry["partition"] != "validation":
             raise InputError(
                 f"{entry['path']}: partition {entry['partition']}; a {kind} is chosen on validation predictions only."
             )
-        trials = pc.unique(as_table(read_parquet(entry["path"]), str(entry["path"]))["trial"]).to_pylist()
-        if common := sorted(own & set(videos_of(trials))):
+        read = read_parquet(entry["path"])
+        if common := sorted(own & set(videos_of(pc.unique(read["trial"]).to_pylist()))):
             raise InputError(
                 f"{entry['path']}: video {common[0]!r} is also among those that the {kind} is for; it is chosen on other videos only."
             )
+        found.append((entry, read))
+    return found
 
 
 def _weights(task: Task, parts: Sequence[Part]) -> dict[str, float]:

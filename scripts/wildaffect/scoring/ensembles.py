@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from wildaffect.corpus.label_spaces import VALENCE_AROUSAL
 from wildaffect.errors import InputError
-from wildaffect.scoring.choice import choose, refuse_leaks
+from wildaffect.scoring.choice import choose, read_held_out
 from wildaffect.scoring.editions import editions as all_editions
 from wildaffect.scoring.fusion import check_settings, choose_targets, fuse, join_targets
 from wildaffect.scoring.read import KEYS, read_parquet
@@ -164,43 +164,37 @@ def fuse_members(
     Raises:
         InputError: If nothing can be chosen, or ``held_out`` shares a video with ``predictions``.
     """
-    tables = [_read_member(sources, columns, predictions) for sources in members]
+    paths = {_source(entry): entry["path"] for entry in predictions}
+    read = {source: read_parquet(path) for source, path in paths.items()}
+    tables = [_joined(sources, columns, read) for sources in members]
     about: dict[str, Any] = {"method": method, "clip": clip, "weights": weights}
     if method == BEST:
-        refuse_leaks(tables[0], output, held_out, MEMBER)
-        truth = {task: read_parquet(path) for task, path in (labels or {}).items()}
-        candidates = ((number, _read_folds(sources, columns, held_out)) for number, sources in enumerate(members))
-        chosen, choice = choose(candidates, columns, truth, editions or {}, MEMBER)
+        folds: dict[str, dict[Source, pa.Table]] = {}
+        for entry, table in read_held_out(tables[0], output, held_out, MEMBER):
+            folds.setdefault(str(entry["fold"]), {})[_source(entry)] = table
         names = ["+".join("/".join(source) for source in sources) for sources in members]
-        choice |= {
-            "member": names[chosen],
-            "scores": dict(zip(names, choice["scores"].values(), strict=True)),
-            "folds": sorted({str(entry["fold"]) for entry in held_out}),
-        }
-        about, members, tables = about | {"choice": choice}, [members[chosen]], [tables[chosen]]
+        candidates = (
+            (name, pa.concat_tables([_joined(sources, columns, f) for f in folds.values()], promote_options="default"))
+            for name, sources in zip(names, members, strict=True)
+        )
+        truth = {task: read_parquet(path) for task, path in (labels or {}).items()}
+        best, choice = choose(candidates, columns, truth, editions or {}, MEMBER)
+        about["choice"] = choice | {"member": best, "folds": sorted(folds)}
+        members, tables = [members[names.index(best)]], [tables[names.index(best)]]
     fused = fuse(tables, "mean" if method == BEST else method, clip, weights)
-    paths = _paths(predictions)
     records = [{"/".join(source): read_metadata(paths[source]) for source in sources} for sources in members]
     write_table(output, fused, fused.schema.remove_metadata(), {"fusion": about, "members": records})
 
 
-def _read_folds(sources: Sequence[Source], columns: Sequence[str], held_out: Sequence[Mapping]) -> pa.Table:
-    """Held-out predictions of a member in several folds, joined."""
-    folds = sorted({entry["fold"] for entry in held_out})
-    parts = [_read_member(sources, columns, [entry for entry in held_out if entry["fold"] == fold]) for fold in folds]
-    return pa.concat_tables(parts, promote_options="default")
+def _source(entry: Mapping) -> Source:
+    return entry["system"], entry["variant"], entry["target"]
 
 
-def _read_member(sources: Sequence[Source], columns: Sequence[str], predictions: Sequence[Mapping]) -> pa.Table:
+def _joined(sources: Sequence[Source], columns: Sequence[str], read: Mapping[Source, pa.Table]) -> pa.Table:
     """Predictions of one member: of its source, or of one per column joined."""
-    paths = _paths(predictions)
-    read = {source[2]: read_parquet(paths[source]) for source in sources}
-    table = next(iter(read.values())) if len(read) == 1 else join_targets(read)
+    parts = {source[2]: read[source] for source in sources}
+    table = next(iter(parts.values())) if len(parts) == 1 else join_targets(parts)
     return table.select([name for name in table.column_names if name in KEYS or name in columns])
-
-
-def _paths(predictions: Sequence[Mapping]) -> dict[Source, Path]:
-    return {(entry["system"], entry["variant"], entry["target"]): entry["path"] for entry in predictions}
 
 
 def _member(

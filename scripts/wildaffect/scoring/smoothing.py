@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from wildaffect.corpus.label_spaces import VALENCE_AROUSAL
 from wildaffect.errors import InputError
-from wildaffect.scoring.choice import choose, refuse_leaks
+from wildaffect.scoring.choice import choose, read_held_out
 from wildaffect.scoring.read import KEYS, as_table, numbers, read_parquet, sort_rows
 from wildaffect.scoring.tasks import Tracks
 from wildaffect.tables import read_metadata, write_table
@@ -188,8 +188,7 @@ def smooth_file(
     if isinstance(window, int):
         chosen = window
     else:
-        refuse_leaks(table, predictions, held_out, KIND)
-        tables = [read_parquet(entry["path"]) for entry in held_out]
+        tables = [read for _, read in read_held_out(table, predictions, held_out, KIND)]
         truth = {task: read_parquet(path) for task, path in (labels or {}).items()}
         choice = choose_window(tables, truth, editions or {}, method, window, edges)
         choice |= {"candidates": sorted(window), "folds": sorted(str(entry["fold"]) for entry in held_out)}
