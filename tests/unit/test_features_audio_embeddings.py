@@ -4,13 +4,12 @@ import json
 import tracemalloc
 
 import numpy as np
-import pyarrow as pa
 import pytest
-import soundfile
 import torch
 import torchaudio
 from torchaudio.models import wav2vec2_model, wavlm_model
 
+from support.prepared import frame_table, sealed_audio
 from wildaffect.errors import InputError
 from wildaffect.features import audio_embeddings
 from wildaffect.features.audio_embeddings import (
@@ -26,8 +25,6 @@ from wildaffect.features.registry import problems
 from wildaffect.features.spec import SPEECH_NETWORKS
 from wildaffect.features.store import read_valid
 from wildaffect.files import sha256
-from wildaffect.media.frames import FRAMES
-from wildaffect.tables import write_table
 from wildaffect.workflow.settings import complete_settings
 
 CONVOLUTIONS = [(8, 10, 5)] + [(8, 3, 2)] * 4 + [(8, 2, 2)] * 2
@@ -232,35 +229,10 @@ def test_a_name_of_neither_layout_is_kept():
     assert in_layout({"odd": torch.zeros(1)}, tiny("wav2vec2_base")).keys() == {"odd"}
 
 
-def frame_table(path, times, **about):
-    times = np.asarray(times, float)
-    n = len(times)
-    duration = float(times[-1] + (times[-1] - times[0]) / max(1, n - 1)) if n else 0.0
-    columns = {
-        "frame": np.arange(n, dtype=np.int32),
-        "pts": np.arange(n),
-        "time_s": times,
-        "duration_s": np.full(n, 0.04),
-        "keyframe": np.ones(n, bool),
-        "repair": pa.array([""] * n, pa.string()),
-    }
-    known = {"average_rate": n / duration if n else None, "nominal_rate": None, "status": "ok"}
-    write_table(path, pa.table(columns), FRAMES, known | about)
-    return path
-
-
-def sealed_clip(path, samples, rate=48000, **said):
-    about = {"audio_valid": True, "rate": rate, "samples": len(samples), "offset_s": 0.0, "padded_s": 0.0} | said
-    with soundfile.SoundFile(path, "w", samplerate=rate, channels=1, subtype="PCM_16") as file:
-        file.comment = json.dumps(about)
-        file.write(samples)
-    return path
-
-
 @pytest.fixture
 def video(tmp_path):
     """Two seconds of audio at 48 kHz and frames at a variable rate, the last ones beyond the audio."""
-    sealed_clip(tmp_path / "audio.flac", np.random.default_rng(5).uniform(-0.3, 0.3, 96000))
+    sealed_audio(tmp_path / "audio.flac", np.random.default_rng(5).uniform(-0.3, 0.3, 96000))
     times = np.array([0.0, 0.1, 0.5, 0.501, 1.9, 2.4])
     frame_table(tmp_path / "frames.parquet", times)
     return tmp_path

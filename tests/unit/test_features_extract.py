@@ -4,11 +4,10 @@ import json
 from fractions import Fraction
 
 import numpy as np
-import pyarrow as pa
 import pytest
-import soundfile
 import torch
 
+from support.prepared import frame_table, sealed_audio
 from wildaffect.errors import InputError
 from wildaffect.features import vggish
 from wildaffect.features.audio import mfcc39
@@ -17,8 +16,6 @@ from wildaffect.features.registry import FEATURES
 from wildaffect.features.spec import rows_per_second
 from wildaffect.features.store import read_valid
 from wildaffect.features.vggish import SEED
-from wildaffect.media.frames import FRAMES
-from wildaffect.tables import write_table
 
 SIGNALS = [name for name, spec in FEATURES.items() if spec.rows_per_second]
 PER_FRAME = [name for name in FEATURES if name not in SIGNALS]
@@ -45,31 +42,6 @@ def cheap(monkeypatch):
     monkeypatch.setattr(vggish, "seeded_network", Bands)
 
 
-def frame_table(path, times, **about):
-    times = np.asarray(times, float)
-    n = len(times)
-    duration = float(times[-1] + (times[-1] - times[0]) / max(1, n - 1)) if n else 0.0
-    columns = {
-        "frame": np.arange(n, dtype=np.int32),
-        "pts": np.arange(n),
-        "time_s": times,
-        "duration_s": np.full(n, 0.04),
-        "keyframe": np.ones(n, bool),
-        "repair": pa.array([""] * n, pa.string()),
-    }
-    known = {"average_rate": n / duration if n else None, "nominal_rate": None, "status": "ok"}
-    write_table(path, pa.table(columns), FRAMES, known | about)
-    return path
-
-
-def clip(path, samples, rate=48000, **said):
-    about = {"audio_valid": True, "rate": rate, "samples": len(samples), "offset_s": 0.0, "padded_s": 0.0} | said
-    with soundfile.SoundFile(path, "w", samplerate=rate, channels=1, subtype="PCM_16") as file:
-        file.comment = json.dumps(about)
-        file.write(samples)
-    return path
-
-
 def extract(tmp_path, feature, audio, frames, **options):
     weights = "seeded" if feature.startswith("vggish") else None
     pca = components(tmp_path) if FEATURES[feature].pca else None
@@ -85,7 +57,7 @@ def components(folder):
 
 def noisy_clip(tmp_path, seconds, level, rate):
     noise = np.clip(np.random.default_rng(0).normal(0, level, int(seconds * rate)), -1, 1)
-    return clip(tmp_path / "a.wav", noise, rate)
+    return sealed_audio(tmp_path / "a.wav", noise, rate)
 
 
 @pytest.mark.parametrize("feature", PER_FRAME)
@@ -112,7 +84,7 @@ def test_any_sound_gives_a_finite_signal_as_long_as_itself(tmp_path, feature, se
 
 @pytest.mark.parametrize("feature", PER_FRAME)
 def test_no_frames_give_an_array_without_rows(tmp_path, cheap, feature):
-    audio = clip(tmp_path / "a.flac", np.zeros(1), 16000)
+    audio = sealed_audio(tmp_path / "a.flac", np.zeros(1), 16000)
     frames = frame_table(tmp_path / "frames.parquet", [], status="unreadable")
     assert extract(tmp_path, feature, audio, frames).shape == (0, FEATURES[feature].dim)
 
@@ -143,12 +115,14 @@ def test_which_features_have_a_row_per_frame():
 def test_a_waveform_at_44100_hz_is_stored_sample_by_sample(tmp_path):
     samples = np.random.default_rng(0).integers(-32768, 32768, 3000).astype(np.int16)
     frames = frame_table(tmp_path / "frames.parquet", [0.0, 0.04])
-    assert np.array_equal(extract(tmp_path, "tsav_wave", clip(tmp_path / "a.flac", samples, 44100), frames), samples)
+    assert np.array_equal(
+        extract(tmp_path, "tsav_wave", sealed_audio(tmp_path / "a.flac", samples, 44100), frames), samples
+    )
 
 
 @pytest.mark.parametrize("feature", BY_ROW)
 def test_frames_beyond_the_sound_repeat_the_last_row(tmp_path, cheap, feature):
-    audio = clip(tmp_path / "a.wav", np.random.default_rng(0).normal(0, 0.1, 48000))
+    audio = sealed_audio(tmp_path / "a.wav", np.random.default_rng(0).normal(0, 0.1, 48000))
     frames = frame_table(tmp_path / "frames.parquet", np.arange(100) / 25)
     values = extract(tmp_path, feature, audio, frames)
     assert (values[60:] == values[-1]).all()
@@ -161,7 +135,7 @@ def test_at_a_variable_rate_only_the_plain_features_stay_with_the_picture(tmp_pa
     frames = frame_table(tmp_path / "frames.parquet", times)
     sound = np.zeros(4 * 48000)
     sound[3 * 48000 :] = np.random.default_rng(0).normal(0, 0.1, 48000)
-    audio = clip(tmp_path / "a.wav", sound)
+    audio = sealed_audio(tmp_path / "a.wav", sound)
 
     def first_loud(feature, column):
         values = extract(tmp_path, feature, audio, frames)[:, column]
@@ -179,7 +153,7 @@ def test_at_a_variable_rate_only_the_plain_features_stay_with_the_picture(tmp_pa
 @pytest.fixture
 def rated(tmp_path):
     """A feature of eight seconds of noise, for 180 frames at 24 per second in a container that counts milliseconds."""
-    audio = clip(tmp_path / "a.wav", np.random.default_rng(0).normal(0, 0.1, 8 * 48000))
+    audio = sealed_audio(tmp_path / "a.wav", np.random.default_rng(0).normal(0, 0.1, 8 * 48000))
 
     def values(feature, times=None, **about):
         times = np.round(np.arange(180) / 24, 3) if times is None else times
@@ -212,7 +186,7 @@ def test_the_rules_of_lfan_divide_by_the_rate_that_the_file_states(rated, cheap,
 
 
 def test_the_array_appears_whole_or_not_at_all(tmp_path, monkeypatch):
-    audio = clip(tmp_path / "a.wav", np.zeros(1600), 16000)
+    audio = sealed_audio(tmp_path / "a.wav", np.zeros(1600), 16000)
     frames = frame_table(tmp_path / "frames.parquet", [0.0, 0.04])
 
     def broken(speech, clock):
@@ -226,7 +200,7 @@ def test_the_array_appears_whole_or_not_at_all(tmp_path, monkeypatch):
 
 
 def test_wrong_requests_are_refused(tmp_path):
-    audio = clip(tmp_path / "a.wav", np.zeros(1600), 16000)
+    audio = sealed_audio(tmp_path / "a.wav", np.zeros(1600), 16000)
     frames = frame_table(tmp_path / "frames.parquet", [0.0, 0.04])
     out = tmp_path / "out.npy"
     with pytest.raises(InputError, match="feature 'mfcc13' is not known: use one of compare65, egemaps23"):
@@ -249,7 +223,7 @@ def test_wrong_requests_are_refused(tmp_path):
 def test_values_that_are_not_finite_are_never_written(tmp_path, monkeypatch):
     monkeypatch.setattr(vggish, "embed", lambda *arguments: [np.full((2, 128), np.nan, np.float32)])
     monkeypatch.setattr(vggish, "seeded_network", Bands)
-    audio = clip(tmp_path / "a.wav", np.zeros(1600), 16000)
+    audio = sealed_audio(tmp_path / "a.wav", np.zeros(1600), 16000)
     frames = frame_table(tmp_path / "frames.parquet", [0.0, 0.04])
     with pytest.raises(InputError, match="not finite at frame 0"):
         extract(tmp_path, "vggish128", audio, frames)
