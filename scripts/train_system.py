@@ -10,6 +10,7 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
     from wildaffect.manifests import files_by_trial, read_lists, video_of_trial
     from wildaffect.training.inputs import FoldData, JobInputs, Runtime
     from wildaffect.training.origin import Origin
+    from wildaffect.training.runtime import leave_group
     from wildaffect.training.train import train
 
     if not launch_processes(snakemake.resources.get("tasks", 1), snakemake.resources.get("nodes", 1)):
@@ -39,3 +40,4 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
             code=snakemake.params.code + how.package,
             origin=Origin(**how.origin),
         )
+        leave_group()

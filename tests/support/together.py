@@ -43,10 +43,10 @@ def train(output: Path, batch: int) -> None:
     if fabric.is_global_zero:
         rows = [{key: row[key] for key in ("train_loss", "val_loss", "val_quality")} for row in progress.history]
         torch.save({"best": best, "history": rows, "processes": processes()}, output)
-    leave_group()
 
 
 if __name__ == "__main__":
     output, batch, *together = sys.argv[1:]
     if not launch_processes(*map(int, together or [1])):
         train(Path(output), int(batch))
+        leave_group()

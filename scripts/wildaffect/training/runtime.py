@@ -1,5 +1,6 @@
 """Device, numeric precision and determinism of a job."""
 
+import gc
 import logging
 import os
 import platform
@@ -69,11 +70,13 @@ def processes() -> tuple[int, int]:
 
 
 def leave_group() -> None:
-    """Leave the group of processes for good, at the end of the work; without one, nothing happens.
+    """Leave the group of processes for good, after the function that trained in it has returned; without one, nothing happens.
 
-    Its threads would outlive the interpreter otherwise, and may then abort a process that has done all its work.
+    Its threads would outlive the interpreter otherwise, and may then abort a process that has done all its work. A model that is still
+    wrapped for the group would end it later, and while Python waits: gloo's threads may then wait for Python for ever.
     """
     if torch.distributed.is_initialized():
+        gc.collect()  # wrapped models refer to themselves
         torch.distributed.destroy_process_group()
 
 

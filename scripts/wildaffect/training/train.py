@@ -32,7 +32,7 @@ from wildaffect.training.inputs import (
 )
 from wildaffect.training.loop import Checkpoint, Loop, Progress
 from wildaffect.training.origin import UNKNOWN, Origin
-from wildaffect.training.runtime import computing, device_name, divide_threads, leave_group, open_fabric, own_threads
+from wildaffect.training.runtime import computing, device_name, divide_threads, open_fabric, own_threads
 from wildaffect.weights import save_weights
 
 PARTITIONS = ("train", "validation")
@@ -55,7 +55,8 @@ def train(
 ) -> dict[str, Any]:
     """Train and write ``model.safetensors`` (best epoch), ``history.csv``, ``stats.json`` and ``run.json``.
 
-    Run again after a kill, training continues after the last complete epoch and ends with the same weights.
+    Run again after a kill, training continues after the last complete epoch and ends with the same weights. One of several processes calls
+    `wildaffect.training.runtime.leave_group` after it.
 
     Args:
         setup: What is trained.
@@ -159,7 +160,6 @@ def train(
     if fabric.is_global_zero:
         _write(Path(output), best, progress, statistics, record, {**what, **origin.record()})
         checkpoint.remove()
-    leave_group()
     return record
 
 
