@@ -49,7 +49,14 @@ SYSTEMS: dict[str, dict[str, Any]] = {
     "sequence": {
         "variants": ["tcn"],
         "targets": ["va_expr"],
-        "recipe": {"inputs": ["embed.hog"], "window": 1, "hop": 1, "batch": 128, "epochs": 15, "dropout": 0.5},
+        "recipe": {
+            "inputs": ["embed.aligned_hog", "embed.landmarks"],
+            "window": 1,
+            "hop": 1,
+            "batch": 128,
+            "epochs": 15,
+            "dropout": 0.5,
+        },
     },
 }
 """The variants that see one frame at a time, with the preset for small data."""
@@ -126,7 +133,9 @@ def configuration(out: Path, systems: Sequence[str]) -> dict[str, Any]:
         "corpus": {"layout": "table", "root": str(out / "corpus")},
         "folds": {"scheme": "official"},
         "faces": {"source": "official", "official_root": str(out / "corpus")},
-        "features": {"embeddings": {"hog": {"network": "hog", "crops": TEMPLATE}}},
+        "features": {
+            "embeddings": {name: {"network": name, "crops": TEMPLATE} for name in ("aligned_hog", "landmarks")}
+        },
         "systems": {"lfan": False} | {name: SYSTEMS[name] for name in systems},
     }
 

@@ -6,7 +6,8 @@ import pytest
 
 from wildaffect.demo.affect import affect
 from wildaffect.demo.plan import SIZE, plan
-from wildaffect.demo.subject import draw_subject, frames, landmark_weights, landmarks, mesh, portrait, poses
+from wildaffect.demo.subject import draw_subject, frames, landmarks, mesh, portrait, poses
+from wildaffect.faces.detectors.dlib import landmark_file
 
 SECONDS = 20.0
 SUBJECTS = [person.traits for video in plan() for person in video.persons]
@@ -41,7 +42,7 @@ def test_no_triangle_folds_over():
 
 @pytest.mark.slow
 def test_every_subject_is_found_and_its_expression_follows_its_affect(detector):
-    predictor = dlib.shape_predictor(str(landmark_weights()))
+    predictor = dlib.shape_predictor(str(landmark_file()))
     found = shown = 0
     for traits in SUBJECTS:
         rows = []

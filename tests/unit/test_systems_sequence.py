@@ -10,7 +10,7 @@ from skimage.feature import hog
 from wildaffect import systems
 from wildaffect.errors import InputError
 from wildaffect.faces.crops import CropFile, crop_writer
-from wildaffect.features import embeddings
+from wildaffect.features import face_shape
 from wildaffect.features.embeddings import embed_crops, open_network, preparation
 from wildaffect.scoring import ccc
 from wildaffect.systems.sequence.model import build, with_statistics
@@ -205,7 +205,7 @@ def test_hog_is_that_of_scikit_image_on_grey_64_pixels(tmp_path):
     for index in (0, 2):
         expected = hog(images[index] @ np.array([0.299, 0.587, 0.114]) / 255, 9, (8, 8), (2, 2))
         np.testing.assert_allclose(rows[index], expected, atol=1e-5)
-    assert rows.shape == (3, embeddings.Hog.columns) and not rows[1].any()
+    assert rows.shape == (3, face_shape.Hog.columns) and not rows[1].any()
     assert about["trained"] is False
 
 

@@ -1,10 +1,8 @@
 """A subject: the portrait with another physique, colours and background, drawn with any expression and pose."""
 
-import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import cv2
 import dlib
@@ -14,7 +12,7 @@ from skimage import data
 
 from wildaffect.demo.affect import affect, sines
 from wildaffect.demo.plan import SIZE
-from wildaffect.errors import InputError
+from wildaffect.faces.detectors.dlib import landmark_file
 
 ZOOM = 1.5
 """Portrait pixels are enlarged once by this factor, so that the face has its natural size in a 320-pixel frame."""
@@ -32,24 +30,13 @@ class Portrait:
     landmarks: np.ndarray
 
 
-def landmark_weights() -> Path:
-    """Path of dlib's 68-point weights in the package ``face_recognition_models``; `InputError` without it.
-
-    The package is located and not imported: importing it needs ``pkg_resources``, which newer setuptools lack.
-    """
-    spec = importlib.util.find_spec("face_recognition_models")
-    if spec is None or not spec.submodule_search_locations:
-        raise InputError("Package face_recognition_models not found. Install it: pip install face_recognition_models")
-    return Path(spec.submodule_search_locations[0]) / "models" / "shape_predictor_68_face_landmarks.dat"
-
-
 @cache
 def portrait() -> Portrait:
     """Load the portrait (NASA photograph of Eileen Collins, public domain, ``skimage.data.astronaut``)."""
     frame = np.ascontiguousarray(data.astronaut()[_REGION])
     texture = cv2.resize(frame, None, fx=ZOOM, fy=ZOOM, interpolation=cv2.INTER_CUBIC)
     faces = dlib.get_frontal_face_detector()(texture, 0)
-    parts = dlib.shape_predictor(str(landmark_weights()))(texture, faces[0]).parts()
+    parts = dlib.shape_predictor(str(landmark_file()))(texture, faces[0]).parts()
     return Portrait(texture, _outline(frame, texture.shape[:2]), np.array([(p.x, p.y) for p in parts], np.float64))
 
 

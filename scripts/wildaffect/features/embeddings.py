@@ -15,7 +15,7 @@ from torch.nn.functional import interpolate
 
 from wildaffect.errors import InputError
 from wildaffect.faces.crops import CropFile
-from wildaffect.features import hsemotion
+from wildaffect.features import face_shape, hsemotion
 from wildaffect.features.frames import OF_IMAGE
 from wildaffect.features.networks import load_exactly
 from wildaffect.features.onnx_files import open_encoder
@@ -23,6 +23,7 @@ from wildaffect.features.spec import EMBED_PREFIX, OWN_NOTICE, SEEDED, FeatureSp
 from wildaffect.features.store import save_blocks, write_valid
 from wildaffect.features.vggface import PREPARATION as FACE_PREPARATION
 from wildaffect.features.vggface import VggFace, prepared
+from wildaffect.files import sha256
 from wildaffect.integrity import foreign
 from wildaffect.models import resolve
 from wildaffect.weights import read_weights
@@ -31,23 +32,7 @@ SEED = 2021
 SIDE = 224
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PREPARATION = f"RGB, {SIDE} pixels (antialiased bilinear), divided by 255, minus {MEAN}, divided by {STD}"
-HOG_SIDE = 64
-HOG = {"orientations": 9, "pixels_per_cell": (8, 8), "cells_per_block": (2, 2)}
-HOG_PREPARATION = f"grey, {HOG_SIDE} pixels (antialiased bilinear)"
 GREY = (0.299, 0.587, 0.114)
-
-
-class Hog(nn.Module):
-    """Histograms of oriented gradients (Dalal and Triggs 2005; scikit-image) of grey images (n, 64, 64), float32 (n, 1764)."""
-
-    columns = 9 * 2 * 2 * 7 * 7
-
-    def forward(self, images: Tensor) -> Tensor:
-        """On the CPU, image by image."""
-        from skimage.feature import hog
-
-        rows = [hog(image, **HOG) for image in images.cpu().numpy()]
-        return torch.from_numpy(np.stack(rows).astype(np.float32)).to(images.device)
 
 
 class OnnxEncoder(nn.Module):
@@ -85,11 +70,11 @@ class OnnxEncoder(nn.Module):
         return found
 
 
-def grey(images: Tensor) -> Tensor:
-    """Images uint8 (n, size, size, 3) RGB as `Hog` takes them, float32 (n, 64, 64) in [0, 1]."""
+def grey(images: Tensor, side: int) -> Tensor:
+    """Images uint8 (n, size, size, 3) RGB in grey, float32 (n, side, side) in [0, 1]."""
     weights = torch.tensor(GREY, device=images.device)
     scaled = (images.float() / 255 @ weights)[:, None]
-    return interpolate(scaled, (HOG_SIDE, HOG_SIDE), mode="bilinear", align_corners=False, antialias=True)[:, 0]
+    return interpolate(scaled, (side, side), mode="bilinear", align_corners=False, antialias=True)[:, 0]
 
 
 def prepare(
@@ -119,6 +104,7 @@ class Encoder:
         columns: Gives the length of its vectors.
         source: Whose it is.
         part: Which part of it the vectors are.
+        brought: The file of weights that a Python package brings for it, by ``path``, ``licence`` and ``citation``, if there is one.
     """
 
     load: Callable[[Path | None], nn.Module]
@@ -127,6 +113,7 @@ class Encoder:
     columns: Callable[[Any], int]
     source: str
     part: str = " before its last layer"
+    brought: Callable[[], Mapping[str, Any]] | None = None
 
 
 def _resnet(build: Callable[..., nn.Module]) -> Encoder:
@@ -169,8 +156,20 @@ def _hsemotion(own: hsemotion.Preparation) -> Encoder:
     return Encoder(load, own.prepare, own.words, lambda network: network.columns, "EmotiEffLib")
 
 
+def _described(
+    build: Callable[[], nn.Module], side: int, source: str, brought: Callable[[], Mapping[str, Any]] | None = None
+) -> Encoder:
+    """A description of grey images that nothing has to be given for."""
+    words = f"grey, {side} pixels (antialiased bilinear)"
+    return Encoder(
+        lambda path: build(), partial(grey, side=side), words, lambda network: network.columns, source, "", brought
+    )
+
+
 NETWORKS: Mapping[str, Encoder] = {
-    "hog": Encoder(lambda path: Hog(), grey, HOG_PREPARATION, lambda network: network.columns, "scikit-image", ""),
+    "hog": _described(face_shape.Hog, face_shape.HOG_SIDE, "scikit-image"),
+    "aligned_hog": _described(face_shape.aligned_hog, face_shape.SIDE, "dlib, scikit-image", face_shape.about),
+    "landmarks": _described(face_shape.aligned_landmarks, face_shape.SIDE, "dlib", face_shape.about),
     "resnet18": _resnet(torchvision.models.resnet18),
     "resnet34": _resnet(torchvision.models.resnet34),
     "resnet50": _resnet(torchvision.models.resnet50),
@@ -230,6 +229,10 @@ def open_network(
     if file:
         about = {name: getattr(file, name) for name in ("name", "sha256", "verified", "licence", "citation")}
         return network, about | {"trained": True}
+    if brought := find_encoder(name, onnx).brought:
+        found = dict(brought())
+        path = found.pop("path")
+        return network, found | {"name": path.name, "sha256": sha256(path), "verified": False, "trained": True}
     if weights is None:
         return network, {"name": "none", "trained": False, "sha256": None}
     note = "Untrained network: the values are a random projection of the picture, not a learnt embedding."

@@ -62,7 +62,7 @@ def of_configuration(feature: str) -> bool:
 SEEDED = "seeded"
 """Given as weights: an untrained network with a fixed seed."""
 IMAGE_NETWORKS: Mapping[str, tuple[str, ...]] = {
-    "hog": (),
+    **dict.fromkeys(("hog", "aligned_hog", "landmarks"), ()),
     **dict.fromkeys(("resnet18", "resnet34", "resnet50", "resnet101", "vggface_resnet50"), ("file", SEEDED)),
     **dict.fromkeys(("enet_b0_8_va_mtl", "mbf_va_mtl", "onnx"), ("file",)),
 }

@@ -218,6 +218,8 @@ class Embedding(Section):
 
     network: Literal[
         "hog",
+        "aligned_hog",
+        "landmarks",
         "resnet18",
         "resnet34",
         "resnet50",
@@ -229,10 +231,11 @@ class Embedding(Section):
     ]
     """Network; the vectors are the input of its last layer (of vggface_resnet50 also its seven probabilities).
     hog: no network but histograms of oriented gradients, a plain description of a face that needs no weights.
+    aligned_hog, landmarks: the same of the face aligned by dlib's 68 landmarks, and these landmarks.
     onnx: any network in an ONNX file; the vectors are one of its outputs."""
 
     weights: Text | None = None
-    """Weights: a name in models.yaml, a file, or `seeded` for an untrained network; null for hog, which has none."""
+    """Weights: a name in models.yaml, a file, or `seeded` for an untrained network; null for hog, aligned_hog and landmarks."""
 
     crops: Text
     """Crop template of the images that the network gets."""

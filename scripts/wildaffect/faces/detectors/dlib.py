@@ -33,7 +33,7 @@ class DlibDetector:
         if device == "cuda" and not dlib.DLIB_USE_CUDA:
             raise InputError("device cuda: this dlib was built without CUDA. Use device cpu or the retinaface backend.")
         weights = _weights_folder()
-        used = {"landmarks": weights / "shape_predictor_68_face_landmarks.dat"}
+        used = {"landmarks": landmark_file()}
         if model == "cnn":
             used["detector"] = weights / "mmod_human_face_detector.dat"
         if options.identity:
@@ -130,6 +130,15 @@ def _shrink_factor(image: np.ndarray, max_side: int) -> float:
     """The shorter side keeps one pixel at least."""
     longer, shorter = max(image.shape[:2]), min(image.shape[:2])
     return max(min(1.0, max_side / longer), 1 / shorter) if max_side else 1.0
+
+
+def landmark_file() -> Path:
+    """Weights of the 300-W shape predictor, which finds 68 landmarks in the box of a face.
+
+    Raises:
+        InputError: The Python package that has it is missing.
+    """
+    return _weights_folder() / "shape_predictor_68_face_landmarks.dat"
 
 
 def _weights_folder() -> Path:
