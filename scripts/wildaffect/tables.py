@@ -97,8 +97,13 @@ def count_rows(path: str | os.PathLike) -> int:
 
 def read_metadata(path: str | os.PathLike) -> Record:
     """The JSON metadata that `write_table` stored in a table; empty without any. A key that is asked for and missing is an `InputError`."""
+    return metadata_of(read_schema(path), path)
+
+
+def metadata_of(schema: pa.Schema, path: str | os.PathLike) -> Record:
+    """The same from the schema of a table that `read_table` read from ``path``."""
     with intact(path, _EXPECTED):
-        return Record(json.loads((read_schema(path).metadata or {}).get(METADATA_KEY, b"{}")), path)
+        return Record(json.loads((schema.metadata or {}).get(METADATA_KEY, b"{}")), path)
 
 
 def _footer(path: str | os.PathLike) -> bytes:

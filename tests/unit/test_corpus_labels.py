@@ -1,5 +1,8 @@
 """Annotation files: what is a label, what is not, and how rows meet frames."""
 
+import math
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -240,6 +243,32 @@ def test_va_round_trip(tmp_path_factory, rows):
     path.write_text("\n".join(["valence,arousal", *(f"{v},{a}" for v, a in rows)]))
     expected = np.array(rows, float).reshape(-1, 2)
     np.testing.assert_array_equal(parse_annotation(path, "va").values, np.where(expected == -5, np.nan, expected))
+
+
+def _number(field):
+    """What a field spells, by its letters."""
+    if not re.fullmatch(r"[ \t]*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?[ \t]*", field):
+        return None
+    return float(field) if math.isfinite(float(field)) else None
+
+
+fields = st.one_of(
+    st.sampled_from(["0.5", "-1", "1e0", " 0", "-0", ".25", "5.e-1", "1e999"]), st.text("01.-+eE \t,", max_size=4)
+)
+
+
+@given(st.lists(st.lists(fields, min_size=1, max_size=3).map(",".join), min_size=1, max_size=5))
+def test_each_line_of_numbers_is_read_or_the_first_that_is_none_is_named(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("labels") / "a.txt"
+    path.write_text("\n".join(["valence,arousal", *rows]), newline="")
+    read = [[_number(field) for field in line.split(",")] for line in path.read_text().rstrip().split("\n")[1:]]
+    wrong = [row for row, numbers in enumerate(read) if None in numbers or len(numbers) != 2]
+    wrong = wrong or [row for row, numbers in enumerate(read) if max(map(abs, numbers)) > 1]
+    if wrong:
+        with pytest.raises(InputError, match=rf"line {wrong[0] + 2}:"):
+            parse_annotation(path, "va")
+    else:
+        np.testing.assert_array_equal(parse_annotation(path, "va").values, np.array(read, float).reshape(-1, 2))
 
 
 @given(st.text(max_size=200), st.sampled_from(["va", "expr", "au"]))

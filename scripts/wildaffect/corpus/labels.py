@@ -9,7 +9,6 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,7 +21,7 @@ from wildaffect.corpus.label_spaces import EXPRESSIONS8, VALENCE_AROUSAL
 from wildaffect.corpus.timed import Range, Segments, is_timed, middles, read_segments, start_in_file
 from wildaffect.corpus.trials import Trial
 from wildaffect.errors import InputError
-from wildaffect.tables import read_metadata, read_table, write_table
+from wildaffect.tables import metadata_of, read_table, write_table
 from wildaffect.textfiles import decimal, read_beginning, read_lines
 
 INVALID = -5
@@ -34,8 +33,9 @@ NAMES_IN_ROWS = "expression"
 TIMES = pa.schema([("time_s", pa.float64())])
 """The column of a frame table that labels need."""
 
-# What floats are written with; `float` also takes 1_000, inf, nan and digits of other scripts.
 _NUMBERS = re.compile(r"[-+., \teE0-9]*")
+# What lines of numbers are written with: parsers also take inf and nan.
+_IN_NUMBERS = b"-+., \teE0123456789\n"
 
 
 @dataclass(frozen=True)
@@ -371,8 +371,11 @@ def write_labels(
         classes: Expressions of the edition.
         excluded: Ranges whose frames have no label, by trial.
     """
-    times = {video: read_table(path, TIMES)["time_s"].to_numpy() for video, path in frames.items()}
-    starts = {video: start_in_file(read_metadata(path)) for video, path in frames.items()}
+    times, starts = {}, {}
+    for video, path in frames.items():
+        found = read_table(path, TIMES)
+        times[video] = found["time_s"].to_numpy()
+        starts[video] = start_in_file(metadata_of(found.schema, path))
     table, metadata = label_table(task, trials, annotations, times, rules, classes, starts, excluded)
     write_table(output, table, table.schema, metadata)
 
@@ -459,14 +462,22 @@ def _named(where: Where, rows: Sequence[str], meanings: Mapping[str, float]) -> 
 
 def _numbers(where: Where, rows: Sequence[str], width: int) -> np.ndarray:
     """Finite numbers (rows, width) of lines from the second on; an `InputError` that names the first line that holds anything else."""
-    text = ",".join(rows)
-    if _NUMBERS.fullmatch(text) and set(map(str.count, rows, repeat(","))) == {width - 1}:
-        try:
-            values = pa.array(text.split(",")).cast(pa.float64()).to_numpy()
-        except pa.ArrowInvalid:  # also of a number with blanks around it
-            values = np.array([math.nan])
-        if np.isfinite(values).all():
-            return values.reshape(-1, width)
+    text = "\n".join([*rows, ""]).encode()
+    if rows and not text.translate(None, _IN_NUMBERS):
+        characters = np.frombuffer(text, np.uint8)
+        ends = np.flatnonzero((characters == ord(",")) | (characters == ord("\n")))
+        if bytes(characters[ends]) == len(rows) * ((width - 1) * b"," + b"\n"):
+            # The fields one after the other, without what separates them, and where each begins: an array of texts.
+            begins = np.append(0, ends - np.arange(len(ends))).astype(np.int32)
+            fields = pa.py_buffer(text.translate(None, b",\n"))
+            try:
+                values = (
+                    pa.StringArray.from_buffers(len(ends), pa.py_buffer(begins), fields).cast(pa.float64()).to_numpy()
+                )
+            except pa.ArrowInvalid:  # also of a number with blanks around it
+                values = np.array([math.nan])
+            if np.isfinite(values).all():
+                return values.reshape(-1, width)
     return np.array([_row(where(row), line, width) for row, line in enumerate(rows)]).reshape(-1, width)
 
 
@@ -513,8 +524,8 @@ def _batch(task: str, trial: str, times: np.ndarray, columns: Sequence[str], lab
         "frame": pa.array(np.arange(len(times)), pa.int32()),
         "time_s": pa.array(times, pa.float64()),
     }
-    kind = pa.float32() if task == "va" else pa.int8()
+    values = np.where(known, labels, 0).astype(np.float32 if task == "va" else np.int8)
     for index, name in enumerate(columns):
-        arrays[name] = pa.array(labels[:, index], pa.float64(), mask=~known[:, index]).cast(kind)
+        arrays[name] = pa.array(values[:, index], mask=~known[:, index])
     arrays["valid"] = pa.array(known.any(axis=1) if task == "au" else known.all(axis=1), pa.bool_())
     return pa.record_batch(arrays)

@@ -32,7 +32,7 @@ from wildaffect.media.timestamps import (
     repair_clocks,
     repair_ticks,
 )
-from wildaffect.tables import read_metadata, read_table, write_table
+from wildaffect.tables import metadata_of, read_table, write_table
 
 FRAMES = pa.schema(
     [
@@ -259,7 +259,7 @@ def read_frames(path: str | os.PathLike) -> Frames:
         InputError: The file is not a frame table.
     """
     table = read_table(path, FRAMES)
-    return Frames(table["time_s"].to_numpy(), table, read_metadata(path))
+    return Frames(table["time_s"].to_numpy(), table, metadata_of(table.schema, path))
 
 
 def kept_view(about: Mapping[str, Any]) -> dict[str, Any]:
