@@ -268,6 +268,11 @@ def broken(change):
             "valence of 120 labelled frames is not a usable number",
         ),
         (lambda p, y: (replace(p, "frame", np.arange(120) - 1), y), "frame numbers must count from 0"),
+        (
+            lambda p, y: (replace(p, "frame", np.full(120, 1e20)), y),
+            "^predictions: column frame: expected int64 values",
+        ),
+        (lambda p, y: (p, replace(y, "frame", ["first"] * 120)), "^labels: column frame: expected int64 values"),
         (lambda p, y: (replace(p, "valence", ["x"] * 120), y), "column valence: expected double values"),
         (lambda p, y: (p, replace(y, "valence", np.full(120, -5.0))), "nothing can be scored"),
         (lambda p, y: (p.slice(0, 0), y), "120 labelled frames of 3 trials have no row"),

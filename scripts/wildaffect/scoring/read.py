@@ -109,8 +109,9 @@ def sort_rows(table: pa.Table, name: str) -> RowIndex:
     """Sort the keys of ``table``; `InputError` for a null, an impossible name, a negative frame or a repeated (trial, frame)."""
     if table["trial"].null_count or table["frame"].null_count:
         raise InputError(f"{name}: a row has no trial or no frame number; every row needs both.")
-    names = _cast(table, "trial", pa.string()).combine_chunks().dictionary_encode()
-    frame = _cast(table, "frame", pa.int64()).to_numpy()
+    with named(name):
+        names = _cast(table, "trial", pa.string()).combine_chunks().dictionary_encode()
+        frame = _cast(table, "frame", pa.int64()).to_numpy()
     if frame.size and not 0 <= frame.min() <= frame.max() < FRAMES_PER_TRIAL:
         raise InputError(f"{name}: frame numbers must count from 0, found {frame.min()} to {frame.max()}.")
     try:
