@@ -1,6 +1,7 @@
 """What the PBS helpers understand, decide and say, their scripts under three shells, and their programs with stand-ins for PBS's."""
 
 import ast
+import importlib
 import json
 import os
 import re
@@ -13,6 +14,10 @@ from pathlib import Path
 import pytest
 
 from support.pbs import HELPERS, Server, job_script, jobs, pbs
+from support.pipeline import ROOT
+
+sys.path.insert(0, str(ROOT / "workflow" / "rules"))
+clusters = importlib.import_module("clusters")
 
 DATA = Path(__file__).parents[1] / "data" / "pbs"
 SHELLS = {"dash": ["dash"], "bash": ["bash"], "bash as sh": ["bash", "--posix"]}
@@ -334,13 +339,13 @@ def test_gpus_are_tried_before_any_job(site, tmp_path):
             jobs.submit(site, script, jobs.Options())
     assert [words[0] for words in server.asked] == ["qsub", "pbsnodes"], "asked once per run"
     server.gpus = 2
-    job = jobs.submit(site._replace(run="next"), script, jobs.Options())
+    job = jobs.submit(site._replace(run="next", is_running="next".__eq__), script, jobs.Options())
     assert {name: found.state for name, found in server.jobs.items()} == {"1.head": "F", job: "Q"}, (
         "the trial is deleted"
     )
     server.gpus = 0
     none = script.replace("dHJhaW46Z3B1PTE=", "dHJhaW46Z3B1PTA=")
-    assert jobs.submit(site._replace(run="third"), none, jobs.Options()), "train:gpu=0"
+    assert jobs.submit(site._replace(run="third", is_running="third".__eq__), none, jobs.Options()), "train:gpu=0"
 
 
 # Watching.
@@ -422,7 +427,7 @@ def submit_again(site, server, tmp_path, **changes):
     first = jobs.submit(site, job_script(tmp_path, "a"), jobs.Options())
     server.advance(60)
     second = jobs.submit(
-        site._replace(run="next", is_running=lambda run: False), job_script(tmp_path, "a", **changes), jobs.Options()
+        site._replace(run="next", is_running="next".__eq__), job_script(tmp_path, "a", **changes), jobs.Options()
     )
     return first, second
 
@@ -447,7 +452,7 @@ def test_work_that_read_older_input_is_replaced(site, tmp_path):
     first = jobs.submit(site, job_script(tmp_path, "a", input=["in"]), jobs.Options())
     server.advance(60)
     os.utime(tmp_path / "in", (30, 30))
-    after = site._replace(run="next", is_running=lambda run: False)
+    after = site._replace(run="next", is_running="next".__eq__)
     assert jobs.submit(after, job_script(tmp_path, "a", input=["in"]), jobs.Options()) != first
 
 
@@ -456,7 +461,7 @@ def test_no_job_begins_beside_one_of_which_pbs_says_nothing(site, tmp_path):
     jobs.submit(site, job_script(tmp_path, "a"), jobs.Options())
     server.advance(60)
     server.faults = [(0, 1e9, "away")]
-    after = site._replace(run="next", is_running=lambda run: False)
+    after = site._replace(run="next", is_running="next".__eq__)
     with pytest.raises(SystemExit, match=r"1\.head of an earlier run makes the same results"):
         jobs.submit(after, job_script(tmp_path, "a", params={"code": "2"}), jobs.Options())
     assert len(server.jobs) == 1
@@ -469,14 +474,49 @@ def test_a_job_of_a_run_that_goes_on_elsewhere_is_left_alone(site, tmp_path):
     assert server.jobs[first].state == "Q"
 
 
-@pytest.mark.parametrize("shell", [[], ["sh", "-c", '"$0" "$@"; exit $?']])
-def test_a_run_is_known_by_its_process(shell):
-    """Snakemake starts submit through a shell, and cancel itself."""
-    code = f"import sys; sys.path.insert(0, {str(HELPERS)!r}); import jobs; print(jobs.run_name())"
-    name = subprocess.check_output([*shell, sys.executable, "-c", code], text=True).strip()
+def test_what_was_cancelled_is_not_taken_over(site, tmp_path, monkeypatch):
+    """It goes on for a while after qdel; who took it over would see it fail."""
+    site, server = site
+    server.dying = 60
+    first = jobs.submit(site, job_script(tmp_path, "a"), jobs.Options())
+    server.advance(60)
+    monkeypatch.setattr(jobs.subprocess, "Popen", lambda command, **_: server.call(command))
+    jobs.cancel(site, [first])
+    assert server.jobs[first].state == "E"
+    after = site._replace(run="next", is_running="next".__eq__)
+    second = jobs.submit(after, job_script(tmp_path, "a"), jobs.Options())
+    assert second != first and server.jobs[first].state == "F" and server.jobs[second].state == "Q"
+
+
+def test_who_outlives_its_run_submits_nothing(site, tmp_path):
+    """Killed, Snakemake leaves the helper that it just started; the next run could not know what that is about to do."""
+    site, server = site
+    orphan = site._replace(is_running="nobody".__eq__)
+    with pytest.raises(SystemExit, match=r"Snakemake has ended\."):
+        jobs.submit(orphan, job_script(tmp_path, "a"), jobs.Options())
+    assert not server.jobs and not jobs.live(site)
+
+
+HELPER = f"import sys; sys.path.insert(0, {str(HELPERS)!r}); import jobs; print(jobs.run_name())"
+
+
+def test_a_run_is_known_by_its_process(monkeypatch):
+    clusters.tell_helpers_who_runs()
+    name = subprocess.check_output(["sh", "-c", f'{sys.executable} -c "$0"; exit $?', HELPER], text=True).strip()
     assert name.split(":")[1] == str(os.getpid())
     assert jobs.process_runs(name)
     assert not jobs.process_runs(f"{name}0") and not jobs.process_runs(f"elsewhere{name}") and not jobs.process_runs("")
+    monkeypatch.delenv("WILDAFFECT_RUN")
+    lost = subprocess.run([sys.executable, "-c", HELPER], capture_output=True, text=True)
+    assert lost.returncode and "WILDAFFECT_RUN is not set" in lost.stderr
+
+
+def test_a_run_that_was_killed_is_none_even_for_the_helper_that_it_left():
+    """The helper has another parent then, which may run for ever."""
+    helper = ["sh", "-c", f'sleep 0.3; {sys.executable} -c "$0"', HELPER]
+    parent = f"import os, subprocess; os.environ['WILDAFFECT_RUN'] = str(os.getpid()); subprocess.Popen({helper!r})"
+    name = subprocess.run([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    assert name.split(":")[1].isdigit() and not jobs.process_runs(name)
 
 
 # The programs.
@@ -500,7 +540,10 @@ def stand_in(tmp_path, monkeypatch):
 
 
 def run(program: str, *arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, HELPERS / program, *arguments], capture_output=True, text=True)
+    environment = os.environ | {"WILDAFFECT_RUN": str(os.getpid())}
+    return subprocess.run(
+        [sys.executable, HELPERS / program, *arguments], env=environment, capture_output=True, text=True
+    )
 
 
 @pytest.mark.parametrize(("body", "expected"), [("true", "success"), ("exit 3", "failed")])

@@ -62,7 +62,7 @@ class World:
         self.runs += 1
         return jobs.Site(
             folder=self.folder / "pbs", run=f"run{self.runs}", call=self.server.call, now=lambda: self.server.now,
-            sleep=self.advance, is_running=lambda run: False,
+            sleep=self.advance, is_running=f"run{self.runs}".__eq__,
         )  # fmt: skip
 
     def advance(self, seconds: float) -> None:

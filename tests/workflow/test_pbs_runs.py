@@ -25,9 +25,10 @@ SHELLS = (("dash",), ("bash",), ("bash", "--posix"))
 SNAKEFILE = """
 import sys
 sys.path[:0] = [{rules!r}, {scripts!r}]
-from clusters import cancel_all_jobs, cancel_jobs_on_sigterm
+from clusters import cancel_all_jobs, cancel_jobs_on_sigterm, tell_helpers_who_runs
 from records import keep_records
 keep_records("out")
+tell_helpers_who_runs()
 cancel_jobs_on_sigterm()
 cancel_all_jobs()
 RATE = config.get("rate", 1)

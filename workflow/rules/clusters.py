@@ -1,5 +1,6 @@
 """What Snakemake leaves undone on a cluster, in the process that watches its jobs."""
 
+import os
 import time
 from collections.abc import Awaitable, Callable
 
@@ -16,6 +17,11 @@ FAILED_OTHERWISE = frozenset({"REVOKED", "LAUNCH_FAILED", "RECONFIG_FAIL", "SPEC
 """States of jobs that are over, those that the executor knows and those that it takes for running."""
 GRACE = 120
 """Seconds after which a preempted job is not requeued any more, and a job of which the controller knows nothing is over."""
+
+
+def tell_helpers_who_runs() -> None:
+    """Leave the number of this process to the helpers of the PBS profile, which may outlive it: two runs never make the same results."""
+    os.environ["WILDAFFECT_RUN"] = str(os.getpid())
 
 
 def cancel_jobs_on_sigterm() -> None:

@@ -15,7 +15,7 @@ SCRIPTS = str(RULES.parents[1] / "scripts")
 sys.path[:0] = [SCRIPTS, str(RULES)]
 
 import records
-from clusters import cancel_all_jobs, cancel_jobs_on_sigterm, complete_states_of_slurm
+from clusters import cancel_all_jobs, cancel_jobs_on_sigterm, complete_states_of_slurm, tell_helpers_who_runs
 from engine import remember_answers
 from records import unrecorded
 from pathvars import replace_leading_only
@@ -58,6 +58,7 @@ RESULTS = PLAN.config["results_dir"]
 records.run_code_in(SCRIPTS)
 records.keep_records(RESULTS)
 replace_leading_only(workflow.pathvars)
+tell_helpers_who_runs()
 cancel_jobs_on_sigterm()
 cancel_all_jobs()
 complete_states_of_slurm()

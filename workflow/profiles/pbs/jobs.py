@@ -32,6 +32,8 @@ import pbs
 
 FOLDER = Path(".snakemake") / "pbs"
 REVOKED = "revoked"
+RUN = "WILDAFFECT_RUN"
+"""Variable in which Snakemake leaves its process number (workflow/rules/clusters.py)."""
 QSTAT_TIMEOUT, QSUB_TIMEOUT, QDEL_TIMEOUT = 20, 120, 30
 SUBMIT_FOR = 600
 """Seconds for which a server that cannot be reached is asked again to take a job."""
@@ -102,10 +104,11 @@ def submit(site: Site, script: str, options: Options) -> str:
     """Hand a job script to PBS and return the job's id.
 
     A job of an earlier run that Snakemake no longer watches, because it was killed, and that makes the same results, is taken over if it
-    does exactly the same, and otherwise ended first: there are never two.
+    does exactly the same, and otherwise ended first: there are never two. What this run submits is written down before it is known to
+    live on, so a run that begins after its end either reads that or makes this one give up.
 
     Raises:
-        SystemExit: PBS refused the job or could not be reached; the message says what it said.
+        SystemExit: PBS refused the job or could not be reached, and the message says what it said; or Snakemake has ended.
     """
     site.folder.mkdir(parents=True, exist_ok=True)
     properties = pbs.properties_of(script)
@@ -147,9 +150,11 @@ def submit(site: Site, script: str, options: Options) -> str:
 
 def enqueue(site: Site, command: list, token: str) -> str:
     """The id that qsub gives, asked for minutes if the server is away. A job that was taken unheard cannot run beside the next."""
-    end, pause, parent = site.now() + SUBMIT_FOR, 5.0, os.getppid()
+    end, pause = site.now() + SUBMIT_FOR, 5.0
     try:
         while True:
+            if not site.is_running(site.run):
+                raise SystemExit("pbs submit: Snakemake has ended.")
             done = site.call(command, QSUB_TIMEOUT)
             if done and done.status == 0 and done.out.split():
                 return done.out.split()[-1]
@@ -160,8 +165,6 @@ def enqueue(site: Site, command: list, token: str) -> str:
                 raise SystemExit(
                     f"pbs submit: PBS could not be reached for {SUBMIT_FOR // 60} minutes: {said}\n  {shlex.join(command)}"
                 )
-            if os.getppid() != parent:
-                raise SystemExit("pbs submit: Snakemake has ended.")
             site.sleep(pause)
             pause = min(2 * pause, 60)
     except BaseException:
@@ -221,8 +224,8 @@ def left_over(site: Site, work: dict) -> list:
 
 
 def can_take_over(site: Site, record: dict, work: dict) -> bool:
-    """It does the same, has read what there is now, and did not fail yet."""
-    if not record["job"] or not pbs.same_work(record["work"], work):
+    """It does the same, has read what there is now, did not fail yet, and was not cancelled."""
+    if not record["job"] or record.get("cancelled") or not pbs.same_work(record["work"], work):
         return False
     if any(not Path(file).exists() or Path(file).stat().st_mtime > record["submitted"] for file in work["input"]):
         return False
@@ -351,7 +354,11 @@ def ask(site: Site, names: list, history: bool = True) -> tuple:
 def cancel(site: Site, jobs: list) -> None:
     """Delete jobs; those that PBS does not hear of in time will not run either. Returns at once, as Snakemake waits two seconds only."""
     for job in jobs:
-        revoke(site, text_of(site.file(pbs.short(job), "job")))
+        token = text_of(site.file(pbs.short(job), "job"))
+        record = read(site.file(token, "json")) if token else {}
+        if record and not revoke(site, token):
+            # It dies, perhaps slowly: the next run waits for that.
+            write(site.file(token, "json"), json.dumps({**record, "cancelled": True}))
     for record in live(site):
         if record["run"] == site.run and not record["job"]:
             revoke(site, record["token"])  # it was just being submitted
@@ -377,18 +384,25 @@ def delete(site: Site, records: list) -> None:
 
 
 def run_name() -> str:
-    """A name for the run of Snakemake that started this process, perhaps through a shell."""
-    parent = os.getppid()
-    if text_of(Path(f"/proc/{parent}/comm")) in ("sh", "dash", "bash"):
-        parent = int(text_of(Path(f"/proc/{parent}/stat")).rpartition(")")[2].split()[1])
-    return f"{socket.gethostname()}:{parent}:{_started(parent)}"
+    """A name for the run of Snakemake that started this process. It says itself which process it is: the parent of this one may be
+    another already, as it does not take its helpers along when it is killed.
+
+    Raises:
+        SystemExit: Nothing says so.
+    """
+    number = os.environ.get(RUN, "")
+    if not number:
+        raise SystemExit(
+            f"pbs: {RUN} is not set: these helpers are started by Snakemake, with the rules of this workflow."
+        )
+    return f"{socket.gethostname()}:{number}:{_started(number)}"
 
 
 def process_runs(run: str) -> bool:
     """Snakemake of that name runs on this machine. One on another machine cannot: only one run writes to a results folder."""
     host, _, rest = run.partition(":")
     number, _, started = rest.partition(":")
-    return host == socket.gethostname() and _started(number) == started
+    return host == socket.gethostname() and started != "" and _started(number) == started
 
 
 def _started(number: Any) -> str:
