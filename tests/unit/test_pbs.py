@@ -166,7 +166,7 @@ def test_silence_counts_while_it_is_asked_into():
     ],
 )
 def test_where_the_history_is_off_the_log_tells_why(log, words):
-    requested = "" if "PBS" in log else "00:10:00"
+    requested = {} if "PBS" in log else {"walltime": "00:10:00"}
     text = pbs.phrase("gone", ended=None, job=pbs.Job("R"), log=log, rule="detect", requested=requested)
     assert words in text
     assert ("detect under set-resources" in text) == (words.split()[3] in ("walltime", "memory"))
@@ -407,6 +407,20 @@ def test_a_job_that_can_never_run_is_named_after_the_first_question_and_deleted(
     word, reason = jobs.status(site, job)
     assert word == "failed" and "Can Never Run" in reason and "detect under set-resources" in reason
     assert server.jobs[job].state == "F"
+
+
+def test_a_job_that_pbs_never_showed_is_told_what_it_asked_for(site, tmp_path):
+    """It ended between two questions, and there is no history."""
+    site, server = site
+    server.history = False
+    script = job_script(tmp_path, "a", resources={"mem_mb": 3000})
+    job = jobs.submit(site, script, jobs.Options(max_mem="2000mb", logs=str(tmp_path)))
+    server.advance(60)
+    server.end(server.jobs[job], "memory")
+    assert jobs.status(site, job) == ("running", "")
+    server.advance(pbs.GRACE + 60)
+    word, reason = jobs.status(site, job)
+    assert word == "failed" and reason.startswith("killed by PBS: memory 2000mb exceeded"), reason
 
 
 def test_a_walltime_kill_is_named(site, tmp_path):

@@ -132,7 +132,7 @@ def submit(site: Site, script: str, options: Options) -> str:
         "job": "",
         "submitted": site.now(),
         "name": pbs.rule_of(properties),
-        "walltime": pbs.walltime(properties),
+        "requested": {"walltime": pbs.walltime(properties), "mem": pbs.mem(properties, options.max_mem)},
         "log": str(logs / f"{name}.{token}.log"),
         "work": work,
     }
@@ -299,7 +299,7 @@ def status(site: Site, job: str) -> tuple:
         log=text_of(Path(record["log"])),
         rule=record["name"],
         silent=silent,
-        requested=record["walltime"],
+        requested=record.get("requested"),
     )
     if Path(record["log"]).exists():
         reason += f" What it printed: {record['log']}"

@@ -216,7 +216,7 @@ def job_of(seen: dict | None) -> Job:
 
 
 def phrase(
-    cause: str, *, ended: int | None, job: Job, log: str, rule: str, silent: float = 0, requested: str = ""
+    cause: str, *, ended: int | None, job: Job, log: str, rule: str, silent: float = 0, requested: dict | None = None
 ) -> str:
     """One or two sentences for the user: why a job failed, and the cure.
 
@@ -227,7 +227,7 @@ def phrase(
         log: What the job printed, where PBS writes why it killed it.
         rule: Name of the rule or group.
         silent: Seconds for which PBS has not answered.
-        requested: Walltime that the job was submitted with, for a PBS that has forgotten the job.
+        requested: Walltime and memory that the job was submitted with, for a PBS that never showed the job or has forgotten it.
     """
     if cause == "never":
         return f"PBS says: {job.comment}. No node is large enough: lower the request of {rule} under set-resources. It was deleted."
@@ -265,9 +265,9 @@ def phrase(
     return f"the job ended with status {job.exit}; its log says why.{said}"
 
 
-def limit(job: Job, log: str, requested: str = "") -> tuple | None:
+def limit(job: Job, log: str, requested: dict | None = None) -> tuple | None:
     """The resource that a killed job had too little of and the limit it was given: ``("walltime", "00:01:00")``."""
-    asked = {"walltime": requested, **job.asked} if requested else dict(job.asked)
+    asked = {**(requested or {}), **job.asked}
     found = KILLED.search(log)
     if found:
         resource, limit_ = found[1], found[3]
@@ -346,15 +346,19 @@ def rule_of(properties: dict) -> str:
 def request(properties: dict, dialect: str, gpu: str, max_mem: str = "") -> list:
     """Arguments of qsub that ask for cores, memory, GPUs and time; memory grows up to ``max_mem`` (``190gb``)."""
     resources = properties.get("resources", {})
-    cores, memory = int(properties.get("threads", 1)), int(resources.get("mem_mb", 1000))
-    if max_mem:
-        memory = min(memory, kilobytes(max_mem) // 1024)
+    cores, memory = int(properties.get("threads", 1)), mem(properties, max_mem)
     gpus, nodes = int(resources.get("gpu", 0)), int(resources.get("nodes", 1))
     time_limit = f"walltime={walltime(properties)}"
     asked_gpus = f":{gpu}={gpus}" if gpus else ""
     if dialect == "pro":
-        return ["-l", f"select={nodes}:ncpus={cores}:mem={memory}mb{asked_gpus}", "-l", time_limit]
-    return ["-l", f"nodes={nodes}:ppn={cores}{asked_gpus},mem={memory}mb,{time_limit}"]
+        return ["-l", f"select={nodes}:ncpus={cores}:mem={memory}{asked_gpus}", "-l", time_limit]
+    return ["-l", f"nodes={nodes}:ppn={cores}{asked_gpus},mem={memory},{time_limit}"]
+
+
+def mem(properties: dict, max_mem: str = "") -> str:
+    """Memory in PBS's words, at most ``max_mem``."""
+    asked = int(properties.get("resources", {}).get("mem_mb", 1000))
+    return f"{min(asked, kilobytes(max_mem) // 1024) if max_mem else asked}mb"
 
 
 def walltime(properties: dict) -> str:
