@@ -13,6 +13,7 @@ from wildaffect.faces.tables import (
     Detections,
     TrialFaces,
     areas,
+    at_rows,
     centres,
 )
 
@@ -77,19 +78,16 @@ def _near(detections: Detections, first: int, second: int) -> bool:
 
 def _blend(detections, tracks, source, before, after, fraction) -> TrialFaces:
     filled, between = before >= 0, fraction > 0
+    rows = np.append(before, after[between])
 
     def blend(values):
-        out = np.full((len(source), *values.shape[1:]), np.nan, np.float32)
-        out[filled] = values[before[filled]]
+        values, later = np.split(values, [len(before)])
         weight = fraction[between].reshape(-1, *([1] * (values.ndim - 1)))
-        out[between] = (1 - weight) * values[before[between]] + weight * values[after[between]]
-        return out
+        values[between] = (1 - weight) * values[between] + weight * later
+        return values
 
-    scores = np.full(len(source), np.nan, np.float32)
-    detected = source == DETECTED
-    scores[detected] = detections.scores[before[detected]]
+    scores = at_rows(detections.scores, np.where(source == DETECTED, before, -1))
     track = np.full(len(source), -1)
     track[filled] = tracks[before[filled]]
-    return TrialFaces(
-        source, track, blend(detections.boxes), scores, blend(detections.points5), blend(detections.points68)
-    )
+    boxes, points5 = (blend(at_rows(values, rows)) for values in (detections.boxes, detections.points5))
+    return TrialFaces(source, track, boxes, scores, points5, blend(detections.points68[rows]))

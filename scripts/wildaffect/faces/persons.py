@@ -29,21 +29,20 @@ from wildaffect.faces.options import TrackingOptions
 from wildaffect.faces.overrides import Override, check_override, read_overrides
 from wildaffect.faces.tables import (
     ABSENT,
-    DETECTIONS_SCHEMA,
     PERSONS_SCHEMA,
     Detections,
     TrialFaces,
     areas,
     centres,
-    detections_from_table,
     pairwise_iou,
+    read_detections,
     rows_by_track,
     rows_table,
     source_counts,
 )
 from wildaffect.faces.tracking import track_faces
 from wildaffect.media.frames import kept_view, read_frames
-from wildaffect.tables import read_metadata, read_table, write_table
+from wildaffect.tables import read_metadata, write_table
 
 # Only this many people, the most prominent ones, are considered as a pair.
 PAIR_CANDIDATES = 12
@@ -91,7 +90,7 @@ def assign_persons(
     clip = read_frames(frames).about
     count = clip["frames"]
     persons = set(trials.values())
-    found = detections_from_table(read_table(detections, DETECTIONS_SCHEMA))
+    found = read_detections(detections)
     about = read_metadata(detections)
     cuts = about["cuts"]
     tracks, swaps = track_faces(found, cuts, about["identity_distance"], options.max_gap, about.get("continued", ()))
