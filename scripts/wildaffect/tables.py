@@ -6,7 +6,7 @@ where the file is opened and not three stages later.
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -42,14 +42,23 @@ def write_table(
         ValueError: The table has other columns.
         pyarrow.ArrowInvalid: Values do not fit their column.
     """
+    write_parts(path, [table], schema, metadata)
+
+
+def write_parts(
+    path: str | os.PathLike, parts: Iterable[pa.Table], schema: pa.Schema, metadata: dict[str, Any] | None = None
+) -> None:
+    """Write the rows of several tables as one table, as `write_table` does, with one of them in memory at a time."""
     encoded = {METADATA_KEY: json.dumps(metadata or {}, sort_keys=True).encode(), _SEALED: b"crc32"}
     # Dictionary encoding of numbers saves nothing after compression and needs memory that grows with the table.
     text_columns = [field.name for field in schema if pa.types.is_string(field.type)]
     with atomic(path) as partial:
-        cast = table.cast(schema).replace_schema_metadata(encoded)
-        # In parts: while a chunk of lists is written it is in memory four times more.
-        parts = pa.Table.from_batches(cast.to_batches(ROWS_AT_ONCE), cast.schema)
-        pq.write_table(parts, partial, compression="zstd", use_dictionary=text_columns)
+        stored = schema.with_metadata(encoded)
+        with pq.ParquetWriter(partial, stored, compression="zstd", use_dictionary=text_columns) as writer:
+            for part in parts:
+                # In chunks: while a chunk of lists is written it is in memory four times more.
+                writer.write_table(pa.Table.from_batches(part.cast(schema).to_batches(ROWS_AT_ONCE), stored))
+                del part  # before the next one is made
         insert_seal(partial, _MAGIC)
 
 
