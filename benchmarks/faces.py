@@ -32,17 +32,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 from wildaffect.config import parse
 from wildaffect.faces.alignment import crop_transform, warp
 from wildaffect.faces.crops import encode_image
-from wildaffect.faces.detect import DETECTIONS_SCHEMA, detect_faces
+from wildaffect.faces.detect import detect_faces
 from wildaffect.faces.detectors import open_detector
 from wildaffect.faces.detectors.scrfd import DetectorNetwork, Scanner
-from wildaffect.faces.gaps import Rows
 from wildaffect.faces.options import RetinaFaceOptions, TrackingOptions
 from wildaffect.faces.persons import assign_persons
-from wildaffect.faces.tables import detections_from_table, read_trial
+from wildaffect.faces.tables import TrialFaces, read_detections, read_trial
 from wildaffect.faces.templates import all_templates
 from wildaffect.media.decode import decode
 from wildaffect.media.frames import write_frame_table
-from wildaffect.tables import read_table
 
 SIZE = 640
 CORPUS_FRAMES = 2_706_999  # Aff-Wild2, 2020 edition
@@ -94,7 +92,7 @@ def stage(clip: Path, folder: Path, model: str, device: str, threads: int, **opt
     return output, all_of_it - loading
 
 
-def main_person(detections: Path, folder: Path) -> Rows:
+def main_person(detections: Path, folder: Path) -> TrialFaces:
     """What the most prominent person shows."""
     assign_persons(
         detections, folder / "frames.parquet", {"v": "main"}, folder / "persons.parquet", options=TrackingOptions()
@@ -102,7 +100,7 @@ def main_person(detections: Path, folder: Path) -> Rows:
     return read_trial(folder / "persons.parquet", "v")
 
 
-def person_errors(reference: list[np.ndarray], full: Rows, rows: Rows) -> tuple[np.ndarray, int]:
+def person_errors(reference: list[np.ndarray], full: TrialFaces, rows: TrialFaces) -> tuple[np.ndarray, int]:
     """Mean landmark distance per frame that full detection finds the person in (NaN where lost), and the longest loss.
 
     The truth is the plain loop's face at the place where full detection sees the person.
@@ -195,7 +193,7 @@ def one_length(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         common = (arguments.model, arguments.device, arguments.threads)
         output, spent = stage(arguments.clips[0], Path(scratch), *common, follow=json.loads(arguments.follow))
-        count = int(detections_from_table(read_table(output, DETECTIONS_SCHEMA)).frame.max(initial=-1)) + 1
+        count = int(read_detections(output).frame.max(initial=-1)) + 1
     # Not getrusage: that counts what the parent had in memory when it started this process.
     peak = int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 2**10
     print(f"{count} frames, {count / spent[0]:.1f} frames/s wall, {count / spent[1]:.1f} cpu, peak {peak:.0f} MiB")

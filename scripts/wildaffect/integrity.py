@@ -164,18 +164,18 @@ def read_footer(path: str | os.PathLike, magic: bytes) -> tuple[bytes, int | Non
     return tail, body
 
 
-def check_body(path: str | os.PathLike, content: bytes, tail: bytes, stated: int | None) -> None:
-    """`InputError` if what stands before the seal is not what was sealed.
+def check_body(path: str | os.PathLike, file: BinaryIO, tail: bytes, stated: int | None) -> None:
+    """`InputError` if what stands before the seal is not what was sealed. The file is read once, in blocks.
 
     Args:
         path: The file, for the message.
-        content: All of its bytes.
+        file: The same, open.
         tail: The first result of `read_footer`.
         stated: The second.
     """
     if stated is None:
         return
-    if zlib.crc32(memoryview(content)[: len(content) - len(tail) - _SEAL.size]) != stated:
+    if _crc32_of(file, file.seek(0, os.SEEK_END) - len(tail) - _SEAL.size) != stated:
         raise damaged(path, "its content does not fit its checksum")
 
 

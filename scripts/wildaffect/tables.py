@@ -6,7 +6,8 @@ where the file is opened and not three stages later.
 
 import json
 import os
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -20,9 +21,10 @@ METADATA_KEY = b"wildaffect"
 _MAGIC = b"PAR1"
 _SEALED = b"wildaffect.sealed"
 _EXPECTED = "a readable Parquet table"
+_BLOCK = 1 << 20
 
 
-ROWS_AT_ONCE = 1 << 16
+ROWS_AT_ONCE = 1 << 12
 
 
 def write_table(
@@ -40,12 +42,23 @@ def write_table(
         ValueError: The table has other columns.
         pyarrow.ArrowInvalid: Values do not fit their column.
     """
+    write_parts(path, [table], schema, metadata)
+
+
+def write_parts(
+    path: str | os.PathLike, parts: Iterable[pa.Table], schema: pa.Schema, metadata: dict[str, Any] | None = None
+) -> None:
+    """Write the rows of several tables as one table, as `write_table` does, with one of them in memory at a time."""
     encoded = {METADATA_KEY: json.dumps(metadata or {}, sort_keys=True).encode(), _SEALED: b"crc32"}
     # Dictionary encoding of numbers saves nothing after compression and needs memory that grows with the table.
     text_columns = [field.name for field in schema if pa.types.is_string(field.type)]
     with atomic(path) as partial:
-        cast = table.cast(schema).replace_schema_metadata(encoded)
-        pq.write_table(cast, partial, compression="zstd", use_dictionary=text_columns)
+        stored = schema.with_metadata(encoded)
+        with pq.ParquetWriter(partial, stored, compression="zstd", use_dictionary=text_columns) as writer:
+            for part in parts:
+                # In chunks: while a chunk of lists is written it is in memory four times more.
+                writer.write_table(pa.Table.from_batches(part.cast(schema).to_batches(ROWS_AT_ONCE), stored))
+                del part  # before the next one is made
         insert_seal(partial, _MAGIC)
 
 
@@ -55,9 +68,16 @@ def read_table(path: str | os.PathLike, schema: pa.Schema) -> pa.Table:
     Raises:
         InputError: The file is damaged or not a readable table, or a column is missing or of another type.
     """
-    with intact(path, _EXPECTED):
-        content = _checked(path)
-        file = pq.ParquetFile(pa.BufferReader(content))
+    batches = read_batches(path, schema)
+    return pa.Table.from_batches(batches, next(batches).schema).select(schema.names)
+
+
+def read_batches(path: str | os.PathLike, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Read the columns of a schema, in the order of the file, in parts: first an empty one, then up to `ROWS_AT_ONCE` rows each.
+
+    No more than a part is in memory. Raises as `read_table`.
+    """
+    with intact(path, _EXPECTED), _checked(path) as file:
         stored = file.schema_arrow
         for field in schema:
             index = stored.get_field_index(field.name)
@@ -66,21 +86,19 @@ def read_table(path: str | os.PathLike, schema: pa.Schema) -> pa.Table:
                 raise InputError(
                     f"{path}: column {field.name!r} {problem}, expected {field.type}. Delete the file and run again."
                 )
-        # In parts: whole columns of lists would be in memory twice.
         wanted = pa.schema([field for field in stored if field.name in schema.names], stored.metadata)
-        batches = file.iter_batches(ROWS_AT_ONCE, columns=wanted.names, use_threads=False)
-        return pa.Table.from_batches(batches, wanted).select(schema.names)
+        yield pa.RecordBatch.from_pylist([], wanted)
+        yield from file.iter_batches(ROWS_AT_ONCE, columns=wanted.names, use_threads=False)
 
 
 def read_all(path: str | os.PathLike) -> pa.Table:
     """Read all columns of a table of any origin; `InputError` if it is damaged, not a readable table, or names a column twice."""
-    with foreign(path, _EXPECTED):
-        content = _checked(path)
-        names = pq.read_schema(pa.BufferReader(content)).names
+    with foreign(path, _EXPECTED), _checked(path) as file:
+        names = file.schema_arrow.names
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise InputError(f"{path}: has more than one column {twice[0]!r}. Keep one of each name.")
         # `pq.read_table` leaves threads that may still hold the buffer when the process ends, and abort it then.
-        return pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
+        return file.read(use_threads=False)
 
 
 def read_schema(path: str | os.PathLike) -> pa.Schema:
@@ -129,11 +147,12 @@ def _had_seal(tail: bytes, start: int) -> bool:
     return max(ends, default=len(_MAGIC)) < start
 
 
-def _checked(path: str | os.PathLike) -> bytes:
-    """All bytes of a table, checked."""
+@contextmanager
+def _checked(path: str | os.PathLike) -> Iterator[pq.ParquetFile]:
+    """A table, checked, to be read in blocks."""
     tail, stated = read_footer(path, _MAGIC)
-    content = Path(path).read_bytes()
-    if stated is None and _had_seal(tail, len(content) - len(tail)):
-        raise damaged(path, "its checksum is missing")
-    check_body(path, content, tail, stated)
-    return content
+    with pa.OSFile(os.fspath(path)) as file:
+        if stated is None and _had_seal(tail, file.size() - len(tail)):
+            raise damaged(path, "its checksum is missing")
+        check_body(path, file, tail, stated)
+        yield pq.ParquetFile(file, buffer_size=_BLOCK, pre_buffer=False)

@@ -23,7 +23,7 @@ from wildaffect.faces.detect import DETECTIONS_SCHEMA, CutFinder, FaceWatch, det
 from wildaffect.faces.detectors import BACKENDS, Faces, detector_options, open_detector
 from wildaffect.faces.options import DETECTORS, DlibOptions, RetinaFaceOptions, TrackingOptions
 from wildaffect.faces.persons import assign_persons
-from wildaffect.faces.tables import detections_from_table
+from wildaffect.faces.tables import read_detections
 from wildaffect.media.frames import write_frame_table
 from wildaffect.tables import read_metadata, read_table
 
@@ -231,7 +231,7 @@ def detect(folder, output, **options):
 
 def test_detection_table(cut_video, tmp_path):
     path = detect(cut_video, tmp_path / "d.parquet")
-    found, about = detections_from_table(read_table(path, DETECTIONS_SCHEMA)), read_metadata(path)
+    found, about = read_detections(path), read_metadata(path)
     assert found.frame.tolist() == [*range(9), *range(13, 18)]
     assert about["cuts"] == [9, 13]
     assert about["frames"] == 18
@@ -248,7 +248,7 @@ def test_detection_table(cut_video, tmp_path):
 
 def test_detection_without_identity(cut_video, tmp_path):
     path = detect(cut_video, tmp_path / "d.parquet", identity=False)
-    assert not detections_from_table(read_table(path, DETECTIONS_SCHEMA)).identified.any()
+    assert not read_detections(path).identified.any()
     assert read_metadata(path)["identity_distance"] is None
 
 

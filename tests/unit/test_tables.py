@@ -6,7 +6,7 @@ import pytest
 
 from wildaffect import tables
 from wildaffect.errors import InputError
-from wildaffect.tables import read_metadata, read_table, write_table
+from wildaffect.tables import read_batches, read_metadata, read_table, write_parts, write_table
 
 SCHEMA = pa.schema([("trial", pa.string()), ("frame", pa.int32())])
 
@@ -34,6 +34,18 @@ def test_a_table_that_is_read_in_parts_is_whole(tmp_path, monkeypatch):
     assert some.column_names == ["c", "a"] and some.to_pylist() == [{"c": row["c"], "a": row["a"]} for row in rows]
     write_table(path, schema.empty_table(), schema)
     assert read_table(path, schema).equals(schema.empty_table())
+
+
+def test_parts_are_one_table(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "ROWS_AT_ONCE", 2)
+    path, schema = tmp_path / "t.parquet", pa.schema([("a", pa.int32()), ("b", pa.list_(pa.float32(), 2))])
+    rows = [{"a": n, "b": [n, -n] if n % 3 else None} for n in range(8)]
+    write_parts(path, (pa.Table.from_pylist(some, schema) for some in (rows[:5], [], rows[5:])), schema, {"n": 1})
+    assert read_table(path, schema).to_pylist() == rows and read_metadata(path) == {"n": 1}
+    batches = list(read_batches(path, schema))
+    assert max(map(len, batches)) == 2 and sum(map(len, batches)) == 8
+    write_parts(path, [], schema)
+    assert read_table(path, schema).num_rows == 0
 
 
 def test_other_columns_are_not_written(tmp_path):

@@ -1,5 +1,6 @@
 """Fill the frames in which a person was not detected, from the detections before and after."""
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -13,11 +14,40 @@ from wildaffect.faces.tables import (
     Detections,
     TrialFaces,
     areas,
+    at_rows,
     centres,
 )
 
 # A face that reappears further away than this many box sides has not moved there (a missed cut, say).
 FARTHEST_MOVE = 1.0
+
+
+@dataclass(frozen=True)
+class Blend:
+    """Which detections a person's face in each of N frames is made of: (1 - ``fraction``) of ``before`` and ``fraction`` of ``after``.
+
+    Attributes:
+        before: Row of a detection (N,), -1 where there is no face.
+        after: The same.
+        fraction: 0 to below 1 (N,).
+    """
+
+    before: np.ndarray
+    after: np.ndarray
+    fraction: np.ndarray
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Rows (n,) of the detections whose values `of` needs, some twice, -1 among them."""
+        return np.append(self.before, self.after[self.fraction > 0])
+
+    def of(self, values: np.ndarray) -> np.ndarray:
+        """Values (N, …) of every frame from those (n, …) of `rows`, which are overwritten."""
+        values, later = np.split(values, [len(self.before)])
+        between = self.fraction > 0
+        weight = self.fraction[between].reshape(-1, *([1] * (values.ndim - 1)))
+        values[between] = (1 - weight) * values[between] + weight * later
+        return values
 
 
 def fill_gaps(
@@ -28,7 +58,7 @@ def fill_gaps(
     blocked: np.ndarray,
     interpolate: int,
     hold: int,
-) -> TrialFaces:
+) -> tuple[TrialFaces, Blend]:
     """Make the rows of every frame from the detections of one person.
 
     A short gap between two detections of one track is interpolated linearly, unless a cut lies in it or the face moved too far. In what
@@ -44,13 +74,12 @@ def fill_gaps(
         hold: Frames on each side of a longer gap that repeat the nearest detection.
 
     Returns:
-        The person's face in each of the N frames.
+        The person's face in each of the N frames, without the 68 points (0 of them), and the blend that makes these.
     """
     count = len(chosen)
     frames = np.flatnonzero(chosen >= 0)
     shots = np.searchsorted(np.asarray(cuts, int), np.arange(count), side="right")
     source = np.where(chosen >= 0, DETECTED, NONE).astype(SOURCE_TYPE)
-    # Each frame's value is a blend of two detection rows: (1 - fraction) * before + fraction * after.
     before, after, fraction = chosen.copy(), chosen.copy(), np.zeros(count)
     for start, stop in pairwise(frames):
         inside = np.arange(start + 1, stop)
@@ -66,30 +95,15 @@ def fill_gaps(
             free = (source[held] == NONE) & ~blocked[held] & (shots[held] == shots[frame])
             held = held[np.logical_and.accumulate(free)]
             source[held], before[held], after[held] = HELD, chosen[frame], chosen[frame]
-    return _blend(detections, tracks, source, before, after, fraction)
+    blend = Blend(before, after, fraction)
+    boxes, points5 = (blend.of(at_rows(values, blend.rows)) for values in (detections.boxes, detections.points5))
+    scores = at_rows(detections.scores, np.where(source == DETECTED, before, -1))
+    track = np.full(count, -1)
+    track[before >= 0] = tracks[before[before >= 0]]
+    return TrialFaces(source, track, boxes, scores, points5, np.zeros((count, 0, 2), np.float32)), blend
 
 
 def _near(detections: Detections, first: int, second: int) -> bool:
     boxes = detections.boxes[[first, second]]
     moved = np.linalg.norm(np.diff(centres(boxes), axis=0))
     return moved <= FARTHEST_MOVE * np.sqrt(areas(boxes).max())
-
-
-def _blend(detections, tracks, source, before, after, fraction) -> TrialFaces:
-    filled, between = before >= 0, fraction > 0
-
-    def blend(values):
-        out = np.full((len(source), *values.shape[1:]), np.nan, np.float32)
-        out[filled] = values[before[filled]]
-        weight = fraction[between].reshape(-1, *([1] * (values.ndim - 1)))
-        out[between] = (1 - weight) * values[before[between]] + weight * values[after[between]]
-        return out
-
-    scores = np.full(len(source), np.nan, np.float32)
-    detected = source == DETECTED
-    scores[detected] = detections.scores[before[detected]]
-    track = np.full(len(source), -1)
-    track[filled] = tracks[before[filled]]
-    return TrialFaces(
-        source, track, blend(detections.boxes), scores, blend(detections.points5), blend(detections.points68)
-    )

@@ -15,35 +15,33 @@ A CSV of overrides, one for the corpus, corrects the automatic assignment.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from wildaffect.corpus.trials import PERSONS
 from wildaffect.errors import InputError
-from wildaffect.faces.gaps import fill_gaps
+from wildaffect.faces.gaps import Blend, fill_gaps
 from wildaffect.faces.options import TrackingOptions
 from wildaffect.faces.overrides import Override, check_override, read_overrides
 from wildaffect.faces.tables import (
     ABSENT,
-    DETECTIONS_SCHEMA,
     PERSONS_SCHEMA,
     Detections,
     TrialFaces,
     areas,
     centres,
-    detections_from_table,
     pairwise_iou,
+    read_detections,
     rows_by_track,
     rows_table,
     source_counts,
 )
 from wildaffect.faces.tracking import track_faces
 from wildaffect.media.frames import kept_view, read_frames
-from wildaffect.tables import read_metadata, read_table, write_table
+from wildaffect.tables import read_metadata, write_parts
 
 # Only this many people, the most prominent ones, are considered as a pair.
 PAIR_CANDIDATES = 12
@@ -91,7 +89,7 @@ def assign_persons(
     clip = read_frames(frames).about
     count = clip["frames"]
     persons = set(trials.values())
-    found = detections_from_table(read_table(detections, DETECTIONS_SCHEMA))
+    found = read_detections(detections)
     about = read_metadata(detections)
     cuts = about["cuts"]
     tracks, swaps = track_faces(found, cuts, about["identity_distance"], options.max_gap, about.get("continued", ()))
@@ -100,7 +98,8 @@ def assign_persons(
     shown = len(np.unique(found.frame))
     corrections = read_overrides(overrides) if overrides else []
     seen = track_ranges(found, tracks) if corrections else {}
-    parts, trial_facts = [PERSONS_SCHEMA.empty_table()], {}
+    faces: dict[str, tuple[TrialFaces, Blend]] = {}
+    trial_facts = {}
     followed = np.zeros(count, bool)
     shows: dict[str, np.ndarray] = {}
     follows: dict[str, tuple[float, str]] = {}
@@ -119,11 +118,10 @@ def assign_persons(
     for trial, person in trials.items():
         chosen, own = shows[trial], [override for override in corrections if override.trial == trial]
         blocked = _blocked(own, count)
-        rows = fill_gaps(found, tracks, chosen, cuts, blocked, options.interpolate, options.hold)
-        parts.append(rows_table(trial, rows))
+        faces[trial] = fill_gaps(found, tracks, chosen, cuts, blocked, options.interpolate, options.hold)
         followed |= chosen >= 0
         trial_facts[trial] = {
-            **_facts(person, rows, assignment, len(own)),
+            **_facts(person, faces[trial][0], assignment, len(own)),
             "presence": follows[trial][0],
             "follows": follows[trial][1],
             **({ABSENT: True} if person.isdigit() and person != "1" and not (chosen >= 0).any() else {}),
@@ -140,8 +138,12 @@ def assign_persons(
         "smallest_face": about.get("smallest_face", 0.0),
         "options": {"interpolate": options.interpolate, "hold": options.hold},
     } | kept_view(clip)
-    del found  # as large as what is written
-    write_table(output, pa.concat_tables(parts), PERSONS_SCHEMA, metadata)
+    # The 68 points of one trial at a time: they are most of the table.
+    parts = (
+        rows_table(trial, replace(rows, points68=blend.of(found.points68[blend.rows])))
+        for trial, (rows, blend) in faces.items()
+    )
+    write_parts(output, parts, PERSONS_SCHEMA, metadata)
 
 
 def _take_from_others(shows: dict[str, np.ndarray], override: Override) -> None:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from wildaffect.errors import InputError
 from wildaffect.faces.alignment import misaligned
-from wildaffect.tables import read_metadata, read_table
+from wildaffect.tables import read_batches, read_metadata, read_table
 
 DETECTED, INTERPOLATED, HELD, NONE = SOURCES = ("detected", "interpolated", "held", "none")
 """Where a person's face in a frame comes from: found there, between two detections, a repeated detection, nowhere."""
@@ -46,6 +46,13 @@ def paired_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
 
 
+def at_rows(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Values float32 (n, …) of some rows (n,) of an array (M, …), NaN where the row is -1."""
+    found = np.full((len(rows), *values.shape[1:]), np.nan, np.float32)
+    found[rows >= 0] = values[rows[rows >= 0]]
+    return found
+
+
 def areas(boxes: np.ndarray) -> np.ndarray:
     """Area (...) of each box (..., 4)."""
     sides = np.maximum(boxes[..., 2:] - boxes[..., :2], 0)
@@ -71,6 +78,29 @@ DETECTIONS_SCHEMA = pa.schema(
 )
 
 
+class StoredPoints:
+    """The column ``points68`` of a table of detections, read from its file when rows are asked for: float32 (M, 68, 2), NaN where null.
+
+    These points are nine tenths of such a table, and only those of the people whom trials show are ever used.
+    """
+
+    schema = pa.schema([DETECTIONS_SCHEMA.field("points68")])
+
+    def __init__(self, path: str | os.PathLike) -> None:
+        self._path = path
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """Points float32 (n, 68, 2) of some rows (n,) in any order, NaN where the row is -1."""
+        points = np.full((len(rows), 68, 2), np.nan, np.float32)
+        order, begin = np.argsort(rows, kind="stable"), 0
+        for batch in read_batches(self._path, self.schema):
+            end = begin + len(batch)
+            wanted = order[slice(*np.searchsorted(rows, [begin, end], sorter=order))]
+            points[wanted] = read_points(pa.chunked_array([batch["points68"]]))[rows[wanted] - begin]
+            begin = end
+        return points
+
+
 @dataclass(frozen=True)
 class Detections:
     """Every face of a video, frames ascending: arrays of one row per face (M rows).
@@ -89,7 +119,7 @@ class Detections:
     boxes: np.ndarray
     scores: np.ndarray
     points5: np.ndarray
-    points68: np.ndarray
+    points68: np.ndarray | StoredPoints
     vectors: np.ndarray
     vector: np.ndarray
 
@@ -119,8 +149,9 @@ def rows_by_track(tracks: np.ndarray) -> list[np.ndarray]:
     return np.split(np.argsort(tracks, kind="stable"), counts.cumsum()[:-1]) if len(counts) else []
 
 
-def detections_from_table(table: pa.Table) -> Detections:
-    """Read the arrays of a table of detections."""
+def read_detections(path: str | os.PathLike) -> Detections:
+    """Read a table of detections, all but the 68 points; `InputError` as for `wildaffect.tables.read_table`."""
+    table = read_table(path, pa.schema([field for field in DETECTIONS_SCHEMA if field.name != "points68"]))
     vectors = table["identity"].combine_chunks()
     known = vectors.is_valid().to_numpy(zero_copy_only=False)
     values = vectors.drop_null().flatten().to_numpy()
@@ -130,7 +161,7 @@ def detections_from_table(table: pa.Table) -> Detections:
         read_boxes(table).astype(np.float32),
         table["score"].to_numpy(),
         read_points(table["points5"]),
-        read_points(table["points68"]),
+        StoredPoints(path),
         values.reshape(known.sum(), length),
         np.where(known, known.cumsum() - 1, -1),
     )
