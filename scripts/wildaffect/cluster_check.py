@@ -107,7 +107,7 @@ def _pbs_nodes(nodes: list[dict[str, str]], largest: int, gpu: str) -> str:
 def _pbs_job(jobs: Any, dialect: str, wait: float) -> list[Check]:
     """A job as the workflow submits and watches it."""
     with _folder() as folder:
-        site = jobs.Site(dialect, refresh=1, folder=folder)
+        site = jobs.Site(dialect, refresh=1, folder=folder, run=jobs.process_name(os.getpid()))
         output = folder / "output"
         about = {
             "rule": "doctor",

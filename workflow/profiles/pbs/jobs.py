@@ -395,6 +395,11 @@ def run_name() -> str:
         raise SystemExit(
             f"pbs: {RUN} is not set: these helpers are started by Snakemake, with the rules of this workflow."
         )
+    return process_name(number)
+
+
+def process_name(number: Any) -> str:
+    """A name for a process, of which there never was another; one that has ended has the name of none."""
     return f"{socket.gethostname()}:{number}:{_started(number)}"
 
 
