@@ -106,7 +106,7 @@ def compare(counts: list[int], repeats: int, versions: list[Path]) -> None:
     """Print a line for each length and version."""
     for count in counts:
         with tempfile.TemporaryDirectory() as scratch:
-            subprocess.run(_command(versions[0], scratch, "--make", count), check=True, env=_path(versions[0]))
+            subprocess.run(_command(versions[0], scratch, "--make", count), check=True, env=_environment(versions[0]))
             measured: dict[Path, list[tuple[float, float]]] = {version: [] for version in versions}
             digests = set()
             for version in versions * repeats:
@@ -115,11 +115,11 @@ def compare(counts: list[int], repeats: int, versions: list[Path]) -> None:
                     check=True,
                     capture_output=True,
                     text=True,
-                    env=_path(version),
+                    env=_environment(version),
                 )
-                seconds, peak, digest = done.stdout.split()
+                seconds, peak, content = done.stdout.split()
                 measured[version].append((float(seconds), float(peak)))
-                digests.add(digest)
+                digests.add(content)
         for version, values in measured.items():
             (low, _), (high, peak) = np.min(values, axis=0), np.max(values, axis=0)
             print(f"{count} frames, {version}: {low:.1f} to {high:.1f} s, at most {peak:.0f} MB")
@@ -130,7 +130,7 @@ def _command(version: Path, folder: str, step: str, count: int) -> list[str]:
     return [sys.executable, __file__, str(count), step, folder]
 
 
-def _path(version: Path) -> dict[str, str]:
+def _environment(version: Path) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(version)}
 
 

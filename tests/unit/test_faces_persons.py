@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from support.faces import face, scene, write_detections, write_frames
+from wildaffect import tables
 from wildaffect.config import parse
 from wildaffect.errors import InputError
 from wildaffect.faces.options import TrackingOptions
 from wildaffect.faces.persons import PERSONS_SCHEMA, assign_persons
-from wildaffect.faces.tables import read_trial
+from wildaffect.faces.tables import read_detections, read_trial
 from wildaffect.report.audit import face_findings
 from wildaffect.tables import read_metadata, read_table
 
@@ -187,6 +188,20 @@ def test_landmarks_missing_on_one_side_stay_missing(assign, tmp_path):
     rows = read_trial(tmp_path / "p.parquet", "v")
     assert np.isnan(rows.points68[:, 0, 0]).tolist() == [True] * 8 + [False] * 4
     assert not np.isnan(rows.points5).any()
+
+
+@pytest.mark.parametrize("at_once", [1, 4, 100])
+def test_landmarks_are_read_by_row_in_any_order(tmp_path, monkeypatch, at_once):
+    """Rows of no detection, rows twice, rows without landmarks, and rows on both sides of where a part that is read ends."""
+    monkeypatch.setattr(tables, "ROWS_AT_ONCE", at_once)
+    detections, _ = scene(face(range(9), 300))
+    points = np.random.default_rng(0).normal(size=(9, 68, 2)).astype(np.float32)
+    points[4] = np.nan
+    detections.points68[:] = points
+    found = read_detections(write_detections(tmp_path / "d.parquet", detections, 9))
+    rows = np.array([8, -1, 3, 4, 3, 0, 7])
+    expected = [np.full((68, 2), np.nan) if row < 0 else points[row] for row in rows]
+    np.testing.assert_array_equal(found.points68[rows], expected)
 
 
 @pytest.mark.parametrize("frames", [0, 5])

@@ -355,8 +355,7 @@ def cancel(site: Site, jobs: list) -> None:
     """Delete jobs; those that PBS does not hear of in time will not run either. Returns at once, as Snakemake waits two seconds only."""
     for job in jobs:
         token = text_of(site.file(pbs.short(job), "job"))
-        record = read(site.file(token, "json")) if token else {}
-        if record and not revoke(site, token):
+        if not revoke(site, token) and (record := read(site.file(token, "json"))):
             # It dies, perhaps slowly: the next run waits for that.
             write(site.file(token, "json"), json.dumps({**record, "cancelled": True}))
     for record in live(site):
