@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wildaffect.errors import InputError
+from wildaffect.report.sources import held_out_sources
 from wildaffect.report.traces import (
     POINTS_PER_PAGE,
     POINTS_PER_TRACE,
     bucket_starts,
     envelope,
     envelope_times,
-    held_out_sources,
     on_frames,
     points_per_trace,
     rounded,

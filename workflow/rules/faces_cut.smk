@@ -55,7 +55,7 @@ if FACES_TOGETHER:
 
 
 # What overlays show besides faces, if they are a part of the run.
-SHOWN_PREDICTIONS = PLAN.outputs.tests() if PLAN.config["report"]["overlays"] else []
+SHOWN_PREDICTIONS = PLAN.outputs.held_out() if PLAN.config["report"]["overlays"] else []
 
 
 rule draw_overlay:

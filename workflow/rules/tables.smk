@@ -30,7 +30,7 @@ rule write_tables:
     """Write the values of all trials as tables for statistics, with a dictionary of their columns."""
     input:
         trials=at(paths.TRIALS),
-        predictions=[*PLAN.outputs.validation(), *PLAN.outputs.tests()],
+        predictions=PLAN.outputs.held_out(),
         frames=PLAN.inputs.corpus_lists("frames"),
         persons=PLAN.inputs.corpus_lists("persons"),
         quality=PLAN.inputs.corpus_lists("quality"),

@@ -34,7 +34,8 @@ from wildaffect.report.scores import (
     repetitions,
     score_tables,
 )
-from wildaffect.report.traces import DIMENSIONS, held_out_in, held_out_sources, series_name, trial_traces
+from wildaffect.report.sources import held_out_in, held_out_sources, series_name
+from wildaffect.report.traces import DIMENSIONS, trial_traces
 from wildaffect.report.viewer import Shown, write_pages
 from wildaffect.scoring.tasks import Tracks
 from wildaffect.tables import read_table

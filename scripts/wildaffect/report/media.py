@@ -7,12 +7,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from wildaffect.corpus.label_spaces import EXPRESSIONS8, VALENCE_AROUSAL
 from wildaffect.corpus.trials import TASKS
 from wildaffect.faces.previews import Values, person_colour
 from wildaffect.faces.tables import SOURCES
 from wildaffect.media.audio import read_about
-from wildaffect.scoring.read import KEYS
-from wildaffect.tables import read_metadata, read_schema, read_table
+from wildaffect.report.sources import columns_in, held_out_sources, trials_shown_from
+from wildaffect.tables import read_metadata, read_table
+
+SHOWN = {**{name: (name,) for name in VALENCE_AROUSAL}, "expression": EXPRESSIONS8}
+"""What overlays show of predictions, and the columns that it is made of."""
 
 
 def face_coverage(path: Path) -> dict[str, dict[str, int]]:
@@ -61,49 +65,44 @@ def media_rows(trials: list[Mapping], frames: Mapping, audio: Mapping, persons: 
 
 
 def predicted_values(predictions: Sequence[Mapping], frames: Mapping[str, int]) -> tuple[dict[str, Values], str]:
-    """What an overlay shows of predictions: valence, arousal and the likeliest expression, each of the first table that has it.
+    """What an overlay shows of predictions: valence, arousal and the likeliest expression of every trial.
+
+    Each is of the first table that has it, among those that the pages of videos show: see `held_out_sources`.
 
     Args:
-        predictions: Entries with system, variant, target and path of prediction tables.
+        predictions: Entries with system, variant, target, fold, partition and path of prediction tables.
         frames: Number of frames by trial that is shown.
 
     Returns:
-        Values by trial, and where they come from in words; no values without any such table.
+        Values by trial that any table has frames of, and where they come from in words.
     """
-    found: dict[str, dict[str, np.ndarray]] = {}
-    sources: dict[str, str] = {}
-    expressions: list[str] = []
-    for entry in predictions:
-        names = [name for name in read_schema(entry["path"]).names if name not in KEYS]
-        wanted = {name: [name] for name in ("valence", "arousal") if name in names}
-        if entry["target"] == "expr":
-            wanted["expression"] = names
-        for what, columns in wanted.items():
-            if what not in sources:
-                sources[what] = f"{entry['system']}/{entry['variant']}"
-                found[what] = _by_trial(entry["path"], columns, frames)
-                expressions = columns if what == "expression" else expressions
-    if not sources:
-        return {}, ""
-    values = {}
+    sources = held_out_sources(predictions, (*VALENCE_AROUSAL, *EXPRESSIONS8))
+    values: dict[str, Values] = {}
+    names: dict[str, None] = {}
     for trial, count in frames.items():
-        none = np.full((count, 1), np.nan)
-        valence, arousal = (found.get(what, {}).get(trial, none)[:, 0] for what in ("valence", "arousal"))
-        words = likeliest(found["expression"][trial], expressions) if expressions else ()
-        values[trial] = Values(valence, arousal, words)
-    return values, ", ".join(dict.fromkeys(sources.values()))
+        entries = [entry for entry in predictions if trial in trials_shown_from(entry, sources)]
+        found = {}
+        for what, wanted in SHOWN.items():
+            if entry := next((entry for entry in entries if columns_in(entry["path"], wanted)), None):
+                columns = columns_in(entry["path"], wanted)
+                found[what] = columns, _on_frames(entry["path"], columns, trial, count)
+                names[f"{entry['system']}/{entry['variant']}"] = None
+        if found:
+            none = (), np.full((count, 1), np.nan)
+            valence, arousal = (found.get(name, none)[1][:, 0] for name in VALENCE_AROUSAL)
+            expressions, chances = found.get("expression", none)
+            values[trial] = Values(valence, arousal, likeliest(chances, expressions) if expressions else ())
+    return values, ", ".join(names)
 
 
-def _by_trial(path: Path, columns: Sequence[str], frames: Mapping[str, int]) -> dict[str, np.ndarray]:
-    """Columns of a prediction table float64 (N, columns) by trial, NaN where a frame has no row."""
+def _on_frames(path: Path, columns: Sequence[str], trial: str, count: int) -> np.ndarray:
+    """Columns of a trial in a prediction table, float64 (count, columns), NaN where a frame has no row."""
     fields = [("trial", pa.string()), ("frame", pa.int32()), *((name, pa.float32()) for name in columns)]
     table = read_table(path, pa.schema(fields))
-    found = {}
-    for trial, count in frames.items():
-        rows = table.filter(pc.equal(table["trial"], trial))
-        found[trial] = np.full((count, len(columns)), np.nan)
-        found[trial][rows["frame"].to_numpy()] = np.stack([rows[name].to_numpy() for name in columns], axis=1)
-    return found
+    rows = table.filter(pc.equal(table["trial"], trial))
+    values = np.full((count, len(columns)), np.nan)
+    values[rows["frame"].to_numpy()] = np.stack([rows[name].to_numpy() for name in columns], axis=1)
+    return values
 
 
 def likeliest(values: np.ndarray, names: Sequence[str]) -> tuple[str, ...]:

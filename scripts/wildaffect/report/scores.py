@@ -13,7 +13,7 @@ import pyarrow as pa
 from wildaffect.corpus.label_spaces import EXPRESSIONS8
 from wildaffect.errors import InputError
 from wildaffect.provenance import stable_hash
-from wildaffect.report.traces import columns_in, held_out_sources, series_name, trials_shown_from
+from wildaffect.report.sources import columns_in, held_out_sources, series_name, trials_shown_from
 from wildaffect.scoring.editions import editions
 from wildaffect.scoring.tasks import Tracks
 from wildaffect.tables import read_table
@@ -29,7 +29,7 @@ CLASSES = EXPRESSIONS8
 def confusion_matrices(labels: Path, predictions: Sequence[Mapping]) -> list[dict]:
     """Confusion matrices of all series that predict expressions.
 
-    Every frame counts once per series, predicted where its trial was held out (see `wildaffect.report.traces.held_out_sources`); the
+    Every frame counts once per series, predicted where its trial was held out (see `wildaffect.report.sources.held_out_sources`); the
     decision is the class with the highest value, the first of equals.
 
     Args:

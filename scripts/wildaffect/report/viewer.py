@@ -27,7 +27,8 @@ from wildaffect.features.store import open_array, read_valid
 from wildaffect.files import atomic
 from wildaffect.media.frames import read_frames
 from wildaffect.report import page
-from wildaffect.report.traces import columns_in, frame_index, held_out_sources, series_name, trials_shown_from
+from wildaffect.report.sources import columns_in, held_out_sources, series_name, trials_shown_from
+from wildaffect.report.traces import frame_index
 from wildaffect.scoring.read import KEYS
 from wildaffect.tables import read_table
 

@@ -128,6 +128,10 @@ class Outputs:
         chosen = [source for source, target in self.targets.items() if target.test and source[: len(prefix)] == prefix]
         return [self.path(source, "ensemble", "test") for source in chosen]
 
+    def held_out(self) -> list[str]:
+        """Tables of all trials that were not trained on."""
+        return self.validation() + self.tests()
+
     def scores(self) -> list[str]:
         """Score tables, if there are validation predictions."""
         if not self.validation():
