@@ -51,6 +51,11 @@ SYSTEMS: dict[str, dict[str, Any]] = {
         "targets": ["mtl"],
         "recipe": {"preset": "small_data", **CLIPS},
     },
+    "lfan": {
+        "variants": ["multimodal"],
+        "targets": ["va"],
+        "recipe": {"preset": "small_data", "features": ["egemaps25"]},
+    },
     "ntua": {
         "variants": ["aural"],
         "targets": ["expr", "va"],
@@ -63,7 +68,7 @@ SYSTEMS: dict[str, dict[str, Any]] = {
     },
 }
 """The variants that can perceive the signal, with the preset for small data."""
-READ = {"m3t": ("m3t_mel", "egemaps25"), "ntua": ("ntua_mel",), "sequence": ("egemaps25",)}
+READ = {"m3t": ("m3t_mel", "egemaps25"), "lfan": ("egemaps25",), "ntua": ("ntua_mel",), "sequence": ("egemaps25",)}
 """The features that they read."""
 
 

@@ -32,7 +32,7 @@ def paths_of(values, prefix=""):
 
 
 def test_systems_that_can_learn_from_little_have_the_preset():
-    assert WITH_PRESETS == ["cnu_adl", "m3t", "ntua", "sequence"]
+    assert WITH_PRESETS == ["cnu_adl", "lfan", "m3t", "ntua", "sequence"]
 
 
 @pytest.mark.parametrize("system", WITH_PRESETS)
@@ -62,7 +62,7 @@ def test_wrong_presets_and_wrong_values_beside_one_are_named():
     with pytest.raises(InputError, match="epochs: 0 is too small"):
         systems.resolve_settings("ntua", {"preset": "small_data", "epochs": 0})
     with pytest.raises(InputError, match="unknown key 'preset'"):
-        systems.resolve_settings("lfan", {"preset": "small_data"})
+        systems.resolve_settings("fer2013", {"preset": "small_data"})
 
 
 @pytest.mark.parametrize("system", WITH_PRESETS)

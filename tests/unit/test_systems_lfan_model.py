@@ -21,20 +21,20 @@ def full():
         return {variant: build_model("lfan", variant) for variant in ("unimodal", "multimodal")}
 
 
-def windows():
+def windows(mode):
     """Two windows of six frames as samples have them."""
-    made = inputs(6, batch=2)
-    frame = ((made["frame"] + 1) * 127.5).round().to(torch.uint8).movedim(2, -1)
-    return made | {"frame": frame, "number": torch.arange(12).unflatten(0, (2, 6))}
+    face, vggish, mfcc = inputs(6, batch=2)
+    frame = ((face + 1) * 127.5).round().to(torch.uint8).movedim(2, -1)
+    suffix = ".indexed" if mode == "faithful" else ""
+    number = torch.arange(12).unflatten(0, (2, 6))
+    return {"frame": frame, f"vggish128{suffix}": vggish, f"mfcc39{suffix}": mfcc, "number": number}
 
 
-def inputs(frames, batch=1, seed=0):
+def inputs(frames, batch=1, seed=0, widths=(128, 39)):
+    """Faces, and a feature of each of the ``widths``."""
     torch.manual_seed(seed)
-    return {
-        "frame": torch.rand(batch, frames, 3, 40, 40) * 2 - 1,
-        "vggish": torch.randn(batch, 1, frames, 128),
-        "mfcc": torch.randn(batch, 1, frames, 39),
-    }
+    faces = torch.rand(batch, frames, 3, 40, 40) * 2 - 1
+    return faces, *(torch.randn(batch, 1, frames, width) for width in widths)
 
 
 def test_parameter_counts(full):
@@ -90,13 +90,57 @@ def test_temporal_network_sees_exactly_120_frames_back():
     assert (used.min(), used.max()) == (80, 200)
 
 
+@pytest.mark.parametrize(("causal", "moved"), [(True, range(100, 221)), (False, range(40, 161))])
+def test_a_frame_reaches_outputs_after_it_or_on_both_sides(causal, moved):
+    recipe = build_recipe(
+        "lfan",
+        "multimodal",
+        "valence",
+        "corrected",
+        {"causal": causal, "features": ["egemaps25"], "backbone": TINY_BACKBONE},
+    )
+    torch.manual_seed(0)
+    model = recipe.model().eval().double()
+    faces, heard = (values.double() for values in inputs(260, widths=[25]))
+    changed = heard.clone()
+    changed[:, :, 100] += 1
+    with torch.inference_mode():
+        difference = (model(faces, heard) - model(faces, changed)).abs()[0, :, 0]
+    assert torch.nonzero(difference).flatten().tolist() == [*moved]
+
+
+def test_dropout_of_the_temporal_networks_is_a_setting():
+    def probabilities(**settings):
+        model = build_recipe(
+            "lfan", "multimodal", "valence", "corrected", {"backbone": TINY_BACKBONE, **settings}
+        ).model()
+        networks = (model.temporal, model.temporal1, model.temporal2)
+        return {part.p for network in networks for part in network.modules() if isinstance(part, torch.nn.Dropout1d)}
+
+    assert (probabilities(), probabilities(dropout=0.3)) == ({0.1}, {0.3})
+
+
+@pytest.mark.parametrize("features", [["egemaps25"], ["vggish128", "mfcc39", "import.words"]])
+def test_any_number_of_features(features):
+    """Each has a temporal network, a token in the attention, and its part of the output."""
+    widths = {"egemaps25": 25, "vggish128": 128, "mfcc39": 39, "import.words": 7}
+    recipe = build_recipe("lfan", "multimodal", "va", "corrected", {"features": features, "backbone": TINY_BACKBONE})
+    model = recipe.network({name: (widths[name],) for name in features}).eval()
+    given = inputs(12, batch=2, widths=[widths[name] for name in features])
+    assert model(*given).shape == (2, 12, 2)
+    assert model.ln.normalized_shape == (1 + len(features), 32)
+    for place in range(1, 1 + len(features)):
+        changed = [value + 1 if position == place else value for position, value in enumerate(given)]
+        assert (model(*changed) - model(*given)).abs().max() > 1e-6
+
+
 def test_faces_of_other_frames_do_not_mix_in_evaluation():
     model = build_model("lfan", "multimodal", **TINY_BACKBONE).eval()
-    series = inputs(12)
-    changed = {name: value.clone() for name, value in series.items()}
-    changed["frame"][:, 7] = -1
+    faces, *heard = inputs(12)
+    changed = faces.clone()
+    changed[:, 7] = -1
     with torch.inference_mode():
-        difference = (model(**series) - model(**changed)).abs()[0, :, 0]
+        difference = (model(faces, *heard) - model(changed, *heard)).abs()[0, :, 0]
     assert difference[:7].max() == 0
     assert difference[7] > 0
 
@@ -128,7 +172,7 @@ def test_audio_queries_and_values_come_from_the_keys():
 def test_face_vectors_have_unit_length():
     model = build_model("lfan", "unimodal", **TINY_BACKBONE).eval()
     with torch.inference_mode():
-        lengths = model.spatial(inputs(4)["frame"][0]).norm(dim=1)
+        lengths = model.spatial(inputs(4)[0][0]).norm(dim=1)
     torch.testing.assert_close(lengths, torch.ones(4))
 
 
@@ -136,7 +180,7 @@ def test_face_vectors_have_unit_length():
 def test_smaller_backbones_fit_together(pooling):
     options = {"units": [2, 1, 1, 2], "channels": [4, 8, 8, 16, 24], "embedding": 20, "pooling": pooling}
     model = build_model("lfan", "multimodal", **options)
-    assert model(**inputs(3, batch=2)).shape == (2, 3, 1)
+    assert model(*inputs(3, batch=2)).shape == (2, 3, 1)
     assert [len(group) for group in model.spatial.release_groups()] == [1, 2, 1]
 
 
@@ -149,7 +193,7 @@ def test_frozen_layers_drift_in_faithful_and_rest_in_corrected():
         model = recipe.model()
         start_phase(recipe, model)
         before = {key: value.clone() for key, value in model.state_dict().items()}
-        recipe.forward(model, windows())
+        recipe.forward(model, windows(mode))
         drifted[mode] = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
         assert model.temporal.training
     assert any(key.startswith("spatial.input_layer") for key in drifted["faithful"])
@@ -165,7 +209,7 @@ def states_of_parts(model, phase, mode="corrected"):
     hooks = [
         part.register_forward_hook(lambda *step: seen.append(step[2].is_inference())) for part in model.spatial.parts()
     ]
-    recipe.forward(model, windows()).square().sum().backward()
+    recipe.forward(model, windows(mode)).square().sum().backward()
     for hook in hooks:
         hook.remove()
     return seen
@@ -182,7 +226,7 @@ def test_frozen_layers_run_in_inference_mode_and_change_no_gradient(phase, froze
     start_phase(recipe, plain, phase)
     for part in plain.spatial.parts()[:frozen]:
         part.requires_grad_()  # then nothing rests, and everything is recorded
-    recipe.forward(plain, windows()).square().sum().backward()
+    recipe.forward(plain, windows("corrected")).square().sum().backward()
     for (name, got), want in zip(model.named_parameters(), plain.parameters(), strict=True):
         if got.requires_grad and want.grad is not None:
             assert torch.equal(got.grad, want.grad), name
@@ -217,12 +261,12 @@ def test_evaluation_shows_the_face_network_each_frame_of_overlapping_windows_onc
     frames = torch.cat([frames[:30], torch.full_like(frames[:6], -1)])
     number = torch.arange(36).where(torch.arange(36) < 30, -1)
     cut = lambda values: torch.stack([values[start : start + 20] for start in (0, 8, 16)])  # noqa: E731
-    audio = {"vggish": torch.randn(3, 1, 20, 128), "mfcc": torch.randn(3, 1, 20, 39)} if variant == "multimodal" else {}
+    audio = [torch.randn(3, 1, 20, 128), torch.randn(3, 1, 20, 39)] if variant == "multimodal" else []
     seen = []
     model.spatial.register_forward_hook(lambda module, given, vectors: seen.append(len(vectors)))
     with torch.inference_mode():
-        apart = model(frame=cut(frames), **audio)
-        once = model(frame=cut(frames), number=cut(number), **audio)
-    model.train()(frame=cut(frames), number=cut(number), **audio)
+        apart = model(cut(frames), *audio)
+        once = model(cut(frames), *audio, number=cut(number))
+    model.train()(cut(frames), *audio, number=cut(number))
     assert seen == [60, 31, 60]
     torch.testing.assert_close(once, apart, rtol=1e-5, atol=1e-6)

@@ -42,7 +42,7 @@ def test_lfan_pictures_vary_only_where_asked():
             [axis],
             {},
             template="lfan48",
-            features={},
+            features=(),
             window=50,
             hop=50,
             augment=augment,

@@ -47,6 +47,8 @@ EMBED_PREFIX = "embed."
 """How the ids of features begin that are vectors of a frozen image network."""
 AUDIO_EMBED_PREFIX = "audio_embed."
 """How the ids of features begin that are vectors of a frozen network of speech."""
+INDEXED = ".indexed"
+"""How the ids of features end whose rows are chosen by a published rule."""
 
 
 def of_trial(feature: str) -> bool:
@@ -149,7 +151,7 @@ def pair(module: str, *, indexed: Rule, description: str, rule: Rule = BY_TIME, 
         module, rule=rule, description=f"{description}; rows chosen by the frames' true timestamps", **fields
     )
     published = f"{description}; rows chosen by frame index and average frame rate, as published"
-    return plain, replace(plain, id=f"{plain.id}.indexed", rule=indexed, description=published)
+    return plain, replace(plain, id=f"{plain.id}{INDEXED}", rule=indexed, description=published)
 
 
 def signal(
@@ -207,6 +209,12 @@ def rows_per_second(feature: str) -> float | None:
     """None for a feature with one row per decoded frame (imports and embeddings too), else the rate of its rows."""
     found = _find(feature)
     return found.rows_per_second if found else None
+
+
+def indexed(feature: str) -> str:
+    """The twin of ``feature`` whose rows follow the published rule by frame index, or ``feature`` itself where there is none."""
+    twin = f"{feature}{INDEXED}"
+    return twin if _find(twin) else feature
 
 
 def _find(feature: str) -> FeatureSpec | None:

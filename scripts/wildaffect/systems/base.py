@@ -102,11 +102,13 @@ class Recipe(Predictor[S]):
     Attributes:
         metric: Entry of :meth:`score` that selects the best epoch.
         maximise: Larger values of the metric are better.
+        one_cycle: The learning rate rises and falls once over all steps of training; otherwise it falls at plateaus of the metric.
         frozen_mode: How frozen modules behave in training.
     """
 
     metric: str = "criterion"
     maximise: bool = True
+    one_cycle: bool = False
     frozen_mode: FrozenMode = FrozenMode.EVALUATION
 
     @property
@@ -117,8 +119,9 @@ class Recipe(Predictor[S]):
             epochs=settings.epochs,
             batch=settings.batch,
             accumulate=settings.accumulate,
-            minimum_rate=settings.minimum_rate,
+            minimum_rate=0.0 if self.one_cycle else settings.minimum_rate,  # a cycle begins and ends at small rates
             patience=settings.patience,
+            scheduler_per_step=self.one_cycle,
         )
 
     def initialise(self, model: nn.Module) -> list[dict[str, Any]]:
@@ -146,11 +149,14 @@ class Recipe(Predictor[S]):
     def configure_scheduler(
         self, optimizer: torch.optim.Optimizer, steps_per_epoch: int
     ) -> torch.optim.lr_scheduler.LRScheduler:
-        """Learning rates. By default they fall when the metric no longer improves.
+        """Learning rates. By default they fall when the metric no longer improves, or make one cycle (Smith and Topin 2019).
 
         A ``ReduceLROnPlateau`` is given :meth:`watched` after every epoch. Others count epochs, or optimiser steps where the schedule has
         ``scheduler_per_step``; an epoch has about ``steps_per_epoch`` of these.
         """
+        if self.one_cycle:
+            steps = max(2, steps_per_epoch * self.settings.epochs)
+            return torch.optim.lr_scheduler.OneCycleLR(optimizer, self.settings.learning_rate, total_steps=steps)
         return torch.optim.lr_scheduler.ReduceLROnPlateau(
             optimizer,
             mode="max" if self.maximise else "min",

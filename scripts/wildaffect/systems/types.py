@@ -12,7 +12,8 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol, Self
 import numpy as np
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from wildaffect.config import Section, Seed, Text, distinct, laid_over
+from wildaffect.config import Names, Section, Seed, Text, distinct, laid_over
+from wildaffect.features.spec import rows_per_second
 
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
@@ -46,6 +47,28 @@ Patience = Annotated[
     Count | None, Field(description="Epochs without a new best score after which training ends; null: never.")
 ]
 
+
+Scheduler = Annotated[
+    Literal["plateau", "one_cycle"],
+    Field(
+        description="How the learning rate changes.\n"
+        "- plateau: it falls by plateau_factor when the score stops rising\n"
+        "- one_cycle: over all steps it rises to learning_rate in the first third and then falls to nearly nothing; plateau_patience, "
+        "plateau_factor and minimum_rate have no effect"
+    ),
+]
+
+
+def _of_frames(inputs: Names) -> Names:
+    if signals := [name for name in inputs if rows_per_second(name) is not None]:
+        raise ValueError(
+            f"{', '.join(signals)} has a clock of its own, not a row per frame; 'wildaffect features' lists them"
+        )
+    return inputs
+
+
+FrameFeatures = Annotated[tuple[Text, ...], Field(min_length=1), AfterValidator(distinct), AfterValidator(_of_frames)]
+"""Features with a row per frame, at least one."""
 
 Preset = Annotated[
     Literal["small_data"] | None,

@@ -12,9 +12,9 @@ from wildaffect.systems.types import TrialData
 class WindowSamples:
     """Windows of all selections, in order; see :class:`wildaffect.systems.types.Samples`.
 
-    A sample has ``frame`` uint8 (window, 40, 40, 3), ``number`` int64 (window,), which is equal for equal frames of different windows, one
-    float32 (1, window, dim) array per feature, ``label`` float32 (window, 1) and ``counts`` bool (window,). Padding is zero before
-    normalisation: black images, (0 - mean) / std, label 0; its number is -1.
+    A sample has ``frame`` uint8 (window, 40, 40, 3), ``number`` int64 (window,), which is equal for equal frames of different windows, a
+    float32 (1, window, dim) array under the id of each feature, ``label`` float32 (window, columns) and ``counts`` bool (window,). Padding
+    is zero before normalisation: black images, (0 - mean) / std, label 0; its number is -1.
     """
 
     def __init__(
@@ -23,14 +23,14 @@ class WindowSamples:
         statistics: Mapping[str, Mapping],
         *,
         template: str,
-        features: Mapping[str, str],
+        features: Sequence[str],
         window: int,
         hop: int,
         augment: bool,
         pad_counts: bool,
         only_counting: bool,
     ) -> None:
-        """``features`` maps model inputs to feature ids. Without ``augment`` images are never varied.
+        """``features``: ids of what is read beside the images. Without ``augment`` images are never varied.
 
         ``pad_counts``: padding takes part in the loss (B18).
 
@@ -60,11 +60,11 @@ class WindowSamples:
             "frame": _pad(self._images(part.trial, rows, rng if self._augment else None), padding),
             "number": np.pad(self._first[position] + rows, (0, padding), constant_values=-1),
         }
-        for name, feature in self._features.items():
+        for feature in self._features:
             values = _pad(np.asarray(part.trial.features[feature][rows], np.float32), padding)
             scale = self._statistics[feature]
             centred = (values - np.asarray(scale["mean"], np.float32)) / np.asarray(scale["std"], np.float32)
-            sample[name] = centred[None].astype(np.float32, copy=False)
+            sample[feature] = centred[None].astype(np.float32, copy=False)
         sample["label"] = _pad(np.asarray(part.labels[start:stop], np.float32), padding)
         sample["counts"] = np.concatenate([part.counts[start:stop], np.full(padding, self._pad_counts)])
         return sample

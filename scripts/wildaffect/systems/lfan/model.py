@@ -1,7 +1,8 @@
 """LFAN networks with the parameter names and order of the original checkpoints (LFAN spec 3)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -13,6 +14,8 @@ from wildaffect.features.networks import channels_last
 IMAGE = 40
 CHANNELS = (64, 64, 128, 256, 512)
 UNITS = (3, 4, 14, 3)
+WIDTHS = (128, 39)
+"""Columns of VGGish and MFCC."""
 VISUAL_CHANNELS = 128
 AUDIO_CHANNELS = 32
 TOKEN = 32
@@ -26,14 +29,21 @@ def build(
     embedding: int = 512,
     pooling: int = 1,
     dropout: float = 0.4,
+    widths: Sequence[int] = WIDTHS,
+    causal: bool = True,
+    temporal_dropout: float = 0.1,
     outputs: int = 1,
 ) -> nn.Module:
     """``unimodal`` or ``multimodal`` model with one output, or two for both emotions.
 
-    The other options shape the face network (defaults: the published IR-50).
+    ``widths``: columns of each feature of ``multimodal``. ``causal`` and ``temporal_dropout`` belong to the temporal networks, the other
+    options to the face network. The defaults are the published network.
     """
     backbone = Ir50(units, channels, embedding, pooling, dropout)
-    return {"unimodal": Unimodal, "multimodal": LeaderFollower}[variant](backbone, embedding, outputs)
+    temporal = partial(TemporalNetwork, causal=causal, dropout=temporal_dropout)
+    if variant == "unimodal":
+        return Unimodal(backbone, embedding, temporal, outputs)
+    return LeaderFollower(backbone, embedding, temporal, widths, outputs)
 
 
 class ResidualUnit(nn.Module):
@@ -131,30 +141,32 @@ class WeightNormConv1d(nn.Module):
     """1-D convolution whose kernel is ``weight_g * weight_v / |weight_v|`` per output channel; old parameter names and order.
 
     The norm starts at that of PyTorch's default kernel: the original's Xavier initialisation never reached these layers (LFAN spec B17).
+    ``causal``: an output sees the past alone; otherwise as much of the future as of the past.
     """
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, dilation: int) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int, dilation: int, *, causal: bool) -> None:
         super().__init__()
         plain = nn.Conv1d(inputs, outputs, kernel)
         self.dilation = dilation
-        self.padding = (kernel - 1) * dilation
+        reach = (kernel - 1) * dilation
+        self.padding = (reach, 0) if causal else (reach // 2, reach - reach // 2)
         self.bias = nn.Parameter(plain.bias.detach().clone())
         self.weight_g = nn.Parameter(plain.weight.detach().norm(dim=(1, 2), keepdim=True))
         self.weight_v = nn.Parameter(plain.weight.detach().clone())
 
     def forward(self, x: Tensor) -> Tensor:
         kernel = self.weight_v * (self.weight_g / self.weight_v.norm(dim=(1, 2), keepdim=True))
-        return F.conv1d(F.pad(x, (self.padding, 0)), kernel, self.bias, dilation=self.dilation)
+        return F.conv1d(F.pad(x, self.padding), kernel, self.bias, dilation=self.dilation)
 
 
 class TemporalBlock(nn.Module):
-    """Two causal convolutions with a residual path; the convolutions carry two names each, as in the original files."""
+    """Two convolutions with a residual path; the convolutions carry two names each, as in the original files."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, dilation: int, dropout: float) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int, dilation: int, *, causal: bool, dropout: float) -> None:
         super().__init__()
-        self.conv1 = WeightNormConv1d(inputs, outputs, kernel, dilation)
-        self.conv2 = WeightNormConv1d(outputs, outputs, kernel, dilation)
-        # Padding is one-sided in the convolution, so the places of the original's cutting layers (1 and 5) are empty.
+        self.conv1 = WeightNormConv1d(inputs, outputs, kernel, dilation, causal=causal)
+        self.conv2 = WeightNormConv1d(outputs, outputs, kernel, dilation, causal=causal)
+        # The convolution pads by itself, so the places of the original's cutting layers (1 and 5) are empty.
         self.net = nn.Sequential(
             self.conv1, nn.Identity(), nn.LeakyReLU(0.01), nn.Dropout1d(dropout),
             self.conv2, nn.Identity(), nn.LeakyReLU(0.01), nn.Dropout1d(dropout),
@@ -169,25 +181,44 @@ class TemporalBlock(nn.Module):
 
 
 class TemporalNetwork(nn.Module):
-    """Causal temporal convolution network (batch, channels, time): 4 blocks, kernel 5, dilations 1 to 8, 121 frames of memory."""
+    """Temporal convolution network (batch, channels, time): 4 blocks, kernel 5, dilations 1 to 8.
 
-    def __init__(self, inputs: int, channels: int, blocks: int = 4, kernel: int = 5, dropout: float = 0.1) -> None:
+    An output sees 121 frames: the present and those before it, or, if not ``causal``, 60 on either side.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        channels: int,
+        blocks: int = 4,
+        kernel: int = 5,
+        *,
+        causal: bool = True,
+        dropout: float = 0.1,
+    ) -> None:
         super().__init__()
         self.network = nn.Sequential(
-            *(TemporalBlock(inputs if i == 0 else channels, channels, kernel, 2**i, dropout) for i in range(blocks))
+            *(
+                TemporalBlock(inputs if i == 0 else channels, channels, kernel, 2**i, causal=causal, dropout=dropout)
+                for i in range(blocks)
+            )
         )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.network(x)
 
 
+Temporal = Callable[[int, int], TemporalNetwork]
+"""Makes a temporal network for so many inputs, with so many channels."""
+
+
 class VisualBranch(nn.Module):
     """Face network per frame, then the visual temporal network."""
 
-    def __init__(self, backbone: Ir50, embedding: int) -> None:
+    def __init__(self, backbone: Ir50, embedding: int, temporal: Temporal) -> None:
         super().__init__()
         self.spatial = backbone
-        self.temporal = TemporalNetwork(embedding, VISUAL_CHANNELS)
+        self.temporal = temporal(embedding, VISUAL_CHANNELS)
 
     def visual(self, frame: Tensor, number: Tensor | None) -> Tensor:
         """(B, T, 3, 40, 40) -> (B, T, 128).
@@ -209,8 +240,8 @@ class VisualBranch(nn.Module):
 class Unimodal(VisualBranch):
     """Face crops -> ``outputs`` values per frame (LFAN spec 3.3)."""
 
-    def __init__(self, backbone: Ir50, embedding: int, outputs: int) -> None:
-        super().__init__(backbone, embedding)
+    def __init__(self, backbone: Ir50, embedding: int, temporal: Temporal, outputs: int) -> None:
+        super().__init__(backbone, embedding, temporal)
         self.regressor = nn.Linear(VISUAL_CHANNELS, outputs)
 
     def forward(self, frame: Tensor, number: Tensor | None = None) -> Tensor:
@@ -219,45 +250,50 @@ class Unimodal(VisualBranch):
 
 
 class LeaderFollower(VisualBranch):
-    """Face crops, VGGish and MFCC -> ``outputs`` values per frame; the visual branch leads (LFAN spec 3.4)."""
+    """Face crops and features -> ``outputs`` values per frame; the visual branch leads (LFAN spec 3.4).
 
-    def __init__(self, backbone: Ir50, embedding: int, outputs: int) -> None:
-        super().__init__(backbone, embedding)
-        self.temporal1 = TemporalNetwork(128, AUDIO_CHANNELS)
-        self.temporal2 = TemporalNetwork(39, AUDIO_CHANNELS)
-        self.encoder1 = nn.Linear(VISUAL_CHANNELS, TOKEN)
-        self.encoder2 = nn.Linear(AUDIO_CHANNELS, TOKEN)
-        self.encoder3 = nn.Linear(AUDIO_CHANNELS, TOKEN)
-        self.encoderQ1 = nn.Linear(VISUAL_CHANNELS, TOKEN)
-        self.encoderQ2 = nn.Linear(TOKEN, TOKEN)
-        self.encoderQ3 = nn.Linear(TOKEN, TOKEN)
-        self.encoderV1 = nn.Linear(VISUAL_CHANNELS, TOKEN)
-        self.encoderV2 = nn.Linear(TOKEN, TOKEN)
-        self.encoderV3 = nn.Linear(TOKEN, TOKEN)
+    Modality 1 is the visual one, the features (published: VGGish and MFCC) are those after it; features have temporal networks of their
+    own, counted from 1.
+    """
+
+    def __init__(self, backbone: Ir50, embedding: int, temporal: Temporal, widths: Sequence[int], outputs: int) -> None:
+        super().__init__(backbone, embedding, temporal)
+        self.modalities = 1 + len(widths)
+        for number, width in enumerate(widths, 1):
+            self.add_module(f"temporal{number}", temporal(width, AUDIO_CHANNELS))
+        for name, inputs in (("encoder", AUDIO_CHANNELS), ("encoderQ", TOKEN), ("encoderV", TOKEN)):
+            for number, width in enumerate([VISUAL_CHANNELS, *[inputs] * len(widths)], 1):
+                self.add_module(f"{name}{number}", nn.Linear(width, TOKEN))
         self.gn1 = nn.GroupNorm(8, TOKEN)  # gn1, gn2: in every checkpoint, never used (B16)
         self.gn2 = nn.GroupNorm(8, TOKEN)
-        self.ln = nn.LayerNorm([3, TOKEN])
-        self.regressor = nn.Linear(VISUAL_CHANNELS + 3 * TOKEN, outputs)
+        self.ln = nn.LayerNorm([self.modalities, TOKEN])
+        self.regressor = nn.Linear(VISUAL_CHANNELS + self.modalities * TOKEN, outputs)
 
-    def attend(self, visual: Tensor, vggish: Tensor, mfcc: Tensor) -> Tensor:
-        """Attention among the three modalities of one frame: (B, T, 128), (B, T, 32), (B, T, 32) -> (B, T, 3, 32).
+    def attend(self, visual: Tensor, *audio: Tensor) -> Tensor:
+        """Attention among the M modalities of one frame: (B, T, 128), then (B, T, 32) each -> (B, T, M, 32).
 
         Queries and values of the audio tokens come from their keys (B14) and the softmax runs over queries (B15): checkpoints depend
         on both.
         """
-        key_g, key_c = self.encoder2(vggish), self.encoder3(mfcc)
-        keys = torch.stack([self.encoder1(visual), key_g, key_c], dim=-2)
-        queries = torch.stack([self.encoderQ1(visual), self.encoderQ2(key_g), self.encoderQ3(key_c)], dim=-2)
-        values = torch.stack([self.encoderV1(visual), self.encoderV2(key_g), self.encoderV3(key_c)], dim=-2)
+        keys = self._encoded("encoder", visual, *audio)
+        queries, values = (self._encoded(name, visual, *keys.unbind(dim=-2)[1:]) for name in ("encoderQ", "encoderV"))
         attention = torch.softmax(keys @ queries.transpose(-1, -2) / math.sqrt(TOKEN), dim=-1)
         return self.ln(attention @ values + values)
 
-    def forward(self, frame: Tensor, vggish: Tensor, mfcc: Tensor, number: Tensor | None = None) -> Tensor:
-        """``frame`` and ``number`` as in the unimodal model, ``vggish`` (B, 1, T, 128), ``mfcc`` (B, 1, T, 39) -> (B, T, outputs)."""
+    def _encoded(self, name: str, *tokens: Tensor) -> Tensor:
+        """Each modality by its own encoder (B, T, M, 32)."""
+        return torch.stack(
+            [self.get_submodule(f"{name}{number}")(token) for number, token in enumerate(tokens, 1)], dim=-2
+        )
+
+    def forward(self, frame: Tensor, *features: Tensor, number: Tensor | None = None) -> Tensor:
+        """``frame`` and ``number`` as in the unimodal model, ``features`` (B, 1, T, columns) each -> (B, T, outputs)."""
         visual = self.visual(frame, number)
-        audio_g = self.temporal1(vggish.squeeze(1).transpose(1, 2)).transpose(1, 2)
-        audio_c = self.temporal2(mfcc.squeeze(1).transpose(1, 2)).transpose(1, 2)
-        followers = self.attend(visual, audio_g, audio_c)
+        audio = [
+            self.get_submodule(f"temporal{place}")(values.squeeze(1).transpose(1, 2)).transpose(1, 2)
+            for place, values in enumerate(features, 1)
+        ]
+        followers = self.attend(visual, *audio)
         return self.regressor(torch.cat([visual, followers.flatten(-2)], dim=-1))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from wildaffect.features.spec import find_feature
 from wildaffect.features.statistics import column_statistics, scalar_statistics
 from wildaffect.scoring import ccc
 from wildaffect.systems.base import FrozenMode, Recipe
@@ -36,7 +37,8 @@ class Lfan(Recipe[LfanSettings]):
         super().__init__(variant, target, mode, settings)
         inputs = needs(variant, mode, settings)
         (self._template,) = inputs.crops
-        self._features = dict(zip(("vggish", "mfcc"), inputs.features, strict=False))
+        self._features = inputs.features
+        self.one_cycle = settings.scheduler == "one_cycle"
 
     @property
     def schedule(self) -> Schedule:
@@ -49,7 +51,11 @@ class Lfan(Recipe[LfanSettings]):
         )
 
     def model(self) -> nn.Module:
-        """Network with random weights."""
+        """Network for features of the audio, whose columns are known."""
+        return self.network({name: (find_feature(name).dim,) for name in self._features})
+
+    def network(self, rows: Mapping[str, Sequence[int]]) -> nn.Module:
+        """Network with random weights for features whose rows have these shapes."""
         backbone = self.settings.backbone
         return build_model(
             self.variant,
@@ -58,6 +64,9 @@ class Lfan(Recipe[LfanSettings]):
             embedding=backbone.embedding,
             pooling=backbone.pooling,
             dropout=backbone.dropout,
+            widths=[rows[name][0] for name in self._features],
+            causal=self.settings.causal,
+            temporal_dropout=self.settings.dropout,
             outputs=len(self.target.columns),
         )
 
@@ -80,8 +89,8 @@ class Lfan(Recipe[LfanSettings]):
 
     def forward(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         """(B, window, columns of the target)."""
-        inputs = {name: batch[name] for name in ("number", *self._features)}
-        return model(frame=normalised(batch["frame"]), **inputs)
+        followers = [batch[name] for name in self._features]
+        return model(normalised(batch["frame"]), *followers, number=batch["number"])
 
     def _series(self, values: Tensor) -> Tensor:
         """Windows (B, window, ...) as the series that the loss is taken over: themselves, or one (1, B * window, ...)."""
@@ -134,7 +143,7 @@ class Faithful(Lfan):
         selections = [labelled_rows(trial, TASK, len(self.target.columns)) for trial in trials]
         return {
             feature: scalar_statistics(part.trial.features[feature][part.rows] for part in selections)
-            for feature in self._features.values()
+            for feature in self._features
         }
 
     def statistics(self, trials: Sequence[TrialData], fitted: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -175,10 +184,7 @@ class Corrected(Lfan):
 
     def fit(self, trials: Sequence[TrialData]) -> dict[str, Any]:
         """Per column."""
-        return {
-            feature: column_statistics(trial.features[feature] for trial in trials)
-            for feature in self._features.values()
-        }
+        return {feature: column_statistics(trial.features[feature] for trial in trials) for feature in self._features}
 
     def samples(self, trials: Sequence[TrialData], statistics: Mapping[str, Any], purpose: Purpose) -> WindowSamples:
         """Windows over all decoded frames; only labelled rows count."""

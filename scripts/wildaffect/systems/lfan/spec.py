@@ -1,12 +1,13 @@
 """What LFAN offers and needs, and its settings; read while the workflow is planned, so no torch here."""
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from wildaffect.config import Section
 from wildaffect.corpus.label_spaces import VALENCE_AROUSAL
+from wildaffect.features.spec import indexed
 from wildaffect.systems.types import (
     Batch,
     Count,
@@ -14,11 +15,14 @@ from wildaffect.systems.types import (
     Epochs,
     FiveCounts,
     FourCounts,
+    FrameFeatures,
     LearningRate,
     MinimumRate,
     Needs,
     Patience,
+    Preset,
     RecipeSettings,
+    Scheduler,
     Sha256,
     Spec,
     Target,
@@ -51,6 +55,23 @@ class Backbone(Section):
     """Expected SHA-256 of that file; null: any."""
 
 
+SMALL_DATA: dict[str, Any] = {
+    "window": 36,
+    "hop": 18,
+    "loss_over": "batch",
+    "batch": 32,
+    "epochs": 16,
+    "learning_rate": 3e-3,
+    "scheduler": "one_cycle",
+    "weight_decay": 1e-4,
+    "reload_best": False,
+    "causal": False,
+    "dropout": 0.2,
+    "backbone_training": "frozen",
+    "backbone": {"units": [1, 1, 1, 1], "channels": [8, 8, 8, 8, 8], "embedding": 16, "pooling": 4},
+}
+
+
 class LfanSettings(RecipeSettings):
     """Leader-follower attentive fusion (LFAN). The defaults are the published recipe."""
 
@@ -58,6 +79,13 @@ class LfanSettings(RecipeSettings):
         **RecipeSettings.renamed,
         "early_stop_per_phase": "patience_per_phase",
     }
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"small_data": SMALL_DATA}
+
+    preset: Preset = None
+
+    features: FrameFeatures = ("vggish128", "mfcc39")
+    """What multimodal hears beside the faces, each by a temporal network of its own: any features with a row per frame, at least one. In
+    faithful mode rows are chosen by frame index (`<feature>.indexed`) where the feature has that."""
 
     window: Annotated[int, Field(ge=2)] = 300
     """Frames per window, which is a sample."""
@@ -73,6 +101,7 @@ class LfanSettings(RecipeSettings):
     batch: Batch = 8
     epochs: Epochs = 100
     learning_rate: LearningRate = 1e-5
+    scheduler: Scheduler = "plateau"
     weight_decay: WeightDecay = 1e-3
     minimum_rate: MinimumRate = 1e-6
     patience: Patience = 20
@@ -86,6 +115,12 @@ class LfanSettings(RecipeSettings):
     augment: bool = True
     """Train on random 40-pixel cuts and mirrored windows instead of the centre cut."""
 
+    causal: bool = True
+    """The temporal networks see the present and the 120 frames before it, as published; false: 60 frames before and after it."""
+
+    dropout: Dropout = 0.1
+    """Dropout of whole channels in the temporal networks."""
+
     backbone_training: Literal["gradual", "all", "frozen"] = "gradual"
     """What of the face network is trained.
     - gradual: frozen at first, then released in three phases: output layer; last stage; last three units of the stage before
@@ -95,15 +130,19 @@ class LfanSettings(RecipeSettings):
     backbone: Backbone = Backbone()
     """The face network."""
 
-
-FEATURES = ("vggish128", "mfcc39")
+    @model_validator(mode="after")
+    def _one_cycle_in_one_phase(self) -> Self:
+        if self.scheduler == "one_cycle" and self.backbone_training == "gradual":
+            raise ValueError(
+                "scheduler: one_cycle would begin anew in each phase of backbone_training: gradual; use backbone_training: all or frozen"
+            )
+        return self
 
 
 def needs(variant: str, mode: str, settings: LfanSettings) -> Needs:
     """Crops and features of a variant; ``faithful`` reads features by the original's frame-index rule (LFAN spec 2.5, 2.7)."""
-    suffix = ".indexed" if mode == "faithful" else ""
-    audio = FEATURES if variant == "multimodal" else ()
-    return Needs(crops=("lfan48",), features=tuple(name + suffix for name in audio))
+    audio = settings.features if variant == "multimodal" else ()
+    return Needs(crops=("lfan48",), features=tuple(map(indexed, audio)) if mode == "faithful" else audio)
 
 
 def blind(variant: str, settings: LfanSettings) -> str:

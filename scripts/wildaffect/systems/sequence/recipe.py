@@ -1,7 +1,6 @@
 """How sequence is trained, selected and run; what is not said here is done as in the base class."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from wildaffect.systems.sequence.data import Windows
 from wildaffect.systems.sequence.model import build as build_model
 from wildaffect.systems.sequence.spec import SequenceSettings
 from wildaffect.systems.toolbox import all_rows, check_classes, concordance, task_scores
-from wildaffect.systems.types import Purpose, Schedule, Target, TrialData
+from wildaffect.systems.types import Purpose, Target, TrialData
 
 
 def build(variant: str, target: Target, mode: str, settings: SequenceSettings) -> "Temporal":
@@ -29,6 +28,7 @@ class Temporal(Recipe[SequenceSettings]):
     """One network for all tasks of the target."""
 
     fitted_statistics = True
+    one_cycle = True
 
     def __init__(self, variant: str, target: Target, mode: str, settings: SequenceSettings) -> None:
         super().__init__(variant, target, mode, settings)
@@ -37,11 +37,6 @@ class Temporal(Recipe[SequenceSettings]):
             outputs["expr"] = len(target.columns) - sum(count for task, count in outputs.items() if task != "expr")
         self._outputs = outputs
         self._labels = {task: len(columns) for task, columns in target.labels.items()}
-
-    @property
-    def schedule(self) -> Schedule:
-        """One cycle of the learning rate over all steps."""
-        return replace(super().schedule, scheduler_per_step=True)
 
     def model(self) -> nn.Module:
         """Network for features of the audio, whose columns are known."""
@@ -97,13 +92,6 @@ class Temporal(Recipe[SequenceSettings]):
         return torch.optim.AdamW(
             trainable(model), lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay
         )
-
-    def configure_scheduler(
-        self, optimizer: torch.optim.Optimizer, steps_per_epoch: int
-    ) -> torch.optim.lr_scheduler.LRScheduler:
-        """One cycle."""
-        steps = max(2, steps_per_epoch * self.settings.epochs)
-        return torch.optim.lr_scheduler.OneCycleLR(optimizer, self.settings.learning_rate, total_steps=steps)
 
     def forward(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         """(B, window, columns of the target), before any activation."""

@@ -3,17 +3,16 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from wildaffect.config import Names, Text, distinct
 from wildaffect.corpus.label_spaces import AU12, EXPRESSIONS7, EXPRESSIONS8, VALENCE_AROUSAL
-from wildaffect.features.spec import rows_per_second
 from wildaffect.systems.types import (
     Batch,
     Count,
     Dropout,
     Epochs,
     Factor,
+    FrameFeatures,
     LearningRate,
     Needs,
     Preset,
@@ -22,15 +21,6 @@ from wildaffect.systems.types import (
     Target,
     WeightDecay,
 )
-
-
-def _of_frames(inputs: Names) -> Names:
-    if signals := [name for name in inputs if rows_per_second(name) is not None]:
-        raise ValueError(
-            f"{', '.join(signals)} has a clock of its own, not a row per frame; 'wildaffect features' lists them"
-        )
-    return inputs
-
 
 SMALL_DATA: dict[str, Any] = {
     "window": 36,
@@ -49,9 +39,7 @@ class SequenceSettings(RecipeSettings):
 
     preset: Preset = None
 
-    inputs: Annotated[tuple[Text, ...], Field(min_length=1), AfterValidator(distinct), AfterValidator(_of_frames)] = (
-        "egemaps25",
-    )
+    inputs: FrameFeatures = ("egemaps25",)
     """Features with a row per frame, any number: of the audio (`wildaffect features` lists them), `embed.<name>`, `import.<name>`."""
 
     window: Count = 200
