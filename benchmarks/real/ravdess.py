@@ -62,13 +62,27 @@ SYSTEMS: dict[str, dict[str, Any]] = {
         "recipe": {"preset": "small_data", "duration": 2, "batch": 32},
     },
     "sequence": {
-        "variants": ["tcn"],
+        "variants": {
+            "tcn": {},
+            "tcn_compare": {"base": "tcn", "inputs": ["compare65"]},
+            "tcn_both": {"base": "tcn", "inputs": ["egemaps25", "compare65"]},
+        },
         "targets": ["va_expr"],
         "recipe": {"preset": "small_data", "window": 28, "hop": 10},
     },
 }
 """The variants that can perceive the signal, with the preset for small data."""
-READ = {"m3t": ("m3t_mel", "egemaps25"), "lfan": ("egemaps25",), "ntua": ("ntua_mel",), "sequence": ("egemaps25",)}
+ENSEMBLES = {
+    f"sequence_{task}": {"members": [f"sequence/{name}" for name in SYSTEMS["sequence"]["variants"]], "target": task}
+    for task in ("expr", "va")
+}
+"""The mean of the three variants of sequence."""
+READ = {
+    "m3t": ("m3t_mel", "egemaps25"),
+    "lfan": ("egemaps25",),
+    "ntua": ("ntua_mel",),
+    "sequence": ("egemaps25", "compare65"),
+}
 """The features that they read."""
 
 
@@ -154,6 +168,7 @@ def configuration(out: Path, systems: Sequence[str], folds: int) -> dict[str, An
         "features": {"single_pass": sorted({feature for name in systems for feature in READ[name]})},
         "faces": {"backend": "dlib", "model": "hog"},
         "systems": {"lfan": False} | {name: SYSTEMS[name] for name in systems},
+        "score": {"ensembles": ENSEMBLES if "sequence" in systems else {}},
     }
 
 
