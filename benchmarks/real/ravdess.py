@@ -33,7 +33,7 @@ from wildaffect import paths
 from wildaffect.demo.subject import portrait
 from wildaffect.errors import InputError
 from wildaffect.features.opensmile_stream import Functionals
-from wildaffect.features.signal import read_speech
+from wildaffect.features.signal import decibel, read_speech
 
 EMOTIONS = ("Neutral", "Calm", "Happiness", "Sadness", "Anger", "Fear", "Disgust", "Surprise")
 """In the order of the second number from the left, which counts from 1."""
@@ -66,10 +66,23 @@ SYSTEMS: dict[str, dict[str, Any]] = {
         "targets": ["va_expr"],
         "recipe": {"preset": "small_data", "window": 28, "hop": 10},
     },
+    "tsav": {
+        "variants": {"audio": {"base": "two_stream", "streams": ["audio"]}},
+        "targets": ["expr", "va"],
+        "recipe": {"preset": "small_data"},
+    },
 }
 """The variants that can perceive the signal, with the preset for small data."""
-READ = {"m3t": ("m3t_mel", "egemaps25"), "lfan": ("egemaps25",), "ntua": ("ntua_mel",), "sequence": ("egemaps25",)}
+READ = {
+    "m3t": ("m3t_mel", "egemaps25"),
+    "lfan": ("egemaps25",),
+    "ntua": ("ntua_mel",),
+    "sequence": ("egemaps25",),
+    "tsav": ("tsav_mel",),
+}
 """The features that they read."""
+POWERS = ("tsav_mel",)
+"""Those that are stored as power."""
 
 
 def build(data: Path, root: Path, most: int | None = None) -> None:
@@ -177,8 +190,10 @@ def baselines(results: Path, corpus: Corpus, systems: Sequence[str]) -> list[Row
 
 
 def moments(results: Path, feature: str, trial: str) -> np.ndarray:
-    """Mean and standard deviation of each column of a feature over one clip, (1, 2 * columns)."""
+    """Mean and standard deviation of each column of a feature over one clip, (1, 2 * columns); of power in dB."""
     values = np.load(results / paths.FEATURE.format(feature=feature, owner=trial))
+    if feature in POWERS:
+        values = decibel(values)
     return np.concatenate([values.mean(axis=0), values.std(axis=0)])[None]
 
 
