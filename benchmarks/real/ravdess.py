@@ -33,7 +33,7 @@ from wildaffect import paths
 from wildaffect.demo.subject import portrait
 from wildaffect.errors import InputError
 from wildaffect.features.opensmile_stream import Functionals
-from wildaffect.features.signal import read_speech
+from wildaffect.features.signal import decibel, read_speech
 
 EMOTIONS = ("Neutral", "Calm", "Happiness", "Sadness", "Anger", "Fear", "Disgust", "Surprise")
 """In the order of the second number from the left, which counts from 1."""
@@ -70,6 +70,11 @@ SYSTEMS: dict[str, dict[str, Any]] = {
         "targets": ["va_expr"],
         "recipe": {"preset": "small_data", "window": 28, "hop": 10},
     },
+    "tsav": {
+        "variants": {"audio": {"base": "two_stream", "streams": ["audio"]}},
+        "targets": ["expr", "va"],
+        "recipe": {"preset": "small_data"},
+    },
 }
 """The variants that can perceive the signal, with the preset for small data."""
 ENSEMBLES = {
@@ -82,8 +87,11 @@ READ = {
     "lfan": ("egemaps25",),
     "ntua": ("ntua_mel",),
     "sequence": ("egemaps25", "compare65"),
+    "tsav": ("tsav_mel",),
 }
 """The features that they read."""
+POWERS = ("tsav_mel",)
+"""Those that are stored as power."""
 
 
 def build(data: Path, root: Path, most: int | None = None) -> None:
@@ -192,8 +200,10 @@ def baselines(results: Path, corpus: Corpus, systems: Sequence[str]) -> list[Row
 
 
 def moments(results: Path, feature: str, trial: str) -> np.ndarray:
-    """Mean and standard deviation of each column of a feature over one clip, (1, 2 * columns)."""
+    """Mean and standard deviation of each column of a feature over one clip, (1, 2 * columns); of power in dB."""
     values = np.load(results / paths.FEATURE.format(feature=feature, owner=trial))
+    if feature in POWERS:
+        values = decibel(values)
     return np.concatenate([values.mean(axis=0), values.std(axis=0)])[None]
 
 

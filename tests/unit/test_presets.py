@@ -32,7 +32,7 @@ def paths_of(values, prefix=""):
 
 
 def test_systems_that_can_learn_from_little_have_the_preset():
-    assert WITH_PRESETS == ["cnu_adl", "lfan", "m3t", "ntua", "sequence"]
+    assert WITH_PRESETS == ["cnu_adl", "lfan", "m3t", "ntua", "sequence", "tsav"]
 
 
 @pytest.mark.parametrize("system", WITH_PRESETS)

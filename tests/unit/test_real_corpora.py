@@ -57,6 +57,16 @@ def test_recordings_are_thinned_evenly_and_wrong_names_refused(tmp_path):
         ravdess.row(Path("angry_1.wav"))
 
 
+def test_columns_of_power_are_described_in_decibel(tmp_path):
+    import ravdess
+
+    for feature in ("tsav_mel", "egemaps25"):
+        (tmp_path / "features" / feature).mkdir(parents=True)
+        np.save(tmp_path / "features" / feature / "a.npy", np.array([[1.0, 0.01], [100.0, 0.01]], np.float32))
+    np.testing.assert_allclose(ravdess.moments(tmp_path, "tsav_mel", "a"), [[10, -20, 10, 0]], atol=1e-5)
+    np.testing.assert_allclose(ravdess.moments(tmp_path, "egemaps25", "a"), [[50.5, 0.01, 49.5, 0]], atol=1e-5)
+
+
 def test_pictures_become_frames_with_their_labels(tmp_path):
     import fer2013
     from PIL import Image

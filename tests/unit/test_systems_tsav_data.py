@@ -154,6 +154,37 @@ def test_sound_is_dropped_from_as_many_samples_as_asked_for():
         assert all(np.array_equal(image, whole) for image, gone in zip(images, dropped, strict=True) if not gone)
 
 
+def test_runs_of_columns_and_bands_are_as_quiet_as_the_image_gets():
+    """A mask of a training image: at most so many neighbouring columns and bands; all the rest stays."""
+    samples = samples_of([trial_in_memory(60)], purpose="train", augment=False, mask_columns=40, mask_bands=6)
+    whole = samples.read(20, None)["audio_features"][0]
+    longest = [0, 0]
+    for seed in range(60):
+        image = samples.read(20, np.random.default_rng(seed))["audio_features"][0]
+        changed = image != whole
+        assert (image[changed] == whole.min()).all()
+        quiet = [(image == whole.min()).all(axis=axis) & ~(whole == whole.min()).all(axis=axis) for axis in (0, 1)]
+        for axis, rows in enumerate(quiet):
+            places = np.flatnonzero(rows)
+            assert not len(places) or places[-1] - places[0] == len(places) - 1
+            longest[axis] = max(longest[axis], len(places))
+        assert not changed[~quiet[1]][:, ~quiet[0]].any()
+    assert 30 <= longest[0] < 40 and 4 <= longest[1] < 6
+
+
+def test_a_stream_that_is_left_out_is_not_read():
+    trial = trial_in_memory(60)
+    heard = replace(trial, crops={}, masks={})
+    alone = samples_of([heard], purpose="train", streams=["audio"], augment=True, drop_audio=1.0)
+    sample = alone.read(20, np.random.default_rng(0))
+    assert "clip" not in sample
+    both = samples_of([trial], purpose="train", augment=False).read(20, None)
+    np.testing.assert_array_equal(sample["audio_features"], both["audio_features"])  # nothing to drop it for
+    seen = samples_of([replace(trial, features={})], purpose="train", streams=["video"], augment=False).read(20, None)
+    assert "audio_features" not in seen
+    np.testing.assert_array_equal(seen["clip"], both["clip"])
+
+
 def test_without_augmentation_draws_change_nothing():
     samples = samples_of([trial_in_memory(30)], purpose="train", augment=False)
     drawn = samples.read(9, np.random.default_rng(0))

@@ -58,6 +58,50 @@ def test_narrow_networks_keep_the_names():
     assert narrow(torch.zeros(1, 4, 8, 112, 112), torch.zeros(1, 1, 64, 1001)).shape == (1, 17)
 
 
+@pytest.mark.parametrize("stream", ["audio", "video"])
+def test_a_network_of_one_stream_keeps_its_names(stream):
+    full = set(recipe().model().state_dict())
+    plan = recipe(streams=[stream])
+    model = plan.model().eval()
+    assert set(model.state_dict()) == {key for key in full if key.startswith((f"{stream}_model.", "fc."))}
+    needs = SPEC.needs("two_stream", "corrected", plan.settings)
+    assert (needs.features, needs.crops, needs.masks) == {
+        "audio": (("tsav_mel",), (), ()),
+        "video": ((), ("tsav112",), ("tsav112",)),
+    }[stream]
+    trial = trial_in_memory(9)
+    samples = plan.samples([trial], plan.fit([trial]), "validate")
+    assert plan.forward(model, batch_of(samples, 2)).shape == (2, len(OUTPUTS))
+
+
+def test_weights_of_a_stream_that_is_left_out_are_refused():
+    with pytest.raises(InputError, match="video_weights is for a stream that is not in streams"):
+        recipe(streams=["audio"], video_weights="kinetics.pth")
+
+
+def test_smoothed_expressions_spread_a_part_over_all_classes():
+    raw, truth = torch.randn(3, 7), torch.tensor([[2.0], [0.0], [6.0]])
+    logs = raw.log_softmax(dim=1)
+    target = 0.8 * F.one_hot(truth[:, 0].long(), 7) + 0.2 / 7
+    weight = torch.tensor([[1.0], [3.0], [0.5]])
+    expected = (-(target * logs).sum(dim=1) * weight[:, 0]).sum() / weight.sum()
+    torch.testing.assert_close(expression_loss(raw, truth, weight, 0.2), expected)
+
+
+def test_dropout_before_the_last_layer_is_a_setting():
+    network = TINY["network"]
+    probabilities = [recipe().model().fc[0].p, recipe(network=network | {"dropout": 0.3}).model().fc[0].p]
+    assert probabilities == [0.0, 0.3]
+
+
+def test_the_small_data_preset_makes_one_cycle_of_a_small_network():
+    plan = systems.build_recipe("tsav", "two_stream", "expr", "corrected", {"preset": "small_data"})
+    assert (plan.one_cycle, plan.schedule.patience, plan.schedule.minimum_rate) == (True, None, 0)
+    published = systems.build_recipe("tsav", "two_stream", "expr", "corrected")
+    assert (published.one_cycle, published.settings.label_smoothing) == (False, 0)
+    assert sum(part.numel() for part in plan.model().parameters()) < 1_000_000
+
+
 def test_pooling_averages_before_the_first_layer():
     clip, image = torch.rand(1, 4, 8, 112, 112), torch.rand(1, 1, 64, 1001)
     pooled = systems.build_model("tsav", "two_stream", width=0.1, image_pooling=2, mel_pooling=4).eval()

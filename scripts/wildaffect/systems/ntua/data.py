@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wildaffect.features.audio.ntua_mel import silence, windows
-from wildaffect.systems.toolbox import RowSelection
+from wildaffect.systems.toolbox import RowSelection, masked
 from wildaffect.systems.types import TrialData
 
 
@@ -52,20 +52,6 @@ class AudioWindows:
         times = (nominal_times(trial.times, trial.nominal_rate) if self.nominal else trial.times)[rows]
         images = windows(trial.features[self.feature], times, level, self.centred)
         return images if rng is None else masked(images, rng, self.columns, self.bands, level)
-
-
-def masked(images: np.ndarray, rng: np.random.Generator, columns: int, bands: int, fill: float) -> np.ndarray:
-    """``images`` (n, bands, columns) with a run of up to ``columns`` columns and one of up to ``bands`` bands set to ``fill``.
-
-    Drawn for each image by itself: a length below the largest, then a position, both uniform (NTUA spec 2.8).
-    """
-    masked = images.copy()
-    for image in masked:
-        for axis, most in ((1, columns), (0, bands)):
-            length = rng.uniform(0, min(most, image.shape[axis]))
-            start = int(rng.uniform(0, image.shape[axis] - length))
-            np.moveaxis(image, axis, 0)[start : start + int(length)] = fill
-    return masked
 
 
 class ChunkSamples:

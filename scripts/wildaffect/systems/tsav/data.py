@@ -9,7 +9,7 @@ import numpy as np
 
 from wildaffect.corpus.label_spaces import EXPRESSIONS7
 from wildaffect.features.audio.tsav_mel import SILENCE
-from wildaffect.systems.toolbox import check_classes
+from wildaffect.systems.toolbox import check_classes, masked
 from wildaffect.systems.tsav.spec import TEMPLATE
 from wildaffect.systems.types import Target, TrialData
 
@@ -198,30 +198,35 @@ class Picked:
 class ClipSamples:
     """Frames with their clips and mel images; see :class:`wildaffect.systems.types.Samples`.
 
-    A sample has ``clip`` uint8 (8, 112, 112, 4), ``audio_features`` float32 (1, 64, 1001) and the entries of :class:`Picked`.
+    A sample has ``clip`` uint8 (8, 112, 112, 4) and ``audio_features`` float32 (1, 64, 1001), as far as they are read, and the entries of
+    :class:`Picked`.
     """
 
     def __init__(
         self,
         picked: Sequence[Picked],
         *,
-        feature: str,
+        seen: bool,
+        feature: str | None,
         images: Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray]],
         dilation: int,
         jpeg_masks: bool,
         exchange_sides: bool,
         augment: bool,
+        mask_columns: int,
+        mask_bands: int,
         drop_audio: float,
         finish: Callable[[np.ndarray], np.ndarray],
         in_order: bool,
     ) -> None:
-        """``images`` cuts mel images from ``feature``; ``finish`` turns raw outputs into predictions. ``drop_audio``: share of augmented
-        samples that lose their audio. ``in_order``: samples will be read one after the other, so it pays to prepare the images of many
-        at once.
+        """``seen``: clips are read. ``images`` cuts mel images from ``feature``; None: none are read. ``finish`` turns raw outputs into
+        predictions. ``mask_columns``, ``mask_bands``: longest runs masked at random. ``drop_audio``: share of augmented clips that lose
+        their audio. ``in_order``: samples will be read one after the other, so it pays to prepare the images of many at once.
         """
-        self._picked, self._feature, self._cut = picked, feature, images
+        self._picked, self._seen, self._feature, self._cut = picked, seen, feature, images
         self._dilation, self._exchange, self._finish = dilation, exchange_sides, finish
         self._augment, self._drop_audio = augment, drop_audio
+        self._mask_columns, self._mask_bands = mask_columns, mask_bands
         self._block = BLOCK if in_order else 1
         self._planes = Planes([part.trial for part in picked], jpeg_masks=jpeg_masks)
         counts = [len(part.frames) for part in picked]
@@ -234,23 +239,21 @@ class ClipSamples:
         return len(self._numbers)
 
     def read(self, index: int, rng: np.random.Generator | None) -> dict[str, np.ndarray]:
-        """One frame; where it is augmented, one coin for mirroring, one shift of colours for the whole clip, one coin for its audio.
-        Black stays black.
+        """One frame; where it is augmented, one coin for mirroring, one shift of colours for the whole clip, one coin for its audio, then
+        what masks the audio. Black stays black, and audio without a clip is never dropped.
         """
         number = int(self._numbers[index])
         part, position = self._picked[number], index - self._starts[number]
-        rows = clip_rows(int(part.frames[position]), self._dilation)
-        clip, image = self._planes.read(number, rows), self._image(index)
-        if self._augment and rng is not None:
-            if rng.random() < 0.5:
-                clip = mirrored(clip, self._exchange)
-            shifts = [int(rng.uniform(-most, most)) for most in COLOUR_SHIFTS]
-            seen = (rows >= 0) & part.trial.crops[TEMPLATE].valid[rows.clip(0)]
-            clip = recoloured(clip, shifts)
-            clip[~seen, ..., :3] = 0
-            if rng.random() < self._drop_audio:
-                image = np.full_like(image, SILENCE)
-        sample = {"clip": clip, "audio_features": image}
+        varied = rng if self._augment else None
+        sample = {}
+        if self._seen:
+            sample["clip"] = self._clip(number, int(part.frames[position]), varied)
+        if self._feature is not None:
+            image = self._image(index, self._feature)
+            dropped = self._seen and varied is not None and varied.random() < self._drop_audio
+            if rng is not None and (self._mask_columns or self._mask_bands):
+                image = masked(image, rng, self._mask_columns, self._mask_bands, image.min())
+            sample["audio_features"] = np.full_like(image, SILENCE) if dropped else image
         return sample | {name: values[position] for name, values in part.known.items()}
 
     def to_frames(self, outputs: np.ndarray) -> list[np.ndarray]:
@@ -261,7 +264,21 @@ class ClipSamples:
             for part, start, stop in zip(self._picked, self._starts, self._starts[1:], strict=False)
         ]
 
-    def _image(self, index: int) -> np.ndarray:
+    def _clip(self, number: int, frame: int, rng: np.random.Generator | None) -> np.ndarray:
+        """The clip that ends at ``frame`` of the trial ``number``, varied by ``rng``."""
+        rows = clip_rows(frame, self._dilation)
+        clip = self._planes.read(number, rows)
+        if rng is None:
+            return clip
+        if rng.random() < 0.5:
+            clip = mirrored(clip, self._exchange)
+        shifts = [int(rng.uniform(-most, most)) for most in COLOUR_SHIFTS]
+        shown = (rows >= 0) & self._picked[number].trial.crops[TEMPLATE].valid[rows.clip(0)]
+        clip = recoloured(clip, shifts)
+        clip[~shown, ..., :3] = 0
+        return clip
+
+    def _image(self, index: int, feature: str) -> np.ndarray:
         """The mel image of one sample; what it shares with its neighbours is kept until a sample of another block is asked for."""
         if not 0 <= index - self._first < len(self._images):
             number = int(self._numbers[index])
@@ -269,5 +286,5 @@ class ClipSamples:
             first, last = max(start, self._starts[number]), min(start + self._block, self._starts[number + 1])
             trial, frames = self._picked[number].trial, self._picked[number].frames
             chosen = frames[first - self._starts[number] : last - self._starts[number]]
-            self._first, self._images = first, self._cut(trial.features[self._feature], trial.times[chosen])
+            self._first, self._images = first, self._cut(trial.features[feature], trial.times[chosen])
         return self._images[index - self._first]

@@ -4,7 +4,7 @@ Parameter names and order are those of the original checkpoint. Initial weights 
 TSAV's inputs (TSAV spec 3.2).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from wildaffect.systems.tsav.spec import OUTPUTS
 from wildaffect.systems.weights import load_state
 from wildaffect.weights import read_weights
 
+STREAMS = ("audio", "video")
 CHANNELS = 4
 FEATURES = 512
 # Red, green, blue of Kinetics-400, and the landmark drawing (TSAV spec 4).
@@ -27,33 +28,56 @@ MEAN = (0.43216, 0.394666, 0.37645, 0.5)
 STD = (0.22803, 0.22145, 0.216989, 0.225)
 
 
-def build(variant: str, *, width: float = 1.0, image_pooling: int = 1, mel_pooling: int = 1) -> "TwoStream":
-    """The one variant, ``two_stream``. The options make it cheaper than published: see :class:`TwoStream`."""
-    return {"two_stream": TwoStream}[variant](width, image_pooling, mel_pooling)
+def build(
+    variant: str,
+    *,
+    width: float = 1.0,
+    image_pooling: int = 1,
+    mel_pooling: int = 1,
+    dropout: float = 0.0,
+    streams: Sequence[str] = STREAMS,
+) -> "TwoStream":
+    """The one variant, ``two_stream``. The options make it another than published: see :class:`TwoStream`."""
+    return {"two_stream": TwoStream}[variant](width, image_pooling, mel_pooling, dropout, streams)
 
 
 class TwoStream(nn.Module):
     """Clip (B, 4, 8, 112, 112) and mel image (B, 1, 64, 1001) -> raw outputs (B, 17); no activation on any of them.
 
     ``width`` multiplies the number of channels of every layer. ``image_pooling`` averages squares of that many pixels before the first
-    video layer, ``mel_pooling`` that many neighbouring columns before the first audio layer. With 1, 1, 1 this is the published network.
+    video layer, ``mel_pooling`` that many neighbouring columns before the first audio layer. ``streams`` may leave one out. The defaults
+    are the published network.
     """
 
-    def __init__(self, width: float = 1.0, image_pooling: int = 1, mel_pooling: int = 1) -> None:
+    def __init__(
+        self,
+        width: float = 1.0,
+        image_pooling: int = 1,
+        mel_pooling: int = 1,
+        dropout: float = 0.0,
+        streams: Sequence[str] = STREAMS,
+    ) -> None:
         super().__init__()
-        self.audio_model = AudioStream(width)
-        self.video_model = VideoStream(width)
-        # The dropout never drops anything; it is there because it gives the linear layer its published name.
-        self.fc = nn.Sequential(nn.Dropout(0.0), nn.Linear(2 * scaled(FEATURES, width), len(OUTPUTS)))
+        if "audio" in streams:
+            self.audio_model = AudioStream(width)
+        if "video" in streams:
+            self.video_model = VideoStream(width)
+        # The published dropout never drops anything; it gives the linear layer its name.
+        self.fc = nn.Sequential(nn.Dropout(dropout), nn.Linear(len(streams) * scaled(FEATURES, width), len(OUTPUTS)))
         self._image_pooling, self._mel_pooling = image_pooling, mel_pooling
 
-    def forward(self, clip: Tensor, audio_features: Tensor) -> Tensor:
-        """Both inputs normalised; the audio's half of the joint vector comes first."""
-        if self._image_pooling > 1:
-            clip = F.avg_pool3d(clip, (1, self._image_pooling, self._image_pooling))
-        if self._mel_pooling > 1:
-            audio_features = F.avg_pool2d(audio_features, (1, self._mel_pooling))
-        return self.fc(torch.cat([self.audio_model(audio_features), self.video_model(clip)], dim=1))
+    def forward(self, clip: Tensor | None = None, audio_features: Tensor | None = None) -> Tensor:
+        """Normalised inputs of the streams that there are; the audio's half of the joint vector comes first."""
+        vectors = []
+        if audio_features is not None:
+            if self._mel_pooling > 1:
+                audio_features = F.avg_pool2d(audio_features, (1, self._mel_pooling))
+            vectors.append(self.audio_model(audio_features))
+        if clip is not None:
+            if self._image_pooling > 1:
+                clip = F.avg_pool3d(clip, (1, self._image_pooling, self._image_pooling))
+            vectors.append(self.video_model(clip))
+        return self.fc(torch.cat(vectors, dim=1))
 
 
 class AudioStream(nn.Module):

@@ -68,7 +68,8 @@ class Tsav(Recipe[TsavSettings]):
     def __init__(self, variant: str, target: Target, mode: str, settings: TsavSettings) -> None:
         super().__init__(variant, target, mode, settings)
         self._quirks = MODES[mode]
-        (self._feature,) = needs(variant, mode, settings).features
+        self._feature = next(iter(needs(variant, mode, settings).features), None)
+        self.one_cycle = settings.scheduler == "one_cycle"
         self._outputs = [OUTPUTS.index(column) for column in target.columns]
         self._positions = {task: [target.columns.index(column) for column in COLUMNS[task]] for task in target.labels}
 
@@ -81,7 +82,12 @@ class Tsav(Recipe[TsavSettings]):
         """Network with random weights, always with all 17 outputs."""
         network = self.settings.network
         return build_model(
-            self.variant, width=network.width, image_pooling=network.image_pooling, mel_pooling=network.mel_pooling
+            self.variant,
+            width=network.width,
+            image_pooling=network.image_pooling,
+            mel_pooling=network.mel_pooling,
+            dropout=network.dropout,
+            streams=self.settings.streams,
         )
 
     def initialise(self, model: TwoStream) -> list[dict[str, Any]]:
@@ -105,12 +111,15 @@ class Tsav(Recipe[TsavSettings]):
         }[purpose]
         return ClipSamples(
             [pick(trial, statistics) for trial in trials],
+            seen="video" in self.settings.streams,
             feature=self._feature,
             images=self._quirks.images,
             dilation=self.settings.dilation,
             jpeg_masks=self._quirks.jpeg_masks,
             exchange_sides=self._quirks.exchange_sides,
             augment=self.settings.augment,
+            mask_columns=self.settings.mask_columns,
+            mask_bands=self.settings.mask_bands,
             drop_audio=self.settings.drop_audio,
             finish=self._finish,
             in_order=purpose != Purpose.TRAIN,
@@ -122,7 +131,9 @@ class Tsav(Recipe[TsavSettings]):
 
     def forward(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         """Raw outputs (B, columns of the target)."""
-        return model(clip=normalised(batch["clip"]), audio_features=batch["audio_features"])[:, self._outputs]
+        clip = {"clip": normalised(batch["clip"])} if "clip" in batch else {}
+        audio = {"audio_features": batch["audio_features"]} if "audio_features" in batch else {}
+        return model(**clip, **audio)[:, self._outputs]
 
     def loss(self, outputs: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
         """Weighted sum of the tasks' losses, each over the labels that the batch has of it; 0 for a task of which it has none."""
@@ -130,7 +141,10 @@ class Tsav(Recipe[TsavSettings]):
         weights = self.settings.loss_weights
         parts = {
             "va": lambda: weights.va * valence_arousal_loss(raw["va"], batch["va"]),
-            "expr": lambda: weights.expr * expression_loss(raw["expr"], batch["expr"], batch["expr_weight"]),
+            "expr": lambda: (
+                weights.expr
+                * expression_loss(raw["expr"], batch["expr"], batch["expr_weight"], self.settings.label_smoothing)
+            ),
             "au": lambda: weights.au * unit_loss(raw["au"] - self._quirks.unit_offset, batch["au"], batch["au_weight"]),
         }
         return sum(parts[task]() for task in raw)
@@ -187,9 +201,13 @@ def valence_arousal_loss(raw: Tensor, truth: Tensor) -> Tensor:
     return torch.where(known.sum() < 2, 0.0, loss)  # no question to the device, which would have to be waited for
 
 
-def expression_loss(raw: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
-    """Weighted mean of the cross-entropy of (B, classes) against class numbers (B, 1); weight (B, 1), 0 where the label is missing."""
-    each = F.cross_entropy(raw, truth[:, 0].nan_to_num().long(), reduction="none")
+def expression_loss(raw: Tensor, truth: Tensor, weight: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Weighted mean of the cross-entropy of (B, classes) against class numbers (B, 1); weight (B, 1), 0 where the label is missing.
+
+    ``smoothing``: the part of the probability that is spread over all classes.
+    """
+    classes = truth[:, 0].nan_to_num().long()
+    each = F.cross_entropy(raw, classes, reduction="none", label_smoothing=smoothing)
     return _weighted_mean(each, weight[:, 0])
 
 

@@ -1,24 +1,28 @@
 """What TSAV offers and needs, and its settings; read while the workflow is planned, so no torch here."""
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
-from wildaffect.config import Section
+from wildaffect.config import Section, distinct
 from wildaffect.corpus.label_spaces import AU8, EXPRESSIONS7, VALENCE_AROUSAL
 from wildaffect.systems.types import (
     Accumulate,
     Count,
+    Dropout,
     Epochs,
     Factor,
     LearningRate,
     MinimumRate,
+    Natural,
     Needs,
     Patience,
     PlateauFactor,
     PlateauPatience,
+    Preset,
     RecipeSettings,
+    Scheduler,
     Spec,
     Target,
     WeightDecay,
@@ -55,11 +59,37 @@ class Network(Section):
     mel_pooling: Literal[1, 2, 4, 8] = 1
     """Neighbouring 10 ms columns averaged before the first audio layer."""
 
+    dropout: Dropout = 0.0
+    """Dropout before the last layer; 0: none, as published."""
+
+
+SMALL_DATA: dict[str, Any] = {
+    "accumulate": 1,
+    "learning_rate": 3e-3,
+    "scheduler": "one_cycle",
+    "weight_decay": 1e-4,
+    "patience": None,
+    "frames_per_epoch": 2_000,
+    "mask_columns": 200,
+    "mask_bands": 16,
+    "label_smoothing": 0.1,
+    "network": {"width": 0.125, "image_pooling": 4, "mel_pooling": 8, "dropout": 0.2},
+}
+
 
 class TsavSettings(RecipeSettings):
     """Two-stream aural-visual model (TSAV). The authors published no training recipe: the defaults are ours."""
 
     renamed: ClassVar[Mapping[str, str]] = {**RecipeSettings.renamed, "drop_sound": "drop_audio"}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"small_data": SMALL_DATA}
+
+    preset: Preset = None
+
+    streams: Annotated[tuple[Literal["audio", "video"], ...], Field(min_length=1), AfterValidator(distinct)] = (
+        "audio",
+        "video",
+    )
+    """Streams of the network. Without video no faces are needed, and drop_audio has no effect."""
 
     batch: Annotated[int, Field(ge=2)] = 32
     """Clips per batch. The loss on valence and arousal is a correlation over these, so very small batches learn badly."""
@@ -67,6 +97,7 @@ class TsavSettings(RecipeSettings):
     accumulate: Accumulate = 2
     epochs: Epochs = 30
     learning_rate: LearningRate = 5e-4
+    scheduler: Scheduler = "plateau"
     weight_decay: WeightDecay = 5e-5
     plateau_patience: PlateauPatience = 3
     plateau_factor: PlateauFactor = 0.3
@@ -83,12 +114,21 @@ class TsavSettings(RecipeSettings):
     """Power of the inverse frequency that weights expressions, and active against inactive units; 1: all classes count the same, 0: all
     frames do."""
 
+    label_smoothing: Fraction = 0.0
+    """Part of the expression's target that all classes share equally; 0: none."""
+
     filter_contradictions: bool = True
     """Do not train on expression, valence and arousal of a frame where they contradict each other (happy with negative valence, sad with
     positive valence, neutral but far from the origin)."""
 
     augment: bool = True
     """Mirror clips at random and shift their colours, every frame of a clip in the same way."""
+
+    mask_columns: Natural = 0
+    """Longest run of columns (10 ms) of an audio image that are as quiet as its quietest value, in training at random; 0: none."""
+
+    mask_bands: Natural = 0
+    """The same for mel bands."""
 
     drop_audio: Fraction = 0.1
     """Fraction of augmented training samples whose audio is replaced by silence, so that a video without audio is nothing new to the
@@ -112,6 +152,15 @@ class TsavSettings(RecipeSettings):
     audio_weights: str | None = None
     """File of torchvision's ResNet18_Weights.IMAGENET1K_V1; null: random weights, the default of the authors' code."""
 
+    @model_validator(mode="after")
+    def _weights_of_streams(self) -> Self:
+        for stream, weights in (("audio", self.audio_weights), ("video", self.video_weights)):
+            if weights is not None and stream not in self.streams:
+                raise ValueError(
+                    f"{stream}_weights is for a stream that is not in streams; add {stream} there, or set it to null"
+                )
+        return self
+
 
 TEMPLATE = "tsav112"
 OUTPUTS = EXPRESSIONS7 + VALENCE_AROUSAL + AU8
@@ -124,9 +173,13 @@ LABELS = {"expr": ("expression",), "va": VALENCE_AROUSAL, "au": AU8}
 
 
 def needs(variant: str, mode: str, settings: TsavSettings) -> Needs:
-    """Faces with drawn landmarks, and audio: ``faithful`` cuts the original's windows from the waveform (TSAV spec 2.9)."""
-    audio = "tsav_wave" if mode == "faithful" else "tsav_mel"
-    return Needs(crops=(TEMPLATE,), features=(audio,), masks=(TEMPLATE,))
+    """Faces with drawn landmarks, and audio, as far as there are streams of them.
+
+    ``faithful`` cuts the original's windows from the waveform (TSAV spec 2.9).
+    """
+    faces = (TEMPLATE,) if "video" in settings.streams else ()
+    audio = ("tsav_wave" if mode == "faithful" else "tsav_mel",) if "audio" in settings.streams else ()
+    return Needs(crops=faces, features=audio, masks=faces)
 
 
 def _target(name: str, *tasks: str) -> Target:
