@@ -1,16 +1,18 @@
-"""Following faces between scans: what is found, when the whole picture is searched, how exact flow is."""
+"""Following faces between scans: what is found, when the whole picture is searched, and that it is what scans find."""
 
-from itertools import groupby
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from wildaffect.faces.detectors.following import TRUST, FlowSegment, Follower, FollowOptions
-from wildaffect.faces.detectors.scrfd import Candidates, Scanner
+from wildaffect.faces.detectors.following import Follower, FollowOptions
+from wildaffect.faces.detectors.scrfd import Candidates, DetectorNetwork, Scanner
 
 WIDTH, HEIGHT = 640, 384
+# A scan sees one stride more below.
+SCANNED = HEIGHT + 32
 
 
 class ColourNetwork:
@@ -109,46 +111,6 @@ def test_where_nobody_is_for_long_fewer_pictures_are_scanned_but_soon_a_face_is_
     assert all(len(faces.boxes) == 1 for faces in found[first:])
 
 
-def test_a_face_that_flow_misses_is_searched_for_longer_each_time():
-    """Nothing moves in the picture, but every other search says that the face is five pixels further on."""
-    still = cv2.resize(astronaut()[:128, 80:208], (220, 220), interpolation=cv2.INTER_NEAREST)[:, :, :1].repeat(
-        3, axis=2
-    )
-    picture = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    picture[80:300, 200:420] = still
-
-    class Wavering(ColourNetwork):
-        """Finds one face, to and fro by five pixels until the hundredth call."""
-
-        def __call__(self, pictures):
-            self.areas.append(pictures[0].shape)
-            corner = 5 * (len(self.areas) % 2 if len(self.areas) < 100 else 0)
-            box = np.float32([[200 + corner, 80, 420 + corner, 300]])
-            points = np.stack([box[:, :2] + (box[:, 2:] - box[:, :2]) * share for share in np.linspace(0.2, 0.8, 5)], 1)
-            return [Candidates(box, np.float32([0.9]), points.astype(np.float32))]
-
-    network = Wavering()
-    follower = Follower(Scanner(network, (WIDTH,), 0.4), FollowOptions(every=1000, margin=9))
-    by_flow = []
-    for _ in range(200):
-        before = len(network.areas)
-        follower(picture, new_shot=False)
-        by_flow.append(len(network.areas) == before)
-    # Three pictures by flow, the search that disagrees, and so many more until flow is tried again.
-    lengths = [(flow, len(list(run))) for flow, run in groupby(by_flow[1:])]
-    assert lengths[:8] == [
-        (True, 3),
-        (False, 1 + 3),
-        (True, 3),
-        (False, 1 + 6),
-        (True, 3),
-        (False, 1 + 12),
-        (True, 3),
-        (False, 13),
-    ]
-    assert set(lengths[-7:-1]) == {(True, 3), (False, 1)}
-
-
 def test_two_faces_in_one_window_stay_two():
     scenes = [((100 + 3 * t, 100, 60), (240 - 3 * t, 110, 60)) for t in range(12)]
     found, _ = follow([draw(*scene) for scene in scenes], every=100)
@@ -156,100 +118,92 @@ def test_two_faces_in_one_window_stay_two():
         assert sorted(map(tuple, faces.boxes.tolist())) == boxes_of(*scene)
 
 
-MARKS = np.array([[203, 101.5], [246, 103], [223, 127], [202, 140], [246, 140], [165, 55], [285, 185]])
+def test_where_windows_save_nothing_each_picture_is_scanned_once():
+    network = ColourNetwork()
+    follower = Follower(Scanner(network, (WIDTH,), 0.4), FollowOptions(every=100))
+    for t in range(6):
+        follower(draw((40 + t, 10, 360), (440 - t, 10, 180)), new_shot=False)
+    assert network.areas == [WIDTH * SCANNED] * 6
 
 
-def motion(t):
-    """The portrait's place at time t: shift, turn and scale."""
-    angle, scale = 0.03 * np.sin(0.6 * t), 1 + 0.02 * np.sin(0.4 * t)
-    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    middle = np.array([225, 120])
-    return np.column_stack([turn, middle - turn @ middle + [3 * t, 1.5 * t]])
+def test_a_face_that_moved_near_the_edge_of_its_window_is_scanned():
+    """By 40 pixels a frame, of the 64 to 95 that a window shows; by 8 it is not."""
+    for step, expected in ((40, list(range(8))), (8, [0])):
+        found, scans = follow([draw((100 + step * t, 150, 60)) for t in range(8)], every=100)
+        assert scans == expected
+        assert [len(faces.boxes) for faces in found] == [1] * 8
 
 
-def portrait(t):
-    return cv2.warpAffine(astronaut(), motion(t), (512, 512), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+@pytest.mark.parametrize(
+    ("lead", "shift", "scanned"),
+    [(0.005, 5, True), (0.005, 0.1, False), (0.05, 5, False)],
+    ids=["tie", "same", "surer"],
+)
+def test_a_face_that_two_candidates_see_alike_surely_but_elsewhere_is_scanned(lead, shift, scanned):
+    class Rivals(ColourNetwork):
+        def __call__(self, pictures):
+            (one,) = super().__call__(pictures)
+            boxes, points = (np.concatenate([values, values]) for values in (one.boxes, one.points))
+            points[1] += shift
+            return [Candidates(boxes, np.float32([0.9, 0.9 - lead]), points)]
+
+    network = Rivals()
+    follower = Follower(Scanner(network, (WIDTH,), 0.4), FollowOptions(every=100))
+    picture = draw((100, 100, 60))
+    follower(picture, new_shot=False)
+    network.areas.clear()
+    follower(picture, new_shot=False)
+    assert (WIDTH * SCANNED in network.areas) == scanned
 
 
-def truth(t):
-    return MARKS @ motion(t)[:, :2].T + motion(t)[:, 2]
+def test_windows_are_cut_at_whole_strides_of_the_network():
+    corners = []
+
+    class Places(ColourNetwork):
+        """Finds one moving face; the picture's colours say which place a window shows."""
+
+        def __call__(self, pictures):
+            x, y = 4 * pictures[0][0, 0, :2].astype(int)
+            corners.append((x, y, *pictures[0].shape[1::-1]))
+            box = np.float32([[200, 120, 260, 180]]) + 3 * len(corners) - np.float32([x, y, x, y])
+            points = np.stack([box[:, :2] + 60 * share for share in np.linspace(0.2, 0.8, 5)], 1)
+            return [Candidates(box, np.float32([0.9]), points.astype(np.float32))]
+
+    picture = np.stack([*np.meshgrid(np.arange(WIDTH) // 4, np.arange(HEIGHT) // 4), np.zeros((HEIGHT, WIDTH))], -1)
+    follower = Follower(Scanner(Places(), (WIDTH,), 0.4), FollowOptions(every=100))
+    for _ in range(12):
+        follower(picture.astype(np.uint8), new_shot=False)
+    assert corners[0] == (0, 0, WIDTH, SCANNED)
+    assert all(number % 32 == 0 for corner in corners for number in corner)
+    assert len(set(corners[1:])) > 1
+    assert max(wide * high for *_, wide, high in corners[1:]) < WIDTH * HEIGHT / 2
 
 
-def never(picture, marks):
-    raise AssertionError("searched although both ways agree")
+@pytest.mark.shared
+@pytest.mark.parametrize("side", [90, 130, 200, 300])
+def test_a_moving_portrait_is_seen_as_scans_see_it(shared, side):
+    """A face of 90 to 300 pixels that moves, turns and grows: landmarks within 2 % of the distance between the eyes, from fewer pixels."""
 
+    class Counted(DetectorNetwork):
+        pixels = 0
 
-def test_flow_knows_where_the_face_went():
-    """Between two searches four frames apart, within half a percent of the distance between the eyes."""
-    segment = FlowSegment(0, portrait(0), truth(0))
-    for t in range(1, 4):
-        assert segment.advance(t, 10 + t, portrait(t)) is not None
-    final = segment.close(4, portrait(4), truth(4), never)
-    assert sorted(final) == [11, 12, 13]
-    for row, marks in final.items():
-        error = np.linalg.norm(marks - truth(row - 10), axis=1)[:5].mean()
-        assert error < 0.005 * 43
+        def __call__(self, pictures):
+            self.pixels += pictures[..., 0].size
+            return super().__call__(pictures)
 
-
-def test_flow_takes_half_of_what_both_searches_say():
-    """If the searches disagree by d about a still face, the frame in the middle gets the mean."""
-    picture = portrait(0)
-    segment = FlowSegment(0, picture, truth(0))
-    for t in (1, 2, 3):
-        segment.advance(t, t, picture)
-    shift = np.array([0.8 * TRUST * 43, 0])
-    final = segment.close(4, picture, truth(0) + shift, never)
-    np.testing.assert_allclose(final[2] - truth(0), np.tile(shift / 2, (7, 1)), atol=0.01)
-    np.testing.assert_allclose(final[1] - truth(0), np.tile(shift / 4, (7, 1)), atol=0.01)
-
-
-def test_flow_sees_a_corner_of_the_mouth_move_by_itself():
-    """The picture is bent around one corner of the mouth, by 4 pixels there: a third at least is seen, and nothing elsewhere."""
-    corner, pull = MARKS[3], np.array([-4, 2.0])
-    places = np.stack(np.meshgrid(np.arange(512), np.arange(512)), axis=-1).astype(np.float32)
-    share = np.exp(-np.sum((places - corner) ** 2, axis=-1, keepdims=True) / (2 * 11.5**2))
-    bent = cv2.remap(portrait(0), (places - share * pull).astype(np.float32), None, cv2.INTER_LINEAR)
-    segment = FlowSegment(0, portrait(0), truth(0))
-    moved = segment.advance(1, 1, bent) - truth(0)
-    assert moved[3] @ pull / (pull @ pull) > 0.35
-    assert np.linalg.norm(moved[:2], axis=1).max() < 0.25
-    np.testing.assert_allclose(moved[5:], 0, atol=0.25)
-
-
-@pytest.mark.parametrize("known", [True, False])
-def test_frames_that_flow_does_not_explain_are_searched(known):
-    """The mouth opens from frame 2 on and nothing else moves: flow cannot tell, the search of the frame in the middle does."""
-    picture, opened, asked = portrait(0), truth(0), []
-    opened[3:5, 1] += 8
-    searches = {1: truth(0), 2: opened, 3: opened}
-    pictures = {t: picture + np.uint8(0) for t in range(5)}
-
-    def search(seen, marks):
-        asked.append(next(t for t, picture in pictures.items() if picture is seen))
-        return searches[asked[-1]] if known else None
-
-    segment = FlowSegment(0, pictures[0], truth(0))
-    for t in (1, 2, 3):
-        segment.advance(t, t, pictures[t])
-    final = segment.close(4, pictures[4], opened, search)
-    if known:
-        assert sorted(asked) == [1, 2]
-        for t in (1, 2, 3):
-            np.testing.assert_allclose(final[t], searches[t], atol=0.01)
-    else:
-        assert asked == [2]
-        np.testing.assert_allclose(final[2], (truth(0) + opened) / 2, atol=0.01)
-
-
-@pytest.mark.parametrize("other", [np.zeros((512, 512, 3), np.uint8), astronaut()[::-1].copy()])
-def test_flow_says_when_the_face_is_gone(other):
-    segment = FlowSegment(0, portrait(0), truth(0))
-    assert segment.advance(1, 1, other) is None
-    assert segment.motion == 0
-
-
-def test_flow_says_how_far_the_face_moved():
-    segment = FlowSegment(0, portrait(0), truth(0))
-    segment.advance(1, 1, portrait(1))
-    expected = np.linalg.norm(truth(1) - truth(0), axis=1)[:5].mean() / np.linalg.norm(MARKS[0] - MARKS[1])
-    assert segment.motion == pytest.approx(expected, rel=0.1)
+    network = Counted(Path(shared / "models" / "det_500m.onnx"), "cpu", 1, 0.5, 1)
+    scanner = Scanner(network, (WIDTH,), 0.4)
+    follower = Follower(scanner, FollowOptions())
+    pictures = []
+    for t in range(30):
+        turn = cv2.getRotationMatrix2D((225, 120), 8 * np.sin(t / 4), side / 130 * (1 + 0.03 * np.sin(t / 5)))
+        turn[:, 2] += [95 + 2 * t, 80 + t]
+        pictures.append(cv2.warpAffine(astronaut(), turn, (WIDTH, HEIGHT)))
+    followed = [follower(picture, new_shot=False) for picture in pictures]
+    used, network.pixels = network.pixels, 0
+    for seen, picture in zip(followed, pictures, strict=True):
+        (full,) = scanner.scan([picture])
+        assert len(seen.boxes) == len(full.boxes) == 1
+        eyes = np.linalg.norm(full.points[0, 0] - full.points[0, 1])
+        assert np.linalg.norm(seen.points[0] - full.points[0], axis=1).mean() < 0.02 * eyes
+    assert used < network.pixels

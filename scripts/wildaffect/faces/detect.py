@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -215,7 +215,7 @@ def detect_faces(
         raise InputError(
             f"{video}: {decoded} frames decoded, {frames} lists {about['frames']}. Make the frame table again."
         )
-    table = rows.table(search.finalize)
+    table = rows.table()
     metadata = detector.about | {
         "identity_distance": detector.identity,
         "identity_every": options.identity_every,
@@ -300,13 +300,11 @@ class _Rows:
             self._faces.append(faces)
             self._vectors += vectors
 
-    def table(self, finalize: Callable) -> pa.Table:
-        """Make the table of all rows, boxes and points as ``finalize`` makes them final."""
+    def table(self) -> pa.Table:
+        """Make the table of all rows."""
         if not self._frame:
             return DETECTIONS_SCHEMA.empty_table()
-        boxes, points5 = finalize(
-            *(np.concatenate([getattr(f, name) for f in self._faces]) for name in ("boxes", "points5"))
-        )
+        boxes, points5 = (np.concatenate([getattr(f, name) for f in self._faces]) for name in ("boxes", "points5"))
         dense = [faces.points68 for faces in self._faces]
         known = dense[0] is not None  # a detector gives 68 points always or never
         columns = [

@@ -31,15 +31,6 @@ class FollowOptions(Section):
     every: Positive = 12
     """Frames from one scan of the whole image to the next; a new face is found that late at worst."""
 
-    margin: Annotated[float, Field(ge=0)] = 0.15
-    """What a search window shows around a face, on each side, as a fraction of the size of the face."""
-
-    large: Positive = 192
-    """Size in pixels of the scaled image from which a face is searched every `key` frames only, with optical flow in between."""
-
-    key: Positive = 4
-    """Frames between two searches of a large face."""
-
 
 class RetinaFaceOptions(DetectionOptions):
     """Options of the backend `retinaface`."""
@@ -59,7 +50,7 @@ class RetinaFaceOptions(DetectionOptions):
     """Images per network call, if the model accepts several; null: 1 on a CPU, 8 on a GPU."""
 
     follow: FollowOptions | None = None
-    """Follow known faces between scans of the whole image, which is about three times faster on a CPU; null: scan every image. `{}` follows
+    """Follow known faces between scans of the whole image, which takes a CPU about half the time; null: scan every image. `{}` follows
     by the defaults."""
 
     def smallest_face(self, longer: int) -> float:

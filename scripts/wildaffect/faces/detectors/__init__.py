@@ -57,13 +57,9 @@ class Detector(Protocol):
 
 
 class VideoSearch(Protocol):
-    """A search through one video. ``find`` takes its images in order and whether a new shot begins with each;
-    ``finalize`` gives the final boxes (M, 4) and points (M, 5, 2) of all faces that ``find`` returned, in that order.
-    """
+    """A search through one video. ``find`` takes its images in order and whether a new shot begins with each."""
 
     def find(self, images: list[np.ndarray], new_shots: list[bool]) -> list[Faces]: ...
-
-    def finalize(self, boxes: np.ndarray, points5: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
 
 
 class EveryImage:
@@ -75,10 +71,6 @@ class EveryImage:
     def find(self, images: list[np.ndarray], new_shots: list[bool]) -> list[Faces]:
         """See `VideoSearch`."""
         return self._detector.find(images)
-
-    def finalize(self, boxes: np.ndarray, points5: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return both as they are: each image was searched for itself."""
-        return boxes, points5
 
 
 def open_detector(

@@ -98,10 +98,6 @@ class FollowedFaces:
         found = [(image, self._follower(image, new)) for image, new in zip(images, new_shots, strict=True)]
         return [self._complete(image, faces) for image, faces in found]
 
-    def finalize(self, boxes: np.ndarray, points5: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """See `wildaffect.faces.detectors.VideoSearch`."""
-        return self._follower.correct(boxes, points5)
-
 
 def open_detector(
     model: str, options: Options, device: str, threads: int, models_dir: Path | None

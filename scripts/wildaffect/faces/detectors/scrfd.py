@@ -203,16 +203,19 @@ class Scanner:
         """
         wide, high, scale = fitted_size(image, size)
         fitted = cv2.resize(image, (wide, high))
-        below, beside = np.subtract(self.network.fixed or self._canvas(high, wide, size), (high, wide)).tolist()
+        below, beside = np.subtract(self.canvas(image, size), (high, wide)).tolist()
         if below or beside:
             fitted = cv2.copyMakeBorder(fitted, 0, below, 0, beside, cv2.BORDER_CONSTANT)
         return fitted, scale
 
-    def _canvas(self, high: int, wide: int, size: int) -> tuple[int, int]:
+    def canvas(self, image: np.ndarray, size: int) -> tuple[int, int]:
+        """Height and width of what `fit` gives."""
+
         def padded(side: int) -> int:
             return min(size, -(-(side + self.network.multiple) // self.network.multiple) * self.network.multiple)
 
-        return padded(high), padded(wide)
+        wide, high, _ = fitted_size(image, size)
+        return self.network.fixed or (padded(high), padded(wide))
 
     def placed(self, candidates: Candidates, scale: float, corner: np.ndarray, size: int) -> Found:
         """Candidates of a window whose corner (2,) lies in an image scaled by ``scale``, in image pixels, one per face."""
