@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
+import torch
 
 from support.tsav import TINY, trial_in_memory
 from wildaffect.corpus.label_spaces import AU8 as UNITS
@@ -12,7 +14,9 @@ from wildaffect.errors import InputError
 from wildaffect.features.audio.tsav_mel import centred_images, faithful_images
 from wildaffect.systems import build_recipe
 from wildaffect.systems.tsav import data as known
-from wildaffect.systems.tsav.data import clip_rows, fill, grid, mirrored, recoloured, through_jpeg
+from wildaffect.systems.tsav.colour import recoloured
+from wildaffect.systems.tsav.data import clip_rows, fill, grid, mirrored, through_jpeg
+from wildaffect.systems.tsav.model import normalised
 from wildaffect.systems.tsav.spec import SPEC
 from wildaffect.systems.types import Labels
 
@@ -117,28 +121,61 @@ def test_mirroring_exchanges_left_and_right_in_the_drawing():
         np.testing.assert_array_equal(mirrored(mirrored(clip, exchange), exchange), clip)
 
 
-def test_colours_shift_alike_in_all_pictures():
-    picture = np.random.default_rng(0).integers(0, 256, (6, 5, 3)).astype(np.uint8)
-    pictures = np.stack([picture] * 3)
-    shifted = recoloured(pictures, (5, 10, -15))
-    assert (shifted == shifted[0]).all() and (shifted != pictures).any()
-    assert (
-        np.abs(recoloured(pictures, (0, 0, 0)).astype(int) - pictures).max() <= 6
-    )  # there and back through whole numbers
-    grey = np.full((1, 2, 2, 3), 250, np.uint8)
-    assert (recoloured(grey, (0, 0, 20)) == 255).all()
-    red = np.zeros((1, 1, 1, 3), np.uint8)
+def by_opencv(images, shifts):
+    """The published way: hue, saturation and value of 8 bits, hue a circle of 180, the others within [0, 255]."""
+    moved = cv2.cvtColor(images.reshape(-1, images.shape[-2], 3), cv2.COLOR_RGB2HSV).astype(int) + shifts
+    moved = np.stack([moved[..., 0] % 180, *np.moveaxis(moved[..., 1:].clip(0, 255), -1, 0)], axis=-1)
+    return cv2.cvtColor(moved.astype(np.uint8), cv2.COLOR_HSV2RGB).reshape(images.shape)
+
+
+def test_colours_are_within_one_level_of_opencv_and_the_drawing_stays():
+    levels = np.arange(0, 256, 5, dtype=np.uint8)
+    colours = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(1, -1, len(levels), 3)
+    drawing = np.random.default_rng(0).integers(0, 256, (*colours.shape[:3], 1), np.uint8)
+    clips = np.tile(np.concatenate([colours, drawing], axis=-1), (4, 2, 1, 1, 1))
+    shifts = np.array([[0, 0, 0], [-10, 25, 20], [9, -25, -20], [3, -7, 15]], np.int16)
+    shown = np.array([[True, True], [True, False], [False, True], [True, True]])
+    got = recoloured(*map(torch.from_numpy, (clips, shifts, shown))).numpy()
+    np.testing.assert_array_equal(got[..., 3], clips[..., 3])
+    assert not got[~shown][..., :3].any()
+    for clip, shift, seen, changed in zip(clips, shifts, shown, got, strict=True):
+        assert np.abs(changed[seen][..., :3] - by_opencv(clip[seen][..., :3], shift)).max() <= 1
+    red = np.zeros((1, 1, 1, 1, 3), np.uint8)
     red[..., 0] = 255
-    assert recoloured(red, (-60, 0, 0))[0, 0, 0].tolist() == [0, 0, 255]  # hues are a circle
+    turned = recoloured(torch.from_numpy(red), torch.tensor([[-60, 0, 0]]), torch.ones(1, 1, dtype=torch.bool))
+    assert turned.flatten().tolist() == [0, 0, 255]  # hues are a circle
 
 
 def test_augmentation_follows_the_draw_and_leaves_black_alone():
     samples = samples_of([trial_in_memory(60)], purpose="train", augment=True)
-    clips = [samples.read(5, np.random.default_rng(seed))["clip"] for seed in (1, 1, 2)]
-    np.testing.assert_array_equal(clips[0], clips[1])
-    assert (clips[0] != clips[2]).any()
-    assert not clips[0][:2].any() and not clips[0][4].any()  # before the start; row 2 has no face
-    assert (clips[0][7] != samples.read(5, None)["clip"][7]).any()
+    drawn = [samples.read(5, np.random.default_rng(seed)) for seed in (1, 1, 2)]
+    for name in ("clip", "shifts", "shown"):
+        np.testing.assert_array_equal(drawn[0][name], drawn[1][name])
+    assert (drawn[0]["shifts"] != drawn[2]["shifts"]).any()
+    assert (
+        drawn[0]["shown"].tolist() == [False] * 2 + [True] * 2 + [False] + [True] * 3
+    )  # before the start; row 2 has no face
+    assert {*samples_of([trial_in_memory(60)], augment=True).read(5, None)} == {"clip", "audio_features"}
+
+
+def test_the_network_is_given_the_shifted_colours():
+    class Asked(torch.nn.Module):
+        def forward(self, clip, audio_features):
+            self.clip = clip.clone()
+            return torch.zeros(len(clip), 17)
+
+    samples = samples_of([trial_in_memory(60)], purpose="train", augment=True)
+    sample = {
+        name: torch.from_numpy(np.array(values))[None]
+        for name, values in samples.read(20, np.random.default_rng(3)).items()
+    }
+    recipe, asked = build_recipe("tsav", "two_stream", "va", "corrected"), Asked()
+    recipe.forward(asked, sample)
+    want = sample["clip"].numpy().copy()
+    want[0, ..., :3] = by_opencv(want[0, ..., :3], sample["shifts"][0].numpy())
+    want[~sample["shown"].numpy(), ..., :3] = 0
+    assert (asked.clip - normalised(torch.from_numpy(want))).abs().max() < 1.1 / 255 / 0.216989  # a level of blue
+    assert (asked.clip - normalised(sample["clip"])).abs().max() > 0.02
 
 
 def test_sound_is_dropped_from_as_many_samples_as_asked_for():

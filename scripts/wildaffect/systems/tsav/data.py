@@ -172,20 +172,6 @@ def mirrored(clip: np.ndarray, exchange_sides: bool) -> np.ndarray:
     return turned.reshape(clip.shape)
 
 
-def recoloured(images: np.ndarray, shifts: Sequence[int]) -> np.ndarray:
-    """uint8 (n, height, width, channels), RGB first, with hue, saturation and value shifted by whole numbers, the same for all (TSAV
-    spec 4); further channels stay.
-    """
-    if not len(images):
-        return images
-    changed = _sheet(images).copy()
-    tables = np.arange(256)[:, None] + np.array(shifts)
-    tables[:, 0] %= 180
-    colours = cv2.LUT(cv2.cvtColor(changed, cv2.COLOR_RGB2HSV), tables.clip(0, 255).astype(np.uint8)[None])
-    cv2.mixChannels([cv2.cvtColor(colours, cv2.COLOR_HSV2RGB)], [changed], [0, 0, 1, 1, 2, 2])
-    return changed.reshape(images.shape)
-
-
 @dataclass(frozen=True)
 class Picked:
     """Frames of one trial to be sampled, with what is known of them: named float32 arrays of one row per frame."""
@@ -199,7 +185,8 @@ class ClipSamples:
     """Frames with their clips and mel images; see :class:`wildaffect.systems.types.Samples`.
 
     A sample has ``clip`` uint8 (8, 112, 112, 4) and ``audio_features`` float32 (1, 64, 1001), as far as they are read, and the entries of
-    :class:`Picked`.
+    :class:`Picked`. Augmented clips come with ``shifts`` int16 (3,) of their colours and ``shown`` bool (8,), false for images that stay
+    black: see :func:`wildaffect.systems.tsav.colour.recoloured`.
     """
 
     def __init__(
@@ -240,14 +227,14 @@ class ClipSamples:
 
     def read(self, index: int, rng: np.random.Generator | None) -> dict[str, np.ndarray]:
         """One frame; where it is augmented, one coin for mirroring, one shift of colours for the whole clip, one coin for its audio, then
-        what masks the audio. Black stays black, and audio without a clip is never dropped.
+        what masks the audio. Audio without a clip is never dropped.
         """
         number = int(self._numbers[index])
         part, position = self._picked[number], index - self._starts[number]
         varied = rng if self._augment else None
-        sample = {}
+        sample: dict[str, np.ndarray] = {}
         if self._seen:
-            sample["clip"] = self._clip(number, int(part.frames[position]), varied)
+            sample |= self._clip(number, int(part.frames[position]), varied)
         if self._feature is not None:
             image = self._image(index, self._feature)
             dropped = self._seen and varied is not None and varied.random() < self._drop_audio
@@ -264,19 +251,17 @@ class ClipSamples:
             for part, start, stop in zip(self._picked, self._starts, self._starts[1:], strict=False)
         ]
 
-    def _clip(self, number: int, frame: int, rng: np.random.Generator | None) -> np.ndarray:
-        """The clip that ends at ``frame`` of the trial ``number``, varied by ``rng``."""
+    def _clip(self, number: int, frame: int, rng: np.random.Generator | None) -> dict[str, np.ndarray]:
+        """The clip that ends at ``frame`` of the trial ``number``, varied by ``rng``; its colours are shifted on the device."""
         rows = clip_rows(frame, self._dilation)
         clip = self._planes.read(number, rows)
-        if rng is None:
-            return clip
-        if rng.random() < 0.5:
+        if not self._augment:
+            return {"clip": clip}
+        if rng is not None and rng.random() < 0.5:
             clip = mirrored(clip, self._exchange)
-        shifts = [int(rng.uniform(-most, most)) for most in COLOUR_SHIFTS]
+        shifts = [0 if rng is None else int(rng.uniform(-most, most)) for most in COLOUR_SHIFTS]
         shown = (rows >= 0) & self._picked[number].trial.crops[TEMPLATE].valid[rows.clip(0)]
-        clip = recoloured(clip, shifts)
-        clip[~shown, ..., :3] = 0
-        return clip
+        return {"clip": clip, "shifts": np.array(shifts, np.int16), "shown": shown}
 
     def _image(self, index: int, feature: str) -> np.ndarray:
         """The mel image of one sample; what it shares with its neighbours is kept until a sample of another block is asked for."""

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from wildaffect.features.audio.tsav_mel import centred_images, faithful_images
 from wildaffect.systems.base import Recipe
 from wildaffect.systems.toolbox import concordance, task_scores
+from wildaffect.systems.tsav.colour import recoloured
 from wildaffect.systems.tsav.data import (
     ClipSamples,
     Picked,
@@ -117,7 +118,7 @@ class Tsav(Recipe[TsavSettings]):
             dilation=self.settings.dilation,
             jpeg_masks=self._quirks.jpeg_masks,
             exchange_sides=self._quirks.exchange_sides,
-            augment=self.settings.augment,
+            augment=self.settings.augment and purpose == Purpose.TRAIN,
             mask_columns=self.settings.mask_columns,
             mask_bands=self.settings.mask_bands,
             drop_audio=self.settings.drop_audio,
@@ -131,7 +132,7 @@ class Tsav(Recipe[TsavSettings]):
 
     def forward(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         """Raw outputs (B, columns of the target)."""
-        clip = {"clip": normalised(batch["clip"])} if "clip" in batch else {}
+        clip = {"clip": normalised(_coloured(batch))} if "clip" in batch else {}
         audio = {"audio_features": batch["audio_features"]} if "audio_features" in batch else {}
         return model(**clip, **audio)[:, self._outputs]
 
@@ -192,6 +193,12 @@ class Tsav(Recipe[TsavSettings]):
     ) -> Picked:
         chosen = {task: values[frames] for task, values in labels.items()}
         return Picked(trial, frames, chosen | label_weights(chosen, counts, self.settings.balance))
+
+
+def _coloured(batch: Mapping[str, Tensor]) -> Tensor:
+    if "shifts" not in batch:
+        return batch["clip"]
+    return recoloured(batch["clip"], batch["shifts"], batch["shown"])
 
 
 def valence_arousal_loss(raw: Tensor, truth: Tensor) -> Tensor:
