@@ -113,7 +113,7 @@ class VideoStream(nn.Module):
 
 
 def normalised(clip: Tensor) -> Tensor:
-    """uint8 or float32 (B, T, H, W, 4), which is overwritten, -> float32 (B, 4, T, H, W) as the network wants it; black does not become zero.
+    """uint8 (B, T, H, W, 4) or float32, then overwritten, -> float32 (B, 4, T, H, W) as the network wants it; black does not become zero.
 
     The channels stay innermost in memory, which saves moving them and costs the network nothing.
     """
