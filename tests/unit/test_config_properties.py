@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from wildaffect import systems
@@ -180,7 +180,11 @@ def test_recipes(system, data):
     section = systems.spec(system).settings
     schema = section_schema(section)
     recipe = data.draw(values_of(schema, "recipe", schema))
-    complete = parse(section, recipe, "recipe").plain()
+    try:
+        complete = parse(section, recipe, "recipe").plain()
+    except InputError as error:
+        assert all(line.startswith("  - recipe: ") for line in str(error).splitlines()[1:]), error
+        reject()  # settings that are each allowed and exclude each other
     assert holds(complete, recipe)
     assert complete.keys() == schema["properties"].keys()
     assert section.from_plain(yaml.safe_load(yaml.safe_dump(complete))).plain() == complete

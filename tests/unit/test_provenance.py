@@ -955,7 +955,7 @@ EDITS = {
     "DlibDetector": {"DlibDetector"},
     "RetinaFaceDetector": {"RetinaFaceDetector"},
     "best_of_overlapping": {"RetinaFaceDetector"},
-    "FlowSegment": {"RetinaFaceDetector"},
+    "Follower": {"RetinaFaceDetector"},
     "cut_crops": {"cut_crops.py", "cut_crops_together.py"},
     "resize_crops": {"resize_crops.py"},
     "contact_sheet": {"draw_contact_sheet.py", "cut_crops_together.py"},
