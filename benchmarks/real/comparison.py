@@ -34,6 +34,8 @@ LIMIT = 3.0
 
 Inputs = Callable[[str], np.ndarray]
 """Inputs of a plain model by trial: (N, d) with a row per frame, or (1, d) for the whole trial."""
+UnitOf = Callable[[str], str] | None
+"""Unit of a trial, such as its actor; None: every frame is one."""
 
 
 @dataclass(frozen=True)
@@ -167,11 +169,20 @@ def last_epochs(results: Path) -> dict[str, dict[str, float]]:
     return {name: {key: float(own[key]) for key in FIGURES if key in own} for name, own in means.items()}
 
 
-def figures(row: Row, corpus: Corpus, unit_of: Callable[[str], str] | None) -> dict[str, tuple[float, float, float]]:
-    """Each figure of a row with both ends of its interval.
+def figures(row: Row, corpus: Corpus, unit_of: UnitOf) -> dict[str, tuple[float, float, float]]:
+    """Each figure of a row with both ends of its interval."""
+    return {name: _interval(values) for name, values in _drawn(row, corpus, unit_of).items()}
 
-    ``unit_of``: unit of a trial, such as its actor; None: every frame is one.
-    """
+
+def differences(one: Row, other: Row, corpus: Corpus, unit_of: UnitOf) -> dict[str, tuple[float, float, float]]:
+    """By how much ``one`` is above ``other`` in each figure that both have, with both ends of the interval: both are scored on the same
+    draws, so what makes a unit hard for both cancels out."""
+    first, second = (_drawn(row, corpus, unit_of) for row in (one, other))
+    return {name: _interval(first[name] - second[name]) for name in FIGURES if name in first and name in second}
+
+
+def _drawn(row: Row, corpus: Corpus, unit_of: UnitOf) -> dict[str, np.ndarray]:
+    """Each figure of a row: over all frames, then over each draw of units."""
     held_out = [trial for _, part in corpus.folds for trial in part]
     lengths = [len(corpus.expression[trial]) for trial in held_out]
     names = np.repeat([unit_of(trial) for trial in held_out], lengths) if unit_of else np.arange(sum(lengths))
@@ -184,11 +195,11 @@ def figures(row: Row, corpus: Corpus, unit_of: Callable[[str], str] | None) -> d
         truth, guess = (
             np.concatenate([part[trial] for trial in held_out]) for part in (corpus.expression, row.expression)
         )
-        found[FIGURES[0]] = _interval(macro_f1(truth, guess, weights))
+        found[FIGURES[0]] = macro_f1(truth, guess, weights)
     if row.affect is not None:
         truth, guess = (np.concatenate([part[trial] for trial in held_out]) for part in (corpus.affect, row.affect))
         for column, name in enumerate(FIGURES[1:]):
-            found[name] = _interval(concordance(truth[:, column], guess[:, column], weights))
+            found[name] = concordance(truth[:, column], guess[:, column], weights)
     return found
 
 
@@ -218,9 +229,7 @@ def _interval(values: np.ndarray) -> tuple[float, float, float]:
     return float(values[0]), float(low), float(high)
 
 
-def write_figures(
-    rows: Sequence[Row], corpus: Corpus, folder: Path, unit_of: Callable[[str], str] | None, last: Mapping[str, Any]
-) -> str:
+def write_figures(rows: Sequence[Row], corpus: Corpus, folder: Path, unit_of: UnitOf, last: Mapping[str, Any]) -> str:
     """Write ``folder``/figures.csv and figures.md, whose text is returned.
 
     ``last``: see :func:`last_epochs`; plain models select nothing, so theirs are the same figures.
@@ -241,5 +250,18 @@ def write_figures(
         lines.append(f"| {name} | {' | '.join(cells)} | {ends} |")
     text = "\n".join(lines) + "\n"
     with atomic(folder / "figures.md") as partial:
+        partial.write_text(text, encoding="utf-8")
+    return text
+
+
+def write_differences(one: Row, others: Sequence[Row], corpus: Corpus, folder: Path, unit_of: UnitOf) -> str:
+    """Write ``folder``/differences.md, whose text is returned: by how much ``one`` is above each of ``others``."""
+    lines = [f"| {one.name}, above | " + " | ".join(FIGURES) + " |", "|---|" + "---|" * len(FIGURES)]
+    for other in others:
+        found = differences(one, other, corpus, unit_of)
+        cells = ["{:+.2f} ({:+.2f} to {:+.2f})".format(*found[name]) if name in found else "" for name in FIGURES]
+        lines.append(f"| {other.name} | {' | '.join(cells)} |")
+    text = "\n".join(lines) + "\n"
+    with atomic(folder / "differences.md") as partial:
         partial.write_text(text, encoding="utf-8")
     return text

@@ -25,6 +25,7 @@ from comparison import (
     read_corpus,
     run,
     system_rows,
+    write_differences,
     write_figures,
 )
 from corpora import QUADRANTS, write_clip, write_table
@@ -163,8 +164,24 @@ def main() -> None:
     run(configuration(out, arguments.systems, arguments.folds), out, arguments.cores)
     results = out / "results"
     corpus = read_corpus(results)
-    rows = [*baselines(results, corpus, arguments.systems), *system_rows(results)]
-    print(write_figures(rows, corpus, out, lambda trial: trial.rpartition("-")[2], last_epochs(results)))
+    trained = list(system_rows(results))
+    rows = [*baselines(results, corpus, arguments.systems), *trained]
+    print(write_figures(rows, corpus, out, actor_of, last_epochs(results)))
+    if "sequence" in arguments.systems:
+        others = [row for row in trained if not row.name.startswith(("ensemble ", "sequence "))]
+        print(write_differences(mean_of_sequence(trained), others, corpus, out, actor_of))
+
+
+def actor_of(trial: str) -> str:
+    """The last number of the name of a recording."""
+    return trial.rpartition("-")[2]
+
+
+def mean_of_sequence(rows: Sequence[Row]) -> Row:
+    """The ensembles of sequence for both tasks as one row."""
+    by_name = {row.name: row for row in rows}
+    expression, affect = (by_name[f"ensemble sequence_{task}"] for task in ("expr", "va"))
+    return Row("mean of sequence", expression.expression, affect.affect)
 
 
 def configuration(out: Path, systems: Sequence[str], folds: int) -> dict[str, Any]:

@@ -150,6 +150,22 @@ def test_intervals_draw_whole_units():
     assert high - low < 0.05
 
 
+def test_differences_are_paired(tmp_path):
+    from comparison import Corpus, Row, differences, write_differences
+
+    # Actor b is hard for both models; one of them errs once more on each.
+    expression = {"a": np.zeros(50), "b": np.zeros(50)}
+    corpus = Corpus([((), ("a", "b"))], expression, {trial: np.zeros((50, 2)) for trial in expression})
+    wrong = np.arange(50) < 20
+    good = Row("good", {"a": np.zeros(50), "b": 1.0 * wrong}, None)
+    bad = Row("bad", {"a": 1.0 * (np.arange(50) == 0), "b": 1.0 * (np.arange(50) < 21)}, None)
+    value, low, high = differences(good, bad, corpus, lambda trial: trial)["F1 expression"]
+    assert 0 < low <= value <= high < 0.01  # though each model's own interval goes from 0.1 to 0.14
+    assert differences(bad, good, corpus, lambda trial: trial)["F1 expression"][0] == -value
+    text = write_differences(good, [bad], corpus, tmp_path, lambda trial: trial)
+    assert (tmp_path / "differences.md").read_text() == text and f"| bad | {value:+.2f} (" in text
+
+
 def test_tables_say_what_was_found(tmp_path):
     from comparison import FIGURES, majority, write_figures
 
