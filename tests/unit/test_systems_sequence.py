@@ -147,6 +147,18 @@ def test_training_windows_stay_in_the_trial_and_keep_an_input(frames, seed, drop
         assert not sample["values"][~sample["real"]].any()
 
 
+@pytest.mark.parametrize("drop", [0.0, 0.3])
+def test_columns_are_left_out_of_whole_training_windows(drop):
+    plan = recipe(inputs=["egemaps25", "import.x"], drop_input=0.0, drop_columns=drop)
+    one = trial(frames=4000, va=np.zeros((4000, 2)))
+    samples = plan.samples([one], plan.fit([one]), Purpose.TRAIN)
+    shown = np.stack([samples.read(index, np.random.default_rng(index))["values"] for index in range(len(samples))])
+    absent = ~shown.any(axis=1)
+    assert absent.mean() == pytest.approx(drop, abs=0.02) and (np.ptp(absent.mean(axis=0)) < 0.25)
+    assert (shown[~np.broadcast_to(absent[:, None], shown.shape)] != 0).all()
+    assert all(samples.read(index, None)["values"].any(axis=0).all() for index in range(len(samples)))
+
+
 def test_inputs_are_scaled_by_the_training_trials():
     plan = recipe(inputs=["egemaps25", "import.x"])
     trials = [trial("a", 400, va=np.zeros((400, 2)))]

@@ -27,11 +27,13 @@ class Windows:
         window: int,
         hop: int,
         drop_input: float,
+        drop_columns: float,
     ) -> None:
         """``labels``: all label columns (N, columns) of each trial. ``weigh`` gives their weights, ``finish`` predictions from outputs."""
         self._trials, self._labels, self._statistics = trials, labels, statistics
         self._weigh, self._finish = weigh, finish
-        self._window, self._hop, self._drop_input = window, hop, drop_input
+        self._window, self._hop = window, hop
+        self._drop_input, self._drop_columns = drop_input, drop_columns
         self._ranges = [
             (index, start, stop)
             for index, trial in enumerate(trials)
@@ -42,7 +44,7 @@ class Windows:
         return len(self._ranges)
 
     def read(self, index: int, rng: np.random.Generator | None) -> dict[str, np.ndarray]:
-        """One window; with ``rng``, moved by up to half a hop, and without some inputs."""
+        """One window; with ``rng``, moved by up to half a hop, and without some inputs and columns."""
         position, start, stop = self._ranges[index]
         if rng is not None:
             moved = start + int(rng.integers(-(self._hop // 2), self._hop // 2 + 1))
@@ -53,10 +55,13 @@ class Windows:
             _scaled(self._trials[position].features[name][start:stop], scale) * np.float32(keep)
             for (name, scale), keep in zip(self._statistics.items(), kept, strict=True)
         ]
+        values = np.concatenate(parts, axis=1)
+        if rng is not None:
+            values *= rng.random(values.shape[1]) >= self._drop_columns
         padding = ((0, self._window - (stop - start)), (0, 0))
         labels = np.pad(self._labels[position][start:stop], padding, constant_values=np.nan).astype(np.float32)
         return {
-            "values": np.pad(np.concatenate(parts, axis=1), padding),
+            "values": np.pad(values, padding),
             "labels": labels,
             "weights": self._weigh(labels).astype(np.float32),
             "real": np.arange(self._window) < stop - start,

@@ -85,6 +85,7 @@ class Temporal(Recipe[SequenceSettings]):
             window=settings.window,
             hop=settings.hop,
             drop_input=settings.drop_input,
+            drop_columns=settings.drop_columns,
         )
 
     def configure_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:

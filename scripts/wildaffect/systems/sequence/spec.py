@@ -27,6 +27,7 @@ SMALL_DATA: dict[str, Any] = {
     "hop": 12,
     "layers": 4,
     "window_statistics": True,
+    "drop_columns": 0.2,
     "batch": 64,
     "learning_rate": 3e-3,
 }
@@ -66,6 +67,9 @@ class SequenceSettings(RecipeSettings):
 
     drop_input: Dropout = 0.2
     """Chance that an input is left out of a training window, where there are several; one always stays."""
+
+    drop_columns: Dropout = 0.0
+    """Chance that a column of the inputs is left out of a whole training window, so that no few of them decide."""
 
     batch: Batch = 8
     epochs: Epochs = 20
