@@ -156,6 +156,29 @@ def test_a_face_that_two_candidates_see_alike_surely_but_elsewhere_is_scanned(le
     assert (WIDTH * SCANNED in network.areas) == scanned
 
 
+def test_windows_in_vain_rest_for_longer_each_time_and_end_with_the_doubt():
+    class Doubtful(ColourNetwork):
+        doubt = True
+
+        def __call__(self, pictures):
+            (one,) = super().__call__(pictures)
+            boxes, points = (np.concatenate([values, values]) for values in (one.boxes, one.points))
+            points[1] += 5 * self.doubt
+            return [Candidates(boxes, np.float32([0.9, 0.9]), points)]
+
+    network = Doubtful()
+    follower = Follower(Scanner(network, (WIDTH,), 0.4), FollowOptions(every=100))
+    picture, windows = draw((100, 100, 60)), []
+    for frame in range(45):
+        network.doubt = frame < 30
+        network.areas.clear()
+        assert len(follower(picture, new_shot=False).boxes) == 1
+        windows += [frame] * (WIDTH * SCANNED > min(network.areas))
+    doubtful = [frame for frame in windows if frame < 30]
+    assert doubtful == [1, 2, 4, 7, 11, 16, 22, 29]
+    assert windows[len(doubtful) :] == list(range(37, 45))
+
+
 def test_windows_are_cut_at_whole_strides_of_the_network():
     corners = []
 

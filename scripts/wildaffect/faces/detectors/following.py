@@ -28,7 +28,7 @@ MARGINS = (64, 48)
 SLACK = 16
 # Of two candidates of one face whose scores differ by less, a scan may take the other; that matters if their landmarks differ by
 # more than this fraction of the distance between the eyes.
-LEAST_LEAD = 0.015
+LEAST_LEAD = 0.02
 ALIKE = 0.018
 # A face that was lost is looked for at its position in this many more frames; where there is no face for longer, only each
 # IDLE-th image is scanned.
@@ -52,6 +52,7 @@ class Follower:
         self._scanner, self._options = scanner, options
         self._targets: list[_Target] = []
         self._since_scan, self._empty = 0, 0
+        self._in_vain, self._rest = 0, 0
 
     def __call__(self, image: np.ndarray, new_shot: bool) -> Found:
         """Faces of the next image (uint8 RGB (H, W, 3)); ``new_shot``: a camera cut lies before it."""
@@ -60,9 +61,13 @@ class Follower:
             self._targets, self._empty = [], 0
         if self._empty > PATIENCE and self._since_scan < min(IDLE, self._options.every):
             return empty()
-        found = None
-        if self._since_scan < self._options.every and any(not target.missed for target in self._targets):
-            found = self._follow(image)
+        if self._rest or self._since_scan >= self._options.every or all(target.missed for target in self._targets):
+            self._rest = max(0, self._rest - 1)
+            return self._scan(image)
+        found = self._follow(image)
+        # Windows that are searched in vain cost as much again, so they rest for longer each time in a row.
+        self._in_vain = self._in_vain + 1 if found is None else 0
+        self._rest = max(0, self._in_vain - 1)
         return self._scan(image) if found is None else found
 
     def _scan(self, image: np.ndarray) -> Found:
