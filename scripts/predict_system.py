@@ -18,7 +18,7 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
         systems.set_up(what.system, what.variant, what.target, how.mode, how.recipe, how.base),
         Path(snakemake.input.model),
         how.names,
-        JobInputs(**files_by_trial(Path(snakemake.input.trials), *files)),
+        JobInputs(**files_by_trial(Path(snakemake.input.trials), *files), subjects=how.subjects),
         Runtime(
             device=device(snakemake.resources.gpu),
             precision=snakemake.params.prediction["precision"],

@@ -24,7 +24,7 @@ with stage(snakemake.log[0], snakemake.threads, snakemake.params.code):
                 labels=paths.keyed(paths.LABELS, snakemake.input.labels),
                 videos=video_of_trial(trials),
             ),
-            JobInputs(**files_by_trial(trials, *files)),
+            JobInputs(**files_by_trial(trials, *files), subjects=how.subjects),
             Runtime(
                 device=device(snakemake.resources.gpu),
                 precision=how.training["precision"],

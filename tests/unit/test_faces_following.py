@@ -173,7 +173,7 @@ def test_windows_in_vain_rest_for_longer_each_time_and_end_with_the_doubt():
         network.doubt = frame < 30
         network.areas.clear()
         assert len(follower(picture, new_shot=False).boxes) == 1
-        windows += [frame] * (WIDTH * SCANNED > min(network.areas))
+        windows += [frame] * (min(network.areas) < WIDTH * SCANNED)
     doubtful = [frame for frame in windows if frame < 30]
     assert doubtful == [1, 2, 4, 7, 11, 16, 22, 29]
     assert windows[len(doubtful) :] == list(range(37, 45))

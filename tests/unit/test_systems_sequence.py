@@ -170,6 +170,42 @@ def test_inputs_are_scaled_by_the_training_trials():
     assert [layer.in_features for layer in network.inputs] == [25, 3]
 
 
+def test_each_subject_is_scaled_by_itself():
+    plan = recipe(inputs=["egemaps25"], normalise="subject", drop_input=0.0)
+    rng = np.random.default_rng(3)
+
+    def spoken(name, subject, loudness, spread):
+        rows = loudness + spread * rng.normal(size=(80, 25))
+        labels = {"va": Labels(np.zeros((80, 2), np.float32), np.ones(80, bool))}
+        return TrialData(name, np.arange(80) / 25, {}, {"egemaps25": rows}, labels, subject=subject)
+
+    train = [spoken("a1", "a", 5, 1), spoken("a2", "a", 7, 1), spoken("b1", "b", -5, 4)]
+    fitted = plan.fit(train)
+    held_out = [
+        spoken("c1", "c", 90, 2),
+        spoken("c2", "c", 100, 2),
+        spoken("d", None, 0, 3),
+        spoken("e", None, 1, 1e-3),
+    ]
+    for trials, statistics, purpose in (
+        (train, fitted, Purpose.VALIDATE),
+        (held_out, plan.statistics(held_out, fitted), Purpose.PREDICT),
+    ):
+        samples = plan.samples(trials, statistics, purpose)
+        windows = [samples.read(index, None)["values"] for index in range(len(samples))]
+        shown = np.array_split(np.stack(windows), len(trials))
+        joined = {}
+        for one, own in zip(trials, shown, strict=True):
+            joined.setdefault(one.subject or one.name, []).append((own[::2].reshape(-1, 25), one.features["egemaps25"]))
+        for name, parts in joined.items():
+            found, rows = (np.concatenate(part) for part in zip(*parts, strict=True))
+            np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-3)
+            if name == "e":  # hardly varies: scaled by a tenth of the deviation in training
+                assert found.std() < 0.01
+            else:
+                np.testing.assert_allclose(found, (rows - rows.mean(axis=0)) / rows.std(axis=0, ddof=1), atol=1e-4)
+
+
 def test_whoever_reads_the_windows_training_ends_with_the_same_weights(tmp_path):
     """Windows are moved and inputs left out at random, and dropout draws from the generator of the process that computes."""
     plan = recipe(inputs=["egemaps25", "import.x"], hidden=8, batch=3, epochs=2)

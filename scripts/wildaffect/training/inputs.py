@@ -33,12 +33,14 @@ class JobInputs:
         crops: Crop files, ``{template: {trial: path}}``.
         features: Arrays, ``{feature: {trial: path}}``.
         persons: Tables of persons, ``{trial: path}``, for systems that draw landmarks.
+        subjects: Whom a trial shows, where that is known, for systems that ask for it.
     """
 
     frames: Mapping[str, Path]
     crops: Mapping[str, Mapping[str, Path]]
     features: Mapping[str, Mapping[str, Path]]
     persons: Mapping[str, Path] = field(default_factory=dict)
+    subjects: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, trial: str, needs: Needs) -> dict[str, Path]:
         """All files of one trial that ``needs`` asks for, by kind.
@@ -122,7 +124,9 @@ def _shared(shape: tuple[int, ...], dtype: type) -> np.ndarray:
     return np.frombuffer(mmap.mmap(-1, max(1, count * np.dtype(dtype).itemsize)), dtype, count).reshape(shape)
 
 
-def open_trial(name: str, files: Mapping[str, Path], needs: Needs, labels: Mapping[str, Labels]) -> TrialData:
+def open_trial(
+    name: str, files: Mapping[str, Path], needs: Needs, labels: Mapping[str, Labels], subject: str | None = None
+) -> TrialData:
     """Open the files of one trial; :class:`InputError` where one should have a row per decoded frame and does not."""
     frames = read_frames(files["frames"])
     times = frames.times
@@ -146,7 +150,7 @@ def open_trial(name: str, files: Mapping[str, Path], needs: Needs, labels: Mappi
                 f"trial {name}: {len(part.valid)} rows in the {task} labels, but {files['frames']} has {len(times)} frames. "
                 "Delete the label table and run again."
             )
-    return TrialData(name, times, crops, features, labels, masks, frames.nominal_rate)
+    return TrialData(name, times, crops, features, labels, masks, frames.nominal_rate, subject)
 
 
 def check_columns(

@@ -98,7 +98,7 @@ def predict(
     fabric = open_fabric(runtime.device, runtime.precision)
     known = read_labels(labels, recipe.target, dict.fromkeys(recipe.target.labels, trials)) if labels else {}
     files = {name: inputs.of(name, needs) for name in trials}
-    opened = [open_trial(name, files[name], needs, known.get(name, {})) for name in trials]
+    opened = [open_trial(name, files[name], needs, known.get(name, {}), inputs.subjects.get(name)) for name in trials]
     trained_on = read_record(weights).get("feature_rows") or {}
     shapes = {**trained_on, **check_columns(opened, files, trained_on)}
     threads, workers = divide_threads(own_threads(runtime.threads), runtime.device)

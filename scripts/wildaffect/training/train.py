@@ -94,7 +94,7 @@ def train(
         "compiled": runtime.compiled,
         "block": block,
     }
-    job = stable_hash({**what, **how, "code": code, "data": content})
+    job = stable_hash({**what, **how, "code": code, "data": content, "subjects": dict(inputs.subjects)})
 
     shapes = check_columns(chain.from_iterable(parts.values()), files)
     _check_labels(recipe, parts, data)
@@ -192,7 +192,9 @@ def _open_partitions(
         known = read_labels(data.labels, target, chosen)
         names = [name for name in dict.fromkeys(chain.from_iterable(chosen.values())) if name in known]
         opened = {name: inputs.of(name, needs) for name in names}
-        parts[partition] = [open_trial(name, opened[name], needs, known[name]) for name in names]
+        parts[partition] = [
+            open_trial(name, opened[name], needs, known[name], inputs.subjects.get(name)) for name in names
+        ]
         files |= opened
     return parts, files
 

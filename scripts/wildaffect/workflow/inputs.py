@@ -108,6 +108,12 @@ class Inputs:
         """The published variant that is trained."""
         return base_of(self.config["systems"][instance.system], instance.variant)
 
+    def subjects(self, instance: Instance, *partitions: str) -> dict[str, str]:
+        """Subject by trial, as far as they are known, of the trials of partitions; none for an instance that does not ask for it."""
+        trials = (trial for part in partitions for trial in self.folds.trials_of(instance, part))
+        known = self.corpus.groupings["subject"] if self._needs[instance].subjects else {}
+        return {trial: known[trial] for trial in trials if trial in known}
+
     def training(self, instance: Instance) -> dict[str, Any]:
         """Section `training` for one training."""
         return training_of(self.config, instance)

@@ -12,7 +12,7 @@ from wildaffect.systems.types import TrialData
 class Windows:
     """Windows of all trials, in order; see :class:`wildaffect.systems.types.Samples`.
 
-    A sample has ``values`` float32 (window, columns of all inputs) in units of the deviation in training, ``labels`` float32 (window, label
+    A sample has ``values`` float32 (window, columns of all inputs) in units of their deviation, ``labels`` float32 (window, label
     columns), NaN where there is none, ``weights`` float32 of the same shape, and ``real`` bool (window,), false for padding at the end.
     """
 
@@ -20,8 +20,9 @@ class Windows:
         self,
         trials: Sequence[TrialData],
         labels: Sequence[np.ndarray],
-        statistics: Mapping[str, Any],
+        scales: Sequence[Mapping[str, Any]],
         *,
+        inputs: Sequence[str],
         weigh: Callable[[np.ndarray], np.ndarray],
         finish: Callable[[np.ndarray], np.ndarray],
         window: int,
@@ -29,8 +30,9 @@ class Windows:
         drop_input: float,
         drop_columns: float,
     ) -> None:
-        """``labels``: all label columns (N, columns) of each trial. ``weigh`` gives their weights, ``finish`` predictions from outputs."""
-        self._trials, self._labels, self._statistics = trials, labels, statistics
+        """``labels``: all label columns (N, columns) of each trial; ``scales``: mean and deviation of each of its ``inputs``. ``weigh``
+        gives the weights of labels, ``finish`` predictions from outputs."""
+        self._trials, self._labels, self._scales, self._inputs = trials, labels, scales, inputs
         self._weigh, self._finish = weigh, finish
         self._window, self._hop = window, hop
         self._drop_input, self._drop_columns = drop_input, drop_columns
@@ -52,8 +54,8 @@ class Windows:
             stop = start + (stop - self._ranges[index][1])
         kept = self._kept(rng)
         parts = [
-            _scaled(self._trials[position].features[name][start:stop], scale) * np.float32(keep)
-            for (name, scale), keep in zip(self._statistics.items(), kept, strict=True)
+            _scaled(self._trials[position].features[name][start:stop], self._scales[position][name]) * np.float32(keep)
+            for name, keep in zip(self._inputs, kept, strict=True)
         ]
         values = np.concatenate(parts, axis=1)
         if rng is not None:
@@ -77,7 +79,7 @@ class Windows:
 
     def _kept(self, rng: np.random.Generator | None) -> np.ndarray:
         """Which inputs are shown, bool (inputs,): all, or by ``rng`` at least one."""
-        count = len(self._statistics)
+        count = len(self._inputs)
         if rng is None or count == 1:
             return np.ones(count, bool)
         kept = rng.random(count) >= self._drop_input

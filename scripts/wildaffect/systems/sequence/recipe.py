@@ -71,15 +71,27 @@ class Temporal(Recipe[SequenceSettings]):
         if "au" in parts:
             counts = [[int((unit == state).sum()) for state in (0, 1)] for unit in parts["au"].T]
             found["units"] = [self._balanced(np.array(pair)) for pair in counts]
-        return found
+        return self.statistics(trials, found)
+
+    def statistics(self, trials: Sequence[TrialData], fitted: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Those of the training; where each subject is scaled by itself, with mean and deviation of the subjects of ``trials``."""
+        found = dict(super().statistics(trials, fitted))
+        if self.settings.normalise == "training":
+            return found
+        groups: dict[str, list[TrialData]] = {}
+        for trial in trials:
+            groups.setdefault(_subject(trial), []).append(trial)
+        return {**found, "subjects": {name: _scales(own, found["inputs"]) for name, own in groups.items()}}
 
     def samples(self, trials: Sequence[TrialData], statistics: Mapping[str, Any], purpose: Purpose) -> Windows:
         """Windows over all frames."""
         settings = self.settings
+        subjects = statistics.get("subjects")
         return Windows(
             trials,
             [self._joined(trial) for trial in trials],
-            {name: statistics["inputs"][name] for name in settings.inputs},
+            [subjects[_subject(trial)] if subjects else statistics["inputs"] for trial in trials],
+            inputs=settings.inputs,
             weigh=lambda labels: self._weights(labels, statistics),
             finish=self._finished,
             window=settings.window,
@@ -168,6 +180,19 @@ class Temporal(Recipe[SequenceSettings]):
         turn = {"va": torch.tanh, "expr": lambda part: part.softmax(dim=-1), "au": torch.sigmoid}
         parts = raw.split([*self._outputs.values()], dim=-1)
         return torch.cat([turn[task](part) for task, part in zip(self._outputs, parts, strict=True)], dim=-1).numpy()
+
+
+def _subject(trial: TrialData) -> str:
+    return trial.name if trial.subject is None else trial.subject
+
+
+def _scales(trials: Sequence[TrialData], training: Mapping[str, Any]) -> dict[str, Any]:
+    """Mean and deviation of each input over ``trials``; deviations are at least a tenth of those of the training trials."""
+    own = {name: column_statistics(trial.features[name] for trial in trials) for name in training}
+    return {
+        name: {"mean": scale["mean"], "std": np.maximum(scale["std"], np.multiply(0.1, training[name]["std"])).tolist()}
+        for name, scale in own.items()
+    }
 
 
 def _split(columns: np.ndarray, widths: Mapping[str, int]) -> dict[str, np.ndarray]:

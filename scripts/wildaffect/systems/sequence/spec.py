@@ -43,6 +43,12 @@ class SequenceSettings(RecipeSettings):
     inputs: FrameFeatures = ("egemaps25",)
     """Features with a row per frame, any number: of the audio (`wildaffect features` lists them), `embed.<name>`, `import.<name>`."""
 
+    normalise: Literal["training", "subject"] = "training"
+    """By whose mean and deviation the inputs are scaled; no label is read for it.
+    - training: of all training trials
+    - subject: of all trials of the same subject (column `subject` of trials.csv; else of the trial alone) among those that are trained on,
+      or predicted, together; a deviation is at least a tenth of the one in training. For corpora with several trials of each person"""
+
     window: Count = 200
     """Frames per window, which is a sample; 1 where frames are unrelated images."""
 
@@ -90,7 +96,7 @@ class SequenceSettings(RecipeSettings):
 
 def needs(variant: str, mode: str, settings: SequenceSettings) -> Needs:
     """The inputs of the settings."""
-    return Needs(features=settings.inputs)
+    return Needs(features=settings.inputs, subjects=settings.normalise == "subject")
 
 
 TASKS = {"va": VALENCE_AROUSAL, "expr": ("expression",), "au": AU12}
