@@ -57,6 +57,7 @@ CASES = {
     "m3t": ("audiovisual_mtl", "mtl"),
     "ntua": ("visual", "va"),
     "cnu_adl": ("stat_bilstm", "mtl"),
+    "sequence": ("gru", "mtl"),
 }
 AFFWILD2 = 2_700_000
 """Frames of Aff-Wild2."""

@@ -23,7 +23,7 @@ import throughput
 
 @pytest.mark.parametrize(
     "names",
-    [["lfan"], pytest.param(["tsav", "lfan", "m3t", "ntua", "cnu_adl"], marks=pytest.mark.slow)],
+    [["lfan"], pytest.param(["tsav", "lfan", "m3t", "ntua", "cnu_adl", "sequence"], marks=pytest.mark.slow)],
     ids=["one", "all"],
 )
 def test_the_gpu_benchmark_prints_every_rate(root, names):
