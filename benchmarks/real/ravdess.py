@@ -67,9 +67,10 @@ SYSTEMS: dict[str, dict[str, Any]] = {
             "tcn": {},
             "tcn_compare": {"base": "tcn", "inputs": ["compare65"]},
             "tcn_both": {"base": "tcn", "inputs": ["egemaps25", "compare65"]},
+            "tcn_both_alike": {"base": "tcn", "inputs": ["egemaps25", "compare65"], "normalise": "training"},
         },
         "targets": ["va_expr"],
-        "recipe": {"preset": "small_data", "window": 28, "hop": 10},
+        "recipe": {"preset": "small_data", "window": 28, "hop": 10, "normalise": "subject"},
     },
     "tsav": {
         "variants": {"audio": {"base": "two_stream", "streams": ["audio"]}},
@@ -79,10 +80,10 @@ SYSTEMS: dict[str, dict[str, Any]] = {
 }
 """The variants that can perceive the signal, with the preset for small data."""
 ENSEMBLES = {
-    f"sequence_{task}": {"members": [f"sequence/{name}" for name in SYSTEMS["sequence"]["variants"]], "target": task}
+    f"sequence_{task}": {"members": [f"sequence/{name}" for name in ("tcn", "tcn_compare", "tcn_both")], "target": task}
     for task in ("expr", "va")
 }
-"""The mean of the three variants of sequence."""
+"""The mean of the three variants of sequence that scale by subject."""
 READ = {
     "m3t": ("m3t_mel", "egemaps25"),
     "lfan": ("egemaps25",),
