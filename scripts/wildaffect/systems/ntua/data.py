@@ -31,7 +31,7 @@ def nominal_times(times: np.ndarray, rate: float | None = None) -> np.ndarray:
 class AudioWindows:
     """How the audio windows of frames are cut.
 
-    ``nominal``: times are index / stated rate. ``silent``: what is missing or masked is silence, not 0 dB. ``centred``: see
+    ``nominal``: times are index / stated rate. ``silent``: what is missing or masked is silence, not 0 dB. ``centred``, ``seconds``: see
     :func:`~wildaffect.features.audio.ntua_mel.windows`. ``columns``, ``bands``: largest masks; ``always``: also where nothing is drawn.
     """
 
@@ -39,8 +39,10 @@ class AudioWindows:
     nominal: bool
     silent: bool
     centred: bool
+    seconds: float
     columns: int
     bands: int
+    moved: int
     always: bool
 
     def level(self, trial: TrialData) -> np.float32:
@@ -50,14 +52,24 @@ class AudioWindows:
     def read(self, trial: TrialData, rows: np.ndarray, level: float, rng: np.random.Generator | None) -> np.ndarray:
         """float32 (n, bands, columns) of the frames ``rows``, masked by ``rng``."""
         times = (nominal_times(trial.times, trial.nominal_rate) if self.nominal else trial.times)[rows]
-        images = windows(trial.features[self.feature], times, level, self.centred)
-        return images if rng is None else masked(images, rng, self.columns, self.bands, level)
+        images = windows(trial.features[self.feature], times, level, self.centred, self.seconds)
+        if rng is None:
+            return images
+        if self.moved:
+            images = np.stack([moved(image, int(rng.integers(-self.moved, self.moved + 1))) for image in images])
+        return masked(images, rng, self.columns, self.bands, level)
+
+
+def moved(image: np.ndarray, bands: int) -> np.ndarray:
+    """``image`` (bands, columns) with every row ``bands`` higher; the outermost row fills what is left free."""
+    rows = np.arange(len(image)) - bands
+    return image[np.clip(rows, 0, len(image) - 1)]
 
 
 class ChunkSamples:
     """Chunks of all selections, in order; see :class:`wildaffect.systems.types.Samples`.
 
-    A sample has uint8 (duration, 112, 112, 3) for each image stream, float32 (duration, 128, 861) ``audio`` if there is any, float32
+    A sample has uint8 (duration, 112, 112, 3) for each image stream, float32 (duration, 128, columns) ``audio`` if there is any, float32
     (duration, columns) ``labels``, and bool (duration,) ``valid`` (no padding) and ``counts`` (takes part in the loss).
     """
 

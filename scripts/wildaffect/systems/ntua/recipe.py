@@ -69,6 +69,7 @@ class Ntua(Recipe[NtuaSettings]):
         (self._task,) = target.labels
         self._quirks = MODES[mode]
         self._templates = templates(variant, mode, settings)
+        self.one_cycle = settings.scheduler == "one_cycle"
 
     def model(self) -> StreamNetwork:
         """Network with random weights."""
@@ -165,8 +166,10 @@ class Ntua(Recipe[NtuaSettings]):
             nominal=literal,
             silent=not literal,
             centred=self.settings.centre_windows,
+            seconds=self.settings.window_seconds,
             columns=self.settings.mask_columns if learns else 0,
             bands=self.settings.mask_bands if learns else 0,
+            moved=self.settings.move_bands if purpose == Purpose.TRAIN else 0,
             always=literal and purpose == Purpose.VALIDATE,
         )
 
