@@ -221,6 +221,21 @@ def test_windows_are_moved_by_bands_in_training_alone(mode):
     np.testing.assert_array_equal(validated.read(1, np.random.default_rng(0))["audio"], plain)
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_standardised_windows_are_in_units_of_the_training_audio(mode):
+    trials = [trial_in_memory(40, seed=0), trial_in_memory(57, seed=1)]
+    joined = np.concatenate([trial.features["ntua_mel"] for trial in trials]).astype(np.float64)
+    plan = build_recipe("ntua", "aural", "va", mode, TINY | {"standardise": True})
+    fitted = plan.fit(trials)
+    got = plan.samples(trials, plan.statistics(trials, fitted), "train").read(1, None)["audio"]
+    plain = samples_of(trials, "aural", mode).read(1, None)["audio"]
+    np.testing.assert_allclose(got, (plain - joined.mean()) / joined.std(ddof=1), rtol=1e-4, atol=1e-4)
+    assert got.dtype == np.float32
+    with pytest.raises(InputError, match="need the statistics of their training data"):
+        plan.statistics(trials, None)
+    assert build_recipe("ntua", "visual", "va", mode, TINY | {"standardise": True}).fit(trials) == {}
+
+
 def test_silence_is_the_lowest_level_there_can_be():
     assert silence(np.full((5, 128), -100, np.float32)) == -100
     assert silence(np.array([[-3.0, -60.0]], np.float32)) == -83

@@ -33,6 +33,7 @@ class AudioWindows:
 
     ``nominal``: times are index / stated rate. ``silent``: what is missing or masked is silence, not 0 dB. ``centred``, ``seconds``: see
     :func:`~wildaffect.features.audio.ntua_mel.windows`. ``columns``, ``bands``: largest masks; ``always``: also where nothing is drawn.
+    ``moved``: largest number of bands to move by in training. ``mean``, ``std``: of the training audio in dB, or 0 and 1.
     """
 
     feature: str
@@ -44,6 +45,8 @@ class AudioWindows:
     bands: int
     moved: int
     always: bool
+    mean: float = 0.0
+    std: float = 1.0
 
     def level(self, trial: TrialData) -> np.float32:
         """What stands where there is no audio, in dB."""
@@ -53,8 +56,10 @@ class AudioWindows:
         """float32 (n, bands, columns) of the frames ``rows``, masked by ``rng``."""
         times = (nominal_times(trial.times, trial.nominal_rate) if self.nominal else trial.times)[rows]
         images = windows(trial.features[self.feature], times, level, self.centred, self.seconds)
-        if rng is None:
-            return images
+        shown = images if rng is None else self._varied(images, level, rng)
+        return (shown - np.float32(self.mean)) / np.float32(self.std)
+
+    def _varied(self, images: np.ndarray, level: float, rng: np.random.Generator) -> np.ndarray:
         if self.moved:
             images = np.stack([moved(image, int(rng.integers(-self.moved, self.moved + 1))) for image in images])
         return masked(images, rng, self.columns, self.bands, level)

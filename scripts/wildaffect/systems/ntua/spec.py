@@ -152,6 +152,10 @@ class NtuaSettings(RecipeSettings):
     """Audio windows of frames in the first half window are centred too, with silence before the start. Published windows begin with the
     video at the earliest, so all these frames share one."""
 
+    standardise: bool = False
+    """Audio windows in units of the deviation of all training audio, from its mean: the zeros that convolutions see around an image are
+    then neither loud nor quiet, and a short training gets further. false: in dB, where these zeros are loud, as published."""
+
     mask_columns: Natural = 100
     """Longest run of columns masked in an audio window at random, in training for valence and arousal; 0: none."""
 
