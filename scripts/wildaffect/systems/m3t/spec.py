@@ -78,8 +78,7 @@ SMALL_DATA: dict[str, Any] = {
     "batch": 32,
     "epochs": 16,
     "learning_rate": 4e-3,
-    "scheduler": "exponential",
-    "plateau_factor": 0.85,
+    "scheduler": "one_cycle",
     "label_smoothing": 0.1,
     "mask_frames": 8,
     "mask_bands": 4,
@@ -89,6 +88,7 @@ SMALL_DATA: dict[str, Any] = {
         "audio_hidden": 64,
         "image_pooling": 2,
         "dropout": 0.2,
+        "window_statistics": True,
     },
 }
 
