@@ -164,11 +164,13 @@ class Needs:
         crops: Crop templates.
         features: Feature ids.
         masks: Templates whose landmark drawings are read.
+        jpeg_masks: The drawings went through JPEG of quality 100.
     """
 
     crops: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     masks: tuple[str, ...] = ()
+    jpeg_masks: bool = False
 
 
 @dataclass(frozen=True)
@@ -283,6 +285,7 @@ class TrialData:
         labels: Labels of every task for which the trial belongs to the partition being read; none for new videos.
         masks: Landmark drawings by template.
         nominal_rate: Frames per second as the video's file states them; None if not known.
+        room: Bytes of memory that samples may take for good for what they make of its features.
     """
 
     name: str
@@ -292,6 +295,7 @@ class TrialData:
     labels: Mapping[str, Labels] = field(default_factory=dict)
     masks: Mapping[str, Images] = field(default_factory=dict)
     nominal_rate: float | None = None
+    room: int = 0
 
 
 class Samples(Protocol):
