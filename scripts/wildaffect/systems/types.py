@@ -164,21 +164,15 @@ class Needs:
         crops: Crop templates.
         features: Feature ids.
         masks: Templates whose landmark drawings are read.
-<<<<<<< HEAD
         subjects: Trials are told apart by whom they show.
-=======
         jpeg_masks: The drawings went through JPEG of quality 100.
->>>>>>> load
     """
 
     crops: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     masks: tuple[str, ...] = ()
-<<<<<<< HEAD
     subjects: bool = False
-=======
     jpeg_masks: bool = False
->>>>>>> load
 
 
 @dataclass(frozen=True)
@@ -293,11 +287,8 @@ class TrialData:
         labels: Labels of every task for which the trial belongs to the partition being read; none for new videos.
         masks: Landmark drawings by template.
         nominal_rate: Frames per second as the video's file states them; None if not known.
-<<<<<<< HEAD
         subject: Whom it shows, for systems that ask for it; None where the table of trials does not say.
-=======
         room: Bytes of memory that samples may take for good for what they make of its features.
->>>>>>> load
     """
 
     name: str
@@ -307,11 +298,8 @@ class TrialData:
     labels: Mapping[str, Labels] = field(default_factory=dict)
     masks: Mapping[str, Images] = field(default_factory=dict)
     nominal_rate: float | None = None
-<<<<<<< HEAD
     subject: str | None = None
-=======
     room: int = 0
->>>>>>> load
 
 
 class Samples(Protocol):
