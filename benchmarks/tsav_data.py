@@ -4,7 +4,8 @@
 
 Both read the same stored files of one made-up trial and give what the network is fed: the normalised clip and the mel image. Ours are
 consecutive frames as in prediction, and frames in random order, augmented, as in training, where colours are shifted on the device, which
-is not counted here. "plain" does for each frame what the
+is not counted here; then the same with images, drawings and audio levels in memory (`training.cache_mib`), and what it takes to read every
+frame once while they get there. "plain" does for each frame what the
 specification describes: decode eight stored pictures and eight stored drawings, read the sound around the frame and make its spectrogram
 (TSAV spec 2.8, 2.9, 4). Its results for the first ``--plain`` frames, and frames spread over the clip, are compared with ours (largest
 difference below 1e-4 or the program fails). Seconds are processor time of one thread: other work on the machine disturbs it less.
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -31,13 +33,15 @@ sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 
 from support.runs import write_crops  # noqa: E402
 from wildaffect.faces.crops import CropFile  # noqa: E402
-from wildaffect.faces.landmarks import draw_landmarks  # noqa: E402
+from wildaffect.faces.landmarks import draw_landmarks, through_jpeg  # noqa: E402
 from wildaffect.features.audio import tsav_mel  # noqa: E402
 from wildaffect.systems import build_recipe  # noqa: E402
+from wildaffect.systems.base import Recipe  # noqa: E402
 from wildaffect.systems.tsav.model import MEAN, STD, normalised  # noqa: E402
 from wildaffect.systems.types import Labels, TrialData  # noqa: E402
 from wildaffect.training.inputs import cache_images  # noqa: E402
 
+MODES = ("faithful", "corrected")
 RATE = 44_100
 TOLERANCE = 1e-4
 
@@ -45,11 +49,13 @@ TOLERANCE = 1e-4
 class Drawings:
     """Landmark drawings made from points when they are asked for, as from a table of persons."""
 
-    def __init__(self, points: np.ndarray):
+    def __init__(self, points: np.ndarray, *, jpeg: bool):
         self.valid, self._points = np.ones(len(points), bool), points
+        self._finish = through_jpeg if jpeg else np.asarray
 
     def read(self, rows: np.ndarray) -> np.ndarray:
-        return np.array([draw_landmarks(self._points[row]) for row in rows], np.uint8).reshape(-1, 112, 112)
+        drawn = [self._finish(draw_landmarks(self._points[row])) for row in rows]
+        return np.array(drawn, np.uint8).reshape(-1, 112, 112)
 
 
 class Plain:
@@ -85,8 +91,8 @@ class Plain:
         return ((np.maximum(decibel, decibel.max() - 80) + 14.8) / 19.895)[None]
 
 
-def make_files(folder: Path, count: int, fps: float) -> TrialData:
-    """The trial as the house stores it; beside it pictures, drawings and sound as the original did."""
+def make_files(folder: Path, count: int, fps: float) -> dict[str, TrialData]:
+    """The trial as the house stores it, for each mode; beside it pictures, drawings and sound as the original did."""
     draw = np.random.default_rng(0)
     coarse = draw.integers(0, 256, (count, 14, 14, 3), dtype=np.uint8)
     faces = np.stack([cv2.resize(picture, (112, 112), interpolation=cv2.INTER_CUBIC) for picture in coarse])
@@ -102,7 +108,9 @@ def make_files(folder: Path, count: int, fps: float) -> TrialData:
         cv2.imwrite(str(folder / f"{row}_mask.jpg"), draw_landmarks(points[row]), [cv2.IMWRITE_JPEG_QUALITY, 100])
     sound = {"tsav_wave": wave, "tsav_mel": np.concatenate([*tsav_mel.frame_values(wave, None)])}
     labels = {"va": Labels(np.zeros((count, 2), np.float32), np.ones(count, bool))}
-    return TrialData("t", np.arange(count) / fps, {"tsav112": stored}, sound, labels, {"tsav112": Drawings(points)})
+    drawings = {mode: {"tsav112": Drawings(points, jpeg=mode == "faithful")} for mode in MODES}
+    trial = TrialData("t", np.arange(count) / fps, {"tsav112": stored}, sound, labels)
+    return {mode: replace(trial, masks=masks) for mode, masks in drawings.items()}
 
 
 def seconds(work: Callable[[int], object], frames: Sequence[int]) -> float:
@@ -113,9 +121,8 @@ def seconds(work: Callable[[int], object], frames: Sequence[int]) -> float:
     return (time.process_time() - began) / len(frames)
 
 
-def prepared(trial: TrialData, mode: str, purpose: str = "predict") -> Callable[[int], tuple[np.ndarray, np.ndarray]]:
+def prepared(recipe: Recipe, trial: TrialData, purpose: str) -> Callable[[int], tuple[np.ndarray, np.ndarray]]:
     """A function from frame to clip and image, with nothing kept from earlier ones; augmented for training."""
-    recipe = build_recipe("tsav", "two_stream", "va", mode)
     samples = recipe.samples([trial], {}, purpose)
     draw = np.random.default_rng(0)
 
@@ -137,12 +144,12 @@ def main() -> None:
     cv2.setNumThreads(1)
     count, fps = arguments.frames, arguments.fps
     with tempfile.TemporaryDirectory() as name:
-        trial = make_files(Path(name), count, fps)
-        (cached,) = cache_images([trial], 1024)
+        trials = make_files(Path(name), count, fps)
+        recipes = {mode: build_recipe("tsav", "two_stream", "va", mode) for mode in MODES}
         plain = Plain(Path(name), count, fps)
         spread = np.linspace(1, count - 1, arguments.plain).astype(int).tolist()
 
-        ours = prepared(trial, "faithful")
+        ours = prepared(recipes["faithful"], trials["faithful"], "predict")
         for frame in spread:
             for got, want in zip(ours(frame), (plain.clip(frame), plain.image(frame)), strict=True):
                 difference = np.abs(got - want).max()
@@ -153,14 +160,17 @@ def main() -> None:
         taken: dict[str, list[float]] = {}
         for _ in range(arguments.repeats):  # by turns, so that a busy machine slows all of them
             taken.setdefault("plain", []).append(seconds(lambda frame: (plain.clip(frame), plain.image(frame)), spread))
-            for mode in ("faithful", "corrected"):
-                taken.setdefault(mode, []).append(seconds(prepared(trial, mode), range(count)))
+            for mode, recipe in recipes.items():
+                taken.setdefault(mode, []).append(seconds(prepared(recipe, trials[mode], "predict"), range(count)))
                 shuffled = np.random.default_rng(0).permutation(count)[: arguments.plain].tolist()
                 name = f"{mode}, random order"
-                taken.setdefault(name, []).append(seconds(prepared(trial, mode, "train"), shuffled))
-                known = prepared(cached, mode, "train")
-                seconds(known, shuffled)  # decodes what the next line finds in memory
-                taken.setdefault(f"{name}, images in memory", []).append(seconds(known, shuffled))
+                taken.setdefault(name, []).append(seconds(prepared(recipe, trials[mode], "train"), shuffled))
+                (cached,) = cache_images([trials[mode]], 1024, recipe.kept_bytes)
+                began = time.process_time()
+                known = prepared(recipe, cached, "train")
+                seconds(known, range(count))  # makes what the next line finds in memory
+                taken.setdefault(f"{mode}, once, into memory", []).append((time.process_time() - began) / count)
+                taken.setdefault(f"{name}, in memory", []).append(seconds(known, shuffled))
         slow = min(taken["plain"])
         for name, each in taken.items():
             fast = min(each)

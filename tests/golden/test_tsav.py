@@ -67,9 +67,7 @@ def test_clips():
     """Rows and normalised values of every reference clip; the second entry begins at list position 150."""
     reference = read_golden("post/tsav_clips.json")
     starts = np.cumsum([0, *reference["entry_lengths"]])
-    planes = Planes(
-        [grey_trial(*pair) for pair in zip(starts, reference["entry_lengths"], strict=False)], jpeg_masks=False
-    )
+    planes = Planes([grey_trial(*pair) for pair in zip(starts, reference["entry_lengths"], strict=False)])
     for position, case in reference["clips"].items():
         number = int(np.searchsorted(starts, int(position), side="right")) - 1
         rows = clip_rows(int(position) - starts[number], reference["dilation"])

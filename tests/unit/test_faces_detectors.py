@@ -108,6 +108,20 @@ def test_dlib_identity_tells_people_apart(shared, hog, portrait, known_picture):
     assert np.linalg.norm(first - same) < hog.identity < np.linalg.norm(first - other)
 
 
+def test_padding_between_rows_changes_nothing(shared, portrait):
+    """Decoded images have it where their rows are no multiple of what libswscale likes."""
+    padded = np.pad(portrait, ((0, 0), (0, 8), (0, 0)))[:, : portrait.shape[1]]
+    assert not padded.flags.c_contiguous
+    dlib = open_detector("dlib", "hog", DlibOptions(max_side=0), "cpu", 1)
+    for detector in (dlib, scrfd(shared)):
+        (plain,), (found,) = detector.find([portrait]), detector.find([padded])
+        assert len(plain.boxes)
+        np.testing.assert_array_equal(found.boxes, plain.boxes)
+        np.testing.assert_array_equal(found.points5, plain.points5)
+    faces = dlib.find([portrait])[0]
+    np.testing.assert_array_equal(dlib.identify(padded, faces, 0), dlib.identify(portrait, faces, 0))
+
+
 @pytest.mark.slow
 def test_dlib_cnn_agrees_with_hog(hog, portrait):
     cnn = open_detector("dlib", "cnn", DlibOptions(max_side=384, identity=False), "cpu", 1)

@@ -69,14 +69,28 @@ def test_columns_of_real_sound(t, columns):
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.floats(0, 14), min_size=1, max_size=6), st.sampled_from([faithful_windows, centred_windows]))
-def test_images_do_not_depend_on_their_company(times, windows):
+def test_no_bit_of_an_image_depends_on_its_company(times, windows):
     wave = noise(12)
     stored = wave if windows is faithful_windows else signal(wave)
     together = windows(stored, np.array(times))
     assert together.shape == (len(times), 1, 64, 1001)
     assert together.dtype == np.float32
     for image, t in zip(together, times, strict=True):
-        assert np.abs(image - windows(stored, np.array([t]))[0]).max() <= 1e-6
+        np.testing.assert_array_equal(image, windows(stored, np.array([t]))[0])
+
+
+@pytest.mark.parametrize(("fps", "columns"), [(25, 2), (30, 6), (30000 / 1001, 300)])
+def test_images_share_all_columns_of_their_phase(fps, columns):
+    """Of a minute the columns that are needed: as many times the length of the audio as there are phases."""
+    times = np.arange(60 * round(fps)) / fps
+    images = faithful_images(noise(60), times)
+    assert images.nbytes / (64 * 4 * 6000) == pytest.approx(columns, rel=0.2)
+
+
+def test_centred_images_share_all_columns():
+    images = centred_images(signal(noise(60)), np.arange(1800) / 30)
+    assert images.nbytes == images.prepare().nbytes
+    assert images.nbytes / (64 * 4 * 6000) == pytest.approx(1, rel=0.2)
 
 
 def test_no_frames_give_no_images():

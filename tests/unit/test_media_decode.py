@@ -40,7 +40,7 @@ def test_rotated_files_come_out_upright(tmp_path, name, angle):
     video = write_media(tmp_path / name, still(stored, rotation=angle))
     pictures = [picture for _, picture in decode(video)]
     assert len(pictures) == 5
-    assert all(same(picture, upright) and picture.flags.c_contiguous for picture in pictures)
+    assert all(same(picture, upright) for picture in pictures)
     write_frame_table(video, tmp_path / "frames.parquet")
     about = read_frames(tmp_path / "frames.parquet").about
     assert (about["width"], about["height"]) == (96, 64)
@@ -77,7 +77,9 @@ def test_odd_angles_go_to_the_nearest_quarter(angle):
 
 def test_orientation_without_a_turn_is_the_picture_itself():
     picture = quadrants()
-    assert (Orientation().apply(picture) == picture).all()
+    assert Orientation().apply(picture) is picture
+    for turn in (Orientation(transpose=True), Orientation(mirror_x=True), Orientation(mirror_y=True)):
+        assert turn.apply(picture).flags.c_contiguous
 
 
 @pytest.mark.parametrize(("width", "height"), [(97, 65), (95, 63), (33, 47)])
@@ -87,7 +89,6 @@ def test_odd_sizes(tmp_path, width, height, codec, pixel_format):
     video = write_media(tmp_path / "a.mkv", still(picture, codec=codec, pixel_format=pixel_format))
     for _, decoded in decode(video):
         assert decoded.shape == (height, width, 3)
-        assert decoded.flags.c_contiguous
         if pixel_format != "gray":
             assert same(decoded, picture)
         else:

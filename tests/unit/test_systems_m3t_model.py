@@ -15,6 +15,7 @@ from wildaffect import systems
 from wildaffect.errors import InputError
 from wildaffect.systems.m3t.checkpoint import VARIANTS, advice, detect
 from wildaffect.systems.m3t.model import Recurrent, from_identity, normalised
+from wildaffect.systems.toolbox import with_statistics
 from wildaffect.weights import save_weights
 from wildaffect.workflow.instances import Instance
 from wildaffect.workflow.plan import make_plan
@@ -342,3 +343,22 @@ def test_the_convolutional_backend_sees_four_frames_to_either_side():
         changed = (model(**inputs) - plain).abs().amax(dim=(0, 2)) > 1e-7
     assert plain.shape == (2, 12, 9)
     assert changed.nonzero().flatten().tolist() == list(range(8))
+
+
+def test_statistics_of_a_window_are_those_of_its_states():
+    states = torch.tensor([[[1.0, 4.0], [3.0, 4.0]]])
+    got = with_statistics(states)
+    torch.testing.assert_close(got[0, :, :2], states[0])
+    torch.testing.assert_close(got[0, :, 2:], torch.tensor([[2, 4, 1, 0.0]] * 2), atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_heads_read_statistics_of_their_window_where_asked(variant):
+    """Three times as many inputs of every head's first layer, nothing else."""
+    plain, wide = tiny(variant).state_dict(), tiny(variant, window_statistics=True).state_dict()
+    wider = {name for name in plain if plain[name].shape != wide[name].shape}
+    assert list(plain) == list(wide) and wider and all(name.endswith("fc.0.weight") for name in wider)
+    assert all(wide[name].shape[1] == 3 * plain[name].shape[1] for name in wider)
+    model = tiny(variant, window_statistics=True)
+    model(**inputs_of(variant)).sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters() if parameter.grad is not None)

@@ -161,6 +161,14 @@ def test_rate_falls_at_the_fourth_epoch_without_progress():
     assert rates(recipe(scheduler="exponential"), [0, 0, 0]) == pytest.approx([0.5, 0.25, 0.125])
 
 
+def test_one_cycle_follows_the_steps():
+    plan = recipe(scheduler="one_cycle", epochs=10)
+    assert (plan.schedule.scheduler_per_step, recipe().schedule.scheduler_per_step) == (True, False)
+    assert plan.schedule.gradient_norm == recipe().schedule.gradient_norm
+    found = rates(plan, [0] * 9)  # an epoch of one step
+    assert found.index(max(found)) == 1 and max(found) == pytest.approx(1) and found[-1] < 1e-4
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_frozen_encoders(mode):
     """Only what joins is trained; batch statistics of frozen layers drift in faithful mode (25)."""

@@ -12,7 +12,7 @@ from wildaffect.corpus.label_spaces import EXPRESSIONS7 as EXPRESSIONS
 from wildaffect.errors import InputError
 from wildaffect.features.audio.ntua_mel import COLUMNS, first_columns, silence, windows
 from wildaffect.systems import build_recipe, resolve_settings
-from wildaffect.systems.ntua.data import chunks, masked, nominal_times, padded
+from wildaffect.systems.ntua.data import chunks, masked, moved, nominal_times, padded
 from wildaffect.systems.ntua.spec import SPEC
 from wildaffect.systems.types import Labels, Needs
 
@@ -186,6 +186,54 @@ def test_centred_windows_have_silence_before_the_start():
     np.testing.assert_array_equal(centred[2], windows(db, times[2:], level)[0])
     shared = windows(db, times, level)
     np.testing.assert_array_equal(shared[0], shared[1])
+
+
+def test_windows_of_another_length():
+    """Two seconds are int(2 * 44100 / 512) = 172 columns; that of 3 s begins a second before it, in row floor(2 / (512 / 44100)) = 172."""
+    trial = trial_in_memory(80)
+    db = trial.features["ntua_mel"]
+    sample = samples_of([trial], "aural", window_seconds=2).read(9, None)
+    assert trial.times[75] == pytest.approx(3) and sample["audio"].shape == (8, 128, 172)
+    np.testing.assert_array_equal(sample["audio"][3, :, :100], db[172:272].T)
+    centred = samples_of([trial], "aural", window_seconds=2, centre_windows=True).read(0, None)["audio"]
+    assert (centred[0, :, :86] == silence(db)).all()
+    np.testing.assert_array_equal(centred[0, :, 87:], db[:85].T)
+
+
+def test_moving_by_bands_leaves_the_outermost_row_behind():
+    image = np.arange(8.0).reshape(4, 2)
+    np.testing.assert_array_equal(moved(image, 1), [[0, 1], [0, 1], [2, 3], [4, 5]])
+    np.testing.assert_array_equal(moved(image, -2), [[4, 5], [6, 7], [6, 7], [6, 7]])
+    np.testing.assert_array_equal(moved(image, 0), image)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_windows_are_moved_by_bands_in_training_alone(mode):
+    trial = trial_in_memory(40)
+    plain = samples_of([trial], "aural", mode).read(1, None)["audio"]
+    got = samples_of([trial], "aural", mode, move_bands=3).read(1, np.random.default_rng(0))["audio"]
+    steps = [
+        [step for step in range(-3, 4) if np.array_equal(image, moved(whole, step))]
+        for image, whole in zip(got, plain, strict=True)
+    ]
+    assert all(steps) and len({step for own in steps for step in own}) > 2
+    validated = samples_of([trial], "aural", mode, "validate", move_bands=3)
+    np.testing.assert_array_equal(validated.read(1, np.random.default_rng(0))["audio"], plain)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_standardised_windows_are_in_units_of_the_training_audio(mode):
+    trials = [trial_in_memory(40, seed=0), trial_in_memory(57, seed=1)]
+    joined = np.concatenate([trial.features["ntua_mel"] for trial in trials]).astype(np.float64)
+    plan = build_recipe("ntua", "aural", "va", mode, TINY | {"standardise": True})
+    fitted = plan.fit(trials)
+    got = plan.samples(trials, plan.statistics(trials, fitted), "train").read(1, None)["audio"]
+    plain = samples_of(trials, "aural", mode).read(1, None)["audio"]
+    np.testing.assert_allclose(got, (plain - joined.mean()) / joined.std(ddof=1), rtol=1e-4, atol=1e-4)
+    assert got.dtype == np.float32
+    with pytest.raises(InputError, match="need the statistics of their training data"):
+        plan.statistics(trials, None)
+    assert build_recipe("ntua", "visual", "va", mode, TINY | {"standardise": True}).fit(trials) == {}
 
 
 def test_silence_is_the_lowest_level_there_can_be():

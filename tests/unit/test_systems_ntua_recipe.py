@@ -244,6 +244,19 @@ def test_published_optimiser_and_schedule():
     assert isinstance(recipe(optimizer="adam").configure_optimizer(torch.nn.Linear(1, 1)), torch.optim.Adam)
 
 
+def test_one_cycle_rises_to_the_learning_rate_and_falls_to_nearly_nothing():
+    plan = recipe(scheduler="one_cycle", epochs=3, learning_rate=0.01)
+    assert (plan.schedule.scheduler_per_step, recipe().schedule.scheduler_per_step) == (True, False)
+    optimizer = plan.configure_optimizer(torch.nn.Linear(1, 1))
+    scheduler, found = plan.configure_scheduler(optimizer, 10), []
+    for _ in range(29):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert int(np.argmax(found)) == 8 and max(found) == pytest.approx(0.01)
+    assert found[0] < 0.001 and optimizer.param_groups[0]["lr"] < 1e-5
+
+
 def test_epochs_see_all_chunks_or_as_many_as_asked_for():
     whole, part = recipe(), recipe(chunks_per_epoch=5)
     orders = [whole.epoch_indices(20, epoch, 1) for epoch in (0, 1)]

@@ -11,11 +11,12 @@ from support.tsav import TINY, trial_in_memory
 from wildaffect.corpus.label_spaces import AU8 as UNITS
 from wildaffect.corpus.label_spaces import EXPRESSIONS7 as EXPRESSIONS
 from wildaffect.errors import InputError
+from wildaffect.features.audio import tsav_mel
 from wildaffect.features.audio.tsav_mel import centred_images, faithful_images
 from wildaffect.systems import build_recipe
 from wildaffect.systems.tsav import data as known
 from wildaffect.systems.tsav.colour import recoloured
-from wildaffect.systems.tsav.data import clip_rows, fill, grid, mirrored, through_jpeg
+from wildaffect.systems.tsav.data import clip_rows, fill, grid, mirrored
 from wildaffect.systems.tsav.model import normalised
 from wildaffect.systems.tsav.spec import SPEC
 from wildaffect.systems.types import Labels
@@ -41,10 +42,7 @@ def test_a_sample_is_clip_image_and_labels_of_its_frame(mode):
     sample = samples.read(45, None)
     rows = [3, 9, 15, 21, 27, 33, 39, 45]
     np.testing.assert_array_equal(sample["clip"][..., :3], trial.crops["tsav112"].read(rows))
-    masks = trial.masks["tsav112"].read(rows)
-    if mode == "faithful":
-        masks = np.stack([through_jpeg(mask) for mask in masks])
-    np.testing.assert_array_equal(sample["clip"][..., 3], masks)
+    np.testing.assert_array_equal(sample["clip"][..., 3], trial.masks["tsav112"].read(rows))
     images, feature = {"faithful": (faithful_images, "tsav_wave"), "corrected": (centred_images, "tsav_mel")}[mode]
     want = images(trial.features[feature], trial.times[[45]])[0]
     np.testing.assert_allclose(sample["audio_features"], want, rtol=0, atol=1e-5)
@@ -57,12 +55,6 @@ def test_pictures_before_the_start_and_without_face_are_black():
     assert not clip[:3].any()  # rows -3, -2, -1
     assert not clip[5].any()  # row 2 has no face
     assert clip[3].any() and clip[4].any() and clip[6].any()
-
-
-def test_drawings_through_jpeg_waver_by_a_few_greys():
-    mask = trial_in_memory(4).masks["tsav112"].read(np.array([0]))[0]
-    off = np.abs(through_jpeg(mask).astype(int) - mask)
-    assert 0 < off.max() <= 8
 
 
 class Counted:
@@ -96,6 +88,31 @@ def test_memory_of_pictures_is_bounded():
         assert len(samples._planes._kept) <= 64
         assert len(samples._images) <= 256
     assert len(samples._images) == 300 - 256
+
+
+@pytest.mark.parametrize(("mode", "made_by"), [("faithful", "_block"), ("corrected", "_padded")])
+def test_mel_images_are_made_once_where_there_is_room(monkeypatch, mode, made_by):
+    trial = trial_in_memory(120)
+    recipe = build_recipe("tsav", "two_stream", "mtl", mode, TINY)
+    want = samples_of([trial], mode, "train")
+    needed = recipe.kept_bytes(trial)
+    assert 0 < needed <= 120 * 112 * 112 * 2
+    kept = samples_of([trial_in_memory(30, seed=1), replace(trial, room=needed)], mode, "train")
+    images = [want.read(index, None)["audio_features"] for index in (0, 17, 60)]
+    monkeypatch.setattr(tsav_mel, made_by, None)
+    for index, image in zip((0, 17, 60), images, strict=True):
+        np.testing.assert_array_equal(kept.read(len(kept) - len(want) + index, None)["audio_features"], image)
+    with pytest.raises(TypeError, match="not callable"):
+        kept.read(0, None)
+
+
+def test_images_that_share_nothing_are_not_kept():
+    trial = trial_in_memory(300)
+    recipe = build_recipe("tsav", "two_stream", "mtl", "faithful", TINY)
+    assert recipe.kept_bytes(trial)
+    assert recipe.kept_bytes(replace(trial, times=np.arange(300) * 1001 / 30000)) == 0
+    video = build_recipe("tsav", "two_stream", "mtl", "faithful", TINY | {"streams": ["video"]})
+    assert video.kept_bytes(trial) == 0
 
 
 @pytest.mark.parametrize("mode", MODES)

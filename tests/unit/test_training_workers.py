@@ -152,6 +152,24 @@ def test_as_many_trials_are_kept_as_fit():
         assert found == kept
 
 
+def test_room_for_features_comes_before_images():
+    sources = [ArrayImages(np.zeros((2, 512, 512, 3), np.uint8))] * 2  # 1.5 MiB
+    trials = [TrialData(str(k), np.arange(2.0), {"a": source}, {}) for k, source in enumerate(sources)]
+    found = {
+        limit: [
+            (trial.room, isinstance(trial.crops["a"], CachedImages))
+            for trial in cache_images(trials, limit, lambda trial: 2**19)
+        ]
+        for limit in (0, 1, 3, 4)
+    }
+    assert found == {
+        0: [(0, False), (0, False)],
+        1: [(2**19, False), (2**19, False)],
+        3: [(2**19, True), (2**19, False)],
+        4: [(2**19, True), (2**19, True)],
+    }
+
+
 def test_a_jobs_threads_are_divided_among_those_that_compute_and_those_that_read():
     assert [divide_threads(threads, "cpu") for threads in (1, 2, 7, 8, 16)] == [(1, 0), (2, 0), (7, 0), (7, 1), (14, 2)]
     assert [divide_threads(threads, "cuda") for threads in (1, 2, 16)] == [(1, 0), (1, 1), (1, 15)]

@@ -9,6 +9,7 @@ from wildaffect.faces.alignment import ARCFACE, align, map_points
 from wildaffect.faces.tables import read_trial
 
 SIDE = 112
+_JPEG_100 = [cv2.IMWRITE_JPEG_QUALITY, 100]
 # (first landmark, last landmark, closed, grey value), drawn in this order, later strokes over earlier ones
 # (TSAV spec 2.4). The nose bridge starts at 28, not 27, and grey 95 is left out, as in the original.
 STROKES = (
@@ -37,13 +38,20 @@ def draw_landmarks(points68: np.ndarray) -> np.ndarray:
     return mask
 
 
+def through_jpeg(mask: np.ndarray) -> np.ndarray:
+    """A grey image as it comes back from a JPEG file of quality 100: a few greys off."""
+    return cv2.imdecode(cv2.imencode(".jpg", mask, _JPEG_100)[1], cv2.IMREAD_GRAYSCALE)
+
+
 class LandmarkMasks:
     """The masks that belong to a trial's 112-pixel crops aligned to the ArcFace points, from the table of persons.
 
     ``len``: decoded frames N; ``valid`` bool (N,): frames with 68 landmarks.
     """
 
-    def __init__(self, persons: str | os.PathLike, trial: str):
+    def __init__(self, persons: str | os.PathLike, trial: str, *, jpeg: bool = False):
+        """``jpeg``: as they come back from files like the original's, see `through_jpeg`."""
+        self._finish = through_jpeg if jpeg else np.asarray
         faces = read_trial(persons, trial)
         self.valid = faces.valid & ~np.isnan(faces.points68).any(axis=(1, 2))
         self._points = faces.points68.copy()
@@ -59,5 +67,5 @@ class LandmarkMasks:
         masks = np.zeros((len(rows), SIDE, SIDE), np.uint8)
         for out, row in zip(masks, np.asarray(rows).tolist(), strict=True):
             if self.valid[row]:
-                out[...] = draw_landmarks(self._points[row])
+                out[...] = self._finish(draw_landmarks(self._points[row]))
         return masks

@@ -151,8 +151,10 @@ def piece(signal: Rows, start: int, stop: int, edges: str = "constant") -> np.nd
         lead = signal[max(1 - stop, 1) : 1 - start][::-1] if start < 0 else inside[:0]
         trail = signal[2 * size - 1 - stop : size - 1][::-1] if stop > size else inside[:0]
         return np.concatenate([lead, inside, trail]) / np.float64(scale)
-    lead = min(max(-start, 0), stop - start)
-    return np.pad(inside / np.float64(scale), (lead, stop - start - lead - len(inside)))
+    missing = stop - start - len(inside)
+    lead = min(max(-start, 0), missing)
+    part = inside / np.float64(scale)
+    return np.pad(part, (lead, missing - lead)) if missing else part
 
 
 def levels(power: Callable[[], Iterator[np.ndarray]]) -> Iterator[np.ndarray]:

@@ -48,7 +48,9 @@ class Orientation:
         return (height, width) if self.transpose else (width, height)
 
     def apply(self, image: np.ndarray) -> np.ndarray:
-        """The upright image, contiguous, of a stored image (H, W, 3)."""
+        """The upright image of a stored image (H, W, 3): this one where nothing is turned, else a contiguous copy."""
+        if self == Orientation():
+            return image
         if self.transpose:
             image = image.transpose(1, 0, 2)
         if self.mirror_x:

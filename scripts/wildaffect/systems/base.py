@@ -168,6 +168,10 @@ class Recipe(Predictor[S]):
         """What a plateau scheduler is given for the value ``metric`` of an epoch."""
         return metric
 
+    def kept_bytes(self, trial: TrialData) -> int:
+        """Memory for what samples make of the features of ``trial`` once, where there is some, and else again each time (see `room`)."""
+        return 0
+
     @abstractmethod
     def loss(self, outputs: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
         """Mean loss of the batch, a scalar."""

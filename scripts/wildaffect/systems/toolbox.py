@@ -190,6 +190,13 @@ def average(
     ]
 
 
+def with_statistics(states: Tensor) -> Tensor:
+    """States (B, T, d) beside their mean and standard deviation over the T frames of their window, (B, T, 3 d)."""
+    mean = states.mean(dim=1, keepdim=True)
+    deviation = ((states - mean).square().mean(dim=1, keepdim=True) + 1e-5).sqrt()  # the root of zero has no gradient
+    return torch.cat([states, mean.expand_as(states), deviation.expand_as(states)], dim=-1)
+
+
 def masked(images: np.ndarray, rng: np.random.Generator, columns: int, bands: int, fill: float) -> np.ndarray:
     """``images`` (n, bands, columns) with a run of up to ``columns`` columns and one of up to ``bands`` bands set to ``fill``.
 

@@ -165,12 +165,14 @@ class Needs:
         features: Feature ids.
         masks: Templates whose landmark drawings are read.
         subjects: Trials are told apart by whom they show.
+        jpeg_masks: The drawings went through JPEG of quality 100.
     """
 
     crops: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     masks: tuple[str, ...] = ()
     subjects: bool = False
+    jpeg_masks: bool = False
 
 
 @dataclass(frozen=True)
@@ -286,6 +288,7 @@ class TrialData:
         masks: Landmark drawings by template.
         nominal_rate: Frames per second as the video's file states them; None if not known.
         subject: Whom it shows, for systems that ask for it; None where the table of trials does not say.
+        room: Bytes of memory that samples may take for good for what they make of its features.
     """
 
     name: str
@@ -296,6 +299,7 @@ class TrialData:
     masks: Mapping[str, Images] = field(default_factory=dict)
     nominal_rate: float | None = None
     subject: str | None = None
+    room: int = 0
 
 
 class Samples(Protocol):

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import mmap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -131,7 +131,7 @@ def open_trial(
     frames = read_frames(files["frames"])
     times = frames.times
     crops = {template: CropFile(files[f"crop {template}"]) for template in needs.crops}
-    masks = {template: LandmarkMasks(files["persons"], name) for template in needs.masks}
+    masks = {template: LandmarkMasks(files["persons"], name, jpeg=needs.jpeg_masks) for template in needs.masks}
     features = {feature: open_array(files[f"feature {feature}"]) for feature in needs.features}
     rows = {
         **{f"crop {template}": len(crop.valid) for template, crop in crops.items()},
@@ -281,16 +281,35 @@ def _runs(path: Path, names: pa.Array, frames: np.ndarray) -> dict[str, slice]:
     return runs
 
 
-def cache_images(trials: Sequence[TrialData], limit_mib: int) -> list[TrialData]:
-    """The trials; as many of them as fit into ``limit_mib``, from the first on, keep their images once these are decoded."""
-    room, found = limit_mib * 2**20, []
-    for trial in trials:
-        size = sum(map(_decoded_bytes, (*trial.crops.values(), *trial.masks.values())))
-        if size <= room:
-            room -= size
-            trial = replace(trial, crops=_cached(trial.crops), masks=_cached(trial.masks))
-        found.append(trial)
-    return found
+def cache_images(
+    trials: Sequence[TrialData], limit_mib: int, room: Callable[[TrialData], int] = lambda trial: 0
+) -> list[TrialData]:
+    """The trials; as many of them as fit into ``limit_mib``, from the first on, keep their images once these are decoded.
+
+    ``room`` gives the bytes that samples would take for what they make of the features of a trial. These come first, because they save more
+    time for their size, and become its `room` where they fit.
+    """
+    left, rooms = _fitting([room(trial) for trial in trials], limit_mib * 2**20)
+    trials = [replace(trial, room=size) for trial, size in zip(trials, rooms, strict=True)]
+    _, images = _fitting([_images_bytes(trial) for trial in trials], left)
+    return [
+        replace(trial, crops=_cached(trial.crops), masks=_cached(trial.masks)) if size else trial
+        for trial, size in zip(trials, images, strict=True)
+    ]
+
+
+def _fitting(sizes: Sequence[int], left: int) -> tuple[int, list[int]]:
+    """What is left of ``left`` after as many of ``sizes`` as fit, from the first on, and these, 0 in place of the others."""
+    found = [0] * len(sizes)
+    for place, size in enumerate(sizes):
+        if size <= left:
+            left -= size
+            found[place] = size
+    return left, found
+
+
+def _images_bytes(trial: TrialData) -> int:
+    return sum(map(_decoded_bytes, (*trial.crops.values(), *trial.masks.values())))
 
 
 def _decoded_bytes(images: Images) -> int:

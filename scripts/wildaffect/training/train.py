@@ -99,7 +99,7 @@ def train(
     shapes = check_columns(chain.from_iterable(parts.values()), files)
     _check_labels(recipe, parts, data)
 
-    cached = iter(cache_images([*chain.from_iterable(parts.values())], runtime.cache_mib))
+    cached = iter(cache_images([*chain.from_iterable(parts.values())], runtime.cache_mib, recipe.kept_bytes))
     parts = {name: list(islice(cached, len(part))) for name, part in parts.items()}
     threads, workers = divide_threads(own_threads(runtime.threads), runtime.device)
     workers = workers if runtime.workers is None else runtime.workers

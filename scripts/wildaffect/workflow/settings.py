@@ -388,8 +388,8 @@ class Training(Section):
     TSAV decodes 1.7 images for a clip instead of 8, but its batches are less varied."""
 
     cache_mib: Annotated[int, Field(ge=0)] = 4096
-    """MiB of decoded images that each training and prediction keeps in memory, for all its processes together; trials that do not fit are
-    decoded again each time. It changes no result."""
+    """MiB of decoded images that each training and prediction keeps in memory, for all its processes together, trainings of TSAV also of
+    spectrograms, which come first; trials that do not fit are read anew each time. It changes no result."""
 
 
 class Prediction(Section):

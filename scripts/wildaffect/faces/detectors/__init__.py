@@ -2,8 +2,8 @@
 
 A detector is an object with
 
-* ``find(images) -> list[Faces]``: the faces of each image (uint8 RGB (H, W, 3)); an image without a face gives
-  zero rows, never the whole image;
+* ``find(images) -> list[Faces]``: the faces of each image (uint8 RGB (H, W, 3), perhaps with padding between rows); an image
+  without a face gives zero rows, never the whole image;
 * ``search() -> VideoSearch``: a search through the successive images of one video, which may use earlier ones;
 * ``identify(image, faces, row) -> float32 vector``: the identity vector of one of those faces, comparable by
   Euclidean distance; only if ``identity`` is not None;

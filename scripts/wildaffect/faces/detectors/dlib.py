@@ -72,10 +72,11 @@ class DlibDetector:
         return EveryImage(self)
 
     def _find_one(self, search, image: np.ndarray) -> Faces:
+        image = np.ascontiguousarray(image)  # dlib's wrapper does not always honour padded rows
         factor = _shrink_factor(image, self._options.max_side)
         small = image if factor == 1 else cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
         scale = np.array([small.shape[1] / image.shape[1], small.shape[0] / image.shape[0]] * 2)
-        boxes, scores = search(np.ascontiguousarray(small))
+        boxes, scores = search(small)
         boxes = (boxes / scale).astype(np.float32).reshape(-1, 4)
         points68 = np.array([_points(self._predictor(image, _rectangle(box))) for box in boxes], np.float32)
         points68 = points68.reshape(-1, 68, 2)
@@ -85,7 +86,7 @@ class DlibDetector:
         """128-d vector of one face from its 68 landmarks (dlib's ResNet on a 150-pixel chip)."""
         points = dlib.points([dlib.point(round(float(x)), round(float(y))) for x, y in np.asarray(faces.points68)[row]])
         shape = dlib.full_object_detection(_rectangle(faces.boxes[row]), points)
-        return np.array(self._recogniser.compute_face_descriptor(image, shape), np.float32)
+        return np.array(self._recogniser.compute_face_descriptor(np.ascontiguousarray(image), shape), np.float32)
 
 
 def open_detector(model: str, options: Options, device: str, threads: int, models_dir: Path | None) -> DlibDetector:

@@ -17,7 +17,8 @@ from wildaffect.features.store import Rows
 
 RATE, HOP = 44_100, 512
 FFT, BANDS, LOWEST_HZ, HIGHEST_HZ = 2048, 128, 20.0, 8300.0  # assumed
-COLUMNS = int(10 * RATE / HOP)  # 861
+SECONDS = 10.0
+COLUMNS = int(SECONDS * RATE / HOP)  # 861
 ROWS_PER_SECOND = RATE / HOP
 
 FEATURES = (
@@ -59,23 +60,26 @@ def silence(db: np.ndarray) -> np.float32:
     return max(db.max(initial=floor) - np.float32(RANGE_DB), floor)
 
 
-def first_columns(times: np.ndarray, centred: bool = False) -> np.ndarray:
-    """Columns at which the windows of frames begin: five seconds before.
+def first_columns(times: np.ndarray, centred: bool = False, seconds: float = SECONDS) -> np.ndarray:
+    """Columns at which the windows of frames begin: half their length before.
 
     Args:
         times: Seconds from frame 0, (n,).
         centred: Windows may begin before the audio, at negative columns.
+        seconds: Length of the windows.
 
     Returns:
         int64 (n,).
     """
     earliest = -np.inf if centred else 0.0
     # A product with the reciprocal would put some frames a column earlier or later than the published quotient.
-    return np.floor(np.maximum(earliest, np.asarray(times) - 5) / (HOP / RATE)).astype(np.int64)
+    return np.floor(np.maximum(earliest, np.asarray(times) - seconds / 2) / (HOP / RATE)).astype(np.int64)
 
 
-def windows(db: np.ndarray, times: np.ndarray, fill: float = 0.0, centred: bool = False) -> np.ndarray:
-    """Windows of ten seconds around frames.
+def windows(
+    db: np.ndarray, times: np.ndarray, fill: float = 0.0, centred: bool = False, seconds: float = SECONDS
+) -> np.ndarray:
+    """Windows around frames.
 
     The original takes frame index / frame rate for the time and fills with 0 dB, which is no silence; its windows are not ``centred``.
 
@@ -84,13 +88,15 @@ def windows(db: np.ndarray, times: np.ndarray, fill: float = 0.0, centred: bool 
         times: Seconds from frame 0, (n,).
         fill: Value where there is no audio.
         centred: See `first_columns`.
+        seconds: Length of the windows; the original's are of ten.
 
     Returns:
-        float32 (n, 128, 861).
+        float32 (n, 128, columns); 861 columns are ten seconds.
     """
-    images = np.full((len(times), db.shape[1], COLUMNS), fill, np.float32)
-    for image, first in zip(images, first_columns(times, centred), strict=True):
-        found = db[max(first, 0) : max(first + COLUMNS, 0)]
+    columns = int(seconds * RATE / HOP)
+    images = np.full((len(times), db.shape[1], columns), fill, np.float32)
+    for image, first in zip(images, first_columns(times, centred, seconds), strict=True):
+        found = db[max(first, 0) : max(first + columns, 0)]
         lead = max(-first, 0)
         image[:, lead : lead + len(found)] = found.T
     return images

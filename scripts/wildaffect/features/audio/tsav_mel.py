@@ -13,8 +13,9 @@ phases (three, and each also one sample earlier, where the original's product is
 again only after ten seconds, when the images have no audio in common.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,9 @@ _LEAD = 220_500
 _SHORTEST = 513  # fewer samples cannot be extended by reflection
 _HANN = hann(WINDOW)
 _FILTERS = htk_filters(RATE, FFT, BANDS, 0.0, RATE / 2)
+_FILTERS_32 = _FILTERS.astype(np.float32)
 _SILENCE_DB = np.float32(-100)
-_ROWS = 256  # rows transformed at a time
+_ROWS = 128  # rows transformed at a time
 
 SILENCE = (_SILENCE_DB - np.float32(MEAN_DB)) / np.float32(STD_DB)
 """Every value of an image without audio."""
@@ -69,21 +71,40 @@ def frame_values(wave: Rows, clock: Clock) -> Iterator[np.ndarray]:
     return row_blocks(wave, 0, HOP, 1 + len(wave) // HOP, _HANN, FFT, _FILTERS)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Images(Sequence[np.ndarray]):
     """Normalised log-mel images float32 (1, 64, 1001), cut one by one from the levels that they share.
 
+    An image has the same bits whichever others it is made with.
+
     Attributes:
-        levels: float32 (64, R) in dB.
-        begins: First column of each image in ``levels``, int (n,).
+        make: Gives the levels in pieces of float32 (rows, 64) in dB.
+        width: Rows of all pieces together.
+        begins: First row of each image in the joined pieces, int (n,).
         columns: Number of columns of each image; silence before them fills it up, int (n,).
-        ends: Replaces the first and the last column of each image, float32 (n, 64, 2) in dB; None keeps them.
+        ends: ``ends(index)`` replaces the first and the last column of an image, float32 (2, 64) in dB; None keeps them.
     """
 
-    levels: np.ndarray
+    make: Callable[[], Iterable[np.ndarray]]
+    width: int
     begins: np.ndarray
     columns: np.ndarray
-    ends: np.ndarray | None = None
+    ends: Callable[[int], np.ndarray] | None = None
+    _levels: np.ndarray | None = field(default=None, init=False, repr=False)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the levels take once they are made."""
+        return self.width * BANDS * np.dtype(np.float32).itemsize
+
+    def prepare(self) -> np.ndarray:
+        """Make the levels float32 (64, width), unless they are made; else the first image does."""
+        if self._levels is None:
+            self._levels, begin = np.empty((BANDS, self.width), np.float32), 0
+            for part in self.make():
+                self._levels[:, begin : begin + len(part)] = part.T
+                begin += len(part)
+        return self._levels
 
     def __len__(self) -> int:
         return len(self.begins)
@@ -93,9 +114,9 @@ class Images(Sequence[np.ndarray]):
         image = np.empty((1, BANDS, COLUMNS), np.float32)
         image[..., : COLUMNS - columns] = _SILENCE_DB
         if columns:
-            image[0, :, COLUMNS - columns :] = self.levels[:, begin : begin + columns]
+            image[0, :, COLUMNS - columns :] = self.prepare()[:, begin : begin + columns]
             if self.ends is not None:
-                image[0, :, [-columns, -1]] = self.ends[index].T
+                image[0, :, [-columns, -1]] = self.ends(index)
         np.maximum(image, image.max() - np.float32(RANGE_DB), out=image)
         image -= np.float32(MEAN_DB)
         image /= np.float32(STD_DB)
@@ -112,10 +133,9 @@ def centred_images(power: np.ndarray, times: np.ndarray) -> Images:
         times: Seconds from frame 0, float64 (n,).
     """
     starts = np.rint(np.asarray(times) * 100).astype(np.int64) - COLUMNS // 2
-    begins, pieces = _shared(starts, np.full(len(starts), COLUMNS))
-    return Images(
-        _joined(_padded(power, first, count) for first, count in pieces), begins, np.full(len(begins), COLUMNS)
-    )
+    columns = np.full(len(starts), COLUMNS)
+    begins, pieces = _shared(starts, columns)
+    return Images(lambda: (_padded(power, first, count) for first, count in pieces), _width(pieces), begins, columns)
 
 
 def faithful_images(wave: np.ndarray, times: np.ndarray) -> Images:
@@ -132,13 +152,15 @@ def faithful_images(wave: np.ndarray, times: np.ndarray) -> Images:
     starts, lengths = published_ranges(np.asarray(times), len(wave))
     columns = np.where(lengths >= _SHORTEST, 1 + lengths // HOP, 0)
     begins, width, parts = np.zeros(len(starts), np.int64), 0, []
-    for phase in np.unique(starts[columns > 0] % HOP):
+    for phase in np.unique(starts[columns > 0] % HOP).tolist():
         chosen = np.flatnonzero((starts % HOP == phase) & (columns > 0))
         offsets, pieces = _shared(starts[chosen] // HOP, columns[chosen])
         begins[chosen] = width + offsets
-        parts += [_levels(wave, first * HOP + phase, count) for first, count in pieces]
-        width += sum(count for _, count in pieces)
-    return Images(_joined(parts), begins, columns, _ends(wave, starts, lengths, columns))
+        parts += [(phase, first, count) for first, count in pieces]
+        width += _width(pieces)
+    return Images(
+        lambda: (_levels(wave, *part) for part in parts), width, begins, columns, partial(_ends, wave, starts, lengths)
+    )
 
 
 def published_ranges(times: np.ndarray, samples: int) -> tuple[np.ndarray, np.ndarray]:
@@ -166,9 +188,8 @@ def _shared(starts: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, list[t
     return begins, pieces
 
 
-def _joined(parts: Iterable[np.ndarray]) -> np.ndarray:
-    """Levels (rows, 64) of all pieces as one array (64, rows)."""
-    return np.concatenate([np.empty((0, BANDS), np.float32), *parts]).T.copy()
+def _width(pieces: Iterable[tuple[int, int]]) -> int:
+    return sum(count for _, count in pieces)
 
 
 def _padded(power: np.ndarray, first: int, count: int) -> np.ndarray:
@@ -180,34 +201,29 @@ def _padded(power: np.ndarray, first: int, count: int) -> np.ndarray:
     return levels
 
 
-def _levels(wave: np.ndarray, first: int, count: int) -> np.ndarray:
-    """Rows centred at sample ``first``, ``first + 441``, … in dB.
+def _levels(wave: np.ndarray, phase: int, first: int, count: int) -> np.ndarray:
+    """Rows ``first`` to ``first + count`` of those centred at samples ``phase``, ``phase + 441``, … in dB.
 
-    Faster than the power of `frame_values`, and equal to a few units of the last place of float32.
+    Faster than the power of `frame_values`, and equal to a few units of the last place of float32. Rows are transformed in blocks that
+    begin at fixed ones: the last bits depend on the number that is transformed together.
     """
-    levels = np.empty((count, BANDS), np.float32)
-    for begin in range(0, count, _ROWS):
-        number = min(_ROWS, count - begin)
-        start = first + begin * HOP - HOP
-        part = piece(wave, start, start + (number - 1) * HOP + WINDOW)
-        segments = np.lib.stride_tricks.sliding_window_view(part, WINDOW, writeable=True)  # PyTorch wants it so
-        levels[begin : begin + number] = _decibel_of(segments[::HOP])
-    return levels
+    blocks = range(first // _ROWS * _ROWS, first + count, _ROWS)
+    levels = np.concatenate([_block(wave, phase + row * HOP) for row in blocks])
+    return levels[first - blocks.start :][:count]
 
 
-def _ends(wave: np.ndarray, starts: np.ndarray, lengths: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Levels (n, 64, 2) of the first and the last column of each image, whose audio is reflected at its own ends."""
-    ends = np.empty((len(starts), BANDS, 2), np.float32)
-    for begin in range(0, len(starts), _ROWS):
-        chosen = np.flatnonzero(columns[begin : begin + _ROWS]) + begin
-        if not len(chosen):
-            continue
-        last = lengths[chosen, None] - 1
-        for side, centre in enumerate((np.zeros(len(chosen), np.int64), lengths[chosen] // HOP * HOP)):
-            at = np.abs(centre[:, None] + np.arange(-HOP, HOP))
-            samples = np.asarray(wave)[starts[chosen, None] + np.where(at > last, 2 * last - at, at)]
-            ends[chosen, :, side] = _decibel_of(samples / np.float64(32768))
-    return ends
+def _block(wave: np.ndarray, centre: int) -> np.ndarray:
+    part = piece(wave, centre - HOP, centre - HOP + (_ROWS - 1) * HOP + WINDOW)
+    segments = np.lib.stride_tricks.sliding_window_view(part, WINDOW, writeable=True)  # PyTorch wants it so
+    return _decibel_of(segments[::HOP])
+
+
+def _ends(wave: np.ndarray, starts: np.ndarray, lengths: np.ndarray, index: int) -> np.ndarray:
+    """Levels (2, 64) of the first and the last column of an image, whose audio is reflected at its own ends."""
+    start, last = int(starts[index]), int(lengths[index]) - 1
+    at = np.abs(np.array([[0], [(last + 1) // HOP * HOP]]) + np.arange(-HOP, HOP))
+    samples = np.asarray(wave[start : start + last + 1])[np.where(at > last, 2 * last - at, at)]
+    return _decibel_of(samples / np.float64(32768))
 
 
 def _decibel_of(segments: np.ndarray) -> np.ndarray:
@@ -216,6 +232,6 @@ def _decibel_of(segments: np.ndarray) -> np.ndarray:
 
     padded = torch.zeros(len(segments), FFT, dtype=torch.float64)
     torch.mul(torch.from_numpy(segments), torch.from_numpy(_HANN), out=padded[:, :WINDOW])
-    spectra = torch.fft.rfft(padded)
-    power = spectra.real.square().addcmul_(spectra.imag, spectra.imag).float()
-    return decibel((power @ torch.from_numpy(_FILTERS).float()).numpy())
+    squares = torch.view_as_real(torch.fft.rfft(padded)).float().square_()
+    power = squares[..., 0] + squares[..., 1]
+    return decibel((power @ torch.from_numpy(_FILTERS_32)).numpy())

@@ -94,7 +94,7 @@ class Vectors:
 class Audio:
     """The rows of ``feature``, as they are or less ``mean`` and divided by ``std`` (both float (columns,)).
 
-    ``frames``, ``bands``: longest runs that are masked at random.
+    ``frames``, ``bands``: longest runs that are masked at random; ``dropped``: chance of each band to be masked.
     """
 
     feature: str
@@ -102,17 +102,17 @@ class Audio:
     std: np.ndarray | float = 1.0
     frames: int = 0
     bands: int = 0
+    dropped: float = 0.0
 
     def read(self, trial: TrialData, rows: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
         """float32 (n, columns), masked by ``rng``."""
         values = ((np.asarray(trial.features[self.feature][rows]) - self.mean) / self.std).astype(np.float32)
-        if rng is not None and (self.frames or self.bands):
-            mask(
-                values.reshape(len(values), -1, BANDS if self.feature.startswith(MEL) else values.shape[1]),
-                rng,
-                self.frames,
-                self.bands,
-            )
+        if rng is not None:
+            parted = values.reshape(len(values), -1, BANDS if self.feature.startswith(MEL) else values.shape[1])
+            if self.frames or self.bands:
+                mask(parted, rng, self.frames, self.bands)
+            if self.dropped:
+                parted[..., rng.random(parted.shape[2]) < self.dropped] = parted.mean()
         return values
 
 

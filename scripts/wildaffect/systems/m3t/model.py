@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from wildaffect.errors import InputError
 from wildaffect.systems.m3t.checkpoint import AUDIO, CHANNELS, POSITIONS, VARIANTS, VECTORS, advice, is_identity
+from wildaffect.systems.toolbox import with_statistics
 from wildaffect.weights import read_weights
 
 # Blocks whose output is pooled (M3T spec 3.1).
@@ -35,6 +36,7 @@ def build(
     backend: str = "gru",
     audio_columns: int = AUDIO,
     dropout: float = 0.0,
+    window_statistics: bool = False,
 ) -> "Network":
     """One of the five variants; without options it is the published one.
 
@@ -43,35 +45,54 @@ def build(
     2.6). ``split_layer``: number of convolutions that the towers share; 5 = all, and one recurrent network for everything.
     ``image_pooling`` 2 averages squares of 2 x 2 pixels first and leaves out the first pooling layer. ``channels`` of the five
     convolutions, ``hidden`` units of the visual and joint recurrent networks, ``audio_hidden`` of that of the audio: for small machines.
-    ``audio_columns``: length of the audio's rows. ``dropout``: see :class:`Recurrent`.
+    ``audio_columns``: length of the audio's rows. ``dropout``, ``window_statistics``: see :class:`Recurrent`.
     ``backend`` ``tcn_simple``: two convolutions over time instead of the recurrent network of each visual tower (M3T spec 3.8).
     """
     form = VARIANTS[variant]
     outputs = form.outputs if outputs is None else outputs
     if form.modality == "audio":
-        return Audio(audio_columns, audio_hidden, outputs, fc_layers, dropout)
+        return Audio(audio_columns, audio_hidden, outputs, fc_layers, dropout, window_statistics=window_statistics)
     tower = (channels, hidden, split_layer, fc_layers, vectors, arousal_vectors, image_pooling, backend, dropout)
     if form.modality == "visual":
-        return Visual(VisualStream(*tower, outputs=outputs))
-    visual = VisualStream(*tower, outputs=0)
-    return AudioVisual(visual, audio_columns, audio_hidden, hidden, outputs, fc_layers, form.attention, dropout)
+        return Visual(VisualStream(*tower, outputs=outputs, window_statistics=window_statistics))
+    return AudioVisual(
+        VisualStream(*tower, outputs=0),
+        audio_columns,
+        audio_hidden,
+        hidden,
+        outputs,
+        fc_layers,
+        form.attention,
+        dropout,
+        window_statistics=window_statistics,
+    )
 
 
 class Recurrent(nn.Module):
     """Bidirectional GRU (B, T, inputs) -> (B, T, 2 * hidden) from a zero state, and a head per time step if there are ``outputs``.
 
-    ``dropout`` acts on the inputs, between the layers and on the states.
+    ``dropout`` acts on the inputs, between the layers and on the states. With ``window_statistics`` the head also reads mean and deviation
+    of the states over all T frames.
     """
 
     def __init__(
-        self, inputs: int, hidden: int, outputs: int = 0, fc_layers: int = 2, layers: int = 2, dropout: float = 0.0
+        self,
+        inputs: int,
+        hidden: int,
+        outputs: int = 0,
+        fc_layers: int = 2,
+        layers: int = 2,
+        dropout: float = 0.0,
+        *,
+        window_statistics: bool = False,
     ) -> None:
         super().__init__()
+        self.window_statistics = window_statistics and outputs > 0
         between = dropout if layers > 1 else 0.0
         self.gru = nn.GRU(inputs, hidden, layers, batch_first=True, dropout=between, bidirectional=True)
         self.dropout = nn.Dropout(dropout)
         if outputs:
-            sizes = [2 * hidden, *[hidden] * (fc_layers - 1)]
+            sizes = [(6 if self.window_statistics else 2) * hidden, *[hidden] * (fc_layers - 1)]
             inner = [layer for size in sizes[:-1] for layer in (nn.Linear(size, hidden), nn.ReLU())]
             last = nn.Linear(sizes[-1], outputs)
             self.fc: nn.Module = nn.Sequential(*inner, last) if inner else last
@@ -81,7 +102,10 @@ class Recurrent(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """States, or raw outputs."""
-        return self.fc(self.dropout(self.gru(self.dropout(x))[0]))
+        states = self.gru(self.dropout(x))[0]
+        if self.window_statistics:
+            states = with_statistics(states)
+        return self.fc(self.dropout(states))
 
     def _initialise(self, inputs: int, hidden: int) -> None:
         """The bound follows the first layer's inputs in all layers, as published (M3T spec 3.2)."""
@@ -131,8 +155,10 @@ class VisualStream(nn.Module):
         dropout: float,
         *,
         outputs: int,
+        window_statistics: bool = False,
     ) -> None:
         super().__init__()
+        statistics = {"window_statistics": window_statistics}
         self.one_tower = split_layer == len(channels)
         self.image_pooling = image_pooling
         self.states = (2 if self.one_tower else 4) * hidden
@@ -140,7 +166,9 @@ class VisualStream(nn.Module):
         self.shared = nn.Sequential(*_blocks(channels, 0, split_layer, image_pooling))
         if self.one_tower:
             # Where both towers receive the same vectors they stand here twice, as published.
-            self.gru = Recurrent(channels[-1] + vectors + arousal, hidden, outputs, fc_layers, dropout=dropout)
+            self.gru = Recurrent(
+                channels[-1] + vectors + arousal, hidden, outputs, fc_layers, dropout=dropout, **statistics
+            )
         else:
             self.v_private = nn.Sequential(*_blocks(channels, split_layer, len(channels), image_pooling))
             self.a_private = nn.Sequential(*_blocks(channels, split_layer, len(channels), image_pooling))
@@ -149,8 +177,8 @@ class VisualStream(nn.Module):
                 self.gru_v: nn.Module = Convolutional(inputs[0], hidden, outputs - 1)
                 self.gru_a: nn.Module = Convolutional(inputs[1], hidden, 1)
             else:
-                self.gru_v = Recurrent(inputs[0], hidden, max(outputs - 1, 0), fc_layers, dropout=dropout)
-                self.gru_a = Recurrent(inputs[1], hidden, min(outputs, 1), fc_layers, dropout=dropout)
+                self.gru_v = Recurrent(inputs[0], hidden, max(outputs - 1, 0), fc_layers, dropout=dropout, **statistics)
+                self.gru_a = Recurrent(inputs[1], hidden, min(outputs, 1), fc_layers, dropout=dropout, **statistics)
 
     def forward(self, video: Tensor, vectors: Tensor, arousal_vectors: Tensor) -> Tensor:
         """``video`` (B, 3, T, 112, 112) in [-1, 1], vectors (B, n, T) -> (B, T, outputs or states): valence tower first."""
@@ -205,9 +233,13 @@ class Visual(Network):
 class Audio(Network):
     """Audio alone."""
 
-    def __init__(self, columns: int, hidden: int, outputs: int, fc_layers: int, dropout: float) -> None:
+    def __init__(
+        self, columns: int, hidden: int, outputs: int, fc_layers: int, dropout: float, *, window_statistics: bool
+    ) -> None:
         super().__init__()
-        self.audio = Recurrent(columns, hidden, outputs, fc_layers, dropout=dropout)
+        self.audio = Recurrent(
+            columns, hidden, outputs, fc_layers, dropout=dropout, window_statistics=window_statistics
+        )
 
     def forward(self, audio: Tensor) -> Tensor:
         """``audio`` (B, T, columns)."""
@@ -227,6 +259,8 @@ class AudioVisual(Network):
         fc_layers: int,
         attention: bool,
         dropout: float,
+        *,
+        window_statistics: bool,
     ) -> None:
         super().__init__()
         size = 2 * audio_hidden
@@ -234,7 +268,10 @@ class AudioVisual(Network):
         self.audio = Recurrent(audio_columns, audio_hidden, dropout=dropout)
         self.proj_v = nn.Linear(visual.states, size)
         self.att_fuse = AttentionFusion(size) if attention else None
-        self.fusion = Recurrent(size if attention else 2 * size, hidden, outputs, fc_layers, dropout=dropout)
+        joined = size if attention else 2 * size
+        self.fusion = Recurrent(
+            joined, hidden, outputs, fc_layers, dropout=dropout, window_statistics=window_statistics
+        )
 
     def forward(self, video: Tensor, se_features: Tensor, audio: Tensor, au_features: Tensor | None = None) -> Tensor:
         """Inputs as for :class:`Visual` and :class:`Audio`."""

@@ -139,6 +139,7 @@ class M3T(Recipe[M3tSettings]):
         }[self._modality]
         self.metric = "ccc_mixed" if self._quirks.mixed else "ccc"
         self.frozen_mode = self._quirks.frozen
+        self.one_cycle = settings.scheduler == "one_cycle"
         self.fitted_statistics = self._quirks.scaled and "audio" in self._inputs
 
     @property
@@ -163,6 +164,7 @@ class M3T(Recipe[M3tSettings]):
             backend=network.backend,
             audio_columns=find_feature(self._feature).dim,
             dropout=network.dropout,
+            window_statistics=network.window_statistics,
         )
 
     def initialise(self, model: nn.Module) -> list[dict[str, Any]]:
@@ -198,7 +200,9 @@ class M3T(Recipe[M3tSettings]):
     def configure_scheduler(
         self, optimizer: torch.optim.Optimizer, steps_per_epoch: int
     ) -> torch.optim.lr_scheduler.LRScheduler:
-        """Falls when 1 - CCC stops falling, or every epoch."""
+        """Falls when 1 - CCC stops falling, or every epoch, or makes one cycle."""
+        if self.one_cycle:
+            return super().configure_scheduler(optimizer, steps_per_epoch)
         factor = self.settings.plateau_factor
         if self.settings.scheduler == "exponential":
             return torch.optim.lr_scheduler.ExponentialLR(optimizer, factor)
@@ -271,7 +275,12 @@ class M3T(Recipe[M3tSettings]):
             audio = Audio(self._feature, **scale)
         training = purpose == Purpose.TRAIN
         if training and audio is not None:
-            audio = replace(audio, frames=self.settings.mask_frames, bands=self.settings.mask_bands)
+            audio = replace(
+                audio,
+                frames=self.settings.mask_frames,
+                bands=self.settings.mask_bands,
+                dropped=self.settings.drop_columns,
+            )
         return Reader(
             self.target,
             self.settings.window,

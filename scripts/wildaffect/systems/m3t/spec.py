@@ -62,6 +62,10 @@ class Network(Section):
     dropout: Dropout = 0.0
     """Dropout on what the recurrent networks read, between their layers and before their heads; 0: none, as published."""
 
+    window_statistics: bool = False
+    """The heads of recurrent networks also read mean and deviation of the states over the window, as models of whole utterances do: for
+    labels that hold for much longer than a frame. No published weights fit such a network."""
+
     image_pooling: Literal[1, 2] = 1
     """2: average squares of 2 x 2 pixels and leave the first pooling layer out, a quarter of the first layer's cost; 1: as published."""
 
@@ -74,8 +78,7 @@ SMALL_DATA: dict[str, Any] = {
     "batch": 32,
     "epochs": 16,
     "learning_rate": 4e-3,
-    "scheduler": "exponential",
-    "plateau_factor": 0.85,
+    "scheduler": "one_cycle",
     "label_smoothing": 0.1,
     "mask_frames": 8,
     "mask_bands": 4,
@@ -85,6 +88,7 @@ SMALL_DATA: dict[str, Any] = {
         "audio_hidden": 64,
         "image_pooling": 2,
         "dropout": 0.2,
+        "window_statistics": True,
     },
 }
 
@@ -125,6 +129,10 @@ class M3tSettings(RecipeSettings):
     mask_bands: Natural = 0
     """The same for mel bands, or for columns of another audio_feature."""
 
+    drop_columns: Dropout = 0.0
+    """Chance that a mel band, or a column of another audio_feature, is masked in a whole training window, so that no few of them decide; 0:
+    none, as published."""
+
     batch: Count = 96
     """Windows per batch. The loss is a correlation over all frames of a batch, so it depends on this."""
 
@@ -139,10 +147,12 @@ class M3tSettings(RecipeSettings):
     gradient_norm: Annotated[float, Field(gt=0)] | None = 1.0
     """Gradients are scaled down to this norm over all trainable tensors; null: as they are."""
 
-    scheduler: Literal["plateau", "exponential"] = "plateau"
-    """When the learning rate is multiplied by plateau_factor.
-    - plateau: when the score stops rising
-    - exponential: after every epoch"""
+    scheduler: Literal["plateau", "exponential", "one_cycle"] = "plateau"
+    """How the learning rate changes.
+    - plateau: it is multiplied by plateau_factor when the score stops rising
+    - exponential: it is multiplied by plateau_factor after every epoch
+    - one_cycle: over all steps it rises to learning_rate in the first third and then falls to nearly nothing; plateau_patience,
+      plateau_factor and lowest_rate have no effect"""
 
     plateau_patience: PlateauPatience = 3
     plateau_factor: PlateauFactor = 0.5

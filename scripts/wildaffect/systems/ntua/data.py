@@ -31,17 +31,22 @@ def nominal_times(times: np.ndarray, rate: float | None = None) -> np.ndarray:
 class AudioWindows:
     """How the audio windows of frames are cut.
 
-    ``nominal``: times are index / stated rate. ``silent``: what is missing or masked is silence, not 0 dB. ``centred``: see
+    ``nominal``: times are index / stated rate. ``silent``: what is missing or masked is silence, not 0 dB. ``centred``, ``seconds``: see
     :func:`~wildaffect.features.audio.ntua_mel.windows`. ``columns``, ``bands``: largest masks; ``always``: also where nothing is drawn.
+    ``moved``: largest number of bands to move by in training. ``mean``, ``std``: of the training audio in dB, or 0 and 1.
     """
 
     feature: str
     nominal: bool
     silent: bool
     centred: bool
+    seconds: float
     columns: int
     bands: int
+    moved: int
     always: bool
+    mean: float = 0.0
+    std: float = 1.0
 
     def level(self, trial: TrialData) -> np.float32:
         """What stands where there is no audio, in dB."""
@@ -50,14 +55,26 @@ class AudioWindows:
     def read(self, trial: TrialData, rows: np.ndarray, level: float, rng: np.random.Generator | None) -> np.ndarray:
         """float32 (n, bands, columns) of the frames ``rows``, masked by ``rng``."""
         times = (nominal_times(trial.times, trial.nominal_rate) if self.nominal else trial.times)[rows]
-        images = windows(trial.features[self.feature], times, level, self.centred)
-        return images if rng is None else masked(images, rng, self.columns, self.bands, level)
+        images = windows(trial.features[self.feature], times, level, self.centred, self.seconds)
+        shown = images if rng is None else self._varied(images, level, rng)
+        return (shown - np.float32(self.mean)) / np.float32(self.std)
+
+    def _varied(self, images: np.ndarray, level: float, rng: np.random.Generator) -> np.ndarray:
+        if self.moved:
+            images = np.stack([moved(image, int(rng.integers(-self.moved, self.moved + 1))) for image in images])
+        return masked(images, rng, self.columns, self.bands, level)
+
+
+def moved(image: np.ndarray, bands: int) -> np.ndarray:
+    """``image`` (bands, columns) with every row ``bands`` higher; the outermost row fills what is left free."""
+    rows = np.arange(len(image)) - bands
+    return image[np.clip(rows, 0, len(image) - 1)]
 
 
 class ChunkSamples:
     """Chunks of all selections, in order; see :class:`wildaffect.systems.types.Samples`.
 
-    A sample has uint8 (duration, 112, 112, 3) for each image stream, float32 (duration, 128, 861) ``audio`` if there is any, float32
+    A sample has uint8 (duration, 112, 112, 3) for each image stream, float32 (duration, 128, columns) ``audio`` if there is any, float32
     (duration, columns) ``labels``, and bool (duration,) ``valid`` (no padding) and ``counts`` (takes part in the loss).
     """
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from wildaffect.features.statistics import scalar_statistics
 from wildaffect.scoring.f1 import confusion_matrix, macro_f1
 from wildaffect.systems.base import Recipe, trainable
 from wildaffect.systems.ntua.data import AudioWindows, ChunkSamples
@@ -69,6 +70,8 @@ class Ntua(Recipe[NtuaSettings]):
         (self._task,) = target.labels
         self._quirks = MODES[mode]
         self._templates = templates(variant, mode, settings)
+        self.one_cycle = settings.scheduler == "one_cycle"
+        self.fitted_statistics = settings.standardise and variant == "aural"
 
     def model(self) -> StreamNetwork:
         """Network with random weights."""
@@ -96,12 +99,16 @@ class Ntua(Recipe[NtuaSettings]):
         parts = {model.modules_of[name]: path for name, path in files.items() if path and name in model.streams}
         return [{"part": part} | load_trunk(model.get_submodule(part), path) for part, path in parts.items()]
 
+    def fit(self, trials: Sequence[TrialData]) -> dict[str, Any]:
+        """Mean and deviation of all audio, where it is standardised."""
+        return {AUDIO: scalar_statistics(trial.features[AUDIO] for trial in trials)} if self.fitted_statistics else {}
+
     def samples(self, trials: Sequence[TrialData], statistics: Mapping[str, Any], purpose: Purpose) -> ChunkSamples:
         """Chunks of 16 frames (NTUA spec 2.10); in ``corrected`` only those are trained on from which something can be learnt."""
         return ChunkSamples(
             [self._selection(trial) for trial in trials],
             templates=self._templates,
-            audio=self._audio(purpose) if self.variant == "aural" else None,
+            audio=self._audio(purpose, statistics) if self.variant == "aural" else None,
             duration=self.settings.duration,
             repeat=self._repeat,
             padding_counts=not self._quirks.masked,
@@ -158,16 +165,19 @@ class Ntua(Recipe[NtuaSettings]):
         """The first release fills up from the first frame again, the newest code only where there are no labels (NTUA spec 2.10)."""
         return "wrap" if self.variant == "face" or self._task not in part.trial.labels else "edge"
 
-    def _audio(self, purpose: Purpose) -> AudioWindows:
+    def _audio(self, purpose: Purpose, statistics: Mapping[str, Any]) -> AudioWindows:
         literal, learns = self._quirks.literal_audio, self._task == "va" or self.settings.mask_expressions
         return AudioWindows(
             AUDIO,
             nominal=literal,
             silent=not literal,
             centred=self.settings.centre_windows,
+            seconds=self.settings.window_seconds,
             columns=self.settings.mask_columns if learns else 0,
             bands=self.settings.mask_bands if learns else 0,
+            moved=self.settings.move_bands if purpose == Purpose.TRAIN else 0,
             always=literal and purpose == Purpose.VALIDATE,
+            **statistics.get(AUDIO, {}),
         )
 
     def _finish(self, outputs: np.ndarray) -> np.ndarray:

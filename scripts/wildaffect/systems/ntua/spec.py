@@ -17,6 +17,7 @@ from wildaffect.systems.types import (
     Patience,
     Preset,
     RecipeSettings,
+    Scheduler,
     Spec,
     Target,
     WeightDecay,
@@ -135,15 +136,25 @@ class NtuaSettings(RecipeSettings):
 
     weight_decay: WeightDecay = 5e-4
 
+    scheduler: Scheduler = "plateau"
+
     patience: Patience = 11
     """As in the published code, which ends training after one epoch more than its configured 10."""
 
     learn_without_face: bool = True
     """Frames without a face, whose image is black, count in the loss, as published."""
 
+    window_seconds: Annotated[float, Field(ge=1, le=60)] = 10.0
+    """Length of the audio windows, half of it before the frame. Of clips that are shorter than half a window all frames have the same one,
+    most of it silence, which random masks then mostly fall on."""
+
     centre_windows: bool = False
-    """Audio windows of frames in the first five seconds are centred too, with silence before the start. Published windows begin with the
+    """Audio windows of frames in the first half window are centred too, with silence before the start. Published windows begin with the
     video at the earliest, so all these frames share one."""
+
+    standardise: bool = False
+    """Audio windows in units of the deviation of all training audio, from its mean: the zeros that convolutions see around an image are
+    then neither loud nor quiet, and a short training gets further. false: in dB, where these zeros are loud, as published."""
 
     mask_columns: Natural = 100
     """Longest run of columns masked in an audio window at random, in training for valence and arousal; 0: none."""
@@ -153,6 +164,10 @@ class NtuaSettings(RecipeSettings):
 
     mask_expressions: bool = False
     """Mask audio windows in training for expressions too; the published code did not."""
+
+    move_bands: Natural = 0
+    """Audio windows are moved up or down by at most so many mel bands at random in training, which makes other voices of the speakers; 0:
+    they are not, as published."""
 
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Part of the expression's target that all classes share equally; 0: none, as published."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from wildaffect.corpus.label_spaces import EXPRESSIONS7
 from wildaffect.features.audio.tsav_mel import SILENCE
+from wildaffect.features.audio.tsav_mel import Images as MelImages
 from wildaffect.systems.toolbox import check_classes, masked
 from wildaffect.systems.tsav.spec import TEMPLATE
 from wildaffect.systems.types import Target, TrialData
@@ -18,7 +19,8 @@ CLIP = 8
 KEPT = 64
 # Frames whose mel images share their columns when frames are asked for in order.
 BLOCK = 256
-JPEG_100 = [cv2.IMWRITE_JPEG_QUALITY, 100]
+# Bytes per frame up to which mel images pay to be kept: half of what clips take. An image that shares nothing has ten times as many.
+MOST_KEPT = 112 * 112 * 4 // 2
 # Largest shifts of hue (of 180), saturation and value (TSAV spec 4).
 COLOUR_SHIFTS = (10, 25, 20)
 # Greys of the brows and of the eyes, left and right exchanged.
@@ -118,9 +120,8 @@ def fill(values: np.ndarray, frames: np.ndarray, count: int) -> np.ndarray:
 class Planes:
     """Images with the landmark drawing as a fourth channel; the last ones are kept, because neighbouring clips share most of theirs."""
 
-    def __init__(self, trials: Sequence[TrialData], *, jpeg_masks: bool) -> None:
-        """``jpeg_masks``: drawings go through JPEG at quality 100, as the original stored them."""
-        self._trials, self._jpeg = trials, jpeg_masks
+    def __init__(self, trials: Sequence[TrialData]) -> None:
+        self._trials = trials
         self._kept: OrderedDict[tuple[int, int], np.ndarray] = OrderedDict()
 
     def read(self, number: int, rows: np.ndarray) -> np.ndarray:
@@ -145,8 +146,6 @@ class Planes:
         rows = np.array([row for _, row in keys], int)
         trial = self._trials[number]
         masks = trial.masks[TEMPLATE].read(rows)
-        if self._jpeg:
-            masks = np.stack([through_jpeg(mask) for mask in masks]) if len(masks) else masks
         faces = trial.crops[TEMPLATE].read(rows)
         planes = np.empty((*faces.shape[:3], 4), np.uint8)
         if len(rows):
@@ -157,11 +156,6 @@ class Planes:
 def _sheet(images: np.ndarray) -> np.ndarray:
     """Images (n, height, width, channels) below each other, for what OpenCV does with single pixels and lines."""
     return images.reshape(-1, *images.shape[2:])
-
-
-def through_jpeg(mask: np.ndarray) -> np.ndarray:
-    """A grey image as it comes back from a JPEG file of quality 100: a few greys off."""
-    return cv2.imdecode(cv2.imencode(".jpg", mask, JPEG_100)[1], cv2.IMREAD_GRAYSCALE)
 
 
 def mirrored(clip: np.ndarray, exchange_sides: bool) -> np.ndarray:
@@ -195,9 +189,8 @@ class ClipSamples:
         *,
         seen: bool,
         feature: str | None,
-        images: Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray]],
+        images: Callable[[np.ndarray, np.ndarray], MelImages],
         dilation: int,
-        jpeg_masks: bool,
         exchange_sides: bool,
         augment: bool,
         mask_columns: int,
@@ -208,19 +201,27 @@ class ClipSamples:
     ) -> None:
         """``seen``: clips are read. ``images`` cuts mel images from ``feature``; None: none are read. ``finish`` turns raw outputs into
         predictions. ``mask_columns``, ``mask_bands``: longest runs masked at random. ``drop_audio``: share of augmented clips that lose
-        their audio. ``in_order``: samples will be read one after the other, so it pays to prepare the images of many at once.
+        their audio. ``in_order``: samples will be read one after the other, so it pays to prepare the images of many at once. Those of a
+        trial with `room` are prepared here: all processes that read share them.
         """
         self._picked, self._seen, self._feature, self._cut = picked, seen, feature, images
         self._dilation, self._exchange, self._finish = dilation, exchange_sides, finish
         self._augment, self._drop_audio = augment, drop_audio
         self._mask_columns, self._mask_bands = mask_columns, mask_bands
         self._block = BLOCK if in_order else 1
-        self._planes = Planes([part.trial for part in picked], jpeg_masks=jpeg_masks)
+        self._planes = Planes([part.trial for part in picked])
         counts = [len(part.frames) for part in picked]
         self._numbers = np.repeat(np.arange(len(picked)), counts)
         self._starts = np.cumsum([0, *counts])
         self._first = 0
         self._images: Sequence[np.ndarray] = ()
+        self._kept = {
+            number: images(part.trial.features[feature], part.trial.times[part.frames])
+            for number, part in enumerate(picked)
+            if feature is not None and part.trial.room
+        }
+        for kept in self._kept.values():
+            kept.prepare()
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -236,7 +237,7 @@ class ClipSamples:
         if self._seen:
             sample |= self._clip(number, int(part.frames[position]), varied)
         if self._feature is not None:
-            image = self._image(index, self._feature)
+            image = self._kept[number][position] if number in self._kept else self._image(index, self._feature)
             dropped = self._seen and varied is not None and varied.random() < self._drop_audio
             if rng is not None and (self._mask_columns or self._mask_bands):
                 image = masked(image, rng, self._mask_columns, self._mask_bands, image.min())

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from wildaffect.features.audio.tsav_mel import Images as MelImages
 from wildaffect.features.audio.tsav_mel import centred_images, faithful_images
 from wildaffect.systems.base import Recipe
 from wildaffect.systems.toolbox import concordance, task_scores
 from wildaffect.systems.tsav.colour import recoloured
 from wildaffect.systems.tsav.data import (
+    MOST_KEPT,
     ClipSamples,
     Picked,
     count_labels,
@@ -34,14 +36,12 @@ class Quirks:
 
     Attributes:
         images: Cuts mel images.
-        jpeg_masks: Drawings go through JPEG.
         exchange_sides: Mirroring exchanges left and right in the drawing.
         unit_offset: Raw output at which a unit is as likely on as off.
         probabilities: Predictions are probabilities, not raw outputs.
     """
 
-    images: Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray]]
-    jpeg_masks: bool
+    images: Callable[[np.ndarray, np.ndarray], MelImages]
     exchange_sides: bool
     unit_offset: float
     probabilities: bool
@@ -49,12 +49,8 @@ class Quirks:
 
 MODES = {
     # The published decision is "raw output above 0.5", so that is where our training puts even odds.
-    "faithful": Quirks(
-        images=faithful_images, jpeg_masks=True, exchange_sides=False, unit_offset=0.5, probabilities=False
-    ),
-    "corrected": Quirks(
-        images=centred_images, jpeg_masks=False, exchange_sides=True, unit_offset=0.0, probabilities=True
-    ),
+    "faithful": Quirks(images=faithful_images, exchange_sides=False, unit_offset=0.5, probabilities=False),
+    "corrected": Quirks(images=centred_images, exchange_sides=True, unit_offset=0.0, probabilities=True),
 }
 
 
@@ -103,6 +99,13 @@ class Tsav(Recipe[TsavSettings]):
         """How often each class occurs."""
         return count_labels([self._training_labels(trial) for trial in trials])
 
+    def kept_bytes(self, trial: TrialData) -> int:
+        """What the mel images of all frames share, where they share enough of it."""
+        if self._feature is None:
+            return 0
+        needed = self._quirks.images(trial.features[self._feature], trial.times).nbytes
+        return needed if needed <= MOST_KEPT * len(trial.times) else 0
+
     def samples(self, trials: Sequence[TrialData], statistics: Mapping[str, Any], purpose: Purpose) -> ClipSamples:
         """Labelled frames to train on; otherwise frames at the stride of ``purpose``, labelled or not."""
         pick = {
@@ -116,7 +119,6 @@ class Tsav(Recipe[TsavSettings]):
             feature=self._feature,
             images=self._quirks.images,
             dilation=self.settings.dilation,
-            jpeg_masks=self._quirks.jpeg_masks,
             exchange_sides=self._quirks.exchange_sides,
             augment=self.settings.augment and purpose == Purpose.TRAIN,
             mask_columns=self.settings.mask_columns,

@@ -175,11 +175,11 @@ LABELS = {"expr": ("expression",), "va": VALENCE_AROUSAL, "au": AU8}
 def needs(variant: str, mode: str, settings: TsavSettings) -> Needs:
     """Faces with drawn landmarks, and audio, as far as there are streams of them.
 
-    ``faithful`` cuts the original's windows from the waveform (TSAV spec 2.9).
+    ``faithful`` cuts the original's windows from the waveform (TSAV spec 2.9), and the original stored its drawings as JPEG.
     """
     faces = (TEMPLATE,) if "video" in settings.streams else ()
     audio = ("tsav_wave" if mode == "faithful" else "tsav_mel",) if "audio" in settings.streams else ()
-    return Needs(crops=faces, features=audio, masks=faces)
+    return Needs(crops=faces, features=audio, masks=faces, jpeg_masks=mode == "faithful")
 
 
 def _target(name: str, *tasks: str) -> Target:
