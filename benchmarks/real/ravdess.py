@@ -60,7 +60,7 @@ SYSTEMS: dict[str, dict[str, Any]] = {
     "ntua": {
         "variants": ["aural"],
         "targets": ["expr", "va"],
-        "recipe": {"preset": "small_data", "duration": 2, "batch": 32},
+        "recipe": {"preset": "small_data", "duration": 2, "window_seconds": 5, "mask_columns": 60},
     },
     "sequence": {
         "variants": {

@@ -81,15 +81,18 @@ class TrunkWeights(Section):
 
 
 SMALL_DATA: dict[str, Any] = {
-    "epochs": 14,
+    "epochs": 32,
     "chunks_per_epoch": 800,
     "optimizer": "adam",
     "learning_rate": 2e-3,
     "weight_decay": 1e-4,
+    "scheduler": "one_cycle",
     "patience": None,
+    "standardise": True,
     "mask_columns": 200,
     "mask_bands": 20,
     "mask_expressions": True,
+    "move_bands": 3,
     "label_smoothing": 0.1,
     "network": {
         "face": "resnet18",
