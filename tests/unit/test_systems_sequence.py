@@ -13,7 +13,8 @@ from wildaffect.faces.crops import CropFile, crop_writer
 from wildaffect.features import face_shape
 from wildaffect.features.embeddings import embed_crops, open_network, preparation
 from wildaffect.scoring import ccc
-from wildaffect.systems.sequence.model import build, with_statistics
+from wildaffect.systems.sequence.model import build
+from wildaffect.systems.toolbox import with_statistics
 from wildaffect.systems.types import Labels, Purpose, TrialData
 from wildaffect.training.loop import Checkpoint, Loop
 from wildaffect.training.runtime import open_fabric

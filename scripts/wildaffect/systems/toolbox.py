@@ -190,10 +190,16 @@ def average(
     ]
 
 
-def with_statistics(states: Tensor) -> Tensor:
-    """States (B, T, d) beside their mean and standard deviation over the T frames of their window, (B, T, 3 d)."""
-    mean = states.mean(dim=1, keepdim=True)
-    deviation = ((states - mean).square().mean(dim=1, keepdim=True) + 1e-5).sqrt()  # the root of zero has no gradient
+def with_statistics(states: Tensor, real: Tensor | None = None) -> Tensor:
+    """States (B, T, d) beside their mean and standard deviation over the frames of their window, (B, T, 3 d).
+
+    ``real`` bool (B, T): frames that are no padding; None: all.
+    """
+    weights = torch.ones_like(states[..., :1]) if real is None else real[..., None].to(states)
+    count = weights.sum(dim=1, keepdim=True).clamp(min=1)
+    mean = (states * weights).sum(dim=1, keepdim=True) / count
+    variance = ((states - mean).square() * weights).sum(dim=1, keepdim=True) / count
+    deviation = (variance + 1e-5).sqrt()  # the root of zero has no gradient
     return torch.cat([states, mean.expand_as(states), deviation.expand_as(states)], dim=-1)
 
 

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from wildaffect.systems.toolbox import with_statistics
+
 
 def build(
     variant: str,
@@ -66,16 +68,6 @@ class FrameNetwork(nn.Module):
         if self.window_statistics:
             states = self.dropout(with_statistics(states, real))
         return self.output(states)
-
-
-def with_statistics(states: Tensor, real: Tensor) -> Tensor:
-    """Rows (B, T, d) beside mean and standard deviation of the real rows of their window, (B, T, 3 d)."""
-    weights = real[..., None].to(states)
-    count = weights.sum(dim=1, keepdim=True).clamp(min=1)
-    mean = (states * weights).sum(dim=1, keepdim=True) / count
-    variance = ((states - mean).square() * weights).sum(dim=1, keepdim=True) / count
-    deviation = (variance + 1e-5).sqrt()  # the root of zero has no gradient
-    return torch.cat([states, mean.expand_as(states), deviation.expand_as(states)], dim=-1)
 
 
 class Gru(nn.Module):
