@@ -2,6 +2,7 @@
 
     python benchmarks/gpu.py --device cuda --models /path/to/detectors     sized for 16 cores and one H200
     python benchmarks/gpu.py --tiny                                        tiny networks on a CPU: seconds, to see that it runs
+    python benchmarks/gpu.py --divide --systems tsav ntua                  how a CPU job's threads are best divided
 
 Crops are made up, stored as the workflow stores them, and read in random order with augmentation, as in training. For every system:
 
@@ -10,6 +11,9 @@ Crops are made up, stored as the workflow stores them, and read in random order 
 - both: the training loop's rate with the most workers, how much of the step's it is, use of the device (by the driver, with package
   nvidia-ml-py) and largest memory of tensors
 - predict: frames/s of prediction with loading, and hours for the 2.7 million frames of Aff-Wild2
+
+``--divide`` measures the training loop alone, of networks of preset ``small_data`` with images in memory, as after the
+first epochs, on a CPU: by threads that compute and processes that read, in rounds that take turns, medians.
 
 Detection needs SCRFD or RetinaFace files (``--models``); its rates are of networks with their scaling of images, by batch and provider
 (TensorRT where onnxruntime has it). Decoding compares OpenCV on one core with nvJPEG through torchvision.
@@ -23,7 +27,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +53,7 @@ from wildaffect.systems.base import Freezing, Recipe  # noqa: E402
 from wildaffect.systems.conformance import made_up_trial  # noqa: E402
 from wildaffect.systems.types import Images, Purpose, TrialData  # noqa: E402
 from wildaffect.training.batches import Batches, outputs_of  # noqa: E402
+from wildaffect.training.inputs import cache_images  # noqa: E402
 from wildaffect.training.runtime import computing, fuse, open_fabric, setup_module  # noqa: E402
 
 CASES = {
@@ -62,6 +67,9 @@ CASES = {
 AFFWILD2 = 2_700_000
 """Frames of Aff-Wild2."""
 WARM_UP = 3
+DIVISIONS = ((1, 0), (2, 0), (1, 1), (2, 1))
+"""Threads that compute, and processes that read."""
+ROUNDS = 9
 BATCHES = {"cpu": (1, 8), "cuda": (1, 8, 32), "tensorrt": (8,)}
 PROVIDERS["tensorrt"] = ["TensorrtExecutionProvider", *PROVIDERS["cuda"]]
 
@@ -77,13 +85,13 @@ def stored(images: Images, path: Path) -> CropFile:
     return CropFile(path)
 
 
-def case(system: str, folder: Path, tiny: bool) -> tuple[Recipe, TrialData]:
+def case(system: str, folder: Path, frames: int, settings: Mapping[str, Any]) -> tuple[Recipe, TrialData]:
     """The corrected recipe of a system, and a trial of all that it reads."""
     variant, target = CASES[system]
     declared = systems.spec(system)
-    setup = systems.set_up(system, variant, target, "corrected", declared.small if tiny else {})
+    setup = systems.set_up(system, variant, target, "corrected", settings)
     needs = declared.needs(variant, setup.mode, setup.settings)
-    trial = made_up_trial(0, 90 if tiny else 1500, needs, declared.targets[target].labels)
+    trial = made_up_trial(0, frames, needs, declared.targets[target].labels)
     crops = {name: stored(images, folder / f"{name}.arrow") for name, images in trial.crops.items()}
     return systems.recipe_of(setup), replace(trial, crops=crops)
 
@@ -152,7 +160,7 @@ class Bench:
 def measure(system: str, device: str, precisions: list[str], workers: list[int], seconds: float, tiny: bool) -> None:
     """Print the rows of one system; runs in a process of its own, so that its memory is its own."""
     with tempfile.TemporaryDirectory() as folder:
-        recipe, trial = case(system, Path(folder), tiny)
+        recipe, trial = case(system, Path(folder), *((90, systems.spec(system).small) if tiny else (1500, {})))
         for precision in precisions:
             with computing(1, deterministic=False, tf32=precision == "tf32"):
                 bench = Bench(recipe, trial, device, precision)
@@ -176,6 +184,27 @@ def measure(system: str, device: str, precisions: list[str], workers: list[int],
                 )
                 found = rate(bench.predicted(workers[-1]), seconds, device)
                 row(system, "predict", precision, f"{found:.4g} frames/s", hours(found), memory(device))
+
+
+def divide(system: str, seconds: float, tiny: bool) -> None:
+    """Print the rate of one system's training loop on a CPU by how threads are divided; runs in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        recipe, trial = case(system, Path(folder), 90 if tiny else 1500, {"preset": "small_data"})
+        (trial,) = cache_images([trial], 4096, recipe.kept_bytes)
+        found: dict[tuple[int, int], list[float]] = {way: [] for way in DIVISIONS}
+        with computing(1):
+            bench = Bench(recipe, trial, "cpu", "float32")
+            for index in range(len(bench.samples)):
+                bench.samples.read(index, np.random.default_rng(0))
+            for _ in range(1 if tiny else ROUNDS):
+                for threads, workers in DIVISIONS:
+                    torch.set_num_threads(threads)
+                    found[threads, workers].append(rate(bench.steps(bench.loaded(workers)), seconds, "cpu"))
+    for (threads, workers), each in found.items():
+        spread = f"{min(each):.4g} to {max(each):.4g}"
+        row(
+            system, "training", f"{threads} compute, {workers} read", f"{statistics.median(each):.4g} samples/s", spread
+        )
 
 
 def row(*cells: str, held: str = "") -> None:
@@ -233,6 +262,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3, help="of each measurement")
     parser.add_argument("--models", type=Path, help="folder of detector files (det_*.onnx)")
     parser.add_argument("--tiny", action="store_true", help="tiny networks and fractions of seconds")
+    parser.add_argument("--divide", action="store_true", help="instead: how a CPU job's threads are best divided")
     given = parser.parse_args()
     if given.tiny:
         given.seconds, given.workers = 0.05, [0, 1]
@@ -242,12 +272,16 @@ def main() -> None:
     # A process that uses CUDA must not be a fork; elsewhere forks save the seconds of all imports.
     context = multiprocessing.get_context("spawn" if given.device == "cuda" else "fork")
     for system in given.systems:
-        arguments = (system, given.device, precisions, given.workers, given.seconds, given.tiny)
-        process = context.Process(target=measure, args=arguments)
+        work, arguments = measure, (system, given.device, precisions, given.workers, given.seconds, given.tiny)
+        if given.divide:
+            work, arguments = divide, (system, given.seconds, given.tiny)
+        process = context.Process(target=work, args=arguments)
         process.start()
         process.join()
         if process.exitcode:
             raise SystemExit(f"{system}: ended with status {process.exitcode}")
+    if given.divide:
+        return
     decode(given.device, given.seconds)
     if given.models:
         detect(given.models, given.device, given.seconds, given.tiny)

@@ -47,6 +47,19 @@ def test_the_gpu_benchmark_prints_every_rate(root, names):
     assert all(float(re.match(r"[\d.e+]+", value)[0]) > 0 for value in measured.values())
 
 
+@pytest.mark.slow
+def test_the_gpu_benchmark_divides_threads_between_computing_and_reading(root):
+    command = [sys.executable, str(root / "benchmarks" / "gpu.py"), "--divide", "--tiny", "--systems", "ntua"]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in done.stdout.splitlines()[2:]]
+    assert [row[:3] for row in rows] == [
+        ["ntua", "training", f"{threads} compute, {workers} read"]
+        for threads, workers in ((1, 0), (2, 0), (1, 1), (2, 1))
+    ]
+    assert all(float(re.match(r"[\d.e+]+", row[3])[0]) > 0 for row in rows)
+
+
 FRAMES = pa.schema([("frame", pa.int32())])
 
 

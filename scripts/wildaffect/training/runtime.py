@@ -88,8 +88,8 @@ def device_name(device: str) -> str:
 def divide_threads(threads: int, device: str) -> tuple[int, int]:
     """Threads that compute, and processes that read samples for them, together ``threads`` if these are enough for both.
 
-    A GPU computes by itself, so all threads but one read. On CPUs one of eight does: networks of the published sizes take many times as
-    long as their samples there.
+    A GPU computes by itself, so all threads but one read. On CPUs one of eight does: networks, also small ones, take many times as long as
+    their samples there (``benchmarks/gpu.py --divide``).
     """
     workers = threads - 1 if device == "cuda" else threads // 8
     return max(1, threads - workers), workers
